@@ -1,0 +1,240 @@
+"""THE ADAPTER CONTRACT. Everything an adapter's author needs to know is in this file.
+
+An adapter joins one channel's backend (a PBX, an SMS centre, a mailbox, a chat server) to the
+router. It tells the router what customers do, through `Router`, and carries out what the router
+decides, through `Channel.perform`. `adapters/loopback.py` is the model to copy; an adapter in
+another process, in any language, has the same contract over a WebSocket (`adapters/remote.py`).
+
+The life of a contact, seen from here:
+
+    you                                   the router
+    submit(NewContact(...))        ->     durable when it returns; the same external_id twice is
+                                          the same contact
+                                   <-     TreatContact: greet, tell position and wait, play music
+                                   <-     OfferContact(endpoint): ring the agent (media channels);
+                                          without an endpoint the agent answers at the desk
+                                   <-     ConnectAgent / StartContact: bring the media leg up
+    connected(reservation)         ->     agent and customer are together
+    failed(reservation, reason)    ->     the leg did not come up: the contact keeps its place
+    message(...)                   ->     the customer wrote
+                                   <-     DeliverMessage: we write (never twice)
+    left(external_id)              ->     the customer is gone
+                                   <-     EndContact: hang up, close
+
+Rules an adapter keeps:
+
+1. Every effect has an id and an epoch. Refuse (ignore) an epoch lower than one you have seen. The
+   supervisor (`router/runtime/channels.py`) and `adapters/remote.py` do this for you.
+2. `perform` returns normally when the effect was carried out, raises `ChannelError` when it
+   failed, `ChannelLost` when your backend is gone. Raise `UnknownOutcome` when you cannot know:
+   such an effect is never repeated blindly.
+3. An effect class says in `REPEAT` what may happen after a crash: ``safe`` again, ``query``
+   first ask your backend (your `find` method), ``never``.
+4. Your calls on `Router` return when the fact is durable. They raise `Overloaded` (try later: tell
+   your backend so), `Refused` (it can never be), `OutcomeUnknown` (send it again: ids make it safe).
+5. Personal data (addresses, names, texts) never stands in a log line above DEBUG.
+6. All your buffers are bounded, and every wait on the outside has a deadline.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from router.core.effects import (
+    CollectFromContact,
+    ConnectAgent,
+    DeliverMessage,
+    DisconnectAgent,
+    Effect,
+    EndContact,
+    HoldContact,
+    OfferContact,
+    RescindOffer,
+    StartContact,
+    TreatContact,
+)
+from router.core.record import Value
+from router.errors import ChannelError, ChannelLost, OutcomeUnknown, Overloaded, Refused
+
+__all__ = [
+    "Address",
+    "Channel",
+    "ChannelError",
+    "ChannelLost",
+    "CollectFromContact",
+    "ConnectAgent",
+    "DeliverMessage",
+    "DisconnectAgent",
+    "Effect",
+    "EndContact",
+    "HoldContact",
+    "NewContact",
+    "NewMessage",
+    "OfferContact",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Receipt",
+    "Refused",
+    "RescindOffer",
+    "RouteAnswer",
+    "RouteRequest",
+    "Router",
+    "StartContact",
+    "Task",
+    "TreatContact",
+    "UnknownOutcome",
+]
+
+
+class UnknownOutcome(ChannelError):
+    """The backend did not say whether it happened; do not repeat."""
+
+
+class Address(Value, kw_only=True):
+    """Who is at the other end. All of it is personal data: sealed before it is stored."""
+
+    address: str = ""
+    """E.164 number, mailbox, handle or visitor id."""
+    name: str = ""
+
+
+class NewMessage(Value, kw_only=True):
+    """A message from the customer."""
+
+    id: str
+    """The backend's id for it: the same one twice is the same message."""
+    text: str
+    """At most 64 KiB."""
+    subject: str = ""
+    attachments: tuple[dict[str, Any], ...] = ()
+
+
+class NewContact(Value, kw_only=True):
+    """A customer's matter, as the adapter saw it arrive."""
+
+    external_id: str
+    """Your id: unique on this channel; the same one twice is the same contact."""
+    customer: Address
+    to: str = ""
+    """Our address that was reached (number, mailbox, site); picks the entry point."""
+    entry_point: str = ""
+    """Names the entry point instead of `to`."""
+    attributes: dict[str, Any] = {}
+    """Facts for rules. Only what your backend vouches for, never what the customer typed."""
+    requirements: dict[str, int] = {}
+    message: NewMessage | None = None
+    conversation: str = ""
+
+
+class Receipt(Value, kw_only=True):
+    """A contact as the router knows it after your call."""
+
+    contact: str
+    state: str
+    outcome: str = ""
+    reason: str = ""
+    created: bool = True
+    """False: this external id was known already."""
+    position: int = 0
+    wait_us: int = -1
+    """Estimated wait; -1 = unknown."""
+
+
+class RouteRequest(Value, kw_only=True):
+    """"Where should this call go?": answered without queueing anything."""
+
+    request: str
+    to: str = ""
+    entry_point: str = ""
+    queue: str = ""
+    requirements: dict[str, int] = {}
+    attributes: dict[str, Any] = {}
+
+
+class RouteAnswer(Value, kw_only=True):
+    """Where it would go now, and how long it would wait."""
+
+    queue: str
+    open: bool
+    wait_us: int
+    position: int
+    eligible: int
+
+
+@dataclass(slots=True)
+class Task:
+    """An effect to carry out, with all that the adapter needs for it."""
+
+    id: str
+    epoch: int
+    workspace: str
+    effect: Effect
+    external_id: str
+    """Your id of the contact (empty for one that begins here: `StartContact`)."""
+    customer: Address
+    our_address: str
+    text: str = ""
+    """`DeliverMessage`: the body."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    first_attempt: bool = True
+    """False: this effect's outcome is unknown from before a crash; its class allows asking first."""
+
+
+class Router(Protocol):
+    """What an adapter may say. Every call returns when the fact is durable."""
+
+    async def submit(self, contact: NewContact) -> Receipt:
+        """A contact arrives."""
+
+    async def message(self, contact: NewContact) -> Receipt:
+        """A message arrives (`contact.message`): joins the open contact between these addresses."""
+
+    async def left(self, external_id: str, reason: str = "") -> None:
+        """The customer is gone (hung up, closed)."""
+
+    async def connected(self, reservation: str) -> None:
+        """The agent's leg is up."""
+
+    async def failed(self, reservation: str, reason: str, *, busy: bool = False) -> None:
+        """The agent's leg failed; `busy`: the agent's endpoint is at fault."""
+
+    async def ended(self, external_id: str, reason: str = "") -> None:
+        """Agent and customer are done (hang-up while connected)."""
+
+    async def collected(self, external_id: str, name: str, value: str) -> None:
+        """What play-and-collect got."""
+
+    async def started(self, contact: str, external_id: str) -> None:
+        """An outbound contact now exists at the backend under this id."""
+
+    async def route(self, request: RouteRequest) -> RouteAnswer:
+        """Where should this go?"""
+
+    async def live(self, external_ids: list[str]) -> None:
+        """After a reconnect: these contacts exist at the backend, no others."""
+
+    def state(self, state: str, detail: str = "") -> None:
+        """``starting``, ``up``, ``degraded`` or ``down``, shown on the wallboard and in metrics."""
+
+
+class Channel(ABC):
+    """One configured adapter. Made with its name, its own settings from the config, and the router."""
+
+    def __init__(self, name: str, settings: dict[str, Any], router: Router) -> None:
+        self.name = name
+        self.settings = settings
+        self.router = router
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Serve until cancelled. Raise `ChannelLost` to be restarted with back-off."""
+
+    @abstractmethod
+    async def perform(self, task: Task) -> None:
+        """Carry out one effect; see rules 2 and 3. Called one at a time per contact, in order."""
+
+    async def find(self, task: Task) -> bool:
+        """Was this effect carried out before the crash? Only asked of ``query`` effects."""
+        raise UnknownOutcome(f"{self.name} cannot be asked")

@@ -1,0 +1,168 @@
+"""What the runtime must do once the frame is durable, addressed to a channel's adapter or a desk.
+
+`REPEAT` says what may happen after a crash, when nobody knows whether it was done:
+``safe`` do it again; ``query`` ask the backend first; ``never`` do not repeat, report `unknown`.
+Effects that are not `safe` are kept as outbox rows in the same commit; `safe` ones are derived anew
+from the state (`Engine.resume`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from router.core.model import AgentId, ContactId, ReservationId
+from router.core.record import Record
+
+Repeat = Literal["safe", "query", "never"]
+
+
+class OfferContact(Record, kw_only=True):
+    """Ask the agent: at the desk, and by ringing `endpoint` where the channel has media."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    agent: AgentId
+    endpoint: str = ""
+    deadline_at_us: int
+    auto_accept: bool = False
+
+
+class RescindOffer(Record, kw_only=True):
+    """Stop asking."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    agent: AgentId
+    reason: str = ""
+
+
+class ConnectAgent(Record, kw_only=True):
+    """Bring the agent's media leg up and join it to the customer's; answer with ConnectReservation."""
+
+    REPEAT: ClassVar[Repeat] = "query"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    agent: AgentId
+    endpoint: str = ""
+    deadline_at_us: int
+
+
+class DisconnectAgent(Record, kw_only=True):
+    """Take the agent's leg away; the customer stays."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    agent: AgentId
+
+
+class HoldContact(Record, kw_only=True):
+    """Hold music for the customer, or back to the agent."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    held: bool
+
+
+class TreatContact(Record, kw_only=True):
+    """Tell or play the waiting customer something."""
+
+    REPEAT: ClassVar[Repeat] = "never"
+    channel: str
+    contact: ContactId
+    kind: str
+    """``greeting``, ``position``, ``text``, ``callback_offer``"""
+    text: str = ""
+    music: str = ""
+    position: int = 0
+    wait_us: int = -1
+
+
+class CollectFromContact(Record, kw_only=True):
+    """Play a prompt and collect an answer; answer with ReportInput."""
+
+    REPEAT: ClassVar[Repeat] = "query"
+    channel: str
+    contact: ContactId
+    name: str
+    prompt: str
+    choices: dict[str, str] = {}
+    digits: int = 1
+    timeout_us: int = 10_000_000
+
+
+class DeliverMessage(Record, kw_only=True):
+    """Send the customer a message; the runtime adds its body."""
+
+    REPEAT: ClassVar[Repeat] = "never"
+    channel: str
+    contact: ContactId
+    message: str
+
+
+class StartContact(Record, kw_only=True):
+    """Begin an outbound contact on its channel (dial, open a thread)."""
+
+    REPEAT: ClassVar[Repeat] = "query"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId = ReservationId("")
+    agent: AgentId = AgentId("")
+    endpoint: str = ""
+
+
+class EndContact(Record, kw_only=True):
+    """The contact is over: hang up, close the chat."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    outcome: str
+    reason: str = ""
+    text: str = ""
+
+
+class LoadCustomer(Record, kw_only=True):
+    """A scheduled contact is activated: bring its customer (answer with ProvideCustomer)."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    contact: ContactId
+    customer: str
+
+
+class AnswerRoute(Record, kw_only=True):
+    """The answer to a route request."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    request: str
+    channel: str
+    queue: str
+    open: bool
+    wait_us: int
+    position: int
+    eligible: int
+    attributes: dict[str, Any] = {}
+
+
+Effect = (
+    OfferContact
+    | RescindOffer
+    | ConnectAgent
+    | DisconnectAgent
+    | HoldContact
+    | TreatContact
+    | CollectFromContact
+    | DeliverMessage
+    | StartContact
+    | EndContact
+    | LoadCustomer
+    | AnswerRoute
+)

@@ -1,0 +1,272 @@
+"""The nouns: contact, reservation, agent. What is stored of each, and nothing that can be derived.
+
+All moments and lengths are integers in microseconds. Moments end in `_at_us`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NewType
+
+from router.core.record import Row, Value
+
+WorkspaceId = NewType("WorkspaceId", str)
+ContactId = NewType("ContactId", str)
+AgentId = NewType("AgentId", str)
+QueueId = NewType("QueueId", str)
+ReservationId = NewType("ReservationId", str)
+CustomerId = NewType("CustomerId", str)
+
+Requirements = tuple[tuple[str, int], ...]
+"""Skill and least level, sorted by skill, each skill once: a requirement signature."""
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+DAY_US = 24 * 60 * MINUTE_US
+FOR_EVER_US = 1 << 62
+"""Later than any moment: an exclusion that does not end."""
+
+
+class Direction(StrEnum):
+    """Who began the matter."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    CALLBACK = "callback"
+
+
+class ContactState(StrEnum):
+    """Where a contact stands. `received` is left again within the frame that enters it."""
+
+    RECEIVED = "received"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    OFFERED = "offered"
+    ACTIVE = "active"
+    PARKED = "parked"
+    CLOSED = "closed"
+
+
+class ContactOutcome(StrEnum):
+    """How a contact ended: exactly one of these."""
+
+    COMPLETED = "completed"
+    ABANDONED = "abandoned"
+    DEFLECTED = "deflected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ReservationState(StrEnum):
+    """The life of an agent's capacity held for a contact."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    SUSPENDED = "suspended"
+    WRAPPING = "wrapping"
+    DONE = "done"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    RESCINDED = "rescinded"
+    FAILED = "failed"
+
+
+class Presence(StrEnum):
+    """What an agent declares. Whether they are *available* is always computed."""
+
+    OFFLINE = "offline"
+    READY = "ready"
+    NOT_READY = "not_ready"
+
+
+class Contact(Row, kw_only=True):
+    """One customer's matter, on one channel at a time, from arrival to the end of wrap-up."""
+
+    id: ContactId
+    channel: str
+    direction: Direction = Direction.INBOUND
+    state: ContactState = ContactState.RECEIVED
+    outcome: ContactOutcome | None = None
+    outcome_reason: str = ""
+    entry_point: str = ""
+    queue: QueueId = QueueId("")
+    customer: str = ""
+    segment: str = ""
+    attributes: dict[str, Any] = {}
+    requirements: Requirements = ()
+    """What an agent must have now: the original requirements after the relaxation steps taken."""
+    requirements_asked: Requirements = ()
+    """As submitted (or set by the last transfer), before relaxation."""
+    external_id: str = ""
+    """The adapter's id, unique per channel: the same one twice is the same contact."""
+    conversation: str = ""
+    peer_key: str = ""
+    """Keyed hash of the (channel, customer address, our address) triple; joins messages to contacts."""
+    sealed: bytes = b""
+    """Addresses and names, encrypted with the customer's key; the engine never sees them."""
+    seal_key: str = ""
+
+    tier: int = 0
+    head_start_us: int = 0
+    due_at_us: int = 0
+    """Start of this visit plus the service-level target in open hours. Key = (tier, due - head start, arrival)."""
+    arrival_no: int = 0
+    created_at_us: int = 0
+    visit_at_us: int = 0
+    """Start of this visit to the queue; a returned contact keeps it, a transfer begins a new one."""
+    visit_no: int = 0
+    visited: tuple[QueueId, ...] = ()
+    """Queues overflowed from in this visit, so that overflow cannot go round in a circle."""
+    not_before_us: int = 0
+    not_after_us: int = 0
+
+    step: int = 0
+    """Relaxation steps of this queue already decided in this visit."""
+    extra_queues: tuple[QueueId, ...] = ()
+    """Queues whose agents a relaxation step has added."""
+    hold_agent: AgentId = AgentId("")
+    """Until `hold_until_us` only this agent (preferred agent)."""
+    hold_until_us: int = 0
+    target_agent: AgentId = AgentId("")
+    """Only this agent, profile not asked (transfer to an agent, agent-owned callback)."""
+    excluded: dict[AgentId, int] = {}
+    """Agents cooling down for this contact, until the moment given."""
+    declines: dict[AgentId, int] = {}
+    """Rejections and expired offers per agent in this visit, for the decline policy."""
+    offers: int = 0
+    hops: int = 0
+    """Transfers, overflows, requeues and channel switches so far; bounded."""
+
+    reservations: tuple[ReservationId, ...] = ()
+    """Open reservations: offered ones, or the one being served."""
+    last_agent: AgentId = AgentId("")
+    answered_at_us: int = 0
+    """When an agent first accepted; 0 = never."""
+    last_message_at_us: int = 0
+    parked_at_us: int = 0
+    promised_wait_us: int = -1
+    """The wait estimated when this visit began, to learn the estimate's own error; -1 = none given."""
+    consult_of: ContactId = ContactId("")
+    """This contact is one agent asking another about the named contact."""
+    consult: ContactId = ContactId("")
+    """The open consult about this contact."""
+    callback_of: ContactId = ContactId("")
+    watched: bool = False
+    messages: int = 0
+    closed_at_us: int = 0
+    version: int = 0
+
+
+class Reservation(Row, kw_only=True):
+    """An agent's capacity held for a contact."""
+
+    id: ReservationId
+    contact: ContactId
+    agent: AgentId
+    queue: QueueId
+    channel: str
+    state: ReservationState = ReservationState.OFFERED
+    units: int = 0
+    """Held now; 0 while suspended."""
+    cost: int = 0
+    """What the channel costs; `units` comes back to it on resume."""
+    visit_no: int = 0
+    rank: int = 0
+    offered_at_us: int = 0
+    deadline_at_us: int = 0
+    """When this state ends by itself: offer timeout, connect deadline, wrap-up; 0 = never."""
+    accepted_at_us: int = 0
+    connected_at_us: int = 0
+    hold_at_us: int = 0
+    """Customer on hold since; 0 = not."""
+    hold_us: int = 0
+    suspended_at_us: int = 0
+    suspended_by: ReservationId = ReservationId("")
+    wrap_at_us: int = 0
+    after_wrap: str = ""
+    disposition: str = ""
+
+
+class Skill(Value):
+    """A skill and its level, 1-10."""
+
+    name: str
+    level: int
+
+
+class Agent(Row, kw_only=True):
+    """A human who serves."""
+
+    id: AgentId
+    order: int = 0
+    """Creation order: who is longest idle at the start of the world."""
+    name: str = ""
+    skills: dict[str, int] = {}
+    profile: str = ""
+    capacity: int = 0
+    """Total units; 0 = the workspace's default."""
+    maximum: dict[str, int] = {}
+    """Most contacts at once per channel, where it differs from the channel's own."""
+    endpoints: dict[str, str] = {}
+    """Where media reach the agent, per channel (``{"voice": "PJSIP/ana"}``)."""
+    auto_accept: tuple[str, ...] = ()
+    presence: Presence = Presence.OFFLINE
+    reason: str = ""
+    presence_at_us: int = 0
+    idle_since_us: int = 0
+    """When the last reservation ended, or the agent became ready, if later; a RONA leaves it alone."""
+    accepted_at_us: int = 0
+    """The last accept: orders agents who are loaded."""
+    offered_at_us: int = 0
+    """The last offer: round robin."""
+    lost_at_us: int = 0
+    """The desk's connection broke at; 0 = connected or never was."""
+    ready_at_us: int = 0
+    """Start of the log-on ramp."""
+    version: int = 0
+
+
+class Totals(Row, kw_only=True):
+    """Counters that must survive a restart."""
+
+    arrival_no: int = 0
+    reservation_no: int = 0
+    effect_no: int = 0
+    agent_no: int = 0
+    decision_no: int = 0
+
+
+class Term(Value):
+    """One term of a choice, in the order in which terms were compared."""
+
+    name: str
+    value: int | float | str
+
+
+class Candidate(Value):
+    """Somebody, or something, that could have been chosen."""
+
+    id: str
+    terms: tuple[Term, ...]
+
+
+class Decision(Value, kw_only=True):
+    """Why this agent got this contact."""
+
+    edge: str
+    """``contact`` (agent selection: a contact looked for an agent) or ``agent`` (contact selection)."""
+    strategy: str
+    step: int = 0
+    """Relaxation steps that were in force."""
+    requirements: Requirements = ()
+    eligible: int = 1
+    """How many could have been chosen, the winner included, as far as counted."""
+    eligible_more: bool = False
+    """Counting stopped at its bound: there may be more than `eligible`."""
+    winner: Candidate
+    runners_up: tuple[Candidate, ...] = ()
+    rule: str = ""
+    policy_version: str = ""
