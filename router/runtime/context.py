@@ -1,0 +1,53 @@
+"""What the API is given: the pieces of a running server, by workspace, and nothing it could misuse.
+
+    workspaces[name].ask(command)        the only way in; durable when it returns
+    workspaces[name].feed                the event stream
+    desks[name].open(agent)              a desk's connection (-> DeskSession to pull offers from)
+    channels[name].adapters              the adapters (their `routes`, `attach`), their states
+    intake(name, channel)                `router.channel.Router` for contacts that come over HTTP
+    messages[name]                       bodies: write with a command, list and open
+    envelopes: router.runtime.envelope   addresses and names sealed with a contact
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router.config import Config
+    from router.core.statistics import Measures
+    from router.runtime.channels import Channels
+    from router.runtime.clock import Clock
+    from router.runtime.desks import Desks
+    from router.runtime.health import Health
+    from router.runtime.loop import Workspace
+    from router.runtime.messages import Messages
+    from router.runtime.metrics import Metrics
+
+
+@dataclass(slots=True)
+class AppContext:
+    """A running server, as its interfaces see it."""
+
+    config: Config
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    reload: Callable[[str], Awaitable[list[str]]]
+    """Read the configuration again, as asked by (who); what changed, in words. Raises ConfigError:
+    nothing has changed then. `config` here is replaced when it succeeds."""
+    data: Path
+    """The data directory."""
+    secret: bytes
+    """Of this installation, 32 bytes: derive own keys from it (HMAC with a purpose), never use it bare."""
+    workspaces: dict[str, Workspace] = field(default_factory=dict)
+    desks: dict[str, Desks] = field(default_factory=dict)
+    channels: dict[str, Channels] = field(default_factory=dict)
+    messages: dict[str, Messages] = field(default_factory=dict)
+    measures: dict[str, Measures] = field(default_factory=dict)
+    """The fold of each workspace's events; lags the last commit by a turn of the loop."""
+    stopping: bool = False
+    """True once the server is on its way out: refuse new connections, tell the old ones."""
