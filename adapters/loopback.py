@@ -1,0 +1,423 @@
+"""THE ADAPTER TO COPY: a backend in memory, for the demo, for tests, and as the model.
+
+Its customers are driven by a script (`arrive`, `write`, `leave`, `hang_up`, `press`), its agents'
+phones answer by themselves or by script (`answer`, `decline`), and it records what it carried out
+(`performed`). With ``media: true`` it behaves like a PBX: contacts are calls, endpoints ring, legs
+come up. Without, like a store-and-forward channel (SMS, email, chat).
+
+Failures on demand. An address or endpoint that ends in one of these words provokes it:
+
+    ``#busy``       the endpoint is busy: `failed(busy=True)`; a customer that is dialled is busy
+    ``#no-answer``  the endpoint rings, nobody answers; a customer that is dialled does not either
+    ``#slow``       carried out, but only after `slow_s`
+    ``#fail``       `ChannelError`: not carried out
+    ``#unknown``    `UnknownOutcome`: carried out, but the backend does not say so
+    ``#lost``       `ChannelLost`, once per address: not carried out, and the backend is gone until
+                    the supervisor calls `run` again
+
+What concerns an agent's leg looks at the endpoint, everything else at the customer's address:
+``+4930123#slow``, ``PJSIP/ana#busy``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from adapters import Crew, Fence, insist, read_settings
+from router.channel import (
+    Address,
+    Channel,
+    ChannelError,
+    ChannelLost,
+    CollectFromContact,
+    ConnectAgent,
+    DeliverMessage,
+    DisconnectAgent,
+    EndContact,
+    HoldContact,
+    NewContact,
+    NewMessage,
+    OfferContact,
+    OutcomeUnknown,
+    Receipt,
+    RescindOffer,
+    Router,
+    StartContact,
+    Task,
+    TreatContact,
+    UnknownOutcome,
+)
+from router.core.record import Value
+
+WORDS = ("busy", "no-answer", "slow", "fail", "unknown", "lost")
+
+
+class Settings(Value, frozen=True, kw_only=True):
+    """Settings of a loopback adapter."""
+
+    media: bool = False
+    """Behave like a PBX: contacts are calls that end with the connection, endpoints ring."""
+    answer_after_s: float = -1.0
+    """A ringing endpoint answers by itself after so many seconds; negative: only by script."""
+    slow_s: float = 2.0
+    """How long ``#slow`` takes."""
+    contacts: int = 10_000
+    """Most contacts at once; one more is refused at the door."""
+    keep: int = 10_000
+    """How many carried-out effects are remembered."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot work."""
+        if self.contacts < 1 or self.keep < 1 or self.slow_s < 0:
+            raise ValueError("contacts and keep must be > 0, slow_s >= 0")
+
+
+class Performed(NamedTuple):
+    """One effect as the backend saw it."""
+
+    task: Task
+    outcome: str
+    """``done``, ``failed``, ``unknown`` or ``lost``"""
+
+
+@dataclass(slots=True)
+class Line:
+    """A contact at the backend: one customer and what they heard or read."""
+
+    external_id: str
+    customer: Address
+    to: str = ""
+    heard: deque[str] = field(default_factory=lambda: deque(maxlen=1_000))
+    asked: str = ""
+    """Name of the question that waits for an answer."""
+    held: bool = False
+    reservation: str = ""
+    """Whose leg is up."""
+
+
+@dataclass(slots=True)
+class Ring:
+    """An agent's endpoint that rings, or is connected."""
+
+    reservation: str
+    endpoint: str
+    line: Line
+
+
+class Loopback(Channel):
+    """A backend and its adapter in one object."""
+
+    def __init__(self, name: str, settings: dict[str, Any], router: Router) -> None:
+        super().__init__(name, settings, router)
+        self.config = read_settings(Settings, settings, f"adapters.{name}")
+        self.lines: dict[str, Line] = {}
+        self.rings: dict[str, Ring] = {}
+        self.performed: deque[Performed] = deque(maxlen=self.config.keep)
+        self._done: OrderedDict[str, None] = OrderedDict()
+        """Ids of effects that were carried out: the same one again is done already."""
+        self._was_lost: OrderedDict[str, None] = OrderedDict()
+        self._numbers = itertools.count(1)
+        self._fence = Fence()
+        self._crew = Crew(name, most=1_000)
+        self._lost = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.up = False
+
+    # -- what the supervisor calls ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, tell which contacts live, serve until the backend is lost."""
+        self.router.state("starting")
+        self._lost.clear()
+        self.up = True
+        try:
+            if self.config.media:
+                # Calls end with their connection, messages do not: only a PBX can say "no others".
+                await insist(lambda: self.router.live(list(self.lines)))
+            self.router.state("up")
+            await self._lost.wait()
+            raise ChannelLost("the loopback backend was lost on demand")
+        finally:
+            self.up = False
+            self.router.state("down")
+            await self._crew.stop()
+
+    async def perform(self, task: Task) -> None:
+        """Carry out one effect, or fail in the way its address asks for."""
+        self._fence.check(task.epoch)
+        if not self.up:
+            raise ChannelLost("the loopback backend is not connected")
+        if task.id in self._done:
+            return
+        outcome = "failed"
+        try:
+            word = trouble(task)
+            await self._before(task, word)
+            self._carry_out(task, word)
+            self._remember(task.id)
+            outcome = "done"
+            if word == "unknown":
+                raise UnknownOutcome("the backend did not say whether it happened")
+        except UnknownOutcome:
+            outcome = "unknown"
+            raise
+        except ChannelLost:
+            outcome = "lost"
+            raise
+        finally:
+            self.performed.append(Performed(task, outcome))
+            self._changed.set()
+
+    async def find(self, task: Task) -> bool:
+        """Whether this effect was carried out; tells its consequence again if it was."""
+        if not self.up:
+            raise ChannelLost("the loopback backend is not connected")
+        if task.id not in self._done:
+            return False
+        match task.effect:
+            case ConnectAgent(reservation=reservation) if reservation in self.rings:
+                self._report_connected(reservation)
+            case StartContact(contact=contact) if f"out-{contact}" in self.lines:
+                self._report_started(contact, f"out-{contact}")
+            case _:
+                pass
+        return True
+
+    # -- what customers do -----------------------------------------------------------------------
+
+    async def arrive(
+        self,
+        address: str,
+        *,
+        to: str = "",
+        name: str = "",
+        text: str = "",
+        attributes: dict[str, Any] | None = None,
+        requirements: dict[str, int] | None = None,
+        external_id: str = "",
+    ) -> Receipt:
+        """A customer calls, or writes for the first time. Raises what the router raises."""
+        line = Line(
+            external_id=external_id or f"{self.name}-{next(self._numbers)}",
+            customer=Address(address=address, name=name),
+            to=to,
+        )
+        fresh = line.external_id not in self.lines
+        # Before the call: effects may come before the receipt does.
+        self._keep(self.lines.get(line.external_id, line))
+        contact = NewContact(
+            external_id=line.external_id,
+            customer=line.customer,
+            to=to,
+            attributes=attributes or {},
+            requirements=requirements or {},
+            message=NewMessage(id=f"{line.external_id}/1", text=text) if text else None,
+        )
+        try:
+            # Same external id: after an unknown outcome it is safe to say it again.
+            return await insist(lambda: self.router.submit(contact), on=(OutcomeUnknown,))
+        except BaseException:
+            if fresh:
+                self.lines.pop(line.external_id, None)
+            raise
+
+    async def write(self, external_id: str, text: str, *, message_id: str = "") -> Receipt:
+        """The customer writes; joins the open contact between the two addresses."""
+        line = self._line(external_id)
+        message = NewMessage(id=message_id or f"{external_id}/{next(self._numbers)}.w", text=text)
+        contact = NewContact(
+            external_id=external_id, customer=line.customer, to=line.to, message=message
+        )
+        return await insist(lambda: self.router.message(contact), on=(OutcomeUnknown,))
+
+    async def leave(self, external_id: str, reason: str = "hung up") -> None:
+        """The customer goes while waiting."""
+        self._forget(self._line(external_id))
+        await insist(lambda: self.router.left(external_id, reason))
+
+    async def hang_up(self, external_id: str, reason: str = "hung up") -> None:
+        """Customer and agent have finished."""
+        self._forget(self._line(external_id))
+        await insist(lambda: self.router.ended(external_id, reason))
+
+    async def press(self, external_id: str, value: str) -> None:
+        """The customer answers the question that was put last."""
+        line = self._line(external_id)
+        name, line.asked = line.asked, ""
+        await insist(lambda: self.router.collected(external_id, name, value))
+
+    # -- what agents' phones do ------------------------------------------------------------------
+
+    async def answer(self, reservation: str) -> None:
+        """The agent picks up the ringing endpoint."""
+        self._connect(self._ring(reservation))
+        await insist(lambda: self.router.connected(reservation))
+
+    async def decline(self, reservation: str, reason: str = "busy") -> None:
+        """The agent's phone refuses the call."""
+        self._ring(reservation)
+        del self.rings[reservation]
+        await insist(lambda: self.router.failed(reservation, reason, busy=True))
+
+    # -- what tests and the demo do --------------------------------------------------------------
+
+    def lose(self) -> None:
+        """The backend dies: `run` ends with ChannelLost, effects fail until it is run again."""
+        self.up = False
+        self._lost.set()
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
+        """Wait until `holds()`; looked at after each effect. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+    # -- carrying out ----------------------------------------------------------------------------
+
+    async def _before(self, task: Task, word: str) -> None:
+        match word:
+            case "slow":
+                await asyncio.sleep(self.config.slow_s)
+            case "fail":
+                raise ChannelError("refused on demand")
+            case "lost" if subject(task) not in self._was_lost:
+                self._was_lost[subject(task)] = None
+                while len(self._was_lost) > self.config.keep:
+                    self._was_lost.popitem(last=False)
+                self.lose()
+                raise ChannelLost("the loopback backend was lost on demand")
+
+    def _carry_out(self, task: Task, word: str) -> None:
+        effect = task.effect
+        match effect:
+            case OfferContact(endpoint=endpoint) if endpoint:
+                self._ring_endpoint(task, effect, word)
+            case ConnectAgent():
+                self._ring_endpoint(task, effect, word)
+            case RescindOffer(reservation=reservation) | DisconnectAgent(reservation=reservation):
+                ring = self.rings.pop(reservation, None)
+                if ring is not None and ring.line.reservation == reservation:
+                    ring.line.reservation = ""
+            case HoldContact(held=held):
+                self._line_of(task).held = held
+            case TreatContact(text=text, kind=kind):
+                self._line_of(task).heard.append(text or kind)
+            case CollectFromContact(name=name, prompt=prompt):
+                line = self._line_of(task)
+                line.asked = name
+                line.heard.append(prompt)
+            case DeliverMessage():
+                self._line_of(task).heard.append(task.text)
+            case StartContact():
+                self._start_contact(task, effect, word)
+            case EndContact(text=text):
+                ended = self.lines.get(task.external_id)
+                if ended is not None:
+                    ended.heard.append(text)
+                    self._forget(ended)
+            case _:
+                pass  # an offer without an endpoint: the agent answers at the desk
+
+    def _ring_endpoint(self, task: Task, effect: OfferContact | ConnectAgent, word: str) -> None:
+        reservation = effect.reservation
+        if word == "busy":
+            self._later(
+                lambda: self.router.failed(reservation, "busy", busy=True), "endpoint is busy"
+            )
+            return
+        known = self.rings.get(reservation)
+        ring = known or Ring(reservation, effect.endpoint, self._line_of(task))
+        self.rings[reservation] = ring
+        if word == "no-answer":
+            return
+        if isinstance(effect, ConnectAgent):
+            # The agent has accepted at the desk and waits for this call: answered at once.
+            self._connect(ring)
+            self._report_connected(reservation)
+        elif known is None and (effect.auto_accept or self.config.answer_after_s >= 0):
+            self._crew.start(self._answer_by_itself(ring), "answer")
+
+    async def _answer_by_itself(self, ring: Ring) -> None:
+        await asyncio.sleep(max(0.0, self.config.answer_after_s))
+        if self.rings.get(ring.reservation) is ring and not ring.line.reservation:
+            await self.answer(ring.reservation)
+
+    def _start_contact(self, task: Task, effect: StartContact, word: str) -> None:
+        if word in ("busy", "no-answer"):
+            raise ChannelError(word)
+        line = Line(f"out-{effect.contact}", task.customer, task.our_address)
+        self._keep(line)
+        self._report_started(effect.contact, line.external_id)
+
+    def _report_started(self, contact: str, external_id: str) -> None:
+        self._later(lambda: self.router.started(contact, external_id), "started")
+
+    def _report_connected(self, reservation: str) -> None:
+        self._later(lambda: self.router.connected(reservation), "connected")
+
+    def _later(self, call: Callable[[], Any], what: str) -> None:
+        self._crew.start(insist(call), what)
+
+    # -- the backend's memory --------------------------------------------------------------------
+
+    def _line(self, external_id: str) -> Line:
+        line = self.lines.get(external_id)
+        if line is None:
+            raise ChannelError(f"{self.name} has no contact {external_id!r}")
+        return line
+
+    def _line_of(self, task: Task) -> Line:
+        if not self.config.media and task.external_id not in self.lines:
+            # A text channel has no connection to lose: whoever has an address can be written to.
+            self._keep(Line(task.external_id, task.customer, task.our_address))
+        return self._line(task.external_id)
+
+    def _ring(self, reservation: str) -> Ring:
+        ring = self.rings.get(reservation)
+        if ring is None:
+            raise ChannelError(f"{self.name} has no ringing endpoint for {reservation!r}")
+        return ring
+
+    def _keep(self, line: Line) -> None:
+        if line.external_id not in self.lines and len(self.lines) >= self.config.contacts:
+            raise ChannelError(f"{self.name} holds {self.config.contacts} contacts and is full")
+        self.lines[line.external_id] = line
+
+    def _forget(self, line: Line) -> None:
+        self.lines.pop(line.external_id, None)
+        for reservation in [r.reservation for r in self.rings.values() if r.line is line]:
+            del self.rings[reservation]
+        self._changed.set()
+
+    def _connect(self, ring: Ring) -> None:
+        ring.line.reservation = ring.reservation
+        self._changed.set()
+
+    def _remember(self, effect_id: str) -> None:
+        self._done[effect_id] = None
+        while len(self._done) > self.config.keep:
+            self._done.popitem(last=False)
+
+
+def subject(task: Task) -> str:
+    """The endpoint or address an effect is about."""
+    effect = task.effect
+    if isinstance(effect, OfferContact | ConnectAgent):
+        return effect.endpoint
+    return task.customer.address
+
+
+def trouble(task: Task) -> str:
+    """The failure that the effect's address asks for; empty = none."""
+    _, mark, word = subject(task).rpartition("#")
+    return word if mark and word in WORDS else ""
+
+
+CHANNEL = Loopback
+SETTINGS = Settings
