@@ -1,0 +1,114 @@
+"""Core records to bytes and back: msgpack in an envelope that carries a version.
+
+The envelope is itself msgpack, the pair ``[version, fields]``, so any msgpack reader can show a
+journal. Records of an older version are lifted by `UPCASTERS` before they are read; the golden
+files in `tests/journal/golden` prove that every version ever written can still be read.
+
+What may change without a new version: a new field with a default, a new record type. Everything
+else (a renamed field, a changed meaning) raises `VERSION` and adds an upcaster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from router.core.effects import Effect
+from router.core.events import Event
+from router.core.record import Row
+from router.errors import JournalDamaged
+
+VERSION = 1
+"""Version that is written. At most 127: it must stay one byte of msgpack."""
+
+Upcaster = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""(record type's name, its fields as written) -> its fields as the next version writes them."""
+
+UPCASTERS: Mapping[int, Upcaster] = {}
+"""From version -> how to lift it to the next one. Version 1 is the first: nothing to lift yet."""
+
+_PAIR = 0x92  # msgpack: an array of two
+T = TypeVar("T")
+R = TypeVar("R", bound=Row)
+
+
+class Codec(Generic[T]):
+    """Encodes and decodes one record type, or one union of tagged records."""
+
+    def __init__(
+        self,
+        type_: Any,
+        what: str,
+        version: int = VERSION,
+        upcasters: Mapping[int, Upcaster] = UPCASTERS,
+    ) -> None:
+        self._type = type_
+        self._what = what
+        self._version = version
+        self._upcasters = upcasters
+        self._prefix = bytes((_PAIR, version))
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(type_).decode
+
+    def encode(self, value: T) -> bytes:
+        """The record in its envelope."""
+        return self._prefix + self._encode(value)
+
+    def decode(self, data: bytes) -> T:
+        """The record. Raises JournalDamaged when the bytes cannot be one."""
+        try:
+            if data[:2] == self._prefix:
+                return cast("T", self._decode(memoryview(data)[2:]))
+            return self._lift(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise JournalDamaged(
+                f"{self._what}: expected a record of version {self._version}, "
+                f"got {len(data)} bytes beginning {data[:8].hex()!r}: {error}"
+            ) from error
+
+    def _lift(self, data: bytes) -> T:
+        """Decode a record of an older version, step by step."""
+        envelope = msgspec.msgpack.decode(data, type=tuple[int, dict[str, Any]])
+        version, fields = envelope
+        if version > self._version or version < 1:
+            raise JournalDamaged(
+                f"{self._what}: version {version} was written by a newer contact-router; "
+                f"this one reads up to {self._version}"
+            )
+        while version < self._version:
+            name: str = fields.get("type", self._what)
+            fields = self._upcasters[version](name, fields)
+            version += 1
+        return cast("T", msgspec.convert(fields, self._type))
+
+
+_events: Codec[Event] = Codec(Event, "event")
+_effects: Codec[Effect] = Codec(Effect, "effect")
+_rows: dict[type[Row], Codec[Any]] = {}
+
+encode_event = _events.encode
+decode_event = _events.decode
+encode_effect = _effects.encode
+decode_effect = _effects.decode
+
+
+def encode_row(row: Row) -> bytes:
+    """A state row's bytes."""
+    return _row_codec(type(row)).encode(row)
+
+
+def decode_row(type_: type[R], data: bytes) -> R:
+    """A state row of the type that its kind stands for (`router.core.state.ROWS`).
+
+    Raises JournalDamaged when the bytes cannot be one.
+    """
+    return cast("R", _row_codec(type_).decode(data))
+
+
+def _row_codec(type_: type[Row]) -> Codec[Any]:
+    codec = _rows.get(type_)
+    if codec is None:
+        codec = _rows[type_] = Codec(type_, type_.__name__)
+    return codec

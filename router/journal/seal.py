@@ -1,0 +1,80 @@
+"""Personal fields, encrypted: whoever erases the key erases the person from every copy there is.
+
+AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce and the key's id as associated data, so a
+sealed field cannot be passed off under another key. A key seals one contact's few fields, far below
+the 2^32 messages that random nonces allow (SP 800-38D section 8.3).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from os import urandom
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from router.errors import JournalDamaged, JournalError
+from router.journal import KeyStore
+
+_FORMAT = b"\x01"
+_NONCE_BYTES = 12
+_TAG_BYTES = 16
+_PEER_KEY_BYTES = 16
+_SECRET_BYTES_MIN = 16
+
+
+class Sealer:
+    """Seals and opens personal fields; hashes who talks to whom, to join messages to contacts."""
+
+    def __init__(self, keys: KeyStore, secret: bytes, *, ciphers_max: int = 4096) -> None:
+        if len(secret) < _SECRET_BYTES_MIN:
+            raise ValueError(
+                f"secret: expected at least {_SECRET_BYTES_MIN} bytes, got {len(secret)}"
+            )
+        self._keys = keys
+        self._secret = secret
+        self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
+        self._ciphers_max = ciphers_max
+
+    def seal(self, key_id: str, plain: bytes) -> bytes:
+        """Encrypt. Raises JournalError if the key was erased or never was."""
+        cipher = self._cipher(key_id)
+        if cipher is None:
+            raise JournalError(f"key {key_id!r} was erased or never was: nothing can be sealed")
+        nonce = urandom(_NONCE_BYTES)
+        return _FORMAT + nonce + cipher.encrypt(nonce, plain, key_id.encode())
+
+    def open(self, key_id: str, sealed: bytes) -> bytes | None:
+        """Decrypt; None if the key was erased. Raises JournalDamaged if the bytes were changed."""
+        cipher = self._cipher(key_id)
+        if cipher is None:
+            return None
+        if sealed[:1] != _FORMAT or len(sealed) < 1 + _NONCE_BYTES + _TAG_BYTES:
+            raise JournalDamaged(f"field sealed by key {key_id!r}: {len(sealed)} bytes are not one")
+        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, body, key_id.encode())
+        except InvalidTag:
+            raise JournalDamaged(
+                f"field sealed by key {key_id!r}: its tag does not match its bytes"
+            ) from None
+
+    def peer_key(self, channel: str, customer_address: str, our_address: str) -> str:
+        """Keyed hash (HMAC-SHA256, 128 bits, hex) of who talks to whom, on which channel."""
+        parts = [part.encode() for part in (channel, customer_address, our_address)]
+        text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.digest(self._secret, text, "sha256")[:_PEER_KEY_BYTES].hex()
+
+    def _cipher(self, key_id: str) -> AESGCM | None:
+        # The key store is asked every time: an erased key must not live on in this cache.
+        key = self._keys.key(key_id)
+        if key is None:
+            self._ciphers.pop(key_id, None)
+            return None
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            cipher = self._ciphers[key_id] = AESGCM(key)
+            if len(self._ciphers) > self._ciphers_max:
+                self._ciphers.popitem(last=False)
+        return cipher
