@@ -32,9 +32,6 @@ class Clock(Protocol):
     def stepped_us(self) -> int:
         """By how much the wall clock was set since the last call; 0 = it was not."""
 
-    def not_before(self, at_us: int) -> None:
-        """Never show less than this (the last committed moment)."""
-
     def call_at(self, at_us: int, callback: Callable[[], None]) -> Timer:
         """Call back at this moment, or at once if it has passed."""
 
@@ -74,12 +71,6 @@ class SystemClock:
             return 0
         self._seen_ns = offset
         return step_us
-
-    def not_before(self, at_us: int) -> None:
-        """Never show less than this: a wall clock that went back between two runs is caught up."""
-        behind_ns = at_us * 1000 - (self._base_ns + self._monotonic_ns())
-        if behind_ns > 0:
-            self._base_ns += behind_ns
 
     def call_at(self, at_us: int, callback: Callable[[], None]) -> Timer:
         """Call back at this moment, or at once if it has passed."""
@@ -121,10 +112,6 @@ class ManualClock:
     def step(self, by_us: int) -> None:
         """Pretend that somebody set the wall clock."""
         self._step_us += by_us
-
-    def not_before(self, at_us: int) -> None:
-        """Never show less than this."""
-        self._now_us = max(self._now_us, at_us)
 
     def call_at(self, at_us: int, callback: Callable[[], None]) -> Timer:
         """Call back when `advance` reaches this moment."""

@@ -1,0 +1,137 @@
+"""From what the engine decided in one turn to the one commit that makes it true.
+
+Besides the events and the changed state rows a commit holds: decision records, closed contacts and
+their external ids (archive), outbox rows for effects that must not be repeated blindly, and what
+callers gave along (message bodies).
+
+Archive rows written here:
+    contact    contact id                     the closed contact, encoded as its row
+    external   channel/external id            the contact id, so that a late duplicate finds it
+    decision   contact id/sequence number     the `ContactOffered` event with its decision
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from router.core.effects import Effect
+from router.core.engine import Outcome
+from router.core.events import ContactOffered, Event
+from router.core.state import Changes
+from router.errors import Refused
+from router.journal import ArchiveWrite, Commit, RowWrite
+from router.journal.codec import encode_event, encode_row
+
+if TYPE_CHECKING:
+    from router.runtime.loop import Input
+
+HERE = "{contact}/"
+"""Stands in an archive id for the contact at which the command ended."""
+
+
+class OutboxRow(msgspec.Struct, omit_defaults=True):
+    """An effect whose outcome must be known: kept until it is settled."""
+
+    at_us: int
+    effect: Effect
+    attempting: bool = False
+
+
+encode_outbox = msgspec.msgpack.Encoder().encode
+decode_outbox = msgspec.msgpack.Decoder(OutboxRow).decode
+
+
+class Frame(NamedTuple):
+    """A commit, or none when nothing happened."""
+
+    commit: Commit | None
+
+
+class Turn:
+    """What one batch came to, in order."""
+
+    __slots__ = (
+        "answers", "archive", "deletes", "effects", "events", "first_seq", "refusals", "rows",
+    )  # fmt: skip
+
+    def __init__(self, first_seq: int) -> None:
+        self.first_seq = first_seq
+        self.events: list[Event] = []
+        self.effects: list[tuple[str, Effect]] = []
+        self.answers: list[tuple[Input, int, int, str]] = []
+        """Who asked; its events' places, first and beyond last; the contact."""
+        self.refusals: list[tuple[Input, Refused]] = []
+        self.archive: list[ArchiveWrite] = []
+        self.rows: list[RowWrite] = []
+        self.deletes: list[tuple[str, str]] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """What the engine said."""
+        self.events.extend(outcome.events)
+        for effect in outcome.effects:
+            self.effects.append((f"{self.first_seq}-{len(self.effects)}", effect))
+
+    def keep(
+        self, archive: Sequence[ArchiveWrite], rows: Sequence[RowWrite], contact: str
+    ) -> None:
+        """What the caller wants written along."""
+        for row in archive:
+            if row.id.startswith(HERE):
+                row = row._replace(id=f"{contact}/{row.id[len(HERE) :]}")  # noqa: PLW2901
+            self.archive.append(row)
+        self.rows.extend(rows)
+
+    def frame(
+        self,
+        changes: Changes,
+        notes: dict[tuple[str, str], bytes | None],
+        own_rows: dict[str, dict[str, bytes]],
+        *,
+        at_us: int,
+    ) -> Frame:
+        """Everything as one commit. `own_rows`, the runtime's rows in memory, follows it."""
+        if not self.events:
+            assert not changes.upserts, f"rows changed without an event: {changes.upserts[0][:2]}"
+            return Frame(None)
+        seq = self.first_seq
+        encoded: list[bytes] = []
+        for event in self.events:
+            data = encode_event(event)
+            encoded.append(data)
+            if type(event) is ContactOffered:
+                id_ = f"{event.contact}/{seq:015d}"
+                self.archive.append(ArchiveWrite("decision", id_, at_us, data))
+            seq += 1
+        upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]
+        deletes = list(changes.deletes)
+        self._outbox(at_us)
+        for row in self.rows:
+            own_rows.setdefault(row.kind, {})[row.id] = row.data
+        for kind, id_ in self.deletes:
+            own_rows.setdefault(kind, {}).pop(id_, None)
+        upserts.extend(self.rows)
+        deletes.extend(self.deletes)
+        for (kind, id_), note in notes.items():
+            if note is None:
+                deletes.append((kind, id_))
+            else:
+                upserts.append(RowWrite(kind, id_, note))
+        self.archive.extend(_closed(changes, at_us))
+        return Frame(Commit(self.first_seq, at_us, encoded, upserts, deletes, self.archive))
+
+    def _outbox(self, at_us: int) -> None:
+        for effect_id, effect in self.effects:
+            if effect.REPEAT != "safe":
+                data = encode_outbox(OutboxRow(at_us, effect))
+                self.rows.append(RowWrite("effect", effect_id, data))
+
+
+def _closed(changes: Changes, at_us: int) -> Iterable[ArchiveWrite]:
+    for contact in changes.closed:
+        yield ArchiveWrite("contact", contact.id, at_us, encode_row(contact))
+        if contact.external_id:
+            id_ = f"{contact.channel}/{contact.external_id}"
+            yield ArchiveWrite("external", id_, at_us, contact.id.encode())

@@ -1,0 +1,555 @@
+"""The loop: one task owns one workspace's engine, and all input goes through its inbox.
+
+A batch of inputs is decided in memory, written as one commit, and only then do its effects go out
+and its callers get their answers: facts before acts. While a commit fails nothing else happens:
+the same frame is tried again, its callers hear `OutcomeUnknown`, later ones `StoreFull`.
+ARCHITECTURE.md, decisions 1-5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from router.core.commands import ApplyPolicy, Command, DeadLetter, SettleEffect, StepClock
+from router.core.effects import Effect
+from router.core.engine import Engine, Outcome
+from router.core.events import Event
+from router.core.policy import Policy
+from router.core.state import ROWS, State
+from router.errors import (
+    Fenced,
+    JournalDamaged,
+    JournalFailed,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    RouterError,
+    StoreFull,
+)
+from router.journal import (
+    AppendResult,
+    ArchiveWrite,
+    Commit,
+    Journal,
+    KeyStore,
+    Ownership,
+    RowWrite,
+    StoredFrame,
+)
+from router.journal.codec import decode_row
+from router.journal.seal import Sealer
+from router.runtime.clock import Clock, Timer, sleep
+from router.runtime.crash import crash_point
+from router.runtime.feed import Feed
+from router.runtime.frame import Frame, Turn
+from router.runtime.metrics import WorkspaceMetrics
+from router.runtime.tasks import spawn
+
+log = logging.getLogger("router.loop")
+
+BATCH = 512
+"""Most inputs in one commit."""
+BATCH_EVENTS = 3000
+"""A batch ends early once it has so many events: one commit must not hold the store for long."""
+INBOX = 4096
+"""Inputs waiting; the shares below are parts of it."""
+SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
+"""How full the inbox may be for an input of shed class 0, 1, 2 ... (reliability.md F22). Class 0
+(accept, complete, presence) is not shed: its share is a bound on memory, not a policy."""
+UNKNOWN_AFTER_US = 5_000_000
+"""A commit that takes longer: its callers are told that the outcome is unknown."""
+RETRY_US = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
+ADVANCES = 10_000
+"""Turns of the timers without an end are a broken invariant."""
+
+
+class Shed(StrEnum):
+    """Names of the shed classes, in the order of `SHED_AT`, for metrics and messages."""
+
+    NEVER = "never"
+    VOICE = "voice"
+    CHAT = "chat"
+    LATER = "sms_email"
+    REPORT = "report"
+
+
+SHED_NAMES = tuple(Shed)
+SHED_CLASS = {"voice": 1, "chat": 2, "sms": 3, "email": 3}
+
+
+def shed_class(channel: str) -> int:
+    """The shed class of an arrival on this channel; one that is not known is treated like chat."""
+    return SHED_CLASS.get(channel, 2)
+
+
+class Answer(NamedTuple):
+    """What came of a command, durable."""
+
+    seq: int
+    """Of its last event; of the last commit where it had none."""
+    events: tuple[Event, ...]
+    contact: str
+    """The contact a Submit or Receive command ended up at."""
+
+
+class Input:
+    """One command in the inbox, and who waits for it."""
+
+    __slots__ = ("answer", "archive", "command", "failures", "rows", "stamp_us")
+
+    def __init__(
+        self,
+        command: Command,
+        archive: Sequence[ArchiveWrite],
+        rows: Sequence[RowWrite],
+        stamp_us: int,
+        answer: asyncio.Future[Answer],
+    ) -> None:
+        self.command = command
+        self.archive = archive
+        self.rows = rows
+        self.stamp_us = stamp_us
+        self.answer = answer
+        self.failures = 0
+
+
+class Stopped(RouterError):
+    """This workspace is not served by this process any more (why, in words)."""
+
+
+class Workspace:
+    """A tenant: its engine, its inbox, its journal."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        *,
+        journal: Journal,
+        keys: KeyStore,
+        secret: bytes,
+        clock: Clock,
+        metrics: WorkspaceMetrics,
+        make_engine: Callable[[Policy, State | None], Engine] = Engine,
+    ) -> None:
+        self.name = name
+        self.journal = journal
+        self.keys = keys
+        self.sealer = Sealer(keys, secret)
+        self.clock = clock
+        self.metrics = metrics
+        self.policy = policy
+        self.engine = make_engine(policy, None)
+        self.own = Ownership(workspace=name, epoch=0, nonce="", seq=0)
+        self.seq = 0
+        self.feed = Feed(self._read, lambda: self.seq)
+        self.perform: Callable[[str, Effect], None] = _nobody
+        """Takes effects once they may happen; set by the composition root before `start`."""
+        self.on_stopped: list[Callable[[str], None]] = []
+        """Told when this workspace ends by itself (fenced, damaged, broken)."""
+        self.stopped = ""
+        """Why it is not served any more; empty = it is, or has not started."""
+        self.suspended = ""
+        """Why the store takes nothing at the moment; empty = it does."""
+        self._make_engine = make_engine
+        self._rows: dict[str, dict[str, bytes]] = {}
+        self._notes: dict[tuple[str, str], bytes | None] = {}
+        self._inbox: deque[Input] = deque()
+        self._wake = asyncio.Event()
+        self._timer: Timer | None = None
+        self._timer_at_us = 0
+        self._ahead_us = 0
+        self._last_us = 0
+        self._frame: Frame | None = None
+        self._committed: asyncio.Future[None] | None = None
+        self._broken_timers = 0
+        self._running: asyncio.Task[None] | None = None
+        self._ending = False
+
+    # --- asking -------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Grows with each new owner; stands in every effect."""
+        return self.own.epoch
+
+    def now_us(self) -> int:
+        """This workspace's time: never below its last committed moment."""
+        return max(self.clock.now_us() + self._ahead_us, self._last_us)
+
+    async def ask(
+        self,
+        command: Command,
+        archive: Sequence[ArchiveWrite] = (),
+        *,
+        shed: int = 0,
+        rows: Sequence[RowWrite] = (),
+    ) -> Answer:
+        """Carry a command out; durable when it returns.
+
+        Raises Refused, Overloaded, OutcomeUnknown, StoreFull. `archive` and `rows` are written in
+        the same commit, and only if the command has events; an archive id that begins with
+        ``{contact}/`` gets the id of the contact at which the command ended.
+        """
+        return await self.put(command, archive, shed=shed, rows=rows)
+
+    def put(
+        self,
+        command: Command,
+        archive: Sequence[ArchiveWrite] = (),
+        *,
+        shed: int = 0,
+        rows: Sequence[RowWrite] = (),
+    ) -> asyncio.Future[Answer]:
+        """As `ask`, without waiting: many at once share a commit. Raises Overloaded and StoreFull."""
+        if self.stopped or self._ending:
+            raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
+        if self.suspended:
+            raise StoreFull(f"workspace {self.name}: {self.suspended}")
+        if len(self._inbox) >= INBOX * SHED_AT[shed]:
+            self.metrics.shed(SHED_NAMES[shed])
+            raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._inbox.append(Input(command, archive, rows, self.now_us(), answer))
+        self._wake.set()
+        return answer
+
+    async def settled(self) -> None:
+        """Wait until all that is in memory now is committed. Raises StoreFull while nothing can be."""
+        while self._committed is not None:
+            if self.suspended:
+                raise StoreFull(f"workspace {self.name}: {self.suspended}")
+            await asyncio.shield(self._committed)
+        if self.stopped:
+            raise Overloaded(f"workspace {self.name}: {self.stopped}", 5.0)
+
+    def load_share(self) -> float:
+        """How full the inbox is, 0-1: reports give way from `SHED_AT[4]` on."""
+        return len(self._inbox) / INBOX
+
+    # --- rows of the runtime's own ------------------------------------------------------------
+
+    def rows_of(self, kind: str) -> dict[str, bytes]:
+        """Rows that are the runtime's own (``effect``, ``desk``, ``webhook``, ``alias``), by id."""
+        return self._rows.setdefault(kind, {})
+
+    def note(self, kind: str, id_: str, data: bytes) -> None:
+        """Keep a row of the runtime's own; written with the next commit, whenever that is."""
+        self._rows.setdefault(kind, {})[id_] = data
+        self._notes[(kind, id_)] = data
+
+    def forget(self, kind: str, id_: str) -> None:
+        """Drop a row of the runtime's own with the next commit."""
+        if self._rows.setdefault(kind, {}).pop(id_, None) is not None:
+            self._notes[(kind, id_)] = None
+
+    # --- starting and stopping ----------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take the workspace, load its rows, restate what is open, serve.
+
+        Raises JournalBusy and JournalDamaged.
+        """
+        self.own = await self.journal.acquire(self.name)
+        self.seq = self.own.seq
+        self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
+        self._last_us = self.own.committed_at_us
+        await self._load()
+        self.metrics.started(self.own.epoch)
+        self._running = spawn(self._run(), f"loop:{self.name}")
+        if self.seq:
+            await self.ask(ApplyPolicy(policy=self.policy, by="start"))
+        if self._ahead_us:
+            # The wall clock went back while nobody looked: lengths stay, calendar deadlines move.
+            await self.ask(StepClock(by_us=-self._ahead_us))
+
+    async def stop(self) -> None:
+        """Finish what is in the inbox, give the workspace up. Safe to repeat."""
+        self._ending = True
+        self._wake.set()
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=10)
+            self._running.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._refuse_all(lambda: Overloaded(f"workspace {self.name}: stopping", 5.0))
+        self.feed.close()
+        if not self.stopped and self.own.epoch:
+            self.stopped = "stopped"
+            await self.journal.release(self.own)
+
+    async def _load(self) -> None:
+        """A fresh engine from the committed rows; what is open is restated with the next commit."""
+        state = State()
+        self._rows = {}
+        async for chunk in self.journal.load(self.own):
+            for row in chunk:
+                if row.kind in ROWS:
+                    state.load(row.kind, decode_row(row.kind, row.data))
+                else:
+                    self._rows.setdefault(row.kind, {})[row.id] = row.data
+        for (kind, id_), data in self._notes.items():
+            if data is None:
+                self._rows.setdefault(kind, {}).pop(id_, None)
+            else:
+                self._rows.setdefault(kind, {})[id_] = data
+        self.engine = self._make_engine(self.policy, state)
+        self._resume = True
+
+    _resume = False
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if not self._inbox and not self._is_due():
+                    if self._ending:
+                        return
+                    self._arm()
+                    self._wake.clear()
+                    await self._wake.wait()
+                await self._turn()
+        except (Fenced, JournalDamaged, Stopped) as error:
+            self._end(str(error))
+        except Exception as error:
+            log.exception("loop ended", extra={"workspace": self.name})
+            self._end(f"internal error: {type(error).__name__}")
+
+    async def _turn(self) -> None:
+        """Decide a batch, commit it, release effects, answer."""
+        batch = self._take()
+        turn = Turn(self.seq + 1)
+        self._committed = asyncio.get_running_loop().create_future()
+        try:
+            broken = self._decide(batch, turn)
+            if broken is not None:
+                await self._recover(batch, broken)
+                return
+            self._frame = turn.frame(
+                self.engine.state.drain(), self._notes, self._rows, at_us=self._last_us
+            )
+            if self._frame.commit is not None:
+                await self._append(self._frame.commit, batch)
+                self._notes = {}
+                self.seq = self._frame.commit.last_seq
+                self.feed.publish(self._frame.commit.first_seq, turn.events)
+        finally:
+            self._frame = None
+            committed, self._committed = self._committed, None
+            committed.set_result(None)
+        crash_point("after_commit")
+        for effect_id, effect in turn.effects:
+            self.perform(effect_id, effect)
+        crash_point("after_effects")
+        for item, first, last, contact in turn.answers:
+            if not item.answer.done():
+                seq = turn.first_seq + last - 1 if last > first else self.seq
+                item.answer.set_result(Answer(seq, tuple(turn.events[first:last]), contact))
+        for item, error in turn.refusals:
+            if not item.answer.done():
+                item.answer.set_exception(error)
+        crash_point("after_answers")
+
+    def _take(self) -> list[Input]:
+        """The next batch; an input that broke the engine once is tried alone."""
+        inbox = self._inbox
+        batch: list[Input] = []
+        while inbox and len(batch) < BATCH:
+            if inbox[0].failures:
+                if not batch:
+                    batch.append(inbox.popleft())
+                break
+            batch.append(inbox.popleft())
+        return batch
+
+    def _decide(self, batch: list[Input], turn: Turn) -> int | None:
+        """Run the engine; returns the index at which it broke (-1: the timers), None if it did not."""
+        at = -1
+        try:
+            if self._resume:
+                self._last_us = self.now_us()
+                turn.add(self.engine.resume(self._last_us))
+                self._resume = False
+            if not batch:
+                self._advance(self.now_us(), turn)
+            for at, item in enumerate(batch):
+                self._advance(item.stamp_us, turn)
+                self._handle(item, turn)
+                if len(turn.events) > BATCH_EVENTS:
+                    self._inbox.extendleft(reversed(batch[at + 1 :]))
+                    del batch[at + 1 :]
+                    break
+        except Exception:
+            log.exception("the engine broke", extra={"workspace": self.name, "at": at})
+            self.metrics.broken()
+            return at
+        if turn.events:
+            self._broken_timers = 0
+        return None
+
+    def _advance(self, stamp_us: int, turn: Turn) -> None:
+        """Time first: what was due before this input arrived happens before it."""
+        if stamp_us > self._last_us:
+            self._last_us = stamp_us
+        now_us = self._last_us
+        for _ in range(ADVANCES):
+            due = self.engine.next_deadline()
+            if due is None or due > now_us:
+                return
+            turn.add(self.engine.advance(now_us))
+            if len(turn.events) > BATCH_EVENTS:
+                return
+        raise AssertionError(f"timers do not end: {due} is due at {now_us}")
+
+    def _handle(self, item: Input, turn: Turn) -> None:
+        command = item.command
+        try:
+            outcome: Outcome = self.engine.handle(command, self._last_us)
+        except Refused as error:
+            turn.refusals.append((item, error))
+            return
+        first = len(turn.events)
+        turn.add(outcome)
+        contact = outcome.contact or ""
+        if len(turn.events) > first:
+            turn.keep(item.archive, item.rows, contact)
+            if type(command) is SettleEffect and command.result != "attempting":
+                turn.deletes.append(("effect", command.effect))
+        if type(command) is ApplyPolicy:
+            self.policy = command.policy
+        turn.answers.append((item, first, len(turn.events), contact))
+
+    # --- when something fails -----------------------------------------------------------------
+
+    async def _append(self, commit: Commit, batch: list[Input]) -> None:
+        """Write the frame, for as long as it takes. Raises Fenced, Stopped."""
+        crash_point("before_commit")
+        started_us = self.clock.now_us()
+        timer = self.clock.call_at(started_us + UNKNOWN_AFTER_US, lambda: self._unknown(batch))
+        failures = 0
+        try:
+            while True:
+                try:
+                    result = await self.journal.append(self.own, commit)
+                    break
+                except (JournalFailed, StoreFull) as error:
+                    log.error(  # noqa: TRY400 - the store's words are enough
+                        "commit failed",
+                        extra={"workspace": self.name, "error": str(error), "try": failures + 1},
+                    )
+                    self.metrics.commit_failed()
+                    if isinstance(error, StoreFull) or failures >= 2:
+                        self._suspend(str(error))
+                    delay_us = RETRY_US[min(failures, len(RETRY_US) - 1)]
+                    failures += 1
+                    await sleep(self.clock, delay_us)
+        finally:
+            timer.cancel()
+        if result is AppendResult.FENCED:
+            raise Fenced(f"another owner has taken workspace {self.name}")
+        if result is AppendResult.GAP:
+            raise Stopped(
+                f"the store ends before sequence {commit.first_seq}: it has forgotten committed "
+                "events; restore it or start anew from what it has"
+            )
+        if self.suspended:
+            log.warning("the store takes commits again", extra={"workspace": self.name})
+            self.suspended = ""
+            self.metrics.suspended(False)
+        self.metrics.committed(len(commit.events), self.clock.now_us() - started_us, commit.last_seq)
+
+    def _unknown(self, batch: list[Input]) -> None:
+        self._suspend("a commit has not come back")
+        for item in batch:
+            if not item.answer.done():
+                item.answer.set_exception(
+                    OutcomeUnknown("the store has not answered: it may have happened, or may yet")
+                )
+
+    def _suspend(self, why: str) -> None:
+        if not self.suspended:
+            self.metrics.suspended(True)
+        self.suspended = why
+        self._refuse_all(lambda: StoreFull(f"workspace {self.name}: {why}"))
+
+    def _refuse_all(self, make: Callable[[], RouterError]) -> None:
+        while self._inbox:
+            item = self._inbox.popleft()
+            if not item.answer.done():
+                item.answer.set_exception(make())
+
+    async def _recover(self, batch: list[Input], broken: int) -> None:
+        """Load the committed rows into a fresh engine and try again; put aside what breaks it twice."""
+        await self._load()
+        if broken < 0:
+            self._broken_timers += 1
+            self._inbox.extendleft(reversed(batch))
+            if self._broken_timers >= 3:
+                raise Stopped("a timer of the engine breaks it each time; see the log")
+            return
+        item = batch[broken]
+        item.failures += 1
+        if item.failures >= 2:
+            self._bury(item)
+            batch.pop(broken)
+        self._inbox.extendleft(reversed(batch))
+
+    def _bury(self, item: Input) -> None:
+        name = type(item.command).__name__
+        if isinstance(item.command, DeadLetter):
+            raise Stopped("the engine cannot even put a broken input aside; see the log")
+        log.error("input put aside", extra={"workspace": self.name, "command": name})
+        self.metrics.dead_letter()
+        if not item.answer.done():
+            item.answer.set_exception(
+                Refused("poison", f"this {name} breaks the engine and was put aside")
+            )
+        letter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        letter.add_done_callback(lambda done: done.cancelled() or done.exception())
+        command = DeadLetter(command=name, reason="broke the engine twice")
+        self._inbox.appendleft(Input(command, (), (), self.now_us(), letter))
+
+    def _end(self, why: str) -> None:
+        """This workspace is over in this process: memory is not the truth any more."""
+        log.error("workspace stopped", extra={"workspace": self.name, "why": why})
+        self.stopped = why
+        self.metrics.stopped()
+        self._refuse_all(lambda: Overloaded(f"workspace {self.name}: {why}", 5.0))
+        self.feed.close()
+        for tell in self.on_stopped:
+            tell(why)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        if self._resume:
+            return True
+        due = self.engine.next_deadline()
+        return due is not None and due <= self.now_us()
+
+    def _arm(self) -> None:
+        """One timer for the nearest deadline; an earlier one than needed is left alone."""
+        due = self.engine.next_deadline()
+        if due is None or (self._timer is not None and self._timer_at_us <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_us = due
+        self._timer = self.clock.call_at(due - self._ahead_us, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    def _read(self, from_seq: int, limit: int) -> Awaitable[list[StoredFrame]]:
+        return self.journal.frames(self.own, from_seq, limit)
+
+
+def _nobody(effect_id: str, effect: Effect) -> None:
+    raise AssertionError(f"effect {effect_id} before anybody can carry it out: {effect}")
