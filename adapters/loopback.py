@@ -57,7 +57,7 @@ from router.core.record import Value
 WORDS = ("busy", "no-answer", "slow", "fail", "unknown", "lost")
 
 
-class Settings(Value, frozen=True, kw_only=True):
+class Settings(Value, kw_only=True):
     """Settings of a loopback adapter."""
 
     media: bool = False

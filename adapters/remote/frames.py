@@ -1,0 +1,263 @@
+"""The frames of the remote adapter's protocol as types, their codecs, and what each call means.
+
+Sans-IO. Both encodings are checked against the types by msgspec while they are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, assert_never
+
+import msgspec
+
+from router.channel import (
+    Address,
+    Effect,
+    NewContact,
+    Receipt,
+    RouteAnswer,
+    Router,
+    RouteRequest,
+)
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Reason = Annotated[str, msgspec.Meta(max_length=1_000)]
+Cid = int | Annotated[str, msgspec.Meta(max_length=128)]
+
+
+class _Frame(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
+    """Anything on the wire; ``type`` is the class name in lower case."""
+
+
+class _Up(_Frame, frozen=True, forbid_unknown_fields=True):
+    """From the adapter."""
+
+
+class Submit(_Up, frozen=True):
+    """`Router.submit`."""
+
+    cid: Cid
+    contact: NewContact
+
+
+class Message(_Up, frozen=True):
+    """`Router.message`."""
+
+    cid: Cid
+    contact: NewContact
+
+
+class Left(_Up, frozen=True):
+    """`Router.left`."""
+
+    cid: Cid
+    external_id: Id
+    reason: Reason = ""
+
+
+class Connected(_Up, frozen=True):
+    """`Router.connected`."""
+
+    cid: Cid
+    reservation: Id
+
+
+class Failed(_Up, frozen=True):
+    """`Router.failed`."""
+
+    cid: Cid
+    reservation: Id
+    reason: Reason
+    busy: bool = False
+
+
+class Ended(_Up, frozen=True):
+    """`Router.ended`."""
+
+    cid: Cid
+    external_id: Id
+    reason: Reason = ""
+
+
+class Collected(_Up, frozen=True):
+    """`Router.collected`."""
+
+    cid: Cid
+    external_id: Id
+    name: Id
+    value: Reason
+
+
+class Started(_Up, frozen=True):
+    """`Router.started`."""
+
+    cid: Cid
+    contact: Id
+    external_id: Id
+
+
+class Route(_Up, frozen=True):
+    """`Router.route`."""
+
+    cid: Cid
+    request: RouteRequest
+
+
+class Live(_Up, frozen=True):
+    """`Router.live`."""
+
+    cid: Cid
+    external_ids: list[Id]
+
+
+class State(_Up, frozen=True):
+    """`Router.state`."""
+
+    state: Literal["starting", "up", "degraded", "down"]
+    detail: Reason = ""
+
+
+class Result(_Up, frozen=True):
+    """What became of an effect."""
+
+    effect: Id
+    outcome: Literal["done", "failed", "unknown"]
+    reason: Reason = ""
+
+
+class Found(_Up, frozen=True):
+    """Whether an effect was carried out; null: cannot say."""
+
+    effect: Id
+    found: bool | None
+
+
+Call = Submit | Message | Left | Connected | Failed | Ended | Collected | Started | Route | Live
+Up = Call | State | Result | Found
+
+
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a call was not carried out; `retry_after_s` when it may be made again."""
+
+    code: str
+    text: str
+    retry_after_s: float = 0.0
+
+
+class Answer(_Frame, frozen=True, omit_defaults=True):
+    """To the call with this `cid`."""
+
+    cid: Cid
+    receipt: Receipt | None = None
+    route: RouteAnswer | None = None
+    error: Error | None = None
+
+
+class Welcome(_Frame, frozen=True):
+    """The session has begun; `epoch` is the highest known, 0 before the first effect."""
+
+    channel: str
+    epoch: int
+    version: int
+
+
+class Perform(_Frame, frozen=True, kw_only=True):
+    """Carry this out."""
+
+    id: str
+    epoch: int
+    effect: Effect
+    external_id: str
+    customer: Address
+    our_address: str
+    text: str
+    attributes: dict[str, Any]
+    first_attempt: bool
+
+
+class Find(Perform, frozen=True, kw_only=True):
+    """Was this carried out?"""
+
+
+class NotUnderstood(_Frame, frozen=True, tag="error"):
+    """A frame without a `cid` was not of this protocol."""
+
+    code: str
+    text: str
+
+
+Down = Answer | Welcome | Perform | Find | NotUnderstood
+
+
+class Peek(msgspec.Struct, frozen=True):
+    """As much of a bad frame as an answer needs."""
+
+    cid: Cid | None = None
+
+
+class Codec(NamedTuple):
+    """How the adapter's side of the wire is read and written in one encoding."""
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes | str], Up]
+    peek: Callable[[bytes | str], Peek]
+
+
+def _msgpack(kind: Any) -> Callable[[bytes | str], Any]:
+    decoder = msgspec.msgpack.Decoder(kind)
+    return lambda data: decoder.decode(data.encode() if isinstance(data, str) else data)
+
+
+CODECS: dict[str, Codec] = {
+    "json": Codec(
+        msgspec.json.Encoder().encode,
+        msgspec.json.Decoder(Up).decode,
+        msgspec.json.Decoder(Peek).decode,
+    ),
+    "msgpack": Codec(msgspec.msgpack.Encoder().encode, _msgpack(Up), _msgpack(Peek)),
+}
+
+
+def key_of(call: Call) -> str:
+    """Calls with the same key are carried out in the order in which they came."""
+    match call:
+        case Submit() | Message():
+            return call.contact.external_id
+        case Connected() | Failed():
+            return f"r/{call.reservation}"
+        case Left() | Ended() | Collected() | Started():
+            return call.external_id
+        case Route():
+            return f"q/{call.request.request}"
+        case Live():
+            return ""
+        case _:
+            assert_never(call)
+
+
+async def say(router: Router, call: Call) -> Answer:
+    """Make the call on the router; raises what the router raises."""
+    match call:
+        case Submit():
+            return Answer(call.cid, receipt=await router.submit(call.contact))
+        case Message():
+            return Answer(call.cid, receipt=await router.message(call.contact))
+        case Route():
+            return Answer(call.cid, route=await router.route(call.request))
+        case Left():
+            await router.left(call.external_id, call.reason)
+        case Connected():
+            await router.connected(call.reservation)
+        case Failed():
+            await router.failed(call.reservation, call.reason, busy=call.busy)
+        case Ended():
+            await router.ended(call.external_id, call.reason)
+        case Collected():
+            await router.collected(call.external_id, call.name, call.value)
+        case Started():
+            await router.started(call.contact, call.external_id)
+        case Live():
+            await router.live(list(call.external_ids))
+        case _:
+            assert_never(call)
+    return Answer(call.cid)
