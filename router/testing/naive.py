@@ -1,0 +1,468 @@
+"""The auditor's own world: events folded into rows, and product rules read off them by plain scans.
+
+Nothing of the engine is used here, only its vocabulary. Slow and obvious on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from router.core import events as e
+from router.core.model import (
+    MINUTE_US,
+    Agent,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Presence,
+    Reservation,
+    ReservationId,
+    ReservationState,
+)
+from router.core.policy import Channel, Hours, Policy, Queue
+
+SERVING = (
+    ReservationState.ACCEPTED,
+    ReservationState.CONNECTING,
+    ReservationState.CONNECTED,
+    ReservationState.SUSPENDED,
+)
+SEARCH_DAYS = 20
+_EPOCH = datetime.fromtimestamp(0, ZoneInfo("UTC"))
+
+
+class OpenMinutes:
+    """Opening hours looked up minute by minute on a wall clock."""
+
+    def __init__(self, hours: Hours) -> None:
+        self._hours = hours
+        self._zone = ZoneInfo(hours.zone)
+        self._holidays = {holiday.date: holiday.spans for holiday in hours.holidays}
+        self._known: dict[int, bool] = {}
+
+    def is_open(self, at_us: int) -> bool:
+        """Open in the minute that holds this moment."""
+        minute = at_us // MINUTE_US
+        known = self._known.get(minute)
+        if known is None:
+            known = self._known[minute] = self._look(minute)
+        return known
+
+    def add_open(self, at_us: int, length_us: int) -> int | None:
+        """When so much open time has passed; None when it would take longer than is searched."""
+        rest_us = length_us
+        for minute in range(at_us // MINUTE_US, at_us // MINUTE_US + SEARCH_DAYS * 1440):
+            start_us, end_us = max(at_us, minute * MINUTE_US), (minute + 1) * MINUTE_US
+            if self.is_open(start_us):
+                if end_us - start_us >= rest_us:
+                    return start_us + rest_us
+                rest_us -= end_us - start_us
+        return None
+
+    def _look(self, minute: int) -> bool:
+        local = (_EPOCH + timedelta(minutes=minute)).astimezone(self._zone)
+        of_day = local.hour * 60 + local.minute
+        holiday = self._holidays.get(local.date().isoformat())
+        if holiday is not None:
+            return any(start <= of_day < end for start, end in holiday)
+        return any(
+            local.weekday() in span.days and span.start_minute <= of_day < span.end_minute
+            for span in self._hours.spans
+        )
+
+
+class World:
+    """All rows as the events tell them. Handlers raise `KeyError` for what they do not know."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.now_us = 0
+        self.contacts: dict[ContactId, Contact] = {}
+        """Live ones."""
+        self.reservations: dict[ReservationId, Reservation] = {}
+        """Open ones."""
+        self.agents: dict[AgentId, Agent] = {}
+        self.held: dict[AgentId, dict[ReservationId, Reservation]] = {}
+        """Open reservations per agent."""
+        self.use(policy)
+
+    def use(self, policy: Policy) -> None:
+        """New settings."""
+        self.policy = policy
+        self._hours = {name: OpenMinutes(hours) for name, hours in policy.hours.items()}
+
+    def apply(self, event: e.Event) -> None:
+        """What happened, happened."""
+        self.now_us = event.at_us
+        fold = FOLDS.get(type(event))
+        if fold is not None:
+            fold(self, event)
+
+    # What the rows say, by the product's words.
+
+    def channel(self, name: str) -> Channel:
+        """Settings of a channel; one that is gone has none of its own."""
+        return self.policy.channels.get(name) or Channel(name=name, cost=100, maximum=1)
+
+    def hours(self, queue: Queue) -> OpenMinutes | None:
+        """None = always open."""
+        return self._hours[queue.hours] if queue.hours else None
+
+    def is_open(self, queue: Queue) -> bool:
+        """Whether the queue serves at this moment."""
+        hours = self.hours(queue)
+        return hours is None or hours.is_open(self.now_us)
+
+    def load(self, agent: AgentId) -> int:
+        """Units held."""
+        return sum(r.units for r in self.held.get(agent, {}).values())
+
+    def capacity(self, agent: Agent) -> int:
+        """Units there are."""
+        return agent.capacity or self.policy.capacity
+
+    def counts(self, agent: AgentId, channel: str) -> int:
+        """Open reservations of a channel, suspended ones too."""
+        return sum(r.channel == channel for r in self.held.get(agent, {}).values())
+
+    def most(self, agent: Agent, channel: Channel) -> int:
+        """How many of a channel at once: the maximum, and what the log-on ramp has opened."""
+        most = agent.maximum.get(channel.name, channel.maximum)
+        if channel.ramp_us:
+            most = min(most, 1 + (self.now_us - agent.ready_at_us) // channel.ramp_us)
+        return most
+
+    def room(self, agent: Agent, channel: Channel) -> int | None:
+        """0 = true room, 1 = by interruption, None = no room."""
+        if self.counts(agent.id, channel.name) >= self.most(agent, channel):
+            return None
+        free = self.capacity(agent) - self.load(agent.id)
+        if free >= channel.cost:
+            return 0
+        free += sum(
+            r.units
+            for r in self.held[agent.id].values()
+            if r.state is ReservationState.CONNECTED and r.channel in channel.interrupts
+        )
+        return 1 if free >= channel.cost else None
+
+    def is_available(self, agent: Agent) -> bool:
+        """Ready, and the desk is there."""
+        return agent.presence is Presence.READY and not agent.lost_at_us
+
+    def is_kept_from(self, agent: AgentId, contact: Contact) -> bool:
+        """Excluded, cooling down, held for or sent to somebody else, or asked already."""
+        if contact.excluded.get(agent, 0) > self.now_us:
+            return True
+        if contact.hold_agent not in ("", agent) and self.now_us < contact.hold_until_us:
+            return True
+        if contact.target_agent not in ("", agent):
+            return True
+        return any(r in self.held.get(agent, {}) for r in contact.reservations)
+
+    def rank(self, agent: Agent, contact: Contact) -> int | None:
+        """The least rank by which the profile reaches the contact now; None = it does not."""
+        profile = self.policy.profiles.get(agent.profile)
+        waited_us = self.now_us - contact.visit_at_us
+        ranks = [
+            entry.rank
+            for entry in (profile.queues if profile else ())
+            if (entry.queue == contact.queue or entry.queue in contact.extra_queues)
+            and waited_us >= entry.delay_us
+        ]
+        if contact.target_agent:  # the profile is not asked
+            return min(ranks, default=0)
+        return min(ranks, default=None)
+
+    def eligible(self, agent: Agent, contact: Contact) -> tuple[int, int] | None:
+        """(0 or 1 = by interruption, rank), or None when the pair may not meet now."""
+        if not self.is_available(agent) or self.is_kept_from(agent.id, contact):
+            return None
+        if not contact.target_agent and not self._may_serve(agent, contact):
+            return None
+        rank = self.rank(agent, contact)
+        if rank is None:
+            return None
+        room = self.room(agent, self.channel(contact.channel))
+        return None if room is None else (room, rank)
+
+    def _may_serve(self, agent: Agent, contact: Contact) -> bool:
+        queue = self.policy.queues.get(contact.queue)
+        if queue is None or not self.is_open(queue):
+            return False
+        return all(agent.skills.get(s, 0) >= level for s, level in contact.requirements)
+
+    def waiting(self) -> Iterator[Contact]:
+        """Contacts that nobody is asked about."""
+        return (c for c in self.contacts.values() if c.state is ContactState.QUEUED)
+
+    def idle_order(self, agent: Agent) -> tuple[bool, int, AgentId]:
+        """Unloaded first by idle time, then loaded ones by their last accept."""
+        if self.held.get(agent.id):
+            return (True, agent.accepted_at_us, agent.id)
+        return (False, agent.idle_since_us, agent.id)
+
+    # Folding.
+
+    def _received(self, event: e.ContactReceived) -> None:
+        self.contacts[event.contact] = Contact(
+            id=event.contact,
+            channel=event.channel,
+            direction=event.direction,
+            queue=event.queue,
+            external_id=event.external_id,
+            peer_key=event.peer_key,
+            requirements_asked=event.requirements,
+            not_before_us=event.not_before_us,
+            not_after_us=event.not_after_us,
+            target_agent=event.target_agent,
+            consult_of=event.consult_of,
+            callback_of=event.callback_of,
+            created_at_us=event.at_us,
+        )
+
+    def _scheduled(self, event: e.ContactScheduled) -> None:
+        contact = self.contacts[event.contact]
+        contact.state = ContactState.SCHEDULED
+        contact.not_before_us, contact.not_after_us = event.not_before_us, event.not_after_us
+        contact.direction = event.direction
+
+    def _queued(self, event: e.ContactQueued) -> None:
+        contact = self.contacts[event.contact]
+        contact.state = ContactState.QUEUED
+        contact.queue = event.queue
+        contact.tier, contact.head_start_us = event.tier, event.head_start_us
+        contact.due_at_us, contact.arrival_no = event.due_at_us, event.arrival_no
+        contact.visit_at_us, contact.visit_no = event.visit_at_us, event.visit_no
+        contact.requirements = event.requirements
+        contact.hold_agent, contact.hold_until_us = event.hold_agent, event.hold_until_us
+        contact.target_agent = event.target_agent
+        contact.excluded, contact.declines = {}, {}
+        contact.step, contact.extra_queues, contact.offers = 0, (), 0
+
+    def _returned(self, event: e.ContactReturned) -> None:
+        contact = self.contacts[event.contact]
+        contact.state = ContactState.QUEUED
+        contact.head_start_us = event.head_start_us
+
+    def _overflowed(self, event: e.ContactOverflowed) -> None:
+        contact = self.contacts[event.contact]
+        contact.queue = event.queue
+        contact.tier, contact.head_start_us = event.tier, event.head_start_us
+        contact.due_at_us, contact.requirements = event.due_at_us, event.requirements
+        contact.step, contact.extra_queues = 0, ()
+
+    def _relaxed(self, event: e.ContactRelaxed) -> None:
+        contact = self.contacts[event.contact]
+        contact.step, contact.requirements = event.step, event.requirements
+        contact.extra_queues = event.extra_queues
+        contact.tier, contact.head_start_us = event.tier, event.head_start_us
+
+    def _reprioritized(self, event: e.ContactReprioritized) -> None:
+        contact = self.contacts[event.contact]
+        contact.tier, contact.head_start_us = event.tier, event.head_start_us
+
+    def _requirements(self, event: e.RequirementsChanged) -> None:
+        self.contacts[event.contact].requirements = event.requirements
+
+    def _hold_ended(self, event: e.HoldEnded) -> None:
+        contact = self.contacts[event.contact]
+        contact.hold_agent, contact.hold_until_us = AgentId(""), 0
+
+    def _cool_down_ended(self, event: e.CoolDownEnded) -> None:
+        self.contacts[event.contact].excluded.pop(event.agent, None)
+
+    def _parked(self, event: e.ContactParked) -> None:
+        contact = self.contacts[event.contact]
+        contact.state, contact.parked_at_us = ContactState.PARKED, event.at_us
+
+    def _switched(self, event: e.ContactSwitched) -> None:
+        contact = self.contacts[event.contact]
+        contact.channel, contact.queue = event.channel, event.queue
+        contact.tier, contact.head_start_us = event.tier, event.head_start_us
+        contact.due_at_us = event.due_at_us
+        contact.external_id, contact.peer_key = event.external_id, event.peer_key
+
+    def _closed(self, event: e.ContactClosed) -> None:
+        del self.contacts[event.contact]
+
+    def _consult_started(self, event: e.ConsultStarted) -> None:
+        self.contacts[event.contact].consult = event.consult
+
+    def _consult_ended(self, event: e.ConsultEnded) -> None:
+        self.contacts[event.contact].consult = ContactId("")
+
+    def _offered(self, event: e.ContactOffered) -> None:
+        contact = self.contacts[event.contact]
+        contact.state = ContactState.OFFERED
+        contact.reservations += (event.reservation,)
+        contact.offers += 1
+        reservation = Reservation(
+            id=event.reservation,
+            contact=event.contact,
+            agent=event.agent,
+            queue=event.queue,
+            channel=event.channel,
+            units=event.units,
+            cost=event.units,
+            rank=event.rank,
+            offered_at_us=event.at_us,
+            deadline_at_us=event.deadline_at_us,
+            visit_no=contact.visit_no,
+        )
+        self.reservations[event.reservation] = reservation
+        self.held.setdefault(event.agent, {})[event.reservation] = reservation
+        self.agents[event.agent].offered_at_us = event.at_us
+
+    def _accepted(self, event: e.OfferAccepted) -> None:
+        contact = self.contacts[event.contact]
+        contact.state, contact.last_agent = ContactState.ACTIVE, event.agent
+        reservation = self.reservations[event.reservation]
+        reservation.state = ReservationState.ACCEPTED
+        reservation.accepted_at_us, reservation.deadline_at_us = event.at_us, 0
+        self.agents[event.agent].accepted_at_us = event.at_us
+
+    def _gone(self, event: e.OfferRejected | e.OfferExpired | e.OfferRescinded) -> None:
+        contact = self.contacts.get(event.contact)
+        if contact is not None and event.until_us > event.at_us:
+            contact.excluded[event.agent] = event.until_us
+        self._drop(event.reservation)
+
+    def _failed(self, event: e.ReservationFailed) -> None:
+        was_serving = self.reservations[event.reservation].state in SERVING
+        contact = self.contacts.get(event.contact)
+        if contact is not None and event.until_us > event.at_us:
+            contact.excluded[event.agent] = event.until_us
+        self._drop(event.reservation)
+        if was_serving:
+            self.agents[event.agent].idle_since_us = event.at_us
+
+    def _connecting(self, event: e.ReservationConnecting) -> None:
+        reservation = self.reservations[event.reservation]
+        reservation.state = ReservationState.CONNECTING
+        reservation.deadline_at_us = event.deadline_at_us
+
+    def _connected(self, event: e.ReservationConnected) -> None:
+        reservation = self.reservations[event.reservation]
+        reservation.state, reservation.deadline_at_us = ReservationState.CONNECTED, 0
+        reservation.connected_at_us = event.at_us
+
+    def _suspended(self, event: e.ReservationSuspended) -> None:
+        reservation = self.reservations[event.reservation]
+        reservation.state, reservation.units = ReservationState.SUSPENDED, 0
+        reservation.suspended_by = event.by
+        reservation.suspended_at_us = event.at_us
+
+    def _resumed(self, event: e.ReservationResumed) -> None:
+        reservation = self.reservations[event.reservation]
+        reservation.state, reservation.units = ReservationState.CONNECTED, event.units
+        reservation.suspended_by = ReservationId("")
+
+    def _held(self, event: e.CustomerHeld) -> None:
+        self.reservations[event.reservation].hold_at_us = event.at_us
+
+    def _unheld(self, event: e.CustomerResumed) -> None:
+        self.reservations[event.reservation].hold_at_us = 0
+
+    def _wrapping(self, event: e.WrapUpStarted) -> None:
+        reservation = self.reservations[event.reservation]
+        reservation.state = ReservationState.WRAPPING
+        reservation.deadline_at_us = event.deadline_at_us
+        self._let_go(reservation)
+
+    def _extended(self, event: e.WrapUpExtended) -> None:
+        self.reservations[event.reservation].deadline_at_us = event.deadline_at_us
+
+    def _ended(self, event: e.ReservationEnded) -> None:
+        agent = self.reservations[event.reservation].agent
+        self._drop(event.reservation)
+        self.agents[agent].idle_since_us = event.at_us
+
+    def _moved(self, event: e.ReservationMoved) -> None:
+        reservation = self.reservations[event.reservation]
+        self._let_go(reservation)
+        reservation.contact = event.contact
+        contact = self.contacts[event.contact]
+        contact.reservations += (event.reservation,)
+        contact.last_agent = reservation.agent
+
+    def _drop(self, reservation_id: ReservationId) -> None:
+        reservation = self.reservations.pop(reservation_id)
+        del self.held[reservation.agent][reservation_id]
+        self._let_go(reservation)
+
+    def _let_go(self, reservation: Reservation) -> None:
+        contact = self.contacts.get(reservation.contact)
+        if contact is not None:
+            contact.reservations = tuple(r for r in contact.reservations if r != reservation.id)
+
+    def _put(self, event: e.AgentPut) -> None:
+        agent = self.agents.get(event.agent)
+        if agent is None:
+            agent = self.agents[event.agent] = Agent(id=event.agent, order=event.order)
+            self.held[event.agent] = {}
+        agent.name, agent.skills, agent.profile = event.name, event.skills, event.profile
+        agent.capacity, agent.maximum = event.capacity, event.maximum
+        agent.endpoints, agent.auto_accept = event.endpoints, event.auto_accept
+
+    def _removed(self, event: e.AgentRemoved) -> None:
+        del self.agents[event.agent], self.held[event.agent]
+
+    def _presence(self, event: e.PresenceChanged) -> None:
+        agent = self.agents[event.agent]
+        if event.presence is Presence.READY and agent.presence is not Presence.READY:
+            agent.ready_at_us = event.at_us
+            if agent.reason != "rona":  # a break resets idle time, a RONA does not
+                agent.idle_since_us = event.at_us
+        agent.presence, agent.reason = event.presence, event.reason
+        agent.presence_at_us = event.at_us
+
+    def _lost(self, event: e.AgentLost) -> None:
+        self.agents[event.agent].lost_at_us = event.at_us
+
+    def _back(self, event: e.AgentBack) -> None:
+        self.agents[event.agent].lost_at_us = 0
+
+
+FOLDS: dict[type, Callable[[World, Any], None]] = {
+    e.ContactReceived: World._received,
+    e.ContactScheduled: World._scheduled,
+    e.ContactQueued: World._queued,
+    e.ContactReturned: World._returned,
+    e.ContactOverflowed: World._overflowed,
+    e.ContactRelaxed: World._relaxed,
+    e.ContactReprioritized: World._reprioritized,
+    e.RequirementsChanged: World._requirements,
+    e.HoldEnded: World._hold_ended,
+    e.CoolDownEnded: World._cool_down_ended,
+    e.ContactParked: World._parked,
+    e.ContactSwitched: World._switched,
+    e.ContactClosed: World._closed,
+    e.ConsultStarted: World._consult_started,
+    e.ConsultEnded: World._consult_ended,
+    e.ContactOffered: World._offered,
+    e.OfferAccepted: World._accepted,
+    e.OfferRejected: World._gone,
+    e.OfferExpired: World._gone,
+    e.OfferRescinded: World._gone,
+    e.ReservationConnecting: World._connecting,
+    e.ReservationConnected: World._connected,
+    e.ReservationFailed: World._failed,
+    e.ReservationSuspended: World._suspended,
+    e.ReservationResumed: World._resumed,
+    e.CustomerHeld: World._held,
+    e.CustomerResumed: World._unheld,
+    e.WrapUpStarted: World._wrapping,
+    e.WrapUpExtended: World._extended,
+    e.ReservationEnded: World._ended,
+    e.ReservationMoved: World._moved,
+    e.AgentPut: World._put,
+    e.AgentRemoved: World._removed,
+    e.PresenceChanged: World._presence,
+    e.AgentLost: World._lost,
+    e.AgentBack: World._back,
+}
+"""Events that change nothing here (messages, routes, effects settled, ...) are not listed."""

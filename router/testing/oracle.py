@@ -1,0 +1,97 @@
+"""The oracle of matching: product.md's order in plain scans, to judge each choice of the engine.
+
+Each judgement is a sentence about what should have been chosen instead, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from router.core.model import Agent, AgentId, Contact, ContactState, Requirements
+from router.core.policy import Action, ActionKind, Queue, Strategy
+from router.testing.naive import World
+
+Key = tuple[int, int, int]
+Terms = tuple[int, int, float, bool, int, AgentId]
+
+
+def key(contact: Contact) -> Key:
+    """Smaller is served first."""
+    return (contact.tier, contact.due_at_us - contact.head_start_us, contact.arrival_no)
+
+
+def better_contact(world: World, agent: Agent, chosen: Contact) -> str | None:
+    """Contact selection: the least rank, then the smallest key, of all this agent may have."""
+    best: tuple[int, Key, Contact] | None = None
+    for contact in world.contacts.values():
+        if contact.state is not ContactState.QUEUED and contact is not chosen:
+            continue
+        fit = world.eligible(agent, contact)
+        if fit is None:
+            continue
+        candidate = (fit[1], key(contact), contact)
+        if best is None or candidate[:2] < best[:2]:
+            best = candidate
+    if best is None or best[2] is chosen:
+        return None
+    return (
+        f"{agent.id} got {chosen.id} {key(chosen)} instead of {best[2].id} {best[1]}"
+        f" of rank {best[0]}"
+    )
+
+
+def better_agent(world: World, chosen: Agent, contact: Contact, queue: Queue) -> str | None:
+    """Agent selection: rank, true room, strategy, longest idle, id."""
+    best: tuple[Terms, Agent] | None = None
+    of_chosen: Terms | None = None
+    for agent in world.agents.values():
+        fit = world.eligible(agent, contact)
+        if fit is None:
+            continue
+        terms = _terms(world, agent, contact, queue, fit)
+        if agent is chosen:
+            of_chosen = terms
+        if best is None or terms < best[0]:
+            best = (terms, agent)
+    if best is None or best[1] is chosen:
+        return None
+    return (
+        f"{contact.id} ({queue.strategy.value}) went to {chosen.id} {of_chosen}"
+        f" instead of {best[1].id} {best[0]}"
+    )
+
+
+def _terms(
+    world: World, agent: Agent, contact: Contact, queue: Queue, fit: tuple[int, int]
+) -> Terms:
+    interrupts, rank = fit
+    asked = dict(contact.requirements)
+    term: float = 0
+    if queue.strategy is Strategy.LEAST_LOADED:
+        term = world.load(agent.id) / world.capacity(agent)
+    elif queue.strategy is Strategy.BEST_FIT:
+        weights = queue.fit_weights
+        term = -sum(weights.get(s, 1.0) * agent.skills.get(s, 0) for s, _ in contact.requirements)
+    elif queue.strategy is Strategy.KEEP_SPECIALISTS:
+        term = len(agent.skills.keys() - asked.keys())
+    elif queue.strategy is Strategy.ROUND_ROBIN:
+        term = agent.offered_at_us
+    elif queue.strategy is Strategy.ORDERED:
+        term = rank
+    return (rank if queue.rank_first else 0, interrupts, term, *world.idle_order(agent))
+
+
+def relaxed(requirements: Requirements, actions: Sequence[Action]) -> Requirements:
+    """What is asked after a relaxation step."""
+    asked = dict(requirements)
+    for action in actions:
+        match action.kind:
+            case ActionKind.LOWER if action.skill in asked:
+                asked[action.skill] = min(asked[action.skill], action.level)
+            case ActionKind.DROP:
+                asked.pop(action.skill, None)
+            case ActionKind.ADD:
+                asked[action.skill] = max(asked.get(action.skill, 0), action.level)
+            case _:
+                pass
+    return tuple(sorted(asked.items()))
