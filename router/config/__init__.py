@@ -1,0 +1,32 @@
+"""The configuration: one YAML file, every error at once with its place, compiled to policies."""
+
+from router.config.document import Config, WorkspaceSettings, load, loads
+from router.config.schema import AdapterSettings, AgentSeed, WebhookSettings
+from router.config.secret_files import read_secret
+from router.config.server import (
+    Durability,
+    JournalSettings,
+    LimitSettings,
+    LogLevel,
+    MetricsSettings,
+    ServerSettings,
+    Store,
+)
+
+__all__ = [
+    "AdapterSettings",
+    "AgentSeed",
+    "Config",
+    "Durability",
+    "JournalSettings",
+    "LimitSettings",
+    "LogLevel",
+    "MetricsSettings",
+    "ServerSettings",
+    "Store",
+    "WebhookSettings",
+    "WorkspaceSettings",
+    "load",
+    "loads",
+    "read_secret",
+]
