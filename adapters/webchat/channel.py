@@ -1,0 +1,429 @@
+"""The chat of one web site: conversations, and what the router's effects do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from adapters import Crew, Fence, insist, read_settings
+from adapters.webchat.codec import (
+    Ask,
+    Bucket,
+    Down,
+    Ended,
+    Hold,
+    Message,
+    Phase,
+    Place,
+    Signer,
+    Token,
+    Visitor,
+    Welcome,
+    Who,
+)
+from adapters.webchat.settings import Settings, read_secret
+from router.channel import (
+    Address,
+    Channel,
+    ChannelError,
+    ChannelLost,
+    CollectFromContact,
+    ConnectAgent,
+    DeliverMessage,
+    EndContact,
+    HoldContact,
+    NewContact,
+    NewMessage,
+    OutcomeUnknown,
+    Receipt,
+    Router,
+    StartContact,
+    Task,
+    TreatContact,
+)
+
+PAGES = 5
+"""Most open pages of one visitor; one more closes the oldest."""
+REMEMBERED = 10_000
+"""How many effects are remembered, so that the same one again does nothing."""
+
+
+class Page(Protocol):
+    """An open page of a visitor (`visits.py`)."""
+
+    def send(self, frame: Down) -> None:
+        """Queue a frame; a page that does not keep up is closed."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin closing."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One visitor's conversation, as long as it is in memory."""
+
+    visitor: str
+    number: int
+    messages: deque[Message]
+    bucket: Bucket
+    name: str = ""
+    phase: Phase = "idle"
+    begun: bool = False
+    """The router has (or had) a contact for this number."""
+    place: Place = field(default_factory=Place)
+    held: bool = False
+    ask: Ask | None = None
+    pages: list[Page] = field(default_factory=list)
+    away: asyncio.TimerHandle | None = None
+    saying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One message at a time: of two first ones, the second must join what the first began."""
+
+    @property
+    def external_id(self) -> str:
+        """The contact's id at this backend."""
+        return f"{self.visitor}.{self.number}"
+
+    def knows(self, message_id: str) -> Message | None:
+        """The message of this id, if it is in the history."""
+        return next((m for m in self.messages if m.id == message_id), None)
+
+
+class WebChat(Channel):
+    """Visitors on one side, the router on the other."""
+
+    def __init__(self, name: str, settings: dict[str, Any], router: Router) -> None:
+        super().__init__(name, settings, router)
+        where = f"adapters.{name}"
+        self.config = read_settings(Settings, settings, where)
+        self.signer = Signer(
+            read_secret(self.config.secret_file, where), name, self.config.token_days
+        )
+        self.conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self.crew = Crew(name, most=2 * PAGES * self.config.conversations)
+        self.up = False
+        self._fence = Fence()
+        self._done: OrderedDict[str, None] = OrderedDict()
+
+    # -- what the supervisor calls ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self.up = True
+        self.router.state("up")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.up = False
+            self.router.state("down")
+            for conversation in self.conversations.values():
+                if conversation.away is not None:
+                    conversation.away.cancel()
+                for page in list(conversation.pages):
+                    page.close(1012, "the server restarts")
+            await self.crew.stop()
+
+    async def perform(self, task: Task) -> None:
+        """Show the visitor what the router decided."""
+        self._fence.check(task.epoch)
+        if not self.up:
+            raise ChannelLost(f"{self.name} is not running")
+        if task.id in self._done:
+            return
+        self._carry_out(task)
+        self._done[task.id] = None
+        while len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+
+    async def find(self, task: Task) -> bool:
+        """Whether this was shown; after a restart nothing is remembered, and showing it is safe."""
+        return task.id in self._done
+
+    # -- what visitors do (called by visits.py) --------------------------------------------------
+
+    def enter(self, page: Page, token: str, name: str) -> Conversation:
+        """A page has opened; raises ChannelError when there is no room for one more visitor."""
+        visitor = self.signer.check(token, _now_ms() // 1000)
+        if visitor is None:
+            visitor = Visitor("v" + secrets.token_urlsafe(16), 1)
+            conversation = self._make(visitor)
+        else:
+            conversation = self.conversations.get(visitor.id) or self._make(visitor)
+            # The token outlives our memory: the router may know this contact.
+            conversation.begun = conversation.begun or conversation.phase == "idle"
+        conversation.name = name or conversation.name
+        if conversation.away is not None:
+            conversation.away.cancel()
+            conversation.away = None
+        if len(conversation.pages) >= PAGES:
+            conversation.pages.pop(0).close(4008, f"more than {PAGES} pages are open")
+        conversation.pages.append(page)
+        page.send(
+            Welcome(
+                token=self._token(conversation),
+                state=conversation.phase,
+                messages=list(conversation.messages),
+                position=conversation.place.position,
+                wait_s=conversation.place.wait_s,
+                held=conversation.held,
+                ask=conversation.ask,
+            )
+        )
+        return conversation
+
+    def leave(self, page: Page, conversation: Conversation) -> None:
+        """A page is gone; the last one starts the clock."""
+        if page not in conversation.pages:
+            return
+        conversation.pages.remove(page)
+        if not conversation.pages and self.up:
+            self._watch_absence(conversation)
+
+    async def say(
+        self, conversation: Conversation, message_id: str, text: str, origin: str
+    ) -> None:
+        """The visitor writes. Raises what the router raises; returns when it is durable."""
+        async with conversation.saying:
+            known = conversation.knows(message_id)
+            if known is not None:
+                self._tell(conversation, known)
+                return
+            receipt = await self._to_router(conversation, message_id, text, origin)
+            self._show(conversation, message_id, "visitor", text)
+        if receipt.state == "closed":
+            self._end(conversation, "")
+        elif conversation.phase == "waiting":
+            self._show_place(conversation, receipt.position, receipt.wait_us, "")
+
+    async def choose(self, conversation: Conversation, name: str, value: str) -> None:
+        """The visitor answers a question; anything that was not offered is refused."""
+        ask = conversation.ask
+        if ask is None or ask.name != name or (ask.choices and value not in ask.choices):
+            raise ChannelError(f"nobody asks for {name!r} with such an answer")
+        conversation.ask = None
+        external_id = conversation.external_id
+        await insist(lambda: self.router.collected(external_id, name, value))
+
+    async def end(self, conversation: Conversation) -> None:
+        """The visitor closes the conversation."""
+        if not conversation.begun or conversation.phase == "ended":
+            return
+        talking, external_id = conversation.phase == "talking", conversation.external_id
+        self._end(conversation, "")
+        if talking:
+            await insist(lambda: self.router.ended(external_id, "closed by the visitor"))
+        else:
+            await insist(lambda: self.router.left(external_id, "closed by the visitor"))
+
+    # -- effects ---------------------------------------------------------------------------------
+
+    def _carry_out(self, task: Task) -> None:
+        effect = task.effect
+        match effect:
+            case DeliverMessage(message=message):
+                conversation = self._conversation_of(task)
+                conversation.phase = "talking"
+                if conversation.knows(message) is None:
+                    self._show(conversation, message, "agent", task.text)
+            case TreatContact(kind="position"):
+                conversation = self._conversation_of(task)
+                self._show_place(conversation, effect.position, effect.wait_us, effect.text)
+            case TreatContact(text=text):
+                if text:
+                    self._show(self._conversation_of(task), f"t-{task.id}", "router", text)
+            case CollectFromContact():
+                self._ask(self._conversation_of(task), effect)
+            case HoldContact(held=held):
+                conversation = self._conversation_of(task)
+                conversation.held = held
+                self._tell(conversation, Hold(held))
+            case ConnectAgent(reservation=reservation):
+                # A chat has no leg that must come up: it is there.
+                self._conversation_of(task).phase = "talking"
+                self._later(lambda: self.router.connected(reservation), "connected")
+            case StartContact(contact=contact):
+                self._start_contact(task, contact)
+            case EndContact(text=text):
+                visitor, number = _parts(task.external_id)
+                known = self.conversations.get(visitor)
+                if known is not None and known.number == number:
+                    self._end(known, text)
+            case _:
+                pass  # offers: the agent answers at the desk
+
+    def _ask(self, conversation: Conversation, effect: CollectFromContact) -> None:
+        ask = Ask(effect.name, effect.prompt, effect.choices)
+        conversation.ask = ask
+        self._tell(conversation, ask)
+        external_id = conversation.external_id
+
+        def give_up() -> None:
+            if conversation.ask is ask and self.up:
+                conversation.ask = None
+                self._later(lambda: self.router.collected(external_id, ask.name, ""), "no answer")
+
+        asyncio.get_running_loop().call_later(effect.timeout_us / 1e6, give_up)
+
+    def _start_contact(self, task: Task, contact: str) -> None:
+        conversation = self.conversations.get(task.customer.address)
+        if conversation is None or not conversation.pages:
+            raise ChannelError("the visitor is not here")
+        if conversation.begun:
+            self._renew(conversation)
+        conversation.begun = True
+        conversation.phase = "talking"
+        external_id = conversation.external_id
+        self._later(lambda: self.router.started(contact, external_id), "started")
+
+    # -- conversations ---------------------------------------------------------------------------
+
+    async def _to_router(
+        self, conversation: Conversation, message_id: str, text: str, origin: str
+    ) -> Receipt:
+        if conversation.phase == "ended":
+            self._renew(conversation)
+        contact = self._contact(conversation, message_id, text, origin)
+        if conversation.begun:
+            receipt = await self.router.message(contact)
+            if receipt.state != "closed" or receipt.created:
+                if conversation.phase == "idle":
+                    conversation.phase = "waiting"
+                return receipt
+            # It was closed while we did not look (a restart): this message begins a new one.
+            self._renew(conversation)
+            contact = self._contact(conversation, message_id, text, origin)
+        # Before the call: what the router does about it may come before the receipt.
+        conversation.phase = "waiting"
+        try:
+            receipt = await self.router.submit(contact)
+        except OutcomeUnknown:
+            # It may be there now: whatever is said next must join it.
+            conversation.begun = True
+            raise
+        except BaseException:
+            conversation.phase = "idle"
+            raise
+        conversation.begun = True
+        return receipt
+
+    def _contact(
+        self, conversation: Conversation, message_id: str, text: str, origin: str
+    ) -> NewContact:
+        return NewContact(
+            external_id=conversation.external_id,
+            customer=Address(address=conversation.visitor, name=conversation.name),
+            to=self.config.to or self.name,
+            entry_point=self.config.entry_point,
+            attributes={"site": self.name, "origin": origin},
+            # The page chose its part of the id: ours keeps one visitor's ids from another's.
+            message=NewMessage(id=f"{conversation.external_id}/{message_id}", text=text),
+        )
+
+    def _make(self, visitor: Visitor) -> Conversation:
+        if len(self.conversations) >= self.config.conversations:
+            self._make_room()
+        conversation = Conversation(
+            visitor.id,
+            visitor.number,
+            deque(maxlen=self.config.history),
+            Bucket(self.config.messages_per_s, self.config.burst),
+        )
+        self.conversations[visitor.id] = conversation
+        return conversation
+
+    def _make_room(self) -> None:
+        for visitor, conversation in self.conversations.items():
+            if not conversation.pages and conversation.phase != "waiting":
+                self._drop(visitor)
+                return
+        raise ChannelError(f"{self.name} holds {self.config.conversations} visitors and is full")
+
+    def _conversation_of(self, task: Task) -> Conversation:
+        visitor, number = _parts(task.external_id)
+        conversation = self.conversations.get(visitor)
+        if conversation is None:
+            # From before a restart; the visitor may come back with their token.
+            conversation = self._make(Visitor(visitor, number))
+            conversation.begun = True
+            conversation.phase = "waiting"
+            self._watch_absence(conversation)
+        return conversation
+
+    def _watch_absence(self, conversation: Conversation) -> None:
+        if conversation.away is not None:
+            conversation.away.cancel()
+        if conversation.phase in ("idle", "ended") and not conversation.begun:
+            self._drop(conversation.visitor)
+            return
+        conversation.away = asyncio.get_running_loop().call_later(
+            self.config.away_s, self._gone, conversation
+        )
+
+    def _gone(self, conversation: Conversation) -> None:
+        conversation.away = None
+        if conversation.pages or not self.up:
+            return
+        if conversation.phase == "waiting":
+            external_id = conversation.external_id
+            self._end(conversation, "")
+            self._later(lambda: self.router.left(external_id, "away"), "left")
+        if conversation.phase in ("idle", "ended"):
+            self._drop(conversation.visitor)
+
+    def _drop(self, visitor: str) -> None:
+        conversation = self.conversations.pop(visitor, None)
+        if conversation is not None and conversation.away is not None:
+            conversation.away.cancel()
+
+    def _renew(self, conversation: Conversation) -> None:
+        conversation.number += 1
+        conversation.begun = False
+        conversation.phase = "idle"
+        self._tell(conversation, Token(self._token(conversation)))
+
+    def _end(self, conversation: Conversation, text: str) -> None:
+        conversation.phase = "ended"
+        conversation.ask = None
+        conversation.held = False
+        conversation.place = Place()
+        self._tell(conversation, Ended(text))
+
+    def _show(self, conversation: Conversation, message_id: str, who: Who, text: str) -> None:
+        message = Message(message_id, who, text, _now_ms())
+        conversation.messages.append(message)
+        self._tell(conversation, message)
+
+    def _show_place(
+        self, conversation: Conversation, position: int, wait_us: int, text: str
+    ) -> None:
+        # Rounded up: nobody is promised less than they will wait.
+        wait_s = -1 if wait_us < 0 else -(-wait_us // 1_000_000)
+        conversation.place = Place(position, wait_s, text)
+        self._tell(conversation, conversation.place)
+
+    def _tell(self, conversation: Conversation, frame: Down) -> None:
+        for page in list(conversation.pages):
+            page.send(frame)
+
+    def _token(self, conversation: Conversation) -> str:
+        visitor = Visitor(conversation.visitor, conversation.number)
+        return self.signer.sign(visitor, _now_ms() // 1000)
+
+    def _later(self, call: Callable[[], Any], what: str) -> None:
+        self.crew.start(insist(call), what)
+
+
+def _parts(external_id: str) -> Visitor:
+    visitor, _, number = external_id.rpartition(".")
+    if not visitor or not number.isdecimal():
+        raise ChannelError("this contact is not of this site: its external id is none of ours")
+    return Visitor(visitor, int(number))
+
+
+def _now_ms() -> int:
+    # The wall clock: tokens and the times that visitors read outlive this process.
+    return int(datetime.now(UTC).timestamp() * 1000)

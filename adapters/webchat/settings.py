@@ -1,0 +1,74 @@
+"""Settings of a web chat, and the secret that its visitor tokens are signed with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from router.core.record import Value
+from router.errors import ConfigError
+
+
+class Settings(Value, kw_only=True):
+    """Settings of a web chat: one site."""
+
+    key: str
+    """Tells the site apart; public, it stands in the page's source."""
+    origins: tuple[str, ...] = ("self",)
+    """Origins whose pages may chat (``https://www.example.com``); ``self`` = the server's own."""
+    to: str = ""
+    """Our address that is reached: picks the entry point. Empty: the adapter's name."""
+    entry_point: str = ""
+    """Names the entry point instead of `to`."""
+    secret_file: str = ""
+    """Visitor tokens are signed with what is in it; made when it is missing. Empty: a new secret
+    each start, so that visitors are strangers after a restart."""
+    token_days: int = 30
+    """How long a visitor is known again."""
+    away_s: float = 120.0
+    """A waiting visitor whose last page is gone this long has left."""
+    messages_per_s: float = 1.0
+    """Messages a second of one visitor, after a burst."""
+    burst: int = 5
+    """Messages that may come at once."""
+    history: int = 100
+    """Messages of a conversation that a reloaded page shows."""
+    conversations: int = 10_000
+    """Most visitors at once; one more is told to come back later."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.key:
+            raise ValueError("key must not be empty")
+        if min(self.token_days, self.burst, self.history, self.conversations) < 1:
+            raise ValueError("token_days, burst, history and conversations must be > 0")
+        if self.away_s < 0 or self.messages_per_s <= 0:
+            raise ValueError("away_s must be >= 0, messages_per_s > 0")
+        for origin in self.origins:
+            if origin != "self" and not origin.startswith(("https://", "http://")):
+                raise ValueError(f"origins: expected https://host or self, got {origin!r}")
+
+
+def read_secret(path: str, where: str) -> bytes:
+    """The signing secret: from the file, which is made if it is missing; random without a file.
+
+    Raises ConfigError when others may read it, or it is too short to be one.
+    """
+    if not path:
+        return secrets.token_bytes(32)
+    file = Path(path)
+    try:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as new:
+                new.write(secrets.token_bytes(32))
+        if file.stat().st_mode & 0o077:
+            raise ConfigError([f"{where}.secret_file: {path} may be read by others: chmod 600"])
+        secret = file.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{where}.secret_file: {path}: {error.strerror}"]) from None
+    if len(secret) < 16:
+        raise ConfigError([f"{where}.secret_file: {path} has {len(secret)} bytes, expected >= 16"])
+    return secret
