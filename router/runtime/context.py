@@ -3,8 +3,8 @@
     workspaces[name].ask(command)        the only way in; durable when it returns
     workspaces[name].feed                the event stream
     desks[name].open(agent)              a desk's connection (-> DeskSession to pull offers from)
-    channels[name].adapters              the adapters (their `routes`, `attach`), their states
-    intake(name, channel)                `router.channel.Router` for contacts that come over HTTP
+    channels[name].get(adapter)          an adapter (its `attach`); `.routes()`, `.states()`
+    intakes[name].submit / message / send   contacts and messages from wherever
     messages[name]                       bodies: write with a command, list and open
     envelopes: router.runtime.envelope   addresses and names sealed with a contact
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router.runtime.clock import Clock
     from router.runtime.desks import Desks
     from router.runtime.health import Health
+    from router.runtime.intake import Intake
     from router.runtime.loop import Workspace
     from router.runtime.messages import Messages
     from router.runtime.metrics import Metrics
@@ -46,6 +47,7 @@ class AppContext:
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     desks: dict[str, Desks] = field(default_factory=dict)
     channels: dict[str, Channels] = field(default_factory=dict)
+    intakes: dict[str, Intake] = field(default_factory=dict)
     messages: dict[str, Messages] = field(default_factory=dict)
     measures: dict[str, Measures] = field(default_factory=dict)
     """The fold of each workspace's events; lags the last commit by a turn of the loop."""

@@ -13,13 +13,12 @@ Archive rows written here:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from router.core.effects import Effect
 from router.core.engine import Outcome
 from router.core.events import ContactOffered, Event
+from router.core.record import Row
 from router.core.state import Changes
 from router.errors import Refused
 from router.journal import ArchiveWrite, Commit, RowWrite
@@ -32,22 +31,13 @@ HERE = "{contact}/"
 """Stands in an archive id for the contact at which the command ended."""
 
 
-class OutboxRow(msgspec.Struct, omit_defaults=True):
+class OutboxRow(Row):
     """An effect whose outcome must be known: kept until it is settled."""
 
     at_us: int
     effect: Effect
     attempting: bool = False
-
-
-encode_outbox = msgspec.msgpack.Encoder().encode
-decode_outbox = msgspec.msgpack.Decoder(OutboxRow).decode
-
-
-class Frame(NamedTuple):
-    """A commit, or none when nothing happened."""
-
-    commit: Commit | None
+    """It may have been carried out: an adapter has been asked to."""
 
 
 class Turn:
@@ -60,7 +50,7 @@ class Turn:
     def __init__(self, first_seq: int) -> None:
         self.first_seq = first_seq
         self.events: list[Event] = []
-        self.effects: list[tuple[str, Effect]] = []
+        self.effects: list[Effect] = []
         self.answers: list[tuple[Input, int, int, str]] = []
         """Who asked; its events' places, first and beyond last; the contact."""
         self.refusals: list[tuple[Input, Refused]] = []
@@ -71,8 +61,7 @@ class Turn:
     def add(self, outcome: Outcome) -> None:
         """What the engine said."""
         self.events.extend(outcome.events)
-        for effect in outcome.effects:
-            self.effects.append((f"{self.first_seq}-{len(self.effects)}", effect))
+        self.effects.extend(outcome.effects)
 
     def keep(
         self, archive: Sequence[ArchiveWrite], rows: Sequence[RowWrite], contact: str
@@ -84,18 +73,16 @@ class Turn:
             self.archive.append(row)
         self.rows.extend(rows)
 
-    def frame(
+    def commit(
         self,
         changes: Changes,
+        effects: Sequence[tuple[str, Effect]],
         notes: dict[tuple[str, str], bytes | None],
         own_rows: dict[str, dict[str, bytes]],
         *,
         at_us: int,
-    ) -> Frame:
+    ) -> Commit:
         """Everything as one commit. `own_rows`, the runtime's rows in memory, follows it."""
-        if not self.events:
-            assert not changes.upserts, f"rows changed without an event: {changes.upserts[0][:2]}"
-            return Frame(None)
         seq = self.first_seq
         encoded: list[bytes] = []
         for event in self.events:
@@ -107,7 +94,9 @@ class Turn:
             seq += 1
         upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]
         deletes = list(changes.deletes)
-        self._outbox(at_us)
+        for effect_id, effect in effects:
+            if effect.REPEAT != "safe":
+                self.rows.append(RowWrite("effect", effect_id, encode_row(OutboxRow(at_us, effect))))
         for row in self.rows:
             own_rows.setdefault(row.kind, {})[row.id] = row.data
         for kind, id_ in self.deletes:
@@ -120,13 +109,7 @@ class Turn:
             else:
                 upserts.append(RowWrite(kind, id_, note))
         self.archive.extend(_closed(changes, at_us))
-        return Frame(Commit(self.first_seq, at_us, encoded, upserts, deletes, self.archive))
-
-    def _outbox(self, at_us: int) -> None:
-        for effect_id, effect in self.effects:
-            if effect.REPEAT != "safe":
-                data = encode_outbox(OutboxRow(at_us, effect))
-                self.rows.append(RowWrite("effect", effect_id, data))
+        return Commit(self.first_seq, at_us, encoded, upserts, deletes, self.archive)
 
 
 def _closed(changes: Changes, at_us: int) -> Iterable[ArchiveWrite]:

@@ -46,7 +46,7 @@ from router.journal.seal import Sealer
 from router.runtime.clock import Clock, Timer, sleep
 from router.runtime.crash import crash_point
 from router.runtime.feed import Feed
-from router.runtime.frame import Frame, Turn
+from router.runtime.frame import Turn
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.tasks import spawn
 
@@ -150,6 +150,8 @@ class Workspace:
         self.feed = Feed(self._read, lambda: self.seq)
         self.perform: Callable[[str, Effect], None] = _nobody
         """Takes effects once they may happen; set by the composition root before `start`."""
+        self.on_loaded: list[Callable[[], None]] = []
+        """Told when the rows are in memory at start, before the first effect."""
         self.on_stopped: list[Callable[[str], None]] = []
         """Told when this workspace ends by itself (fenced, damaged, broken)."""
         self.stopped = ""
@@ -165,7 +167,8 @@ class Workspace:
         self._timer_at_us = 0
         self._ahead_us = 0
         self._last_us = 0
-        self._frame: Frame | None = None
+        self._effects = 0
+        self._batch: list[Input] = []
         self._committed: asyncio.Future[None] | None = None
         self._broken_timers = 0
         self._running: asyncio.Task[None] | None = None
@@ -260,6 +263,8 @@ class Workspace:
         self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
         self._last_us = self.own.committed_at_us
         await self._load()
+        for tell in self.on_loaded:
+            tell()
         self.metrics.started(self.own.epoch)
         self._running = spawn(self._run(), f"loop:{self.name}")
         if self.seq:
@@ -290,7 +295,7 @@ class Workspace:
         async for chunk in self.journal.load(self.own):
             for row in chunk:
                 if row.kind in ROWS:
-                    state.load(row.kind, decode_row(row.kind, row.data))
+                    state.load(row.kind, decode_row(ROWS[row.kind], row.data))
                 else:
                     self._rows.setdefault(row.kind, {})[row.id] = row.data
         for (kind, id_), data in self._notes.items():
@@ -320,31 +325,33 @@ class Workspace:
         except Exception as error:
             log.exception("loop ended", extra={"workspace": self.name})
             self._end(f"internal error: {type(error).__name__}")
+        finally:
+            self._give_up(self._batch)
 
     async def _turn(self) -> None:
         """Decide a batch, commit it, release effects, answer."""
-        batch = self._take()
+        batch = self._batch = self._take()
         turn = Turn(self.seq + 1)
-        self._committed = asyncio.get_running_loop().create_future()
+        committed = self._committed = asyncio.get_running_loop().create_future()
         try:
             broken = self._decide(batch, turn)
             if broken is not None:
                 await self._recover(batch, broken)
                 return
-            self._frame = turn.frame(
-                self.engine.state.drain(), self._notes, self._rows, at_us=self._last_us
-            )
-            if self._frame.commit is not None:
-                await self._append(self._frame.commit, batch)
-                self._notes = {}
-                self.seq = self._frame.commit.last_seq
-                self.feed.publish(self._frame.commit.first_seq, turn.events)
+            effects = self._number(turn.effects)
+            if turn.events:
+                notes, self._notes = self._notes, {}
+                commit = turn.commit(
+                    self.engine.state.drain(), effects, notes, self._rows, at_us=self._last_us
+                )
+                await self._append(commit, batch)
+                self.seq = commit.last_seq
+                self.feed.publish(commit.first_seq, turn.events)
         finally:
-            self._frame = None
-            committed, self._committed = self._committed, None
+            self._committed = None
             committed.set_result(None)
         crash_point("after_commit")
-        for effect_id, effect in turn.effects:
+        for effect_id, effect in effects:
             self.perform(effect_id, effect)
         crash_point("after_effects")
         for item, first, last, contact in turn.answers:
@@ -354,7 +361,14 @@ class Workspace:
         for item, error in turn.refusals:
             if not item.answer.done():
                 item.answer.set_exception(error)
+        self._batch = []
         crash_point("after_answers")
+
+    def _number(self, effects: list[Effect]) -> list[tuple[str, Effect]]:
+        """Ids that no other effect ever had: ``epoch-number``."""
+        first = self._effects + 1
+        self._effects += len(effects)
+        return [(f"{self.own.epoch}-{n}", effect) for n, effect in enumerate(effects, first)]
 
     def _take(self) -> list[Input]:
         """The next batch; an input that broke the engine once is tried alone."""
@@ -466,6 +480,9 @@ class Workspace:
 
     def _unknown(self, batch: list[Input]) -> None:
         self._suspend("a commit has not come back")
+        self._give_up(batch)
+
+    def _give_up(self, batch: list[Input]) -> None:
         for item in batch:
             if not item.answer.done():
                 item.answer.set_exception(

@@ -1,0 +1,153 @@
+"""What an adapter in this process may say: `router.channel.Router` over a workspace.
+
+Everything an adapter says becomes a command; it returns when that is durable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.channel import NewContact, Receipt, RouteAnswer, RouteRequest
+from router.core import commands as c
+from router.core.events import RouteAnswered
+from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
+from router.errors import NotFound, Overloaded, Refused, StoreFull
+from router.runtime.envelope import message_id
+from router.runtime.intake import Intake, requirements_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from router.core.commands import Command
+    from router.runtime.loop import Answer, Workspace
+
+
+class Bridge:
+    """One adapter's view of its workspace."""
+
+    def __init__(
+        self,
+        name: str,
+        channel: str,
+        workspace: Workspace,
+        intake: Intake,
+        *,
+        on_state: Callable[[str, str], None],
+        on_live: Callable[[list[str]], list[str] | None],
+    ) -> None:
+        self._name = name
+        self._channel = channel
+        self._workspace = workspace
+        self._intake = intake
+        self._on_state = on_state
+        self._on_live = on_live
+
+    async def submit(self, contact: NewContact) -> Receipt:
+        """A contact arrives."""
+        try:
+            receipt, _ = await self._intake.submit(contact, self._channel, adapter=self._name)
+        except StoreFull as error:
+            raise Overloaded(str(error), 5.0) from error
+        return receipt
+
+    async def message(self, contact: NewContact) -> Receipt:
+        """A message arrives: joins the open contact between these addresses."""
+        try:
+            return await self._intake.message(contact, self._channel, adapter=self._name)
+        except StoreFull as error:
+            raise Overloaded(str(error), 5.0) from error
+
+    async def left(self, external_id: str, reason: str = "") -> None:
+        """The customer is gone. One who was being served has ended the contact."""
+        contact = await self._find(external_id)
+        if contact is not None:
+            await self._over(contact, reason, is_served=contact.state is ContactState.ACTIVE)
+
+    async def ended(self, external_id: str, reason: str = "") -> None:
+        """Agent and customer are done."""
+        contact = await self._find(external_id)
+        if contact is not None:
+            await self._over(contact, reason, is_served=contact.state is not ContactState.QUEUED)
+
+    async def connected(self, reservation: str) -> None:
+        """The agent's leg is up."""
+        await self._ask(c.ConnectReservation(reservation=ReservationId(reservation)))
+
+    async def failed(self, reservation: str, reason: str, *, busy: bool = False) -> None:
+        """The agent's leg failed."""
+        id_ = ReservationId(reservation)
+        await self._ask(c.FailReservation(reservation=id_, reason=reason, busy=busy))
+
+    async def collected(self, external_id: str, name: str, value: str) -> None:
+        """What play-and-collect got."""
+        contact = await self._find(external_id)
+        if contact is not None:
+            await self._ask(c.ReportInput(contact=contact.id, name=name, value=value))
+
+    async def started(self, contact: str, external_id: str) -> None:
+        """An outbound contact exists at the backend under this id."""
+        try:
+            await self._intake.started(contact, self._channel, external_id)
+        except StoreFull as error:
+            raise Overloaded(str(error), 5.0) from error
+
+    async def route(self, request: RouteRequest) -> RouteAnswer:
+        """Where should this go? Raises Refused when no queue can be named."""
+        point = self._intake.entry_point(
+            self._channel, request.entry_point, request.to, self._name, request.queue
+        )
+        answer = await self._ask(
+            c.AskRoute(
+                request=request.request or message_id(self._workspace.now_us()),
+                channel=self._channel,
+                entry_point=point.id if point else "",
+                queue=QueueId(request.queue),
+                requirements=requirements_of(request.requirements),
+                attributes=request.attributes,
+            )
+        )
+        found = next(event for event in answer.events if isinstance(event, RouteAnswered))
+        return RouteAnswer(
+            queue=found.queue,
+            open=found.open,
+            wait_us=found.wait_us,
+            position=found.position,
+            eligible=found.eligible,
+        )
+
+    async def live(self, external_ids: list[str]) -> None:
+        """These contacts exist at the backend, no others."""
+        all_ids = self._on_live(external_ids)
+        if all_ids is not None:
+            await self._ask(c.ReportLive(channel=self._channel, external_ids=tuple(all_ids)))
+
+    def state(self, state: str, detail: str = "") -> None:
+        """How the adapter is."""
+        self._on_state(state, detail)
+
+    async def _find(self, external_id: str) -> Contact | None:
+        """The live contact; None for one that is closed. Raises NotFound for one never heard of."""
+        id_ = self._intake.find(self._channel, external_id)
+        contact = self._workspace.engine.state.contacts.get(id_ or ContactId(""))
+        if contact is None:
+            known = await self._intake.closed_by_external(self._channel, external_id)
+            if known is None and id_ is None:
+                raise NotFound("contact", external_id)
+        return contact
+
+    async def _over(self, contact: Contact, reason: str, *, is_served: bool) -> None:
+        """Complete what is served, abandon what waits; it may change between looking and asking."""
+        complete = c.CompleteContact(contact=contact.id, reason=reason or "customer_ended")
+        abandon = c.AbandonContact(contact=contact.id, reason=reason)
+        commands: list[Command] = [complete, abandon] if is_served else [abandon, complete]
+        try:
+            await self._ask(commands[0])
+        except Refused:
+            if contact.id in self._workspace.engine.state.contacts:
+                await self._ask(commands[1])
+
+    async def _ask(self, command: Command) -> Answer:
+        try:
+            return await self._workspace.ask(command)
+        except StoreFull as error:
+            raise Overloaded(str(error), 5.0) from error

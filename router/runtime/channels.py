@@ -1,0 +1,362 @@
+"""Supervises the adapters of a workspace and takes every effect to whoever carries it out.
+
+Adapters are loaded by type from the package `adapters`: ``adapters.<type>`` with the attribute
+``CHANNEL`` (the class) and optionally ``routes(channel)``. One object per adapter lives as long as
+the process; its `run` is started again, with back-off, whenever it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Protocol
+
+from router.channel import Address, Channel, ChannelLost, Task
+from router.core import commands as c
+from router.core.effects import (
+    AnswerRoute,
+    ConnectAgent,
+    DeliverMessage,
+    Effect,
+    EndContact,
+    LoadCustomer,
+    OfferContact,
+    RescindOffer,
+    StartContact,
+)
+from router.core.model import Contact, ContactId
+from router.errors import ConfigError
+from router.journal.codec import decode_row
+from router.runtime.bridge import Bridge
+from router.runtime.clock import Clock, sleep
+from router.runtime.desks import DeskEffect, Desks
+from router.runtime.envelope import NOBODY, Envelope, address_of, open_envelope
+from router.runtime.frame import OutboxRow
+from router.runtime.intake import Intake
+from router.runtime.loop import Workspace
+from router.runtime.messages import Messages
+from router.runtime.outbox import Job, Outbox, after_crash, contact_of, deadline, tell
+from router.runtime.profiles import Profiles
+from router.runtime.tasks import TaskSet
+
+log = logging.getLogger("router.channels")
+
+FIRST_PAUSE_US = 500_000
+LONGEST_PAUSE_US = 60_000_000
+CALM_US = 60_000_000
+"""An adapter that has served so long begins again with the first pause."""
+
+
+class AdapterSettings(Protocol):
+    """What the configuration says about an adapter."""
+
+    @property
+    def type(self) -> str:
+        """Module in the package `adapters`."""
+
+    @property
+    def channel(self) -> str:
+        """The channel it serves."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its own settings."""
+
+
+@dataclass(slots=True)
+class Adapter:
+    """A configured adapter and how it is."""
+
+    name: str
+    type: str
+    channel: str
+    object: Channel
+    module: ModuleType
+    outbox: Outbox
+    state: str = "starting"
+    detail: str = ""
+    restarts: int = 0
+    live: dict[str, None] | None = field(default=None)
+    """What it last said exists at its backend."""
+
+
+class Channels:
+    """The adapters of one workspace."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        intake: Intake,
+        messages: Messages,
+        desks: Desks,
+        profiles: Profiles,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._workspace = workspace
+        self._intake = intake
+        self._messages = messages
+        self._desks = desks
+        self._profiles = profiles
+        self._clock = clock
+        self._rng = rng
+        self._adapters: dict[str, Adapter] = {}
+        self._by_channel: dict[str, list[Adapter]] = {}
+        self._tasks = TaskSet(f"channels:{workspace.name}")
+
+    # --- adapters -----------------------------------------------------------------------------
+
+    def load(self, settings: Mapping[str, AdapterSettings]) -> None:
+        """Make the adapters; raises ConfigError with everything that is wrong with their settings."""
+        findings: list[str] = []
+        for name, wanted in settings.items():
+            try:
+                self._make(name, wanted)
+            except ConfigError as error:
+                findings += error.findings
+        if findings:
+            raise ConfigError(findings)
+
+    def _make(self, name: str, wanted: AdapterSettings) -> None:
+        module = adapter_module(name, wanted.type)
+        channel = wanted.channel or wanted.type
+        bridge = Bridge(
+            name,
+            channel,
+            self._workspace,
+            self._intake,
+            on_state=lambda state, detail: self._set_state(name, state, detail),
+            on_live=lambda ids: self._note_live(name, ids),
+        )
+        made: Channel = module.CHANNEL(name, dict(wanted.settings), bridge)
+        outbox = Outbox(name, self._workspace, self._clock, made, self._task)
+        adapter = Adapter(name, wanted.type, channel, made, module, outbox)
+        self._adapters[name] = adapter
+        self._by_channel.setdefault(channel, []).append(adapter)
+        self._workspace.metrics.adapter(name, False)
+
+    def start(self) -> None:
+        """Run the adapters."""
+        for adapter in self._adapters.values():
+            self._tasks.spawn(self._keep_running(adapter), adapter.name)
+
+    async def stop(self) -> None:
+        """Stop them; effects that have not begun keep their rows."""
+        await self._tasks.stop()
+        for adapter in self._adapters.values():
+            await adapter.outbox.stop()
+
+    def get(self, name: str) -> Channel | None:
+        """The adapter object of this name."""
+        adapter = self._adapters.get(name)
+        return adapter.object if adapter else None
+
+    def routes(self) -> list[tuple[str, str, Any]]:
+        """(adapter name, type, HTTP routes) of adapters that serve some of their own."""
+        return [
+            (a.name, a.type, a.module.routes(a.object))
+            for a in self._adapters.values()
+            if hasattr(a.module, "routes")
+        ]
+
+    def states(self) -> list[dict[str, Any]]:
+        """How each adapter is, for the wallboard and health."""
+        return [
+            {
+                "name": a.name,
+                "type": a.type,
+                "channel": a.channel,
+                "state": a.state,
+                "detail": a.detail,
+                "restarts": a.restarts,
+                "outbox": a.outbox.jobs,
+            }
+            for a in self._adapters.values()
+        ]
+
+    def due(self) -> dict[str, int]:
+        """Effects under way, by channel."""
+        counts: dict[str, int] = {}
+        for adapter in self._adapters.values():
+            counts[adapter.channel] = counts.get(adapter.channel, 0) + adapter.outbox.jobs
+        return counts
+
+    async def _keep_running(self, adapter: Adapter) -> None:
+        pause_us = FIRST_PAUSE_US
+        while True:
+            began_us = self._clock.now_us()
+            try:
+                adapter.outbox.up.set()
+                await adapter.object.run()
+                why = "it ended by itself"
+            except ChannelLost as error:
+                why = str(error)
+            except Exception as error:
+                log.exception("adapter broke", extra={"adapter": adapter.name})
+                why = f"internal error: {type(error).__name__}"
+            finally:
+                adapter.outbox.up.clear()
+            self._set_state(adapter.name, "down", why)
+            adapter.restarts += 1
+            if self._clock.now_us() - began_us > CALM_US:
+                pause_us = FIRST_PAUSE_US
+            log.warning(
+                "adapter is started again",
+                extra={"adapter": adapter.name, "why": why, "in_s": pause_us / 1e6},
+            )
+            await sleep(self._clock, int(pause_us * (0.5 + self._rng.random())))
+            pause_us = min(2 * pause_us, LONGEST_PAUSE_US)
+            adapter.state, adapter.detail = "starting", ""
+
+    def _set_state(self, name: str, state: str, detail: str) -> None:
+        adapter = self._adapters.get(name)
+        if adapter is None:  # it speaks while it is being made
+            return
+        adapter.state, adapter.detail = state, detail
+        is_up = state in ("up", "degraded")
+        if is_up:
+            adapter.outbox.up.set()
+        elif state == "down":
+            adapter.outbox.up.clear()
+        self._workspace.metrics.adapter(name, is_up)
+        log.info("adapter", extra={"adapter": name, "state": state, "detail": detail})
+
+    def _note_live(self, name: str, ids: list[str]) -> list[str] | None:
+        """All that exists on the adapter's channel, once every adapter of it has spoken."""
+        adapter = self._adapters[name]
+        adapter.live = dict.fromkeys(ids)
+        others = self._by_channel[adapter.channel]
+        if any(other.live is None for other in others):
+            return None
+        return [id_ for other in others for id_ in other.live or ()]
+
+    # --- effects ------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """After a restart: effects whose outcome is not known, each by its rule."""
+        rows = self._workspace.rows_of("effect")
+        for id_ in sorted(rows, key=_in_order):
+            row = decode_row(OutboxRow, rows[id_])
+            what = after_crash(row)
+            if what == "unknown":
+                self._tasks.spawn(self._settle(id_, row.effect, "unknown", "crash"), id_)
+            else:
+                self._send(id_, row.effect, row.at_us, ask_first=what == "ask")
+
+    def perform(self, effect_id: str, effect: Effect) -> None:
+        """Take an effect whose facts are durable to whoever carries it out. Never waits."""
+        if isinstance(effect, (OfferContact, RescindOffer)):
+            self._desks.tell(effect.agent, DeskEffect(self._workspace.epoch, effect_id, effect))
+            if isinstance(effect, OfferContact) and not effect.endpoint:
+                return
+            if isinstance(effect, RescindOffer) and not self._has_media(effect.channel):
+                return
+        elif isinstance(effect, LoadCustomer):
+            self._tasks.spawn(self._profiles.load(effect), "customer")
+            return
+        elif isinstance(effect, AnswerRoute):
+            return  # whoever asked has it in the answer to the command
+        self._send(effect_id, effect, self._workspace.now_us())
+
+    def _send(self, id_: str, effect: Effect, at_us: int, *, ask_first: bool = False) -> None:
+        adapter = self._adapter_for(effect)
+        if adapter is not None:
+            until_us = deadline(effect, at_us)
+            adapter.outbox.put(Job(id_, effect, until_us, ask_first))
+        elif isinstance(effect, (ConnectAgent, StartContact)):
+            # No adapter: whoever submitted the contact over the API sees the event and connects.
+            self._tasks.spawn(self._settle(id_, effect, "done", "left_to_api"), id_)
+        elif effect.REPEAT != "safe":
+            self._tasks.spawn(self._settle(id_, effect, "failed", "no_adapter"), id_)
+
+    def _has_media(self, channel: str) -> bool:
+        settings = self._workspace.policy.channels.get(channel)
+        return settings is not None and settings.media
+
+    def _adapter_for(self, effect: Effect) -> Adapter | None:
+        """The one that brought the contact, else the first of the channel."""
+        of_channel = self._by_channel.get(getattr(effect, "channel", ""), [])
+        if len(of_channel) > 1:
+            contacts = self._workspace.engine.state.contacts
+            contact = contacts.get(ContactId(contact_of(effect)))
+            if contact is not None:
+                name = open_envelope(self._workspace.sealer, contact).adapter
+                for adapter in of_channel:
+                    if adapter.name == name:
+                        return adapter
+        return of_channel[0] if of_channel else None
+
+    async def _task(self, job: Job) -> Task | None:
+        """All that the adapter needs; None when the contact is not to be found any more."""
+        contact = await self._intake.contact(contact_of(job.effect))
+        if contact is None:
+            return None
+        text = ""
+        if isinstance(job.effect, DeliverMessage):
+            message = await self._messages.one(contact.id, job.effect.message)
+            if message is None or message.erased:
+                return None
+            text = message.text
+        envelope = self._envelope(contact)
+        external_id = self._intake.external_id(contact)
+        if isinstance(job.effect, EndContact):
+            self._intake.forget(contact.id, contact.channel)
+        return Task(
+            id=job.id,
+            epoch=self._workspace.epoch,
+            workspace=self._workspace.name,
+            effect=job.effect,
+            external_id=external_id,
+            customer=address_of(envelope) if envelope is not NOBODY else Address(),
+            our_address=envelope.our_address,
+            text=text,
+            attributes=contact.attributes,
+            first_attempt=not job.ask_first,
+        )
+
+    def _envelope(self, contact: Contact) -> Envelope:
+        return open_envelope(self._workspace.sealer, contact)
+
+    async def _settle(self, id_: str, effect: Effect, result: str, reason: str) -> None:
+        self._workspace.metrics.effect(getattr(effect, "channel", ""), result)
+        await tell(
+            self._workspace,
+            self._clock,
+            c.SettleEffect(
+                effect=id_,
+                result=result,
+                contact=ContactId(contact_of(effect)),
+                message=effect.message if isinstance(effect, DeliverMessage) else "",
+                reason=reason,
+            ),
+            [],
+        )
+
+
+def adapter_module(name: str, type_: str) -> ModuleType:
+    """The module of an adapter type. Raises ConfigError if there is none, or a library is missing."""
+    module = f"adapters.{type_}"
+    if not type_.isidentifier() or importlib.util.find_spec(module) is None:
+        raise ConfigError([f"adapters.{name}: there is no adapter type {type_!r}"])
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            [f"adapters.{name}: type {type_!r} needs a library that is not there: {error.name}"]
+        ) from error
+    if not hasattr(found, "CHANNEL"):
+        raise ConfigError([f"adapters.{name}: {module} has no CHANNEL; it is no adapter"])
+    return found
+
+
+def _in_order(effect_id: str) -> tuple[int, int]:
+    epoch, _, number = effect_id.partition("-")
+    return int(epoch), int(number)
+
+

@@ -1,0 +1,56 @@
+"""What is sealed with a contact: who is at the other end, in bytes that only its key opens."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from router.channel import Address
+from router.core.model import Contact
+from router.core.record import Value
+from router.journal.seal import Sealer
+
+
+class Envelope(Value):
+    """Personal fields of a contact. Never in a log line, an event or the engine."""
+
+    address: str = ""
+    name: str = ""
+    our_address: str = ""
+    adapter: str = ""
+    """Which adapter brought it, so that answers go the same way."""
+    subject: str = ""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+NOBODY = Envelope()
+
+
+def seal(sealer: Sealer, key_id: str, envelope: Envelope) -> bytes:
+    """The envelope's bytes, under this key."""
+    return sealer.seal(key_id, _encode(envelope))
+
+
+def open_envelope(sealer: Sealer, contact: Contact) -> Envelope:
+    """Who is at the other end; empty if the key was erased or nothing was sealed."""
+    if not contact.sealed:
+        return NOBODY
+    plain = sealer.open(contact.seal_key, contact.sealed)
+    return NOBODY if plain is None else _decode(plain)
+
+
+def address_of(envelope: Envelope) -> Address:
+    """As adapters see it."""
+    return Address(address=envelope.address, name=envelope.name)
+
+
+def contact_id(now_us: int) -> str:
+    """A new contact's id: sorts by time, cannot be guessed."""
+    return f"c{now_us // 1000:011x}{secrets.token_hex(6)}"
+
+
+def message_id(now_us: int) -> str:
+    """A new message's id: sorts by time within a contact."""
+    return f"m{now_us:014x}{secrets.token_hex(3)}"

@@ -1,0 +1,365 @@
+"""How contacts and messages come in, whoever brings them: an adapter, the HTTP API, a desk.
+
+Seals addresses and texts, finds the entry point, recognises what was said before (the same external
+id, the same message), and knows contacts that are closed already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from router.channel import NewContact, NewMessage, Receipt
+from router.core import commands as c
+from router.core.model import (
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Direction,
+    QueueId,
+    Requirements,
+)
+from router.core.policy import EntryPoint, Policy
+from router.core.record import Value
+from router.errors import Invalid, NotFound
+from router.journal import ArchiveWrite, RowWrite
+from router.journal.codec import decode_row
+from router.runtime.envelope import Envelope, contact_id, message_id, seal
+from router.runtime.loop import shed_class
+
+if TYPE_CHECKING:
+    from router.runtime.loop import Answer, Workspace
+    from router.runtime.messages import Messages
+
+
+class Routing(Value, kw_only=True):
+    """What a trusted caller may say beyond what an adapter sees; an adapter leaves it alone."""
+
+    direction: Direction = Direction.INBOUND
+    queue: str = ""
+    customer: str = ""
+    segment: str = ""
+    tier: int | None = None
+    head_start_us: int = 0
+    not_before_us: int = 0
+    not_after_us: int = 0
+    prefer_agent: str = ""
+    prefer_us: int = 0
+    target_agent: str = ""
+    watched: bool = False
+
+
+DEFAULT = Routing()
+
+
+class Intake:
+    """Brings contacts and messages into one workspace."""
+
+    def __init__(self, workspace: Workspace, messages: Messages) -> None:
+        self._workspace = workspace
+        self._messages = messages
+        self._entry_points = _EntryPoints(workspace.policy)
+        self._under_way: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
+        """Messages whose commit is not done: the same one again waits for the first."""
+
+    # --- arrivals -----------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        new: NewContact,
+        channel: str,
+        *,
+        adapter: str = "",
+        by: str = "",
+        routing: Routing = DEFAULT,
+        archive: tuple[ArchiveWrite, ...] = (),
+    ) -> tuple[Receipt, Answer | None]:
+        """A contact arrives; durable when it returns. The same external id twice is the same contact.
+
+        The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
+        """
+        if new.external_id:
+            known = await self.closed_by_external(channel, new.external_id)
+            if known is not None:
+                return known, None
+        command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
+        answer = await self._workspace.ask(
+            command, (*rows, *archive), shed=shed_class(channel)
+        )
+        return self._receipt(answer.contact, created=bool(answer.events)), answer
+
+    async def message(
+        self, new: NewContact, channel: str, *, adapter: str = "", by: str = ""
+    ) -> Receipt:
+        """A message arrives: it joins the open contact between these two addresses, or begins one.
+
+        The same message id twice is the same message. Raises Invalid without a message.
+        """
+        message = new.message
+        if message is None:
+            raise Invalid("no_message", "a message was expected, got a contact without one")
+        place = (channel, message.id)
+        if message.id and (first := self._under_way.get(place)) is not None:
+            return msgspec.structs.replace(await asyncio.shield(first), created=False)
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        if message.id:
+            self._under_way[place] = done
+        try:
+            receipt = await self._message(new, message, channel, adapter, by)
+        except BaseException as error:
+            done.set_exception(error) if isinstance(error, Exception) else done.cancel()
+            raise
+        else:
+            done.set_result(receipt)
+            return receipt
+        finally:
+            self._under_way.pop(place, None)
+
+    async def _message(
+        self, new: NewContact, message: NewMessage, channel: str, adapter: str, by: str
+    ) -> Receipt:
+        archive: list[ArchiveWrite] = []
+        if message.id:
+            place = f"{channel}/{message.id}"
+            own = self._workspace.own
+            known = await self._workspace.journal.fetch(own, "received", [place])
+            if place in known:
+                return await self.receipt(known[place].decode())
+            now_us = self._workspace.now_us()
+        command, rows = self.command(new, channel, adapter=adapter, by=by)
+        archive += rows
+        if message.id:
+            contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
+            archive.append(ArchiveWrite("received", place, now_us, contact.encode()))
+        answer = await self._workspace.ask(
+            c.ReceiveMessage(message=command.message, size=command.message_size, contact=command),
+            archive,
+            shed=shed_class(channel),
+        )
+        return self._receipt(answer.contact, created=answer.contact == command.contact)
+
+    async def send(
+        self, contact: str, text: str, *, agent: str = "", by: str = "", message: str = ""
+    ) -> Answer:
+        """An agent (or the router: no agent) writes to the customer of a live contact.
+
+        `message` is the sender's own id for it. Raises NotFound, Invalid and what `ask` raises.
+        """
+        row = self._workspace.engine.state.contacts.get(ContactId(contact))
+        if row is None:
+            raise NotFound("contact", contact)
+        id_ = message_id(self._workspace.now_us())
+        key = row.seal_key or self._workspace.keys.new_key()[0]
+        archived, size = self._messages.row(
+            id_,
+            "agent" if agent else "router",
+            NewMessage(id=message, text=text),
+            key=key,
+            contact=contact,
+            agent=agent,
+        )
+        command = c.SendMessage(
+            contact=row.id, message=id_, size=size, agent=AgentId(agent), by=by
+        )
+        return await self._workspace.ask(command, [archived])
+
+    def command(
+        self,
+        new: NewContact,
+        channel: str,
+        *,
+        adapter: str = "",
+        by: str = "",
+        routing: Routing = DEFAULT,
+    ) -> tuple[c.SubmitContact, list[ArchiveWrite]]:
+        """The command for an arrival and the rows to write along, for callers that batch."""
+        workspace = self._workspace
+        now_us = workspace.now_us()
+        entry_point = self.entry_point(
+            channel, new.entry_point, new.to, adapter, routing.queue
+        )
+        ours = new.to or (entry_point.address if entry_point else "")
+        customer, sealer = new.customer, workspace.sealer
+        peer_key = sealed = key = ""
+        if customer.address or customer.name or new.message is not None or adapter:
+            key = workspace.keys.new_key()[0]
+        envelope = Envelope(
+            customer.address,
+            customer.name,
+            ours,
+            adapter,
+            new.message.subject if new.message else "",
+        )
+        peer_key = sealer.peer_key(channel, customer.address, ours) if customer.address else ""
+        known = routing.customer or (
+            "p" + sealer.peer_key(channel, customer.address, "") if customer.address else ""
+        )
+        archive: list[ArchiveWrite] = []
+        id_, size = "", 0
+        if new.message is not None:
+            id_ = message_id(now_us)
+            row, size = self._messages.row(id_, "customer", new.message, key=key)
+            archive.append(row)
+        command = c.SubmitContact(
+            contact=ContactId(contact_id(now_us)),
+            channel=channel,
+            direction=routing.direction,
+            entry_point=entry_point.id if entry_point else "",
+            queue=QueueId(routing.queue),
+            customer=known,
+            segment=routing.segment,
+            attributes=new.attributes,
+            requirements=requirements_of(new.requirements),
+            tier=routing.tier,
+            head_start_us=routing.head_start_us,
+            not_before_us=routing.not_before_us,
+            not_after_us=routing.not_after_us,
+            external_id=new.external_id,
+            conversation=new.conversation,
+            peer_key=peer_key,
+            sealed=seal(sealer, key, envelope) if key else b"",
+            seal_key=key,
+            prefer_agent=AgentId(routing.prefer_agent),
+            prefer_us=routing.prefer_us,
+            target_agent=AgentId(routing.target_agent),
+            watched=routing.watched,
+            message=id_,
+            message_size=size,
+            by=by or adapter,
+        )
+        return command, archive
+
+    def entry_point(
+        self, channel: str, name: str, to: str, adapter: str, queue: str
+    ) -> EntryPoint | None:
+        """Where an arrival comes in: named, else by our address, else the adapter's or the only one.
+
+        Raises Invalid for a name that is not there or belongs to another channel.
+        """
+        if self._entry_points.policy is not self._workspace.policy:
+            self._entry_points = _EntryPoints(self._workspace.policy)
+        return self._entry_points.find(channel, name, to, adapter, queue)
+
+    # --- what is known ------------------------------------------------------------------------
+
+    def find(self, channel: str, external_id: str) -> ContactId | None:
+        """The live contact that an adapter knows by this id."""
+        found = self._workspace.engine.state.by_external.get((channel, external_id))
+        if found is None:
+            alias = self._workspace.rows_of("alias").get(f"{channel}/{external_id}")
+            found = ContactId(alias.decode()) if alias else None
+        return found
+
+    async def contact(self, id_: str) -> Contact | None:
+        """A contact, live or closed."""
+        live = self._workspace.engine.state.contacts.get(ContactId(id_))
+        if live is not None:
+            return live
+        found = await self._workspace.journal.fetch(self._workspace.own, "contact", [id_])
+        return decode_row(Contact, found[id_]) if id_ in found else None
+
+    async def closed_by_external(self, channel: str, external_id: str) -> Receipt | None:
+        """The closed contact that had this external id, if it is still remembered."""
+        if self.find(channel, external_id) is not None:
+            return None
+        place = f"{channel}/{external_id}"
+        own = self._workspace.own
+        found = await self._workspace.journal.fetch(own, "external", [place])
+        return await self.receipt(found[place].decode()) if place in found else None
+
+    async def receipt(self, id_: str) -> Receipt:
+        """A contact that was known already, as an adapter is told of it."""
+        contact = await self.contact(id_)
+        if contact is None:
+            return Receipt(contact=id_, state=ContactState.CLOSED, created=False)
+        if contact.state is not ContactState.CLOSED:
+            return self._receipt(id_, created=False)
+        return Receipt(
+            contact=id_,
+            state=ContactState.CLOSED,
+            outcome=contact.outcome or "",
+            reason=contact.outcome_reason,
+            created=False,
+        )
+
+    def _receipt(self, id_: str, *, created: bool) -> Receipt:
+        contact = self._workspace.engine.state.contacts.get(ContactId(id_))
+        if contact is None:
+            return Receipt(contact=id_, state=ContactState.CLOSED, created=created)
+        return Receipt(
+            contact=id_,
+            state=contact.state,
+            created=created,
+            wait_us=contact.promised_wait_us,
+        )
+
+    async def started(self, contact: str, channel: str, external_id: str) -> None:
+        """An outbound contact exists at the backend under this id from now on."""
+        place = f"{channel}/{external_id}"
+        self._workspace.rows_of("alias")[place] = contact.encode()
+        await self._workspace.ask(
+            c.UpdateContact(contact=ContactId(contact)),
+            rows=[
+                RowWrite("alias", place, contact.encode()),
+                RowWrite("dialled", contact, external_id.encode()),
+            ],
+        )
+
+    def external_id(self, contact: Contact) -> str:
+        """The adapter's id of a contact."""
+        if contact.external_id:
+            return contact.external_id
+        dialled = self._workspace.rows_of("dialled").get(contact.id)
+        return dialled.decode() if dialled else ""
+
+    def forget(self, contact: str, channel: str) -> None:
+        """A dialled contact is closed and its adapter has been told."""
+        external_id = self._workspace.rows_of("dialled").get(contact)
+        if external_id is not None:
+            self._workspace.forget("dialled", contact)
+            self._workspace.forget("alias", f"{channel}/{external_id.decode()}")
+
+
+class _EntryPoints:
+    """The entry points of a policy, by what an arrival says about itself."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._by_id = policy.entry_points
+        self._by_address: dict[tuple[str, str], EntryPoint] = {}
+        self._only: dict[str, EntryPoint | None] = {}
+        for point in policy.entry_points.values():
+            if point.address:
+                self._by_address[(point.channel, point.address)] = point
+            self._only[point.channel] = None if point.channel in self._only else point
+
+    def find(
+        self, channel: str, name: str, to: str, adapter: str, queue: str
+    ) -> EntryPoint | None:
+        """Named, else by our address, else the adapter's own, else the channel's only one."""
+        if name:
+            point = self._by_id.get(name)
+            if point is None:
+                raise Invalid("unknown_entry_point", f"no entry point {name!r}")
+            if point.channel != channel:
+                raise Invalid(
+                    "wrong_channel",
+                    f"entry point {name!r} is on channel {point.channel}, not on {channel}",
+                )
+            return point
+        by_address = self._by_address.get((channel, to)) if to else None
+        own = self._by_id.get(adapter)
+        if by_address is None and own is not None and own.channel == channel:
+            return own
+        return by_address or (None if queue else self._only.get(channel))
+
+
+def requirements_of(asked: dict[str, int]) -> Requirements:
+    """A requirement signature: by skill, each once."""
+    return tuple(sorted(asked.items()))
+
+

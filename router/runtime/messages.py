@@ -1,0 +1,138 @@
+"""Bodies of messages: rows of their own in the commit of the command that brings them.
+
+Archive kind ``message``, id ``<contact>/<message id>``; message ids sort by time. The text is
+sealed with a key that the row names, so erasing the key erases the text. Kind ``received``, id
+``<channel>/<the backend's message id>`` remembers for a while where each incoming one went.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from router.channel import NewMessage
+from router.core.record import Value
+from router.errors import Invalid
+from router.journal import ArchiveWrite
+from router.runtime.frame import HERE
+
+if TYPE_CHECKING:
+    from router.runtime.loop import Workspace
+
+TEXT_BYTES = 65_536
+"""Most bytes of one message."""
+
+
+class Stored(Value, kw_only=True):
+    """A message as its row has it."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    """``customer``, ``agent`` or ``router``"""
+    agent: str = ""
+    at_us: int
+    key: str
+    body: bytes
+    """Sealed: msgpack of `Body`."""
+    size: int
+    external: str = ""
+    """The backend's own id."""
+
+
+class Body(Value):
+    """What is sealed."""
+
+    text: str
+    subject: str = ""
+    attachments: tuple[dict[str, Any], ...] = ()
+
+
+class Message(Value, kw_only=True):
+    """A message, opened."""
+
+    id: str
+    sender: str
+    agent: str
+    at_us: int
+    size: int
+    text: str = ""
+    subject: str = ""
+    attachments: tuple[dict[str, Any], ...] = ()
+    erased: bool = False
+    """Its key is gone: the text cannot be read any more by anybody."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_stored = msgspec.msgpack.Decoder(Stored).decode
+_body = msgspec.msgpack.Decoder(Body).decode
+
+
+class Messages:
+    """Writes and reads the message rows of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def row(
+        self,
+        id_: str,
+        sender: str,
+        message: NewMessage,
+        *,
+        key: str,
+        contact: str = "",
+        agent: str = "",
+    ) -> tuple[ArchiveWrite, int]:
+        """The row to give along with the command, and the message's size.
+
+        Raises Invalid for more than `TEXT_BYTES`. Without `contact` it goes where the command ends.
+        """
+        size = len(message.text.encode())
+        if size > TEXT_BYTES:
+            raise Invalid("too_long", f"a message has at most {TEXT_BYTES} bytes, got {size}")
+        body = Body(message.text, message.subject, message.attachments)
+        at_us = self._workspace.now_us()
+        stored = Stored(
+            id=id_,
+            sender=sender,
+            agent=agent,
+            at_us=at_us,
+            key=key,
+            body=self._workspace.sealer.seal(key, _encode(body)),
+            size=size,
+            external=message.id,
+        )
+        place = f"{contact}/{id_}" if contact else f"{HERE}{id_}"
+        return ArchiveWrite("message", place, at_us, _encode(stored)), size
+
+    async def one(self, contact: str, id_: str) -> Message | None:
+        """One message of a contact."""
+        journal, own = self._workspace.journal, self._workspace.own
+        place = f"{contact}/{id_}"
+        found = await journal.fetch(own, "message", [place])
+        return self._open(found[place]) if place in found else None
+
+    async def list(self, contact: str, after: str = "", limit: int = 100) -> list[Message]:
+        """Messages of a contact, oldest first, beyond the message id `after`."""
+        prefix = f"{contact}/"
+        rows = await self._workspace.journal.list_archive(
+            self._workspace.own, "message", prefix, prefix + after if after else "", limit
+        )
+        return [self._open(data) for _, data in rows]
+
+    def _open(self, data: bytes) -> Message:
+        row = _stored(data)
+        plain = self._workspace.sealer.open(row.key, row.body)
+        body = Body("") if plain is None else _body(plain)
+        return Message(
+            id=row.id,
+            sender=row.sender,
+            agent=row.agent,
+            at_us=row.at_us,
+            size=row.size,
+            text=body.text,
+            subject=body.subject,
+            attachments=body.attachments,
+            erased=plain is None,
+        )

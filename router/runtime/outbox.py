@@ -1,0 +1,322 @@
+"""Effects on their way to one adapter: in order per contact, bounded, with deadlines.
+
+Each contact has a lane; a lane's jobs are carried out one at a time. What may happen after a crash
+stands in the effect's class: ``safe`` is simply done again, ``query`` is asked about first, and
+``never`` ends as `unknown` if an adapter may have been asked already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from router.channel import Channel, ChannelError, ChannelLost, Task, UnknownOutcome
+from router.core import commands as c
+from router.core.effects import (
+    ConnectAgent,
+    DeliverMessage,
+    Effect,
+    EndContact,
+    OfferContact,
+    RescindOffer,
+    StartContact,
+    TreatContact,
+)
+from router.core.model import SECOND_US, ContactId, ReservationId
+from router.errors import OutcomeUnknown, Overloaded, Refused, StoreFull
+from router.journal import RowWrite
+from router.journal.codec import encode_row
+from router.runtime.clock import Clock, sleep
+from router.runtime.crash import crash_point
+from router.runtime.frame import OutboxRow
+from router.runtime.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from router.core.commands import Command
+    from router.runtime.loop import Workspace
+
+log = logging.getLogger("router.outbox")
+
+JOBS = 10_000
+"""Most effects under way to one adapter; one more fails at once."""
+AT_ONCE = 64
+"""Most contacts served by one adapter at the same moment."""
+PERFORM_S = 20.0
+"""So long may an adapter take for one effect; then nobody knows whether it happened."""
+TRIES = 4
+"""How often an effect that is safe to repeat is tried."""
+PAUSE_US = (200_000, 1_000_000, 5_000_000)
+BREAK_AFTER = 5
+"""So many losses in a row and the adapter is left in peace for `BREAK_US`."""
+BREAK_US = 10 * SECOND_US
+DELIVER_WITHIN_US = 24 * 3600 * SECOND_US
+TREAT_WITHIN_US = 60 * SECOND_US
+END_WITHIN_US = 3600 * SECOND_US
+
+
+@dataclass(slots=True)
+class Job:
+    """One effect on its way."""
+
+    id: str
+    effect: Effect
+    until_us: int
+    """Not begun after this moment."""
+    ask_first: bool = False
+    """From before a crash: ask the backend whether it happened."""
+
+
+class Outbox:
+    """The effects of one adapter."""
+
+    def __init__(
+        self,
+        name: str,
+        workspace: Workspace,
+        clock: Clock,
+        adapter: Channel,
+        make_task: Callable[[Job], Awaitable[Task | None]],
+    ) -> None:
+        self.name = name
+        self.up = asyncio.Event()
+        """Set while the adapter serves."""
+        self.jobs = 0
+        self._workspace = workspace
+        self._clock = clock
+        self._adapter = adapter
+        self._make_task = make_task
+        self._lanes: dict[str, deque[Job]] = {}
+        self._tasks = TaskSet(f"outbox:{workspace.name}.{name}")
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._losses = 0
+        self._open_until_us = 0
+
+    def put(self, job: Job) -> None:
+        """Queue an effect behind the others of its contact. Never waits, never raises."""
+        if self.jobs >= JOBS:
+            log.error("outbox is full", extra={"adapter": self.name, "effect": job.id})
+            self._tasks.spawn(self._fail(job, "outbox_full"), "full")
+            return
+        self.jobs += 1
+        contact = contact_of(job.effect)
+        lane = self._lanes.get(contact)
+        if lane is not None:
+            if isinstance(job.effect, RescindOffer) and _cancel_offer(lane, job.effect):
+                self.jobs -= 2
+                return
+            lane.append(job)
+            return
+        self._lanes[contact] = deque([job])
+        self._tasks.spawn(self._serve(contact), contact)
+
+    async def stop(self) -> None:
+        """Leave what has not begun where it is: its rows are there for the next start."""
+        await self._tasks.stop()
+
+    async def _serve(self, contact: str) -> None:
+        lane = self._lanes[contact]
+        while lane:
+            job = lane[0]
+            try:
+                async with self._room:
+                    await self._carry_out(job)
+            except Exception:
+                log.exception("effect failed", extra={"adapter": self.name, "effect": job.id})
+            if lane and lane[0] is job:
+                lane.popleft()
+                self.jobs -= 1
+        del self._lanes[contact]
+
+    # --- one effect ---------------------------------------------------------------------------
+
+    async def _carry_out(self, job: Job) -> None:
+        for attempt in range(TRIES):
+            if not await self._ready(job):
+                await self._fail(job, "adapter_down")
+                return
+            task = await self._make_task(job)
+            if task is None:
+                await self._fail(job, "contact_gone")
+                return
+            outcome = await self._try(job, task)
+            if outcome != "again":
+                return
+            await sleep(self._clock, PAUSE_US[min(attempt, len(PAUSE_US) - 1)])
+        await self._fail(job, "gave_up")
+
+    async def _try(self, job: Job, task: Task) -> str:
+        """One attempt: ``done``, or ``again``."""
+        repeat = job.effect.REPEAT
+        try:
+            if job.ask_first and await self._found(task):
+                await self._settle(job, "done")
+                return "done"
+            if isinstance(job.effect, DeliverMessage):
+                await self._mark(job)
+            crash_point("before_effect")
+            async with asyncio.timeout(PERFORM_S):
+                await self._adapter.perform(task)
+            crash_point("after_effect")
+        except UnknownOutcome as error:
+            if repeat == "safe":
+                return "again"
+            await self._settle(job, "unknown", str(error))
+        except (ChannelLost, TimeoutError) as error:
+            self._lost()
+            if repeat != "never":
+                job.ask_first = repeat == "query"
+                return "again"
+            await self._settle(job, "unknown", str(error) or "no answer in time")
+        except ChannelError as error:
+            self._losses = 0
+            await self._fail(job, str(error))
+        except Refused as error:  # the adapter called back and was refused: its business
+            await self._fail(job, error.code)
+        else:
+            self._losses = 0
+            await self._settle(job, "done")
+        return "done"
+
+    async def _found(self, task: Task) -> bool:
+        async with asyncio.timeout(PERFORM_S):
+            return await self._adapter.find(task)
+
+    async def _ready(self, job: Job) -> bool:
+        """Wait until the adapter can be asked, at most until the job's deadline."""
+        now_us = self._workspace.now_us()
+        pause_us = self._open_until_us - now_us
+        if pause_us > 0:
+            await sleep(self._clock, min(pause_us, max(0, job.until_us - now_us)))
+        if not self.up.is_set() and self._workspace.now_us() < job.until_us:
+            expired = asyncio.Event()
+            timer = self._clock.call_at(
+                self._clock.now_us() + job.until_us - self._workspace.now_us(), expired.set
+            )
+            up = self._tasks.spawn(self.up.wait(), "up")
+            late = self._tasks.spawn(expired.wait(), "late")
+            try:
+                await asyncio.wait({up, late}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+                up.cancel()
+                late.cancel()
+        return self.up.is_set() and self._workspace.now_us() < job.until_us
+
+    def _lost(self) -> None:
+        self._losses += 1
+        if self._losses >= BREAK_AFTER:
+            self._open_until_us = self._workspace.now_us() + BREAK_US
+            self._losses = 0
+
+    # --- what came of it ----------------------------------------------------------------------
+
+    async def _mark(self, job: Job) -> None:
+        """Durably: from here on it may have been sent. Must stand before the attempt."""
+        row = encode_row(OutboxRow(self._workspace.now_us(), job.effect, attempting=True))
+        await self._tell(
+            c.SettleEffect(effect=job.id, result="attempting", contact=_contact_id(job.effect)),
+            [RowWrite("effect", job.id, row)],
+        )
+
+    async def _fail(self, job: Job, reason: str) -> None:
+        effect = job.effect
+        if isinstance(effect, OfferContact):
+            self._workspace.metrics.effect(effect.channel, "failed")
+            await self._tell(
+                c.FailReservation(reservation=effect.reservation, reason=reason, busy=True)
+            )
+        elif effect.REPEAT == "safe":
+            self._workspace.metrics.effect(_channel(effect), "failed")
+            log.warning(
+                "effect not carried out",
+                extra={"adapter": self.name, "effect": type(effect).__name__, "reason": reason},
+            )
+        else:
+            await self._settle(job, "failed", reason)
+
+    async def _settle(self, job: Job, result: str, reason: str = "") -> None:
+        effect = job.effect
+        self._workspace.metrics.effect(_channel(effect), result)
+        if effect.REPEAT == "safe":
+            return
+        reservation = ReservationId("")
+        if isinstance(effect, (ConnectAgent, StartContact)):
+            reservation = effect.reservation
+        await self._tell(
+            c.SettleEffect(
+                effect=job.id,
+                result=result,
+                contact=_contact_id(effect),
+                reservation=reservation,
+                message=effect.message if isinstance(effect, DeliverMessage) else "",
+                reason=reason[:200],
+            )
+        )
+
+    async def _tell(self, command: Command, rows: list[RowWrite] | None = None) -> None:
+        await tell(self._workspace, self._clock, command, rows or [])
+
+
+async def tell(
+    workspace: Workspace, clock: Clock, command: Command, rows: list[RowWrite]
+) -> None:
+    """Say something to the engine until it is taken: the outcome of an effect must not be lost."""
+    pause_us = 100_000
+    while not workspace.stopped:
+        try:
+            await workspace.ask(command, rows=rows)
+        except (Overloaded, StoreFull, OutcomeUnknown):
+            await sleep(clock, pause_us)
+            pause_us = min(2 * pause_us, 5_000_000)
+        except Refused as error:
+            log.info("not taken", extra={"command": type(command).__name__, "code": error.code})
+            return
+        else:
+            return
+
+
+def deadline(effect: Effect, now_us: int) -> int:
+    """After which moment it makes no sense to begin this effect."""
+    if isinstance(effect, (OfferContact, ConnectAgent)):
+        return effect.deadline_at_us
+    if isinstance(effect, DeliverMessage):
+        return now_us + DELIVER_WITHIN_US
+    if isinstance(effect, EndContact):
+        return now_us + END_WITHIN_US
+    return now_us + TREAT_WITHIN_US
+
+
+def after_crash(row: OutboxRow) -> str:
+    """What to do with an effect from before a restart: ``do``, ``ask`` or ``unknown``."""
+    if row.effect.REPEAT == "query":
+        return "ask"
+    if isinstance(row.effect, TreatContact) or row.attempting:
+        return "unknown"
+    return "do"
+
+
+def contact_of(effect: Effect) -> str:
+    """The contact that an effect is about; empty for none."""
+    return getattr(effect, "contact", "")
+
+
+def _contact_id(effect: Effect) -> ContactId:
+    return ContactId(contact_of(effect))
+
+
+def _channel(effect: Effect) -> str:
+    return getattr(effect, "channel", "")
+
+
+def _cancel_offer(lane: deque[Job], rescind: RescindOffer) -> bool:
+    """An offer that has not gone out yet and is taken back: neither need go."""
+    for place, job in enumerate(lane):
+        if place and isinstance(job.effect, OfferContact):
+            if job.effect.reservation == rescind.reservation:
+                del lane[place]
+                return True
+    return False
