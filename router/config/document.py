@@ -73,7 +73,7 @@ class Config:
     _roots: dict[str, Path] = field(repr=False)
 
     def place(self, kind: str, workspace: str, id_: str) -> str | None:
-        """``file:line`` of a ``"queue"``, an ``"entry_point"`` ...; None: the file has none such."""
+        """``file:line`` of a ``"queue"``, an ``"entry_point"`` ...; None: there is none."""
         root = self._roots.get(workspace)
         if root is None:
             return None

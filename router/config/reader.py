@@ -195,10 +195,8 @@ class _Builder:
                 self._check_node(event, mark)
                 wrong = _FORBIDDEN.search(event.value)
                 if wrong:
-                    # By an escape: "\\0".
-                    self._refuse(
-                        mark, f"expected text, got the control character {wrong.group()!r}"
-                    )
+                    got = repr(wrong.group())  # written as an escape
+                    self._refuse(mark, f"expected text, got the control character {got}")
                 # The C parser says plain by the first of the two flags; its `style` is unusable.
                 plain = bool(event.implicit[0])
                 self._place(Scalar(mark, event.value, plain))
