@@ -2,8 +2,12 @@
 
 `fetch` and `list_archive` read on the event loop's own thread, by a read-only connection: about
 5 µs a row, less than handing the question to a thread would cost. Long reads (`load`, `frames`,
-`check`, `backup`) go to a thread. Set ``sys.setswitchinterval(0.0005)`` at start: with the default
-of 5 ms a busy loop keeps the writer thread waiting for the interpreter lock.
+`check`, `backup`) go to a thread.
+
+A process with a busy event loop must call ``sys.setswitchinterval(SWITCH_INTERVAL_S)`` at start.
+CPython's waiting thread asks for the interpreter lock only after a whole switch interval in which
+the holder never let go; a loop that lets go for an instant at every poll, and takes the lock back
+before the other has woken up, starts that wait anew each time. With 0.5 ms, commits waited up to 11 s.
 """
 
 from __future__ import annotations
@@ -51,6 +55,9 @@ from router.journal.workspace_file import (
     translate,
 )
 
+SWITCH_INTERVAL_S = 0.00002
+"""Shorter than one round of a busy event loop; costs nothing measurable."""
+
 _CHUNK_ROWS = 2000
 _IDLE_S = 0.05
 _PAGES_WHEN_IDLE = 1000
@@ -89,25 +96,24 @@ class SqliteJournal(Journal):
 
     async def load(self, own: Ownership) -> AsyncIterator[list[StoredRow]]:
         """See Journal."""
-        kind = id_ = ""
+        last = 0
         while True:
-            chunk = await asyncio.to_thread(self._load_chunk, own, kind, id_)
+            chunk, last = await asyncio.to_thread(self._load_chunk, own, last)
             if not chunk:
                 return
             yield chunk
-            kind, id_ = chunk[-1].kind, chunk[-1].id
 
-    def _load_chunk(self, own: Ownership, kind: str, id_: str) -> list[StoredRow]:
+    def _load_chunk(self, own: Ownership, after: int) -> tuple[list[StoredRow], int]:
         with self._reading(own.workspace) as db:
             now = read_own(db, own.workspace)
             if (now.epoch, now.nonce) != (own.epoch, own.nonce):
                 raise Fenced(f"workspace {own.workspace!r}: epoch {own.epoch} is over")
             rows = db.execute(
-                "SELECT kind, id, data FROM live WHERE (kind, id) > (?, ?) "
-                "ORDER BY kind, id LIMIT ?",
-                (kind, id_, _CHUNK_ROWS),
+                "SELECT no, kind, id, data FROM live WHERE no > ? ORDER BY no LIMIT ?",
+                (after, _CHUNK_ROWS),
             ).fetchall()
-        return [StoredRow(k, i, open_row(own.workspace, "live", k, i, d)) for k, i, d in rows]
+        chunk = [StoredRow(k, i, open_row(own.workspace, "live", k, i, d)) for _, k, i, d in rows]
+        return chunk, rows[-1][0] if rows else after
 
     async def append(self, own: Ownership, commit: Commit) -> AppendResult:
         """See Journal."""

@@ -48,15 +48,25 @@ CREATE TABLE own (
     crc INTEGER NOT NULL) STRICT;
 CREATE TABLE log (first_seq INTEGER PRIMARY KEY, frame BLOB NOT NULL) STRICT;
 CREATE TABLE live (
-    kind TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID;
+    no INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL,
+    UNIQUE (kind, id)) STRICT;
 CREATE TABLE archive (
-    kind TEXT NOT NULL, id TEXT NOT NULL, at_us INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID;
+    no INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, at_us INTEGER NOT NULL,
+    data BLOB NOT NULL, UNIQUE (kind, id)) STRICT;
 CREATE INDEX archive_age ON archive (kind, at_us);
 """
-_PUT_LIVE = ("INSERT OR REPLACE INTO live VALUES ", "(?,?,?)", "")
-_PUT_ARCHIVE = ("INSERT OR REPLACE INTO archive VALUES ", "(?,?,?,?)", "")
+# Rows lie in the order in which they came, whatever their ids: those that change together are
+# neighbours, and an update leaves the index alone. Half the cost of a table sorted by id.
+_PUT_LIVE = (
+    "INSERT INTO live (kind, id, data) VALUES ",
+    "(?,?,?)",
+    " ON CONFLICT (kind, id) DO UPDATE SET data=excluded.data",
+)
+_PUT_ARCHIVE = (
+    "INSERT INTO archive (kind, id, at_us, data) VALUES ",
+    "(?,?,?,?)",
+    " ON CONFLICT (kind, id) DO UPDATE SET at_us=excluded.at_us, data=excluded.data",
+)
 _DELETE_LIVE = ("DELETE FROM live WHERE (kind, id) IN (VALUES ", "(?,?)", ")")
 _DELETE_ARCHIVE = ("DELETE FROM archive WHERE (kind, id) IN (VALUES ", "(?,?)", ")")
 _ROWS_AT_A_TIME = (256, 64, 16, 4, 1)
@@ -131,7 +141,7 @@ class WorkspaceFile:
         self.path = path
         self.workspace = workspace
         self.pages_pending = 0
-        """Estimate of pages written since the last checkpoint."""
+        """Rough number of pages written since the last checkpoint."""
         self._durability = durability
         self._db: sqlite3.Connection | None = None
         self._head = GENESIS
@@ -196,8 +206,9 @@ class WorkspaceFile:
         _write(db, _DELETE_ARCHIVE[0], commit.archive_deletes)
         db.execute("COMMIT")
         self._head = head
-        rows = len(live) + 2 * len(archive) + len(commit.deletes) + len(commit.archive_deletes)
-        self.pages_pending += 2 + len(frame) // _PAGE_BYTES + rows
+        size = len(frame) + sum(len(row[-1]) for row in chain(live, archive))
+        rows = len(live) + len(archive) + len(commit.deletes) + len(commit.archive_deletes)
+        self.pages_pending += 2 + size // _PAGE_BYTES + rows // 2
         return AppendResult.OK
 
     def _explain(self, db: sqlite3.Connection, own: Ownership, commit: Commit) -> AppendResult:
@@ -234,9 +245,9 @@ class WorkspaceFile:
         def step(db: sqlite3.Connection) -> int:
             self._fence(db, own)
             return db.execute(
-                "DELETE FROM archive WHERE kind=? AND id IN (SELECT id FROM archive "
+                "DELETE FROM archive WHERE no IN (SELECT no FROM archive "
                 "WHERE kind=? AND at_us < ? ORDER BY at_us LIMIT ?)",
-                (kind, kind, before_us, limit),
+                (kind, before_us, limit),
             ).rowcount
 
         return self._transaction(step)
