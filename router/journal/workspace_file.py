@@ -67,8 +67,15 @@ _PUT_ARCHIVE = (
     "(?,?,?,?)",
     " ON CONFLICT (kind, id) DO UPDATE SET at_us=excluded.at_us, data=excluded.data",
 )
-_DELETE_LIVE = ("DELETE FROM live WHERE (kind, id) IN (VALUES ", "(?,?)", ")")
-_DELETE_ARCHIVE = ("DELETE FROM archive WHERE (kind, id) IN (VALUES ", "(?,?)", ")")
+# Not "WHERE (kind, id) IN (VALUES ...)": SQLite 3.40 scans the whole table for that.
+_DELETE = (
+    "DELETE FROM {0} WHERE no IN (SELECT {0}.no FROM (VALUES ",
+    "(?,?)",
+    ") AS gone CROSS JOIN {0} ON {0}.kind = gone.column1 AND {0}.id = gone.column2)",
+)
+_DELETE_LIVE, _DELETE_ARCHIVE = (
+    tuple(part.format(table) for part in _DELETE) for table in ("live", "archive")
+)
 _ROWS_AT_A_TIME = (256, 64, 16, 4, 1)
 _STATEMENTS = {
     (start, size): start + ",".join([row] * size) + end
@@ -206,7 +213,7 @@ class WorkspaceFile:
         _write(db, _DELETE_ARCHIVE[0], commit.archive_deletes)
         db.execute("COMMIT")
         self._head = head
-        size = len(frame) + sum(len(row[-1]) for row in chain(live, archive))
+        size = len(frame) + sum(len(row[2]) for row in live) + sum(len(row[3]) for row in archive)
         rows = len(live) + len(archive) + len(commit.deletes) + len(commit.archive_deletes)
         self.pages_pending += 2 + size // _PAGE_BYTES + rows // 2
         return AppendResult.OK
