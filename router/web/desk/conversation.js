@@ -1,0 +1,200 @@
+// The middle: one contact on whatever channel. Head with controls, what was said, sheet, composer or wrap-up.
+
+import { Since } from "../page/clock.js";
+import { clockTime, day, sameDay } from "../page/format.js";
+import { ChannelIcon, Icon, Mark } from "../page/icons.js";
+import { PlainText } from "../page/plain.js";
+import { getItems } from "../page/session.js";
+import { t, word } from "../page/texts.js";
+import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
+import { Composer } from "./composer.js";
+import { channelOf, nameOf, reservationOf } from "./model.js";
+import { Sheet } from "./sheets.js";
+import { WrapUp } from "./wrapup.js";
+
+function Act({ icon, text, letter, on, busy, pressed, ...rest }) {
+  return html`<button aria-pressed=${pressed} disabled=${busy} onClick=${on} title=${`${text} (${letter})`} ...${rest}>
+    <${Icon} name=${icon} /><span>${text}</span>
+  </button>`;
+}
+
+function Controls({ desk, contact, reservation }) {
+  const id = contact.id;
+  const channel = channelOf(desk.known, contact.channel);
+  const { sheet } = desk.view;
+  const held = !!reservation.hold_at_us;
+  const consult = consultOf(desk, contact);
+  return html`<div class="controls" role="toolbar" aria-label=${t("controls")}>
+    ${channel.media &&
+    html`<${Act}
+      icon=${held ? "resume" : "hold"}
+      letter="H"
+      text=${held ? t("act_resume") : t("act_hold")}
+      busy=${desk.isBusy("hold", id) || desk.isBusy("resume", id)}
+      on=${() => desk.act(held ? "resume" : "hold", { contact: id })}
+    />`}
+    <${Act} icon="transfer" letter="T" text=${t("act_transfer")} pressed=${sheet === "transfer"} on=${() => desk.open("transfer")} />
+    ${!consult && html`<${Act} icon="consult" letter="O" text=${t("act_consult")} pressed=${sheet === "consult"} on=${() => desk.open("consult")} />`}
+    <${Act} icon="requeue" letter="Q" text=${t("act_requeue")} pressed=${sheet === "requeue"} on=${() => desk.open("requeue")} />
+    ${channel.parks && html`<${Act} icon="park" letter="P" text=${t("act_park")} busy=${desk.isBusy("park", id)} on=${() => desk.act("park", { contact: id })} />`}
+    <${Act} icon="done" letter="E" class="primary" text=${t("act_complete")} pressed=${sheet === "complete"} on=${() => desk.open("complete")} />
+  </div>`;
+}
+
+/** The id of the consult that runs for this contact, or "". */
+function consultOf(desk, contact) {
+  return typeof contact.consult === "string" ? contact.consult : "";
+}
+
+function ConsultStrip({ desk, contact }) {
+  const consult = consultOf(desk, contact);
+  if (!consult) return null;
+  const known = desk.known.contacts.get(consult);
+  return html`<div class="strip attention-soft">
+    <${Icon} name="consult" />
+    <span class="grow">${t("consulting", { state: known ? t(`state_${known.state}`) : t("state_queued") })}</span>
+    <button onClick=${() => desk.act("end_consult", { contact: contact.id, hand_over: false })}>${t("consult_back")}</button>
+    <button class="primary" onClick=${() => desk.act("end_consult", { contact: contact.id, hand_over: true })}>${t("consult_hand_over")}</button>
+  </div>`;
+}
+
+function Head({ desk, contact, reservation, onAside }) {
+  const state = reservation ? reservation.state : contact.state;
+  const since = reservation?.connected_at_us || reservation?.accepted_at_us || contact.parked_at_us;
+  return html`<header class="head">
+    <div class="head-line">
+      <${ChannelIcon} channel=${contact.channel} />
+      <h1 class="cut grow" dir="auto">${nameOf(contact, t("erased"))}</h1>
+      <button class="icon-button aside-button" aria-label=${t("key_customer")} title=${t("key_customer")} onClick=${onAside}><${Icon} name="info" /></button>
+    </div>
+    <div class="head-line quiet">
+      <span>${t(`state_${reservation?.hold_at_us ? "held" : state}`)} <${Since} at=${reservation?.hold_at_us || since} /></span>
+      ${contact.queue && html`<span>· ${contact.queue}</span>`}
+      ${contact.direction && contact.direction !== "inbound" && html`<span>· ${t(`direction_${contact.direction}`)}</span>`}
+      ${contact.watched && html`<span class="attention">· ${t("watched")}</span>`}
+    </div>
+  </header>`;
+}
+
+function Bubble({ desk, message }) {
+  const mine = message.from === "agent";
+  const delivery = desk.known.delivery.get(message.id);
+  return html`<li class=${`message from-${message.from}`} data-message=${message.id}>
+    <div class="bubble">
+      ${message.subject && html`<strong class="subject" dir="auto">${message.subject}</strong>`}
+      ${message.erased ? html`<em>${t("erased")}</em>` : html`<${PlainText} text=${message.text || ""} />`}
+    </div>
+    <div class="message-foot quiet">
+      ${message.from === "router" && html`<span>${t("the_router")} ·</span>`}
+      ${mine && message.agent && html`<span>${desk.agentName(message.agent)} ·</span>`}
+      <span class="time">${clockTime(message.at_us)}</span>
+      ${delivery && delivery !== "done" && html`<span class="bad">· ${t(`result_${delivery}`)}</span>`}
+      ${delivery === "done" && html`<span>· ${t("result_done")}</span>`}
+    </div>
+  </li>`;
+}
+
+function Unsent({ desk, contact, unsent }) {
+  const going = desk.view.busy.has(`send/${unsent.id}`);
+  const live = desk.view.connection.name === "live" || desk.view.connection.name === "behind";
+  const state = going ? (live ? t("sending") : t("sending_later")) : t("send_unsure");
+  return html`<li class="message from-agent unsent" data-message=${unsent.id}>
+    <div class="bubble"><${PlainText} text=${unsent.text} /></div>
+    <div class="message-foot">
+      <span class=${going ? "quiet" : "attention"}>${state}</span>
+      ${!going &&
+      html`<button class="link" onClick=${() => desk.send(contact.id, unsent.text, unsent.id)}>${t("send_again")}</button>
+        <button class="link" onClick=${() => desk.takeBack(contact.id, unsent)}>${t("send_edit")}</button>`}
+    </div>
+  </li>`;
+}
+
+function Older({ desk, contact, first }) {
+  const [state, setState] = useState("more");
+  if (state === "none" || !first) return null;
+  const load = async () => {
+    setState("loading");
+    try {
+      const messages = await getItems(`/v1/contacts/${encodeURIComponent(contact.id)}/messages?limit=500`);
+      desk.older(contact.id, messages);
+      setState("none");
+    } catch (error) {
+      setState("more");
+      desk.notice("bad", t("refused", { what: t("older"), why: error.message }));
+    }
+  };
+  return html`<li class="older"><button class="link" disabled=${state === "loading"} onClick=${load}>${t("older")}</button></li>`;
+}
+
+function Call({ desk, contact, reservation }) {
+  const inputs = Object.entries(contact.attributes || {});
+  const held = reservation?.hold_at_us;
+  const state = held ? "held" : reservation?.state || contact.state;
+  return html`<div class="call" data-state=${state}>
+    <span class="call-icon"><${Icon} name="voice" /></span>
+    <p class="call-state">${t(`state_${state}`)}</p>
+    <p class="call-time"><${Since} at=${held || reservation?.connected_at_us || reservation?.accepted_at_us} /></p>
+    <p class="quiet">${contact.peer?.address || ""}${contact.peer?.to ? ` → ${contact.peer.to}` : ""}</p>
+    ${inputs.length > 0 &&
+    html`<dl class="facts inline">${inputs.slice(0, 8).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${String(value)}</dd></div>`)}</dl>`}
+  </div>`;
+}
+
+function Said({ desk, contact }) {
+  const own = useRef(null);
+  const atEnd = useRef(true);
+  const messages = desk.known.messages.get(contact.id) || [];
+  const unsent = desk.drafts.unsent(contact.id);
+  const count = messages.length + unsent.length;
+  useLayoutEffect(() => {
+    // Stay at the newest message, unless somebody is reading further up.
+    if (atEnd.current && own.current) own.current.scrollTop = own.current.scrollHeight;
+  }, [count, own.current?.clientHeight]);
+  const scrolled = () => {
+    const { scrollTop, scrollHeight, clientHeight } = own.current;
+    atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
+  };
+  let before = 0;
+  return html`<ol class="said" ref=${own} onScroll=${scrolled} tabindex="0" aria-label=${t("conversation")}>
+    <${Older} desk=${desk} contact=${contact} first=${messages[0]} />
+    ${messages.map((message) => {
+      const turn = !before || !sameDay(before, message.at_us);
+      before = message.at_us;
+      return [
+        turn && html`<li class="day" key=${`day-${message.id}`}>${day(message.at_us)}</li>`,
+        html`<${Bubble} key=${message.id} desk=${desk} message=${message} />`,
+      ];
+    })}
+    ${unsent.map((each) => html`<${Unsent} key=${each.id} desk=${desk} contact=${contact} unsent=${each} />`)}
+    ${!count && html`<li class="empty"><p>${t("nothing_said")}</p></li>`}
+  </ol>`;
+}
+
+function Footer({ desk, contact, reservation }) {
+  const media = channelOf(desk.known, contact.channel).media;
+  if (reservation?.state === "wrapping") return html`<${WrapUp} desk=${desk} contact=${contact} reservation=${reservation} />`;
+  if (contact.state === "parked" || !reservation) {
+    return html`<div class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words", { reason: contact.parked_reason || "" })}</span>
+      ${!media && html`<button class="primary" disabled=${desk.isBusy("pull", contact.id)} onClick=${() => desk.act("pull", { contact: contact.id })}>${t("parked_open")}</button>`}
+    </div>`;
+  }
+  return html`<${ConsultStrip} desk=${desk} contact=${contact} />
+    ${desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}
+    ${!media && html`<${Composer} desk=${desk} contact=${contact} />`}`;
+}
+
+/** The middle column; with nothing chosen it says so. */
+export function Conversation({ desk, contact, onAside }) {
+  if (!contact) {
+    return html`<div class="empty"><${Mark} meaning="neutral" /><p>${t("nothing_chosen")}</p></div>`;
+  }
+  const reservation = reservationOf(desk.known, contact.id);
+  const serving = reservation && contact.state === "active" && reservation.state !== "wrapping" && reservation.state !== "offered";
+  const media = channelOf(desk.known, contact.channel).media;
+  return html`<article class="conversation" aria-label=${nameOf(contact, t("erased"))}>
+    <${Head} desk=${desk} contact=${contact} reservation=${reservation} onAside=${onAside} />
+    ${serving && html`<${Controls} desk=${desk} contact=${contact} reservation=${reservation} />`}
+    ${media ? html`<${Call} desk=${desk} contact=${contact} reservation=${reservation} />` : html`<${Said} desk=${desk} contact=${contact} />`}
+    <footer class="foot"><${Footer} desk=${desk} contact=${contact} reservation=${reservation} /></footer>
+  </article>`;
+}

@@ -1,0 +1,198 @@
+// The desk's state and what an agent can do with it. Components read `desk.view` and call methods.
+
+import { now } from "../page/clock.js";
+import { Store } from "../page/store.js";
+import { t, word } from "../page/texts.js";
+import { Drafts } from "./drafts.js";
+import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, rows, work } from "./model.js";
+
+const NOTICES = 4;
+
+export class DeskState {
+  constructor(session) {
+    this.session = session;
+    this.known = emptyDesk();
+    this.drafts = new Drafts(`${session.workspace}.${session.agent}`);
+    this.view = { connection: null, chosen: "", notices: [], spoken: "", sheet: "", busy: new Set() };
+    this.store = new Store({ view: this.view });
+    this.noticeNo = 0;
+  }
+
+  connect(connection) {
+    this.connection = connection;
+    this.view.connection = connection;
+  }
+
+  welcome(frame) {
+    const before = this.known.agent;
+    applyWelcome(this.known, frame);
+    if (before || frame.resumed) this.tellMeanwhile(frame);
+    this.settleDrafts();
+    this.keepChoice();
+    this.store.touch();
+  }
+
+  push(frame) {
+    if (frame.type === "directory") this.known.directory = frame.directory;
+    if (frame.type === "event") {
+      applyEvent(this.known, frame);
+      this.tell(frame.event);
+      this.settleDrafts();
+      this.keepChoice();
+    }
+    this.store.touch();
+  }
+
+  /** Choose a contact to work on. */
+  choose(contact) {
+    this.view.chosen = contact;
+    this.view.sheet = "";
+    this.view.aside = false;
+    this.store.touch();
+  }
+
+  /** Choose the next contact of the list (1) or the one before (-1). */
+  step(by) {
+    const all = rows(work(this.known)).map((row) => row.contact.id);
+    if (!all.length) return;
+    const place = all.indexOf(this.view.chosen);
+    this.choose(all[(place + by + all.length) % all.length] ?? all[0]);
+  }
+
+  /** Open a sheet below the conversation ("transfer", "consult", "complete", "requeue"), or close it with "". */
+  open(sheet) {
+    this.view.sheet = this.view.sheet === sheet ? "" : sheet;
+    this.store.touch();
+  }
+
+  /** Send a command. What is refused is said, in words; gives true when it was carried out. */
+  async act(type, fields, what) {
+    const key = `${type}/${fields.reservation || fields.contact || ""}`;
+    if (this.view.busy.has(key)) return false;
+    this.view.busy.add(key);
+    this.store.touch();
+    try {
+      return await this.connection.command(type, fields);
+    } catch (error) {
+      this.notice("bad", t("refused", { what: what || t(`act_${type}`), why: this.why(error) }));
+      return false;
+    } finally {
+      this.view.busy.delete(key);
+      this.store.touch();
+    }
+  }
+
+  accept(offer) {
+    if (!offer) return;
+    this.act("accept", { reservation: offer.id }).then((done) => {
+      // Do not take away what is being typed: choose the new one only when nothing is.
+      const composing = document.activeElement?.tagName === "TEXTAREA" && document.activeElement.value;
+      if (done && !composing) this.choose(offer.contact);
+    });
+  }
+
+  /** Send what is written. It stays on the screen, and in storage, until the server has it. */
+  send(contact, text, id = `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`) {
+    this.drafts.sending(contact, id, text);
+    this.drafts.write(contact, "");
+    this.view.busy.add(`send/${id}`);
+    this.store.touch();
+    this.connection
+      .command("send", { contact, text, message: id })
+      .catch((error) => this.notice("bad", t("refused", { what: t("act_send"), why: this.why(error) })))
+      .finally(() => {
+        this.view.busy.delete(`send/${id}`);
+        this.store.touch();
+      });
+  }
+
+  /** Older messages came over HTTP. */
+  older(contact, messages) {
+    addMessages(this.known, contact, messages);
+    this.store.touch();
+  }
+
+  /** Give up a message that was never confirmed; its text becomes the draft again. */
+  takeBack(contact, unsent) {
+    const draft = this.drafts.read(contact);
+    this.drafts.settled(contact, unsent.id);
+    this.drafts.write(contact, draft ? `${draft}\n${unsent.text}` : unsent.text);
+    this.store.touch();
+  }
+
+  notice(meaning, text) {
+    this.noticeNo += 1;
+    const notice = { id: this.noticeNo, meaning, text, at: now() };
+    this.view.notices = [...this.view.notices, notice].slice(-NOTICES);
+    this.store.touch();
+  }
+
+  dismiss(id) {
+    this.view.notices = this.view.notices.filter((each) => each.id !== id);
+    this.store.touch();
+  }
+
+  /** A contact's or reservation's command is on its way. */
+  isBusy(type, id = "") {
+    return this.view.busy.has(`${type}/${id}`);
+  }
+
+  agentName(id) {
+    if (id === this.known.agent?.id) return t("you");
+    return (this.known.directory.agents || []).find((each) => each.id === id)?.name || id;
+  }
+
+  why(error) {
+    const known = word("code", error.code);
+    return known === String(error.code).replaceAll("_", " ") ? error.message || known : known;
+  }
+
+  /** Messages that the server has told us of are no longer unsent. */
+  settleDrafts() {
+    for (const [contact, messages] of this.known.messages) {
+      for (const { id } of this.drafts.unsent(contact)) {
+        if (messages.some((each) => each.id === id)) this.drafts.settled(contact, id);
+      }
+    }
+  }
+
+  /** Something is always chosen while there is work. */
+  keepChoice() {
+    if (this.known.contacts.has(this.view.chosen)) return;
+    const first = rows(work(this.known)).find((row) => row.reservation);
+    this.view.chosen = first ? first.contact.id : "";
+    this.view.sheet = "";
+  }
+
+  /** What a screen reader hears, and what must not be missed. */
+  tell(event) {
+    if (event.type === "ContactOffered") {
+      this.view.spoken = t("spoken_offer", { channel: word("channel", event.channel), queue: event.queue });
+    } else if (event.type === "OfferExpired") {
+      this.notice("attention", t("notice_rona"));
+    } else if (event.type === "OfferRescinded") {
+      this.view.spoken = t("spoken_rescinded");
+    } else if (event.type === "ReservationFailed") {
+      this.notice("attention", t("notice_failed", { reason: word("reason", event.reason) }));
+    } else if (event.type === "ReservationSuspended") {
+      this.notice("neutral", t("notice_suspended"));
+    } else if (event.type === "EffectSettled" && event.message && event.result !== "done") {
+      this.notice("bad", t(`notice_message_${event.result}`));
+    } else if (event.type === "MessageReceived") {
+      this.view.spoken = t("spoken_message");
+    }
+  }
+
+  tellMeanwhile(frame) {
+    const counts = meanwhile(frame.missed);
+    const said = Object.entries(counts)
+      .map(([type, n]) => t(`meanwhile_${type}`, { n }))
+      .filter((text) => !text.startsWith("meanwhile_"));
+    if (said.length) this.notice("neutral", t("meanwhile", { list: said.join(", ") }));
+    else if (!frame.resumed) this.notice("neutral", t("meanwhile_restarted"));
+  }
+
+  offers() {
+    return offers(this.known);
+  }
+}

@@ -1,0 +1,58 @@
+// Keys. A single letter works while nothing is typed; with Alt it works everywhere.
+
+import { t } from "./texts.js";
+import { html, useEffect, useRef } from "./view.js";
+
+const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
+
+/**
+ * Bind keys while the component lives. `bindings`: [{ key, text, act, hidden }]; `act` returns false for "not now".
+ * `key` is a character ("a", "?") or a name ("ArrowDown"); letters work with Alt as well, also while typing.
+ */
+export function useKeys(bindings) {
+  const latest = useRef(bindings);
+  latest.current = bindings;
+  useEffect(() => {
+    const pressed = (event) => {
+      if (event.ctrlKey || event.metaKey || event.isComposing) return;
+      // With Alt, layouts type other characters: the key's place counts.
+      const place = /^Key([A-Z])$/.exec(event.code);
+      const key = event.altKey ? (place ? place[1].toLowerCase() : event.key) : event.key;
+      if (!event.altKey && typing(event.target)) return;
+      const binding = latest.current.find((each) => each.key === key);
+      if (binding && binding.act(event) !== false) event.preventDefault();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+}
+
+const shown = { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc", Enter: "↵" };
+
+/** A key as it looks on a keyboard. */
+export function Key({ name }) {
+  return html`<kbd>${shown[name] || (name.length === 1 ? name.toUpperCase() : name)}</kbd>`;
+}
+
+/** The sheet behind `?`. */
+export function KeySheet({ bindings, more = [], onClose }) {
+  const own = useRef(null);
+  useEffect(() => {
+    own.current.showModal();
+  }, []);
+  return html`<dialog ref=${own} class="sheet keys" onClose=${onClose} aria-labelledby="keys-title">
+    <header>
+      <h2 id="keys-title">${t("keys_title")}</h2>
+      <button class="icon-button" aria-label=${t("close")} onClick=${() => own.current.close()}>×</button>
+    </header>
+    <dl>
+      ${[...bindings.filter((each) => each.text), ...more].map(
+        (each) => html`<div key=${each.key}>
+          <dt><${Key} name=${each.key} /></dt>
+          <dd>${each.text}</dd>
+        </div>`,
+      )}
+    </dl>
+    <p class="quiet">${t("keys_alt")}</p>
+  </dialog>`;
+}

@@ -1,0 +1,78 @@
+// Signing in, and HTTP with the session's token. The token lives in this tab only.
+
+const KEY = "contact-router.session";
+
+/** The answer was not 2xx. `code` is the router's; `status` 0 means that there was no answer. */
+export class HttpError extends Error {
+  constructor(status, code, text) {
+    super(text);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The session of this tab, or null. */
+export function session() {
+  try {
+    const held = JSON.parse(sessionStorage.getItem(KEY) || "null");
+    if (held && held.expires_at_us > Date.now() * 1000) return held;
+  } catch {
+    // Not ours, or damaged: sign in again.
+  }
+  return null;
+}
+
+/** Forget the session, here and on the server. */
+export async function signOut() {
+  const held = session();
+  forget();
+  if (held) await request("DELETE", "/v1/session", undefined, held.token).catch(() => {});
+}
+
+/** Forget the session here only (the server has refused it). */
+export function forget() {
+  sessionStorage.removeItem(KEY);
+}
+
+/** Exchange the ticket in the address (or one that was typed) for a session. */
+export async function signIn(typed = "") {
+  const inAddress = /(?:^#|&)ticket=([\w-]+)/.exec(location.hash);
+  const ticket = (/ticket=([\w-]+)/.exec(typed) || [, typed.trim()])[1] || (inAddress && inAddress[1]);
+  // First of all: the ticket must not stay in the address bar or in the history.
+  if (inAddress) history.replaceState(null, "", location.pathname + location.search);
+  if (!ticket) return session();
+  const made = await request("POST", "/v1/session", { ticket }, "");
+  sessionStorage.setItem(KEY, JSON.stringify(made));
+  return made;
+}
+
+/** GET with the session's token. Raises HttpError. */
+export function get(path) {
+  return request("GET", path, undefined, session()?.token);
+}
+
+/** The list in an answer. */
+export async function getItems(path) {
+  const answer = await get(path);
+  return Array.isArray(answer) ? answer : answer.items || [];
+}
+
+async function request(method, path, body, token) {
+  const headers = { Accept: "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(10_000),
+    });
+  } catch (error) {
+    throw new HttpError(0, "unreachable", String(error.message || error));
+  }
+  const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw new HttpError(response.status, answer.code || "", answer.detail || answer.title || response.statusText);
+}
