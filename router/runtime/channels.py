@@ -7,12 +7,11 @@ the process; its `run` is started again, with back-off, whenever it ends.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
@@ -113,7 +112,7 @@ class Channels:
     # --- adapters -----------------------------------------------------------------------------
 
     def load(self, settings: Mapping[str, AdapterSettings]) -> None:
-        """Make the adapters; raises ConfigError with everything that is wrong with their settings."""
+        """Make the adapters. Raises ConfigError with all that is wrong with their settings."""
         findings: list[str] = []
         for name, wanted in settings.items():
             try:
@@ -157,10 +156,10 @@ class Channels:
         adapter = self._adapters.get(name)
         return adapter.object if adapter else None
 
-    def routes(self) -> list[tuple[str, str, Any]]:
-        """(adapter name, type, HTTP routes) of adapters that serve some of their own."""
+    def routes(self) -> list[tuple[str, Any]]:
+        """(adapter name, HTTP routes) of adapters that serve some of their own."""
         return [
-            (a.name, a.type, a.module.routes(a.object))
+            (a.name, a.module.routes(a.object))
             for a in self._adapters.values()
             if hasattr(a.module, "routes")
         ]
@@ -340,7 +339,7 @@ class Channels:
 
 
 def adapter_module(name: str, type_: str) -> ModuleType:
-    """The module of an adapter type. Raises ConfigError if there is none, or a library is missing."""
+    """The module of an adapter type. Raises ConfigError: there is none, or a library is missing."""
     module = f"adapters.{type_}"
     if not type_.isidentifier() or importlib.util.find_spec(module) is None:
         raise ConfigError([f"adapters.{name}: there is no adapter type {type_!r}"])
@@ -358,5 +357,3 @@ def adapter_module(name: str, type_: str) -> ModuleType:
 def _in_order(effect_id: str) -> tuple[int, int]:
     epoch, _, number = effect_id.partition("-")
     return int(epoch), int(number)
-
-

@@ -1,12 +1,12 @@
 """What the API is given: the pieces of a running server, by workspace, and nothing it could misuse.
 
-    workspaces[name].ask(command)        the only way in; durable when it returns
-    workspaces[name].feed                the event stream
-    desks[name].open(agent)              a desk's connection (-> DeskSession to pull offers from)
-    channels[name].get(adapter)          an adapter (its `attach`); `.routes()`, `.states()`
-    intakes[name].submit / message / send   contacts and messages from wherever
-    messages[name]                       bodies: write with a command, list and open
-    envelopes: router.runtime.envelope   addresses and names sealed with a contact
+workspaces[name].ask(command)        the only way in; durable when it returns
+workspaces[name].feed                the event stream
+desks[name].open(agent)              a desk's connection (-> DeskSession to pull offers from)
+channels[name].get(adapter)          an adapter (its `attach`); `.routes()`, `.states()`
+intakes[name].submit / message / send   contacts and messages from wherever
+messages[name]                       bodies: write with a command, list and open
+envelopes: router.runtime.envelope   addresses and names sealed with a contact
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class AppContext:
     data: Path
     """The data directory."""
     secret: bytes
-    """Of this installation, 32 bytes: derive own keys from it (HMAC with a purpose), never use it bare."""
+    """Of this installation, 32 bytes: derive keys from it (HMAC with a purpose), never use it bare."""
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     desks: dict[str, Desks] = field(default_factory=dict)
     channels: dict[str, Channels] = field(default_factory=dict)

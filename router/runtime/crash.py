@@ -24,7 +24,7 @@ _left = int(_COUNT or 1)
 
 def crash_point(point: Point) -> None:
     """End the process here if the environment asks for it."""
-    global _left  # noqa: PLW0603 - one process dies once
+    global _left
     if point == _NAME:
         _left -= 1
         if _left <= 0:

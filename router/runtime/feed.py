@@ -23,7 +23,7 @@ Item = tuple[int, Event]
 
 
 class Subscription:
-    """One reader of the stream: iterate over it, or take `batch` by `batch`. Call `close` at the end."""
+    """One reader of the stream: iterate, or take `batch` by `batch`. Call `close` at the end."""
 
     def __init__(self, feed: Feed, from_seq: int) -> None:
         self.next_seq = from_seq
@@ -125,7 +125,9 @@ class Feed:
 
     def subscribe(self, from_seq: int | None = None) -> Subscription:
         """Events from `from_seq` on (None: from the next one)."""
-        subscription = Subscription(self, self.last_seq() + 1 if from_seq is None else max(1, from_seq))
+        subscription = Subscription(
+            self, self.last_seq() + 1 if from_seq is None else max(1, from_seq)
+        )
         self._subscribers[subscription] = None
         return subscription
 

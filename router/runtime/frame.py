@@ -23,6 +23,7 @@ from router.core.state import Changes
 from router.errors import Refused
 from router.journal import ArchiveWrite, Commit, RowWrite
 from router.journal.codec import encode_event, encode_row
+from router.runtime.own_rows import OwnRows
 
 if TYPE_CHECKING:
     from router.runtime.loop import Input
@@ -31,7 +32,7 @@ HERE = "{contact}/"
 """Stands in an archive id for the contact at which the command ended."""
 
 
-class OutboxRow(Row):
+class OutboxRow(Row, kw_only=True):
     """An effect whose outcome must be known: kept until it is settled."""
 
     at_us: int
@@ -63,13 +64,11 @@ class Turn:
         self.events.extend(outcome.events)
         self.effects.extend(outcome.effects)
 
-    def keep(
-        self, archive: Sequence[ArchiveWrite], rows: Sequence[RowWrite], contact: str
-    ) -> None:
+    def keep(self, archive: Sequence[ArchiveWrite], rows: Sequence[RowWrite], contact: str) -> None:
         """What the caller wants written along."""
         for row in archive:
             if row.id.startswith(HERE):
-                row = row._replace(id=f"{contact}/{row.id[len(HERE) :]}")  # noqa: PLW2901
+                row = row._replace(id=f"{contact}/{row.id[len(HERE) :]}")
             self.archive.append(row)
         self.rows.extend(rows)
 
@@ -77,39 +76,33 @@ class Turn:
         self,
         changes: Changes,
         effects: Sequence[tuple[str, Effect]],
-        notes: dict[tuple[str, str], bytes | None],
-        own_rows: dict[str, dict[str, bytes]],
+        own_rows: OwnRows,
         *,
         at_us: int,
     ) -> Commit:
-        """Everything as one commit. `own_rows`, the runtime's rows in memory, follows it."""
-        seq = self.first_seq
+        """Everything as one commit; `own_rows` follow it in memory and add what was noted."""
         encoded: list[bytes] = []
-        for event in self.events:
+        for seq, event in enumerate(self.events, self.first_seq):
             data = encode_event(event)
             encoded.append(data)
             if type(event) is ContactOffered:
                 id_ = f"{event.contact}/{seq:015d}"
                 self.archive.append(ArchiveWrite("decision", id_, at_us, data))
-            seq += 1
-        upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]
-        deletes = list(changes.deletes)
         for effect_id, effect in effects:
             if effect.REPEAT != "safe":
-                self.rows.append(RowWrite("effect", effect_id, encode_row(OutboxRow(at_us, effect))))
-        for row in self.rows:
-            own_rows.setdefault(row.kind, {})[row.id] = row.data
-        for kind, id_ in self.deletes:
-            own_rows.setdefault(kind, {}).pop(id_, None)
-        upserts.extend(self.rows)
-        deletes.extend(self.deletes)
-        for (kind, id_), note in notes.items():
-            if note is None:
-                deletes.append((kind, id_))
-            else:
-                upserts.append(RowWrite(kind, id_, note))
+                row = encode_row(OutboxRow(at_us=at_us, effect=effect))
+                self.rows.append(RowWrite("effect", effect_id, row))
         self.archive.extend(_closed(changes, at_us))
-        return Commit(self.first_seq, at_us, encoded, upserts, deletes, self.archive)
+        own_rows.join(self.rows, self.deletes, self.archive)
+        upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]
+        return Commit(
+            first_seq=self.first_seq,
+            at_us=at_us,
+            events=encoded,
+            upserts=upserts + self.rows,
+            deletes=changes.deletes + self.deletes,
+            archive=self.archive,
+        )
 
 
 def _closed(changes: Changes, at_us: int) -> Iterable[ArchiveWrite]:

@@ -77,7 +77,7 @@ class Intake:
         routing: Routing = DEFAULT,
         archive: tuple[ArchiveWrite, ...] = (),
     ) -> tuple[Receipt, Answer | None]:
-        """A contact arrives; durable when it returns. The same external id twice is the same contact.
+        """A contact arrives; the same external id twice is the same contact. Durable when it returns.
 
         The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
         """
@@ -86,9 +86,7 @@ class Intake:
             if known is not None:
                 return known, None
         command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
-        answer = await self._workspace.ask(
-            command, (*rows, *archive), shed=shed_class(channel)
-        )
+        answer = await self._workspace.ask(command, (*rows, *archive), shed=shed_class(channel))
         return self._receipt(answer.contact, created=bool(answer.events)), answer
 
     async def message(
@@ -162,9 +160,7 @@ class Intake:
             contact=contact,
             agent=agent,
         )
-        command = c.SendMessage(
-            contact=row.id, message=id_, size=size, agent=AgentId(agent), by=by
-        )
+        command = c.SendMessage(contact=row.id, message=id_, size=size, agent=AgentId(agent), by=by)
         return await self._workspace.ask(command, [archived])
 
     def command(
@@ -179,12 +175,10 @@ class Intake:
         """The command for an arrival and the rows to write along, for callers that batch."""
         workspace = self._workspace
         now_us = workspace.now_us()
-        entry_point = self.entry_point(
-            channel, new.entry_point, new.to, adapter, routing.queue
-        )
+        entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
         ours = new.to or (entry_point.address if entry_point else "")
         customer, sealer = new.customer, workspace.sealer
-        peer_key = sealed = key = ""
+        key = ""
         if customer.address or customer.name or new.message is not None or adapter:
             key = workspace.keys.new_key()[0]
         envelope = Envelope(
@@ -337,9 +331,7 @@ class _EntryPoints:
                 self._by_address[(point.channel, point.address)] = point
             self._only[point.channel] = None if point.channel in self._only else point
 
-    def find(
-        self, channel: str, name: str, to: str, adapter: str, queue: str
-    ) -> EntryPoint | None:
+    def find(self, channel: str, name: str, to: str, adapter: str, queue: str) -> EntryPoint | None:
         """Named, else by our address, else the adapter's own, else the channel's only one."""
         if name:
             point = self._by_id.get(name)
@@ -361,5 +353,3 @@ class _EntryPoints:
 def requirements_of(asked: dict[str, int]) -> Requirements:
     """A requirement signature: by skill, each once."""
     return tuple(sorted(asked.items()))
-
-

@@ -12,19 +12,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from enum import StrEnum
-from typing import NamedTuple
 
 from router.core.commands import ApplyPolicy, Command, DeadLetter, SettleEffect, StepClock
 from router.core.effects import Effect
 from router.core.engine import Engine, Outcome
-from router.core.events import Event
 from router.core.policy import Policy
 from router.core.state import ROWS, State
 from router.errors import (
     Fenced,
     JournalDamaged,
-    JournalFailed,
     OutcomeUnknown,
     Overloaded,
     Refused,
@@ -32,9 +28,7 @@ from router.errors import (
     StoreFull,
 )
 from router.journal import (
-    AppendResult,
     ArchiveWrite,
-    Commit,
     Journal,
     KeyStore,
     Ownership,
@@ -43,12 +37,17 @@ from router.journal import (
 )
 from router.journal.codec import decode_row
 from router.journal.seal import Sealer
-from router.runtime.clock import Clock, Timer, sleep
+from router.runtime.clock import Clock, Timer
 from router.runtime.crash import crash_point
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
+from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Input, shed_class
 from router.runtime.metrics import WorkspaceMetrics
+from router.runtime.own_rows import OwnRows
 from router.runtime.tasks import spawn
+from router.runtime.writer import Stopped, Writer
+
+__all__ = ["Answer", "Stopped", "Workspace", "shed_class"]
 
 log = logging.getLogger("router.loop")
 
@@ -56,70 +55,8 @@ BATCH = 512
 """Most inputs in one commit."""
 BATCH_EVENTS = 3000
 """A batch ends early once it has so many events: one commit must not hold the store for long."""
-INBOX = 4096
-"""Inputs waiting; the shares below are parts of it."""
-SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
-"""How full the inbox may be for an input of shed class 0, 1, 2 ... (reliability.md F22). Class 0
-(accept, complete, presence) is not shed: its share is a bound on memory, not a policy."""
-UNKNOWN_AFTER_US = 5_000_000
-"""A commit that takes longer: its callers are told that the outcome is unknown."""
-RETRY_US = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
 ADVANCES = 10_000
 """Turns of the timers without an end are a broken invariant."""
-
-
-class Shed(StrEnum):
-    """Names of the shed classes, in the order of `SHED_AT`, for metrics and messages."""
-
-    NEVER = "never"
-    VOICE = "voice"
-    CHAT = "chat"
-    LATER = "sms_email"
-    REPORT = "report"
-
-
-SHED_NAMES = tuple(Shed)
-SHED_CLASS = {"voice": 1, "chat": 2, "sms": 3, "email": 3}
-
-
-def shed_class(channel: str) -> int:
-    """The shed class of an arrival on this channel; one that is not known is treated like chat."""
-    return SHED_CLASS.get(channel, 2)
-
-
-class Answer(NamedTuple):
-    """What came of a command, durable."""
-
-    seq: int
-    """Of its last event; of the last commit where it had none."""
-    events: tuple[Event, ...]
-    contact: str
-    """The contact a Submit or Receive command ended up at."""
-
-
-class Input:
-    """One command in the inbox, and who waits for it."""
-
-    __slots__ = ("answer", "archive", "command", "failures", "rows", "stamp_us")
-
-    def __init__(
-        self,
-        command: Command,
-        archive: Sequence[ArchiveWrite],
-        rows: Sequence[RowWrite],
-        stamp_us: int,
-        answer: asyncio.Future[Answer],
-    ) -> None:
-        self.command = command
-        self.archive = archive
-        self.rows = rows
-        self.stamp_us = stamp_us
-        self.answer = answer
-        self.failures = 0
-
-
-class Stopped(RouterError):
-    """This workspace is not served by this process any more (why, in words)."""
 
 
 class Workspace:
@@ -136,6 +73,7 @@ class Workspace:
         clock: Clock,
         metrics: WorkspaceMetrics,
         make_engine: Callable[[Policy, State | None], Engine] = Engine,
+        inbox: int = INBOX,
     ) -> None:
         self.name = name
         self.journal = journal
@@ -147,6 +85,8 @@ class Workspace:
         self.engine = make_engine(policy, None)
         self.own = Ownership(workspace=name, epoch=0, nonce="", seq=0)
         self.seq = 0
+        self.oldest_seq = 1
+        """First sequence number that the log had at start."""
         self.feed = Feed(self._read, lambda: self.seq)
         self.perform: Callable[[str, Effect], None] = _nobody
         """Takes effects once they may happen; set by the composition root before `start`."""
@@ -156,11 +96,10 @@ class Workspace:
         """Told when this workspace ends by itself (fenced, damaged, broken)."""
         self.stopped = ""
         """Why it is not served any more; empty = it is, or has not started."""
-        self.suspended = ""
-        """Why the store takes nothing at the moment; empty = it does."""
         self._make_engine = make_engine
-        self._rows: dict[str, dict[str, bytes]] = {}
-        self._notes: dict[tuple[str, str], bytes | None] = {}
+        self._most = inbox
+        self._own_rows = OwnRows()
+        self._writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
         self._inbox: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._timer: Timer | None = None
@@ -184,6 +123,11 @@ class Workspace:
     def now_us(self) -> int:
         """This workspace's time: never below its last committed moment."""
         return max(self.clock.now_us() + self._ahead_us, self._last_us)
+
+    @property
+    def suspended(self) -> str:
+        """Why the store takes nothing at the moment; empty = it does."""
+        return self._writer.suspended
 
     async def ask(
         self,
@@ -214,7 +158,7 @@ class Workspace:
             raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
         if self.suspended:
             raise StoreFull(f"workspace {self.name}: {self.suspended}")
-        if len(self._inbox) >= INBOX * SHED_AT[shed]:
+        if len(self._inbox) >= self._most * SHED_AT[shed]:
             self.metrics.shed(SHED_NAMES[shed])
             raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -231,25 +175,31 @@ class Workspace:
         if self.stopped:
             raise Overloaded(f"workspace {self.name}: {self.stopped}", 5.0)
 
+    def waiting_inputs(self) -> int:
+        """Inputs in the inbox."""
+        return len(self._inbox)
+
     def load_share(self) -> float:
         """How full the inbox is, 0-1: reports give way from `SHED_AT[4]` on."""
-        return len(self._inbox) / INBOX
+        return len(self._inbox) / self._most
 
     # --- rows of the runtime's own ------------------------------------------------------------
 
     def rows_of(self, kind: str) -> dict[str, bytes]:
-        """Rows that are the runtime's own (``effect``, ``desk``, ``webhook``, ``alias``), by id."""
-        return self._rows.setdefault(kind, {})
+        """Rows that are the runtime's own (``effect``, ``desk``, ``webhook``, ``token``), by id."""
+        return self._own_rows.of(kind)
 
     def note(self, kind: str, id_: str, data: bytes) -> None:
         """Keep a row of the runtime's own; written with the next commit, whenever that is."""
-        self._rows.setdefault(kind, {})[id_] = data
-        self._notes[(kind, id_)] = data
+        self._own_rows.note(kind, id_, data)
 
     def forget(self, kind: str, id_: str) -> None:
         """Drop a row of the runtime's own with the next commit."""
-        if self._rows.setdefault(kind, {}).pop(id_, None) is not None:
-            self._notes[(kind, id_)] = None
+        self._own_rows.forget(kind, id_)
+
+    def keep(self, row: ArchiveWrite) -> None:
+        """Archive a row with the next commit, whenever that is."""
+        self._own_rows.keep(row)
 
     # --- starting and stopping ----------------------------------------------------------------
 
@@ -262,6 +212,7 @@ class Workspace:
         self.seq = self.own.seq
         self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
         self._last_us = self.own.committed_at_us
+        self.oldest_seq = await self.journal.oldest_seq(self.own)
         await self._load()
         for tell in self.on_loaded:
             tell()
@@ -291,18 +242,14 @@ class Workspace:
     async def _load(self) -> None:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
         state = State()
-        self._rows = {}
+        self._own_rows.begin()
         async for chunk in self.journal.load(self.own):
             for row in chunk:
                 if row.kind in ROWS:
                     state.load(row.kind, decode_row(ROWS[row.kind], row.data))
                 else:
-                    self._rows.setdefault(row.kind, {})[row.id] = row.data
-        for (kind, id_), data in self._notes.items():
-            if data is None:
-                self._rows.setdefault(kind, {}).pop(id_, None)
-            else:
-                self._rows.setdefault(kind, {})[id_] = data
+                    self._own_rows.load(row)
+        self._own_rows.loaded()
         self.engine = self._make_engine(self.policy, state)
         self._resume = True
 
@@ -340,11 +287,9 @@ class Workspace:
                 return
             effects = self._number(turn.effects)
             if turn.events:
-                notes, self._notes = self._notes, {}
-                commit = turn.commit(
-                    self.engine.state.drain(), effects, notes, self._rows, at_us=self._last_us
-                )
-                await self._append(commit, batch)
+                changes = self.engine.state.drain()
+                commit = turn.commit(changes, effects, self._own_rows, at_us=self._last_us)
+                await self._writer.write(self.own, commit, lambda: self._give_up(batch))
                 self.seq = commit.last_seq
                 self.feed.publish(commit.first_seq, turn.events)
         finally:
@@ -441,47 +386,6 @@ class Workspace:
 
     # --- when something fails -----------------------------------------------------------------
 
-    async def _append(self, commit: Commit, batch: list[Input]) -> None:
-        """Write the frame, for as long as it takes. Raises Fenced, Stopped."""
-        crash_point("before_commit")
-        started_us = self.clock.now_us()
-        timer = self.clock.call_at(started_us + UNKNOWN_AFTER_US, lambda: self._unknown(batch))
-        failures = 0
-        try:
-            while True:
-                try:
-                    result = await self.journal.append(self.own, commit)
-                    break
-                except (JournalFailed, StoreFull) as error:
-                    log.error(  # noqa: TRY400 - the store's words are enough
-                        "commit failed",
-                        extra={"workspace": self.name, "error": str(error), "try": failures + 1},
-                    )
-                    self.metrics.commit_failed()
-                    if isinstance(error, StoreFull) or failures >= 2:
-                        self._suspend(str(error))
-                    delay_us = RETRY_US[min(failures, len(RETRY_US) - 1)]
-                    failures += 1
-                    await sleep(self.clock, delay_us)
-        finally:
-            timer.cancel()
-        if result is AppendResult.FENCED:
-            raise Fenced(f"another owner has taken workspace {self.name}")
-        if result is AppendResult.GAP:
-            raise Stopped(
-                f"the store ends before sequence {commit.first_seq}: it has forgotten committed "
-                "events; restore it or start anew from what it has"
-            )
-        if self.suspended:
-            log.warning("the store takes commits again", extra={"workspace": self.name})
-            self.suspended = ""
-            self.metrics.suspended(False)
-        self.metrics.committed(len(commit.events), self.clock.now_us() - started_us, commit.last_seq)
-
-    def _unknown(self, batch: list[Input]) -> None:
-        self._suspend("a commit has not come back")
-        self._give_up(batch)
-
     def _give_up(self, batch: list[Input]) -> None:
         for item in batch:
             if not item.answer.done():
@@ -489,10 +393,8 @@ class Workspace:
                     OutcomeUnknown("the store has not answered: it may have happened, or may yet")
                 )
 
-    def _suspend(self, why: str) -> None:
-        if not self.suspended:
-            self.metrics.suspended(True)
-        self.suspended = why
+    def _suspended(self, why: str) -> None:
+        """What has not been looked at will not be: nothing of it has happened."""
         self._refuse_all(lambda: StoreFull(f"workspace {self.name}: {why}"))
 
     def _refuse_all(self, make: Callable[[], RouterError]) -> None:
@@ -502,7 +404,10 @@ class Workspace:
                 item.answer.set_exception(make())
 
     async def _recover(self, batch: list[Input], broken: int) -> None:
-        """Load the committed rows into a fresh engine and try again; put aside what breaks it twice."""
+        """Load the committed rows into a fresh engine and try again.
+
+        What breaks it twice is put aside.
+        """
         await self._load()
         if broken < 0:
             self._broken_timers += 1

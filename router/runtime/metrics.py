@@ -101,7 +101,7 @@ class _Families:
         self.live = gauge("contacts_live", "Contacts not closed", "channel", "state")
         self.depth = gauge("queue_depth", "Contacts waiting", "queue")
         self.oldest = gauge(
-            "queue_oldest_enqueue_timestamp_seconds", "Since when the longest waits; 0 = none", "queue"
+            "queue_oldest_enqueue_timestamp_seconds", "Since when one has waited; 0 = none", "queue"
         )
         self.wait = histogram(
             "contact_wait_seconds", "Wait from queue entry", WAIT_BUCKETS, "queue", "outcome"
@@ -307,7 +307,7 @@ class WorkspaceMetrics:
 
 def _set_all(gauge: Gauge, workspace: str, values: dict[tuple[str, ...], float]) -> None:
     """Set these children; those that are not named any more become 0."""
-    for labels in list(gauge._metrics):  # noqa: SLF001 - the library has no reading of its children
+    for labels in list(gauge._metrics):  # the library has no list of children
         if labels[0] == workspace and labels[1:] not in values:
             gauge.labels(*labels).set(0)
     for labels, value in values.items():

@@ -216,7 +216,9 @@ class Outbox:
 
     async def _mark(self, job: Job) -> None:
         """Durably: from here on it may have been sent. Must stand before the attempt."""
-        row = encode_row(OutboxRow(self._workspace.now_us(), job.effect, attempting=True))
+        row = encode_row(
+            OutboxRow(at_us=self._workspace.now_us(), effect=job.effect, attempting=True)
+        )
         await self._tell(
             c.SettleEffect(effect=job.id, result="attempting", contact=_contact_id(job.effect)),
             [RowWrite("effect", job.id, row)],
@@ -261,9 +263,7 @@ class Outbox:
         await tell(self._workspace, self._clock, command, rows or [])
 
 
-async def tell(
-    workspace: Workspace, clock: Clock, command: Command, rows: list[RowWrite]
-) -> None:
+async def tell(workspace: Workspace, clock: Clock, command: Command, rows: list[RowWrite]) -> None:
     """Say something to the engine until it is taken: the outcome of an effect must not be lost."""
     pause_us = 100_000
     while not workspace.stopped:
@@ -315,8 +315,9 @@ def _channel(effect: Effect) -> str:
 def _cancel_offer(lane: deque[Job], rescind: RescindOffer) -> bool:
     """An offer that has not gone out yet and is taken back: neither need go."""
     for place, job in enumerate(lane):
-        if place and isinstance(job.effect, OfferContact):
-            if job.effect.reservation == rescind.reservation:
-                del lane[place]
-                return True
+        effect = job.effect
+        is_waiting_offer = place > 0 and isinstance(effect, OfferContact)
+        if is_waiting_offer and effect.reservation == rescind.reservation:
+            del lane[place]
+            return True
     return False

@@ -1,0 +1,316 @@
+"""The composition root: the one file that knows every piece of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import hmac
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from router import config as configuration
+from router.api import http
+from router.config import Config, Store, WorkspaceSettings, read_secret
+from router.config.diff import reload as reload_file
+from router.errors import ConfigError, JournalDamaged
+from router.journal import Journal, KeyStore
+from router.journal.keys import BlockKeys, SqliteBlocks
+from router.journal.sqlite import SqliteJournal
+from router.runtime.clock import Clock, SystemClock
+from router.runtime.context import AppContext
+from router.runtime.health import Health
+from router.runtime.host import Host
+from router.runtime.metrics import CONTENT_TYPE, Metrics
+from router.runtime.tasks import FATAL, spawn
+from router.runtime.upkeep import Upkeep
+from router.runtime.webhooks import Webhook
+
+log = logging.getLogger("router.app")
+
+SWITCH_INTERVAL_S = 0.0005
+"""The commit thread waits for the interpreter's lock at every step: 5 ms would be its p50."""
+SECRET_BYTES = 32
+SHUTDOWN_S = 5.0
+
+
+class Server:
+    """A server: made from a configuration, started, stopped."""
+
+    def __init__(
+        self,
+        config: Config,
+        path: Path | None = None,
+        *,
+        data: Path | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`path` is what reload reads again; `data` overrides the configured data directory."""
+        self.path = path
+        self.data = (data or Path(config.server.data_dir)).absolute()
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.health = Health()
+        self.hosts: dict[str, Host] = {}
+        self.port = 0
+        """The port it listens on, once started (the configured one may be 0)."""
+        self._rng = rng or random.Random(secrets.randbits(64))
+        self._config = config
+        self._journal: Journal | None = None
+        self._keys: KeyStore | None = None
+        self._runners: list[web.AppRunner] = []
+        self._slow: http.SlowClients | None = None
+        self._upkeep: Upkeep | None = None
+        self._reloading = asyncio.Lock()
+        self.context: AppContext | None = None
+
+    # --- starting -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serve. Raises ConfigError, JournalBusy, JournalDamaged (when no workspace can be served)
+        and OSError (the port is taken)."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        FATAL.append(self._task_failed)
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        secret = installation_secret(self.data)
+        self._journal, self._keys = await open_store(self._config, self.data)
+        gc.disable()  # 100,000 rows come in: nothing of them is garbage
+        try:
+            for name, settings in self._config.workspaces.items():
+                await self._start_host(name, settings, secret)
+        finally:
+            gc.enable()
+            gc.freeze()
+            gc.set_threshold(20_000, 20, 50)
+        if not self.hosts:
+            raise JournalDamaged("\n".join(self.health.degraded()))
+        hosts = self.hosts
+        self.context = context = AppContext(
+            config=self._config,
+            clock=self.clock,
+            metrics=self.metrics,
+            health=self.health,
+            reload=self.reload,
+            data=self.data,
+            secret=secret,
+            workspaces={name: host.workspace for name, host in hosts.items()},
+            desks={name: host.desks for name, host in hosts.items()},
+            channels={name: host.channels for name, host in hosts.items()},
+            intakes={name: host.intake for name, host in hosts.items()},
+            messages={name: host.messages for name, host in hosts.items()},
+            measures={name: host.measures for name, host in hosts.items()},
+        )
+        for name, host in hosts.items():
+            host.serve(webhooks_of(self._config.workspaces[name]))
+        self._upkeep = Upkeep(
+            [host.workspace for host in hosts.values()],
+            self.clock,
+            self.metrics,
+            self.health,
+            dump_stacks=True,
+        )
+        self._upkeep.start()
+        await self._listen(context)
+        self.health.watch(context.workspaces, context.channels)
+
+    async def _start_host(self, name: str, settings: WorkspaceSettings, secret: bytes) -> None:
+        """One workspace; a damaged one is refused and the others are served."""
+        assert self._journal is not None
+        assert self._keys is not None
+        host = Host(
+            name,
+            settings.policy,
+            journal=self._journal,
+            keys=self._keys,
+            secret=hmac.digest(secret, b"workspace:" + name.encode(), "sha256"),
+            clock=self.clock,
+            metrics=self.metrics.workspace(name),
+            inbox=self._config.server.limits.inbox_commands,
+            rng=self._rng,
+        )
+        host.load(settings.adapters)
+        try:
+            await host.start(settings.agents)
+        except JournalDamaged as error:
+            log.error(  # noqa: TRY400 - the finding says it all
+                "workspace refused", extra={"workspace": name, "why": str(error)}
+            )
+            self.health.refuse(name, str(error))
+            return
+        self.hosts[name] = host
+        self.metrics.before_render(host.refresh_gauges)
+
+    async def _listen(self, context: AppContext) -> None:
+        settings = self._config.server
+        runner = web.AppRunner(
+            http.build(context),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=75,
+        )
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, settings.address, settings.port, backlog=1024)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        if runner.server is not None:
+            self._slow = http.SlowClients(runner.server)
+            self._slow.start()
+        if settings.metrics is not None:
+            await self._listen_metrics(settings.metrics.address, settings.metrics.port)
+
+    async def _listen_metrics(self, address: str, port: int) -> None:
+        async def render(_request: web.Request) -> web.Response:
+            return web.Response(
+                body=await self.metrics.render(), headers={"Content-Type": CONTENT_TYPE}
+            )
+
+        app = web.Application()
+        app.router.add_get("/metrics", render)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, address, port).start()
+
+    def _task_failed(self, _name: str, _error: BaseException) -> None:
+        self.metrics.task_failures.inc()
+
+    # --- while it runs ------------------------------------------------------------------------
+
+    async def reload(self, by: str) -> list[str]:
+        """Read the file again; what changed, in words. ConfigError: nothing has changed."""
+        if self.path is None:
+            raise ConfigError(["this server was not started from a file"])
+        async with self._reloading:
+            new, diff = await asyncio.to_thread(reload_file, self._config, self.path)
+            for name in diff.touched():
+                if name in self.hosts:
+                    await self.hosts[name].apply(new.workspaces[name].policy, by)
+            self._config = new
+            if self.context is not None:
+                self.context.config = new
+        lines = diff.lines()
+        log.info("configuration read", extra={"by": by, "changes": lines})
+        return lines
+
+    async def stop(self) -> None:
+        """Accept nothing new, tell clients, finish what is under way. Safe to repeat."""
+        self.health.stopping = True
+        if self.context is not None:
+            self.context.stopping = True
+        if self._slow is not None:
+            self._slow.stop()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+        if self._upkeep is not None:
+            await self._upkeep.stop()
+        for host in self.hosts.values():
+            await host.stop()
+        self.hosts.clear()
+        if self._journal is not None:
+            await self._journal.close()
+        if self._keys is not None:
+            await self._keys.close()
+        if self._task_failed in FATAL:
+            FATAL.remove(self._task_failed)
+
+
+async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
+    """Run a server until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(server), "reload"))
+    await server.start()
+    try:
+        notify("READY=1")
+        log.info("serving", extra={"port": server.port, "workspaces": list(server.hosts)})
+        if ready is not None:
+            ready.set()
+        await ended.wait()
+        log.info("stopping")
+    finally:
+        notify("STOPPING=1")
+        await server.stop()
+
+
+async def _reload(server: Server) -> None:
+    try:
+        await server.reload("SIGHUP")
+    except ConfigError as error:
+        log.error(  # noqa: TRY400 - the findings say it all
+            "configuration not taken", extra={"findings": error.findings}
+        )
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing happens elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        name = "\0" + address[1:] if address.startswith("@") else address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, contextlib.suppress(OSError):
+            out.sendto(state.encode(), name)
+
+
+async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
+    """The journal and the key store that the configuration names. Raises JournalBusy ..."""
+    settings = config.server.journal
+    if settings.store is Store.SQLITE:
+        journal = SqliteJournal(data, durability=config.server.durability.value)
+        return journal, await BlockKeys.open(SqliteBlocks(data))
+    raise ConfigError([f"{config.name}: journal.store {settings.store}: not available"])
+
+
+def installation_secret(data: Path) -> bytes:
+    """32 random bytes of this installation, made at the first start (file `secret`, mode 0600)."""
+    path = data / "secret"
+    if path.exists():
+        found = path.read_bytes()
+        if len(found) != SECRET_BYTES:
+            raise ConfigError([f"{path}: expected {SECRET_BYTES} bytes, got {len(found)}"])
+        return found
+    data.mkdir(parents=True, exist_ok=True)
+    made = secrets.token_bytes(SECRET_BYTES)
+    partial = path.with_suffix(".new")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(made)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.rename(path)
+    return made
+
+
+def webhooks_of(settings: WorkspaceSettings) -> list[Webhook]:
+    """The configured webhooks with their secrets. Raises ConfigError."""
+    return [
+        Webhook(
+            name=name,
+            url=webhook.url,
+            secret=read_secret(Path(webhook.secret_file)),
+            events=frozenset(webhook.events),
+        )
+        for name, webhook in settings.webhooks.items()
+    ]
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file. Raises ConfigError with everything that is wrong with it."""
+    return configuration.load(path)

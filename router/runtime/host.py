@@ -1,0 +1,202 @@
+"""One workspace and all that serves it: made together, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from router.core import commands as c
+from router.core.events import PolicyApplied
+from router.core.model import AgentId
+from router.core.policy import Policy
+from router.core.statistics import Measures
+from router.errors import Refused
+from router.journal import ArchiveWrite, Journal, KeyStore
+from router.runtime.channels import AdapterSettings, Channels
+from router.runtime.clock import Clock
+from router.runtime.desks import Desks
+from router.runtime.feed import Subscription
+from router.runtime.intake import Intake
+from router.runtime.logs import log_event
+from router.runtime.loop import Workspace
+from router.runtime.messages import Messages
+from router.runtime.metrics import WorkspaceMetrics
+from router.runtime.profiles import Profiles
+from router.runtime.tasks import TaskSet
+from router.runtime.webhooks import Webhook, Webhooks
+
+log = logging.getLogger("router.host")
+
+FOLD_EVENTS = 200_000
+"""A log that is whole and not longer than this is folded into the measures at start."""
+
+
+class AgentSeed(Protocol):
+    """An agent that the configuration makes at the first start."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def skills(self) -> dict[str, int]: ...  # noqa: D102
+    @property
+    def profile(self) -> str: ...  # noqa: D102
+    @property
+    def capacity(self) -> int | None: ...  # noqa: D102
+    @property
+    def maximum(self) -> dict[str, int]: ...  # noqa: D102
+    @property
+    def endpoints(self) -> dict[str, str]: ...  # noqa: D102
+    @property
+    def auto_accept(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+class Host:
+    """A workspace, served."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        *,
+        journal: Journal,
+        keys: KeyStore,
+        secret: bytes,
+        clock: Clock,
+        metrics: WorkspaceMetrics,
+        inbox: int,
+        rng: random.Random,
+    ) -> None:
+        self.name = name
+        self.metrics = metrics
+        self.workspace = Workspace(
+            name,
+            policy,
+            journal=journal,
+            keys=keys,
+            secret=secret,
+            clock=clock,
+            metrics=metrics,
+            inbox=inbox,
+        )
+        self.messages = Messages(self.workspace)
+        self.intake = Intake(self.workspace, self.messages)
+        self.desks = Desks(self.workspace, clock)
+        self.profiles = Profiles(self.workspace, clock)
+        self.channels = Channels(
+            self.workspace, self.intake, self.messages, self.desks, self.profiles, clock, rng
+        )
+        self.webhooks = Webhooks(self.workspace, clock, rng)
+        self.measures = Measures(policy)
+        self._tasks = TaskSet(f"host:{name}")
+        self._stream: Subscription | None = None
+        self._fold_from = 1
+        self.workspace.perform = self.channels.perform
+        self.workspace.on_loaded.append(self._loaded)
+        self.workspace.on_stopped.append(self._lost)
+
+    def load(self, adapters: Mapping[str, AdapterSettings]) -> None:
+        """Make the adapters. Raises ConfigError."""
+        self.channels.load(adapters)
+
+    async def start(self, agents: Sequence[AgentSeed]) -> None:
+        """Own the workspace, restate what is open, make the agents that the file seeds.
+
+        Raises JournalBusy and JournalDamaged.
+        """
+        await self.workspace.start()
+        self._tasks.spawn(self._record(), "record")
+        await self._seed(agents)
+
+    def serve(self, webhooks: Sequence[Webhook]) -> None:
+        """Begin with adapters, desks and webhooks: everything else is there."""
+        self.channels.start()
+        self.desks.start()
+        self.webhooks.start(webhooks)
+
+    async def apply(self, policy: Policy, by: str) -> None:
+        """New settings. Raises what `Workspace.ask` raises."""
+        await self.workspace.ask(c.ApplyPolicy(policy=policy, by=by))
+
+    async def stop(self) -> None:
+        """Adapters first, so that nothing new comes in; then what is under way is finished."""
+        await self.desks.stop()
+        await self.channels.stop()
+        await self.webhooks.stop()
+        await self.workspace.stop()
+        await self._tasks.stop()
+
+    def refresh_gauges(self) -> None:
+        """Before metrics are rendered."""
+        self.metrics.gauges(
+            self.workspace.engine.state,
+            self.workspace.waiting_inputs(),
+            self.desks.connected(),
+            self.channels.due(),
+        )
+
+    # --- following the events -----------------------------------------------------------------
+
+    def _loaded(self) -> None:
+        """The rows are in memory as committed: begin to count from here."""
+        state = self.workspace.engine.state
+        self.metrics.seed(state)
+        if self.workspace.seq > FOLD_EVENTS or self.workspace.oldest_seq > 1:
+            self._fold_from = self.workspace.seq + 1
+            self.measures.adopt(
+                state.contacts.values(),
+                state.reservations.values(),
+                state.agents.values(),
+                self.workspace.now_us(),
+            )
+        self.channels.recover()
+
+    async def _record(self) -> None:
+        """Fold every event into measures and metrics, and write its log line."""
+        fresh_from = self.workspace.own.seq + 1
+        self._stream = stream = self.workspace.feed.subscribe(self._fold_from)
+        count, measure = self.metrics.apply, self.measures.apply
+        while items := await stream.batch():
+            for seq, event in items:
+                measure(event)
+                if seq >= fresh_from:
+                    count(event)
+                    log_event(self.name, seq, event)
+                if type(event) is PolicyApplied:
+                    self.measures.use(self.workspace.policy)
+
+    def _lost(self, why: str) -> None:
+        """The loop has ended by itself: close what hangs on it."""
+        self._tasks.spawn(self.desks.stop("moved"), "desks")
+        self._tasks.spawn(self.channels.stop(), "channels")
+
+    # --- seeding ------------------------------------------------------------------------------
+
+    async def _seed(self, agents: Sequence[AgentSeed]) -> None:
+        """Make each agent of the file once; a deleted or changed one stays as it is."""
+        workspace = self.workspace
+        ids = [agent.id for agent in agents]
+        done = await workspace.journal.fetch(workspace.own, "seed", ids)
+        for agent in agents:
+            if agent.id in done or AgentId(agent.id) in workspace.engine.state.agents:
+                continue
+            command = c.PutAgent(
+                agent=AgentId(agent.id),
+                name=agent.name,
+                skills=agent.skills,
+                profile=agent.profile,
+                capacity=agent.capacity or 0,
+                maximum=agent.maximum,
+                endpoints=agent.endpoints,
+                auto_accept=agent.auto_accept,
+                version=0,
+                by="config",
+            )
+            seed = ArchiveWrite("seed", agent.id, workspace.now_us(), b"1")
+            try:
+                await workspace.ask(command, [seed])
+            except Refused as error:
+                log.warning("agent not made", extra={"agent": agent.id, "why": str(error)})

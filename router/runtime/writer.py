@@ -1,0 +1,98 @@
+"""Writes commits, for as long as it takes: a frame that fails is tried again, unchanged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from router.errors import Fenced, JournalFailed, RouterError, StoreFull
+from router.journal import AppendResult, Commit, Journal, Ownership
+from router.runtime.clock import Clock, sleep
+from router.runtime.crash import crash_point
+from router.runtime.metrics import WorkspaceMetrics
+
+log = logging.getLogger("router.loop")
+
+UNKNOWN_AFTER_US = 5_000_000
+"""A commit that takes longer: its callers are told that the outcome is unknown."""
+RETRY_US = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
+PATIENCE = 3
+"""So many failures of one frame, and later callers are refused instead of kept waiting."""
+
+
+class Stopped(RouterError):
+    """This workspace is not served by this process any more (why, in words)."""
+
+
+class Writer:
+    """One workspace's way into the journal."""
+
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        clock: Clock,
+        metrics: WorkspaceMetrics,
+        *,
+        on_suspend: Callable[[str], None],
+    ) -> None:
+        self.suspended = ""
+        """Why the store takes nothing at the moment; empty = it does."""
+        self._name = name
+        self._journal = journal
+        self._clock = clock
+        self._metrics = metrics
+        self._on_suspend = on_suspend
+
+    async def write(self, own: Ownership, commit: Commit, on_unknown: Callable[[], None]) -> None:
+        """Make the commit durable. Raises Fenced and Stopped: this process has lost the workspace.
+
+        `on_unknown` is called, once, when the store has not answered in time.
+        """
+        crash_point("before_commit")
+        started_us = self._clock.now_us()
+
+        def give_up() -> None:
+            self._suspend("a commit has not come back")
+            on_unknown()
+
+        timer = self._clock.call_at(started_us + UNKNOWN_AFTER_US, give_up)
+        try:
+            result = await self._insist(own, commit)
+        finally:
+            timer.cancel()
+        if result is AppendResult.FENCED:
+            raise Fenced(f"another owner has taken workspace {self._name}")
+        if result is AppendResult.GAP:
+            raise Stopped(
+                f"the store ends before sequence {commit.first_seq}: it has forgotten committed "
+                "events; restore it, or start again from what it has"
+            )
+        if self.suspended:
+            log.warning("the store takes commits again", extra={"workspace": self._name})
+            self.suspended = ""
+            self._metrics.suspended(False)
+        took_us = self._clock.now_us() - started_us
+        self._metrics.committed(len(commit.events), took_us, commit.last_seq)
+
+    async def _insist(self, own: Ownership, commit: Commit) -> AppendResult:
+        failures = 0
+        while True:
+            try:
+                return await self._journal.append(own, commit)
+            except (JournalFailed, StoreFull) as error:
+                failures += 1
+                log.error(  # noqa: TRY400 - the store's words are enough
+                    "commit failed",
+                    extra={"workspace": self._name, "error": str(error), "try": failures},
+                )
+                self._metrics.commit_failed()
+                if isinstance(error, StoreFull) or failures >= PATIENCE:
+                    self._suspend(str(error))
+                await sleep(self._clock, RETRY_US[min(failures, len(RETRY_US)) - 1])
+
+    def _suspend(self, why: str) -> None:
+        if not self.suspended:
+            self._metrics.suspended(True)
+        self.suspended = why
+        self._on_suspend(why)
