@@ -78,6 +78,11 @@ class Remote(Channel):
         self._pending: dict[str, Pending] = {}
         self._running = False
 
+    @property
+    def pending(self) -> int:
+        """Effects without a result."""
+        return len(self._pending)
+
     async def run(self) -> None:
         """Wait for sessions until cancelled."""
         self._running = True

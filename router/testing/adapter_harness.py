@@ -1,0 +1,246 @@
+"""What adapter tests need: a router that records and can be told to fail, and a harness to fill in.
+
+`conformance.py` has the suites that run on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from router.channel import (
+    Address,
+    Channel,
+    Effect,
+    NewContact,
+    Receipt,
+    Refused,
+    RouteAnswer,
+    RouteRequest,
+    Task,
+)
+
+TEXT_BYTES = 65_536
+"""Longest message that the router takes, in bytes of UTF-8."""
+
+
+class Signal:
+    """Wait until something holds, woken by whoever may have changed it."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Something happened: look again."""
+        self._changed.set()
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
+        """Until `holds()`; raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class Said(NamedTuple):
+    """One call that the adapter made."""
+
+    call: str
+    of: str
+    """External id, or reservation."""
+    args: tuple[Any, ...]
+
+
+class RouterDouble:
+    """The router as an adapter sees it; scripted with `fail`, read through `said`."""
+
+    def __init__(self, signal: Signal) -> None:
+        self.signal = signal
+        self.calls: list[Said] = []
+        self.contacts: dict[str, NewContact] = {}
+        """Open contacts by external id."""
+        self.messages: dict[str, str] = {}
+        """Text by message id, in the order in which they came."""
+        self.states: list[str] = []
+        self.receipt = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
+        self._errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
+
+    def fail(self, call: str, *errors: Exception) -> None:
+        """The next calls of this name raise these, one each."""
+        self._errors[call].extend(errors)
+
+    def said(self, call: str) -> list[Said]:
+        """The calls of this name, in order."""
+        return [said for said in self.calls if said.call == call]
+
+    async def submit(self, contact: NewContact) -> Receipt:
+        """See `Router.submit`."""
+        return await self._take("submit", contact)
+
+    async def message(self, contact: NewContact) -> Receipt:
+        """See `Router.message`."""
+        return await self._take("message", contact)
+
+    async def left(self, external_id: str, reason: str = "") -> None:
+        """See `Router.left`."""
+        await self._note("left", external_id, reason)
+        self.contacts.pop(external_id, None)
+
+    async def connected(self, reservation: str) -> None:
+        """See `Router.connected`."""
+        await self._note("connected", reservation)
+
+    async def failed(self, reservation: str, reason: str, *, busy: bool = False) -> None:
+        """See `Router.failed`."""
+        await self._note("failed", reservation, reason, busy)
+
+    async def ended(self, external_id: str, reason: str = "") -> None:
+        """See `Router.ended`."""
+        await self._note("ended", external_id, reason)
+        self.contacts.pop(external_id, None)
+
+    async def collected(self, external_id: str, name: str, value: str) -> None:
+        """See `Router.collected`."""
+        await self._note("collected", external_id, name, value)
+
+    async def started(self, contact: str, external_id: str) -> None:
+        """See `Router.started`."""
+        await self._note("started", external_id, contact)
+
+    async def route(self, request: RouteRequest) -> RouteAnswer:
+        """See `Router.route`."""
+        await self._note("route", request.request)
+        return RouteAnswer(queue="care", open=True, wait_us=-1, position=1, eligible=0)
+
+    async def live(self, external_ids: list[str]) -> None:
+        """See `Router.live`."""
+        await self._note("live", "", *external_ids)
+
+    def state(self, state: str, detail: str = "") -> None:
+        """See `Router.state`."""
+        assert state in ("starting", "up", "degraded", "down"), f"no such state: {state!r}"
+        self.states.append(state)
+        self.signal.notify()
+
+    async def _take(self, call: str, contact: NewContact) -> Receipt:
+        message = contact.message
+        if message is not None and len(message.text.encode()) > TEXT_BYTES:
+            raise Refused("too_long", f"a message has at most {TEXT_BYTES} bytes")
+        await self._note(call, contact.external_id, contact)
+        if message is not None:
+            self.messages.setdefault(message.id, message.text)
+        created = contact.external_id not in self.contacts
+        self.contacts.setdefault(contact.external_id, contact)
+        self.signal.notify()
+        return Receipt(
+            contact=f"c-{contact.external_id}",
+            state=self.receipt.state,
+            created=created,
+            position=self.receipt.position,
+            wait_us=self.receipt.wait_us,
+        )
+
+    async def _note(self, call: str, of: str, *args: Any) -> None:
+        self.calls.append(Said(call, of, args))
+        self.signal.notify()
+        await asyncio.sleep(0)  # as the real one: never at once
+        if self._errors[call]:
+            raise self._errors[call].popleft()
+
+
+class Harness(ABC):
+    """A running adapter with customers that can be told what to do."""
+
+    channel: Channel
+    router: RouterDouble
+    signal: Signal
+
+    @abstractmethod
+    async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
+        """A customer begins a contact; `again`: the backend says the same thing once more.
+
+        Returns what the customer is told when it was not taken, and empty when it was.
+        """
+
+    @abstractmethod
+    async def write(self, who: str, text: str, message_id: str) -> str:
+        """The customer writes in the open contact; returns as `arrive`."""
+
+    @abstractmethod
+    async def leave(self, who: str) -> None:
+        """The customer goes while waiting."""
+
+    @abstractmethod
+    def read(self, who: str) -> list[str]:
+        """What the customer was told, by agents and by the router, oldest first."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Cancel `run` and wait for its end."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Run (again), on the same object; returns when it serves."""
+
+    @abstractmethod
+    async def stall(self) -> int:
+        """From now on the backend takes nothing; returns how many effects the adapter may hold."""
+
+    @abstractmethod
+    def held(self) -> int:
+        """How many effects the adapter holds now."""
+
+    def external_id(self, who: str) -> str:
+        """The external id under which this customer's contact came last."""
+        said = [s for s in self.router.calls if s.call in ("submit", "message")]
+        ids: list[str] = [s.of for s in said if self.is_of(who, s.args[0].customer)]
+        return ids[-1]
+
+    def is_of(self, who: str, customer: Address) -> bool:
+        """Whether the router's customer is this one."""
+        return customer.address == who
+
+    def task(self, who: str, effect: Effect, *, id_: str = "e1", epoch: int = 1, text: str = "",
+             first_attempt: bool = True) -> Task:  # fmt: skip
+        """An effect for this customer's contact."""
+        external_id = self.external_id(who)
+        contact = self.router.said("submit")[0].args[0]
+        for said in self.router.said("submit") + self.router.said("message"):
+            if said.of == external_id:
+                contact = said.args[0]
+        return Task(
+            id=id_, epoch=epoch, workspace="main", effect=effect, external_id=external_id,
+            customer=contact.customer, our_address=contact.to, text=text,
+            first_attempt=first_attempt,
+        )  # fmt: skip
+
+
+class FailingHarness(Harness):
+    """A harness whose customers and endpoints provoke failures."""
+
+    @abstractmethod
+    def troubled(self, word: str) -> str:
+        """An address (and endpoint) that provokes ``fail``, ``unknown``, ``lost`` or ``busy``."""
+
+    @abstractmethod
+    async def back(self) -> None:
+        """After ``lost``: the supervisor has run it again and it serves."""
+
+
+class LiveHarness(Harness):
+    """A harness whose backend can lose its connection and come back."""
+
+    @abstractmethod
+    async def break_connection(self) -> None:
+        """The connection to the backend breaks."""
+
+    @abstractmethod
+    async def vanish(self, who: str) -> None:
+        """While it is broken: this customer goes, and nobody hears of it."""
+
+    @abstractmethod
+    async def restore(self) -> None:
+        """The connection is back."""

@@ -1,0 +1,173 @@
+"""The loopback passes the suites, as a PBX and as a text channel, and fails on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from adapters.loopback import Loopback
+from router.channel import ChannelError, ChannelLost, Overloaded, Refused
+from router.errors import ConfigError
+from router.testing.adapter_harness import FailingHarness, LiveHarness, RouterDouble, Signal
+from router.testing.conformance import (
+    CUSTOMER,
+    AdapterSuite,
+    FailureSuite,
+    LiveSuite,
+    MediaSuite,
+    connect,
+    deliver,
+    offer,
+)
+
+
+class LoopbackHarness(FailingHarness, LiveHarness):
+    def __init__(self, **settings: Any) -> None:
+        self.signal = Signal()
+        self.router = RouterDouble(self.signal)
+        self.channel = self.loopback = Loopback("loop", {"slow_s": 0.05, **settings}, self.router)
+        self._run: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LoopbackHarness:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        self._run = asyncio.get_running_loop().create_task(self.loopback.run())
+        before = len(self.router.states)
+        await self.signal.until(lambda: "up" in self.router.states[before:])
+
+    async def stop(self) -> None:
+        assert self._run is not None
+        self._run.cancel()
+        with suppress(asyncio.CancelledError, ChannelLost):
+            await self._run
+
+    async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
+        return await told(self.loopback.arrive(who, to="1", text=text, external_id=f"x{who}"))
+
+    async def write(self, who: str, text: str, message_id: str) -> str:
+        return await told(self.loopback.write(f"x{who}", text, message_id=message_id))
+
+    async def leave(self, who: str) -> None:
+        await self.loopback.leave(f"x{who}")
+
+    def read(self, who: str) -> list[str]:
+        ours = [p for p in self.loopback.performed if p.task.external_id == f"x{who}"]
+        return [
+            p.task.text or getattr(p.task.effect, "text", "")
+            for p in {p.task.id: p for p in ours if p.outcome == "done"}.values()
+            if p.task.effect.__class__.__name__ in ("DeliverMessage", "TreatContact", "EndContact")
+        ]
+
+    async def stall(self) -> int:
+        return 1_000
+
+    def held(self) -> int:
+        return max(len(line.heard) for line in self.loopback.lines.values())
+
+    def troubled(self, word: str) -> str:
+        return f"+4930900#{word}"
+
+    async def back(self) -> None:
+        assert self._run is not None
+        with pytest.raises(ChannelLost):
+            await self._run
+        await self.start()
+
+    async def break_connection(self) -> None:
+        self.loopback.lose()
+        assert self._run is not None
+        with pytest.raises(ChannelLost):
+            await self._run
+
+    async def vanish(self, who: str) -> None:
+        del self.loopback.lines[f"x{who}"]
+
+    async def restore(self) -> None:
+        await self.start()
+
+
+async def told(call: Any) -> str:
+    try:
+        await call
+    except (Overloaded, Refused) as error:
+        return str(error)
+    return ""
+
+
+class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite):
+    @pytest.fixture
+    async def harness(self) -> AsyncIterator[LoopbackHarness]:
+        async with LoopbackHarness() as harness:
+            yield harness
+
+
+class TestLoopbackAsAPbx(AdapterSuite, FailureSuite, MediaSuite, LiveSuite):
+    @pytest.fixture
+    async def harness(self) -> AsyncIterator[LoopbackHarness]:
+        async with LoopbackHarness(media=True, answer_after_s=0.01) as harness:
+            yield harness
+
+
+async def test_a_slow_customer_is_served_late_but_served() -> None:
+    async with LoopbackHarness() as harness:
+        await harness.arrive("+49#slow")
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await harness.channel.perform(harness.task("+49#slow", deliver(), text="at last"))
+        assert loop.time() - before >= 0.05
+        assert harness.read("+49#slow") == ["at last"]
+
+
+async def test_the_script_answers_and_declines_a_ringing_endpoint() -> None:
+    async with LoopbackHarness(media=True) as harness:
+        await harness.arrive(CUSTOMER)
+        await harness.channel.perform(harness.task(CUSTOMER, offer("phone/ana", "r1"), id_="e1"))
+        await harness.channel.perform(harness.task(CUSTOMER, offer("phone/bo", "r2"), id_="e2"))
+        await harness.loopback.decline("r1")
+        await harness.loopback.answer("r2")
+        assert harness.router.said("failed")[0].args == ("busy", True)
+        assert harness.router.said("connected")[0].of == "r2"
+        with pytest.raises(ChannelError, match="no ringing endpoint"):
+            await harness.loopback.answer("r1")
+
+
+async def test_a_call_ends_its_rings() -> None:
+    async with LoopbackHarness(media=True) as harness:
+        await harness.arrive(CUSTOMER)
+        await harness.channel.perform(harness.task(CUSTOMER, connect("phone/ana")))
+        await harness.signal.until(lambda: bool(harness.router.said("connected")))
+        await harness.loopback.hang_up(f"x{CUSTOMER}")
+        assert harness.loopback.rings == {}
+        assert harness.router.said("ended")[0].of == f"x{CUSTOMER}"
+
+
+async def test_a_full_backend_refuses_at_the_door() -> None:
+    async with LoopbackHarness(contacts=1) as harness:
+        await harness.loopback.arrive("+491")
+        with pytest.raises(ChannelError, match="holds 1 contacts and is full"):
+            await harness.loopback.arrive("+492")
+        assert len(harness.router.contacts) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "finding"),
+    [
+        ({"meda": True}, "adapters.loop.meda: unknown setting; did you mean 'media'?"),
+        ({"media": "yes"}, "adapters.loop.media: Expected `bool`, got `str`"),
+        ({"contacts": 0}, "adapters.loop: contacts and keep must be > 0"),
+        ({"xyzzy": 1}, "adapters.loop.xyzzy: unknown setting; known: media"),
+    ],
+)
+def test_wrong_settings_say_what_was_expected(settings: dict[str, Any], finding: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Loopback("loop", settings, RouterDouble(Signal()))
+    assert error.value.findings[0].startswith(finding)
