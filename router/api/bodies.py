@@ -1,0 +1,346 @@
+"""What callers send: one record per body. Unknown fields are refused; bounds stand in the types.
+
+Lengths and moments are microseconds, as everywhere inside (`…_us`, `…_at_us`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from router.core.model import Direction, Presence
+
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+OptionalId = Annotated[str, Meta(max_length=200)]
+Name = Annotated[str, Meta(max_length=200)]
+Reason = Annotated[str, Meta(max_length=500)]
+Text = Annotated[str, Meta(min_length=1, max_length=65_536)]
+Level = Annotated[int, Meta(ge=1, le=10)]
+Skills = Annotated[dict[Id, Level], Meta(max_length=200)]
+Moment = Annotated[int, Meta(ge=0, le=1 << 53)]
+Length = Annotated[int, Meta(ge=0, le=366 * 86_400_000_000)]
+Signed = Annotated[int, Meta(ge=-366 * 86_400_000_000, le=366 * 86_400_000_000)]
+Tier = Annotated[int, Meta(ge=-1000, le=1000)]
+Attributes = Annotated[dict[Annotated[str, Meta(max_length=100)], Any], Meta(max_length=64)]
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
+    """Something a caller sends."""
+
+
+class PeerBody(Body):
+    """Who is at the other end. Personal data: sealed before it is stored."""
+
+    address: OptionalId = ""
+    """E.164 number, mailbox, handle or visitor id."""
+    name: Name = ""
+    to: OptionalId = ""
+    """Our address that was reached."""
+
+
+class MessageBody(Body):
+    """A message to begin with."""
+
+    text: Text
+    id: OptionalId = ""
+    """The sender's id: the same one twice is the same message."""
+    subject: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class SubmitBody(Body):
+    """A contact to be routed."""
+
+    channel: Id
+    direction: Direction = Direction.INBOUND
+    entry_point: OptionalId = ""
+    """Its queue, attributes and requirements apply; or found by `peer.to`."""
+    queue: OptionalId = ""
+    """Instead of the entry point's."""
+    peer: PeerBody = PeerBody()
+    customer: OptionalId = ""
+    segment: OptionalId = ""
+    attributes: Attributes = {}
+    requirements: Skills = {}
+    tier: Tier | None = None
+    head_start_us: Signed = 0
+    not_before_us: Moment = 0
+    not_after_us: Moment = 0
+    external_id: OptionalId = ""
+    """Your id: unique on the channel; the same one twice is the same contact."""
+    conversation: OptionalId = ""
+    prefer_agent: OptionalId = ""
+    prefer_us: Length = 0
+    target_agent: OptionalId = ""
+    watched: bool = False
+    message: MessageBody | None = None
+
+
+class BatchBody(Body):
+    """Many contacts in one go; each is answered by itself."""
+
+    contacts: Annotated[list[SubmitBody], Meta(min_length=1, max_length=512)]
+
+
+class SendBody(Body):
+    """We write to the customer."""
+
+    text: Text
+    message: Annotated[str, Meta(pattern="^(m[A-Za-z0-9]{8,40})?$")] = ""
+    """An id of the caller's making, so that sending again is safe."""
+
+
+class ReceiveBody(Body):
+    """The customer wrote (an integration's own channel)."""
+
+    text: Text
+    id: Id
+    subject: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class MessagePostBody(Body):
+    """A message to or from the customer."""
+
+    text: Text
+    direction: Annotated[str, Meta(pattern="^(to_customer|from_customer)$")] = "to_customer"
+    message: Annotated[str, Meta(pattern="^(m[A-Za-z0-9]{8,40})?$")] = ""
+    """`to_customer`: an id of the caller's making, so that sending again is safe."""
+    id: OptionalId = ""
+    """`from_customer`: the sender's id for it; needed."""
+    subject: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class EmptyBody(Body):
+    """Nothing to say."""
+
+
+class ReasonBody(Body):
+    """Why."""
+
+    reason: Reason = ""
+
+
+class FailBody(Body):
+    """A media leg that did not come up."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    busy: bool = False
+    """The agent's endpoint is at fault: counts as a decline."""
+
+
+class CompleteBody(Body):
+    """The matter is done."""
+
+    reason: Reason = ""
+    disposition: OptionalId = ""
+
+
+class TransferBody(Body):
+    """To a queue, an agent, or new requirements in a queue."""
+
+    queue: OptionalId = ""
+    target_agent: OptionalId = ""
+    requirements: Skills | None = None
+    reason: Reason = ""
+
+
+class ConsultBody(Body):
+    """Whom to ask."""
+
+    queue: OptionalId = ""
+    target_agent: OptionalId = ""
+    requirements: Skills = {}
+
+
+class EndConsultBody(Body):
+    """How the consult ends."""
+
+    hand_over: bool = False
+
+
+class FinishBody(Body):
+    """After-contact work is done."""
+
+    disposition: OptionalId = ""
+
+
+class ExtendBody(Body):
+    """More time."""
+
+    by_us: Annotated[int, Meta(gt=0, le=86_400_000_000)]
+
+
+class UpdateBody(Body):
+    """Attributes are merged; a null removes one."""
+
+    attributes: Attributes = {}
+    customer: OptionalId = ""
+    segment: OptionalId = ""
+    version: Annotated[int, Meta(ge=-1)] = -1
+    """Refused unless the contact has this version (as If-Match); -1 = not asked."""
+
+
+class SwitchBody(Body):
+    """Go on by another channel."""
+
+    channel: Id
+    address: OptionalId = ""
+    queue: OptionalId = ""
+    external_id: OptionalId = ""
+
+
+class CallbackBody(Body):
+    """When and where to call back."""
+
+    channel: Id = "voice"
+    address: OptionalId = ""
+    """Empty: where the customer is now."""
+    not_before_us: Moment = 0
+    not_after_us: Moment = 0
+    keep_place: bool = True
+
+
+class RescheduleBody(Body):
+    """The new window."""
+
+    not_before_us: Moment
+    not_after_us: Moment = 0
+
+
+class WatchBody(Body):
+    """Before the supervisor, or not."""
+
+    watched: bool = True
+
+
+class PullBody(Body):
+    """Who takes it; an agent's own token: themselves."""
+
+    agent: OptionalId = ""
+
+
+class MoveBody(Body):
+    """The other queue."""
+
+    queue: Id
+
+
+class ReprioritizeBody(Body):
+    """What changes of the key."""
+
+    tier: Tier | None = None
+    head_start_us: Signed | None = None
+
+
+class RequireBody(Body):
+    """What it asks of its agent from now on."""
+
+    requirements: Skills
+
+
+class CollectBody(Body):
+    """Play a prompt, collect an answer."""
+
+    name: Id
+    prompt: Annotated[str, Meta(min_length=1, max_length=4000)]
+    choices: Annotated[dict[Annotated[str, Meta(max_length=20)], Name], Meta(max_length=20)] = {}
+    digits: Annotated[int, Meta(ge=1, le=40)] = 1
+    timeout_us: Annotated[int, Meta(ge=1_000_000, le=300_000_000)] = 10_000_000
+
+
+class InputBody(Body):
+    """What play-and-collect got."""
+
+    name: Id
+    value: Annotated[str, Meta(max_length=1000)]
+
+
+class AgentBody(Body):
+    """An agent's settings, whole."""
+
+    name: Name = ""
+    skills: Skills = {}
+    profile: OptionalId = ""
+    capacity: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """0 = the workspace's default."""
+    maximum: Annotated[
+        dict[Id, Annotated[int, Meta(ge=0, le=1000)]], Meta(max_length=50)
+    ] = {}
+    endpoints: Annotated[dict[Id, OptionalId], Meta(max_length=50)] = {}
+    auto_accept: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
+
+
+class PresenceBody(Body):
+    """As declared."""
+
+    presence: Presence
+    reason: OptionalId = ""
+
+
+class DeskPresenceBody(Body):
+    """As declared; a supervisor names the agent."""
+
+    presence: Presence
+    reason: OptionalId = ""
+    agent: OptionalId = ""
+
+
+class PreviewBody(Body):
+    """Whom would a contact like this reach?"""
+
+    channel: Id
+    requirements: Skills = {}
+
+
+class RouteBody(Body):
+    """Where should this go, what is the wait?"""
+
+    request: Id
+    channel: Id
+    entry_point: OptionalId = ""
+    to: OptionalId = ""
+    queue: OptionalId = ""
+    requirements: Skills = {}
+    attributes: Attributes = {}
+    customer: OptionalId = ""
+    segment: OptionalId = ""
+
+
+class TokenBody(Body):
+    """A token to make."""
+
+    role: Annotated[str, Meta(pattern="^(admin|supervisor|agent|adapter|client|metrics)$")]
+    name: OptionalId = ""
+    use: Annotated[str, Meta(pattern="^(token|ticket)$")] = "token"
+    """`ticket`: for a signed-in link; exchanged for a session."""
+    agent: OptionalId = ""
+    channel: OptionalId = ""
+    once: bool = True
+    """A ticket: used up by its exchange."""
+    expires_in_s: Annotated[int, Meta(ge=0, le=10 * 366 * 86_400)] = 0
+    """0 = never (a ticket: 30 s)."""
+
+
+class SessionBody(Body):
+    """The ticket of a signed-in link."""
+
+    ticket: Annotated[str, Meta(max_length=200)]
+
+
+class CheckBody(Body):
+    """A configuration to be checked, not applied."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=1_000_000)]
+
+
+class HelloBody(Body):
+    """The first frame of a socket."""
+
+    type: Annotated[str, Meta(pattern="^hello$")]
+    token: Annotated[str, Meta(max_length=200)]
+    mode: Annotated[str, Meta(pattern="^(agent|supervisor)?$")] = ""
+    resume: Annotated[str, Meta(max_length=200)] = ""
+    epoch: Annotated[int, Meta(ge=0)] = 0
+    last_seq: Annotated[int, Meta(ge=0)] = 0
+    answers: bool = False

@@ -1,0 +1,375 @@
+"""The desk socket: docs/desk-protocol.md, agent and supervisor mode."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+
+from router.api import bodies as b
+from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
+from router.api.auth import Principal, Role
+from router.api.board import Board, directory
+from router.api.hub import event_view
+from router.api.problems import ApiError, socket_error
+from router.api.tenant import Tenant
+from router.api.views import ContactView, reservation_view
+from router.api.websocket import BAD_FRAME, FORBIDDEN, NO_TOKEN, NOT_SERVED, REPLACED, TOO_SLOW, Link
+from router.api.wire import Malformed, typed
+from router.core.events import ContactOffered
+from router.core.model import AgentId, ContactId, ContactState
+from router.core.statistics import FORMULAS
+from router.errors import Invalid, RouterError
+from router.runtime.desks import DeskSession
+from router.runtime.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from router.api.http import Api
+
+CIDS = 256
+IN_FLIGHT = 64
+MEMORIES = 20_000
+MEMORY_US = 600 * 1_000_000
+MISSED = 200
+MISSED_SCAN = 5_000
+SUPERVISOR_ONLY = frozenset({"cancel", "move", "reprioritize", "require", "reschedule"})
+AGENT_ONLY = frozenset({"accept", "reject", "consult", "end_consult"})
+NOT_AT_DESKS = frozenset({"connected", "failed", "abandon", "collect", "input"})
+
+
+class Memory:
+    """What is kept of a session between its connections."""
+
+    __slots__ = ("answers", "link", "resume", "session", "token", "used_at_us")
+
+    def __init__(self, token: str, now_us: int) -> None:
+        self.session = "s" + secrets.token_hex(8)
+        self.resume = secrets.token_urlsafe(24)
+        self.token = token
+        self.answers: OrderedDict[str, dict[str, Any] | None] = OrderedDict()
+        """By cid; None = under way."""
+        self.link: Link | None = None
+        self.used_at_us = now_us
+
+
+class Memories:
+    """Sessions that may be resumed: for ten minutes after their connection broke."""
+
+    def __init__(self) -> None:
+        self._by_resume: OrderedDict[str, Memory] = OrderedDict()
+
+    def take(self, resume: str, token: str, now_us: int) -> tuple[Memory, bool]:
+        """The session to go on with, or a new one. A session belongs to its token."""
+        known = self._by_resume.get(resume) if resume else None
+        if known is not None and known.token == token:
+            self._by_resume.move_to_end(resume)
+            known.used_at_us = now_us
+            return known, True
+        while self._by_resume:
+            oldest = next(iter(self._by_resume.values()))
+            old = oldest.link is None and oldest.used_at_us < now_us - MEMORY_US
+            if not old and len(self._by_resume) < MEMORIES:
+                break
+            self._by_resume.popitem(last=False)
+        memory = Memory(token, now_us)
+        self._by_resume[memory.resume] = memory
+        return memory, False
+
+
+async def serve_desk(
+    api: Api,
+    request: web.Request,
+    socket: web.WebSocketResponse,
+    link: Link,
+    hello: b.HelloBody,
+    who: Principal,
+) -> None:
+    """One connection, after its hello. Raises ApiError and RouterError before the welcome."""
+    mode = hello.mode or ("agent" if who.role is Role.AGENT else "supervisor")
+    allowed = {Role.AGENT} if mode == "agent" else {Role.SUPERVISOR, Role.ADMIN}
+    if who.role not in allowed:
+        link.close(FORBIDDEN, f"role {who.role} has no {mode} mode")
+        return
+    tenant = api.tenant_of(who)
+    await tenant.workspace.settled()
+    memory, resumed = api.memories.take(hello.resume, who.token, api.clock.now_us())
+    if memory.link is not None:
+        memory.link.close(REPLACED, "a newer connection of this session")
+    memory.link = link
+    desk = Desk(api, tenant, who, link, memory, mode)
+    link.on_tick = desk.tick
+    try:
+        if mode == "agent":
+            await desk.open_agent(hello, resumed)
+        else:
+            await desk.open_board(resumed)
+        await desk.converse(socket)
+    finally:
+        await desk.shut()
+
+
+class Desk:
+    """One connection of an agent or a supervisor."""
+
+    def __init__(
+        self, api: Api, tenant: Tenant, who: Principal, link: Link, memory: Memory, mode: str
+    ) -> None:
+        self._api = api
+        self._tenant = tenant
+        self._who = who
+        self._link = link
+        self._memory = memory
+        self._mode = mode
+        self._agent = AgentId(who.agent)
+        self._session: DeskSession | None = None
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks = TaskSet("desk")
+        self._directory: dict[str, Any] = {}
+
+    # --- coming and going -----------------------------------------------------------------------
+
+    async def open_agent(self, hello: b.HelloBody, resumed: bool) -> None:
+        """Sign the agent's screen in and send the full state. Raises NotFound for a removed agent."""
+        tenant = self._tenant
+        self._session = await tenant.desks.open(self._agent)
+        self._tasks.spawn(self._watch(self._session), "session")
+        missed: list[dict[str, Any]] = []
+        more = False
+        if resumed and hello.epoch == tenant.workspace.epoch:
+            missed, more = await self._missed(hello.last_seq)
+        contacts = await self._contacts()
+        # From here to `join` nothing waits, so that no event falls between welcome and pushes.
+        row = tenant.state.agents.get(self._agent)
+        reservations = tenant.reservations_of(self._agent)
+        ids = self._mine()
+        views = [contacts[id_] if id_ in contacts else self._view(id_) for id_ in ids]
+        welcome = self._welcome(resumed) | {
+            "agent": tenant.agent(row) if row is not None else {"id": self._agent},
+            "reservations": [reservation_view(r) for r in reservations],
+            "contacts": [view for view in views if view is not None],
+            "missed": missed,
+            "missed_more": more,
+        }
+        self._link.tell(welcome)
+        tenant.hub.join(self._agent, self, ids)
+
+    async def open_board(self, resumed: bool) -> None:
+        """Send the snapshot; deltas follow."""
+        board = self._tenant.board()
+        self._link.tell(
+            self._welcome(resumed) | {"board": board.snapshot(), "formulas": FORMULAS}
+        )
+        board.join(self._link)
+
+    async def shut(self) -> None:
+        """The connection is gone."""
+        if self._memory.link is self._link:
+            self._memory.link = None
+        self._memory.used_at_us = self._api.clock.now_us()
+        self._tenant.hub.leave(self._agent, self)
+        board: Board | None = self._tenant.hub.board
+        if board is not None:
+            board.leave(self._link)
+        await self._tasks.stop()
+        if self._session is not None:
+            await self._tenant.desks.shut(self._session)
+
+    async def _watch(self, session: DeskSession) -> None:
+        # Offers reach the screen as events; what is pulled here only empties the buffer.
+        while await session.pull():
+            pass
+        if session.closed not in {"", "gone"}:
+            codes = {"full": TOO_SLOW, "replaced": REPLACED, "stopping": 1001}
+            self._link.close(codes.get(session.closed, NOT_SERVED), session.closed)
+
+    def push(self, frame: dict[str, Any]) -> None:
+        """Show an event."""
+        self._link.tell(frame)
+
+    def tick(self) -> None:
+        """Every ten seconds: alive, still allowed, directory still right."""
+        workspace = self._tenant.workspace
+        if not self._api.tokens.is_current(self._who, self._api.clock.now_us()):
+            self._link.close(NO_TOKEN, "this token has expired or was revoked")
+            return
+        if workspace.stopped:
+            self._link.close(NOT_SERVED, workspace.stopped)
+            return
+        frame = {"type": "tick", "epoch": workspace.epoch, "seq": workspace.seq}
+        self._link.tell(frame | {"now_us": workspace.now_us()})
+        current = directory(self._tenant)
+        if current != self._directory:
+            self._directory = current
+            self._link.tell({"type": "directory", "directory": current})
+
+    # --- the welcome ----------------------------------------------------------------------------
+
+    def _welcome(self, resumed: bool) -> dict[str, Any]:
+        workspace = self._tenant.workspace
+        self._directory = directory(self._tenant)
+        return {
+            "type": "welcome",
+            "version": 1,
+            "mode": self._mode,
+            "workspace": workspace.name,
+            "session": self._memory.session,
+            "resume": self._memory.resume,
+            "resumed": resumed,
+            "epoch": workspace.epoch,
+            "seq": workspace.seq,
+            "now_us": workspace.now_us(),
+            "ping_s": 10,
+            "dead_s": 25,
+            "directory": self._directory,
+        }
+
+    def _mine(self) -> list[ContactId]:
+        tenant = self._tenant
+        ids: dict[ContactId, None] = {}
+        for reservation in tenant.reservations_of(self._agent):
+            ids[reservation.contact] = None
+            row = tenant.state.contacts.get(reservation.contact)
+            if row is not None and row.consult:
+                ids[row.consult] = None
+        ids.update(dict.fromkeys(tenant.parked_of(self._agent)))
+        return list(ids)
+
+    def _view(self, id_: ContactId) -> ContactView | None:
+        row = self._tenant.state.contacts.get(id_)
+        return None if row is None else self._tenant.contact(row, clear=True)
+
+    async def _contacts(self) -> dict[ContactId, ContactView]:
+        """This agent's contacts with their messages, and closed ones that are wrapped up."""
+        tenant = self._tenant
+        await tenant.workspace.settled()
+        histories: dict[ContactId, Any] = {}
+        closed: dict[ContactId, ContactView] = {}
+        for id_ in self._mine():
+            histories[id_] = await tenant.history(id_)
+            if id_ not in tenant.state.contacts:
+                row = await tenant.intake.contact(id_)
+                if row is not None and row.state is ContactState.CLOSED:
+                    closed[id_] = tenant.contact(row, clear=True, messages=histories[id_])
+        await tenant.workspace.settled()
+        views = dict(closed)
+        for id_ in self._mine():
+            view = self._view(id_)
+            if view is not None:
+                view.messages = histories.get(id_, [])
+                views[id_] = view
+        return views
+
+    async def _missed(self, last_seq: int) -> tuple[list[dict[str, Any]], bool]:
+        """What happened to this agent since `last_seq`, for telling; the state is elsewhere."""
+        tenant = self._tenant
+        last = tenant.workspace.seq
+        if not 0 < last_seq < last:
+            return [], False
+        frames: list[dict[str, Any]] = []
+        mine: dict[str, None] = {}
+        more = last - last_seq > MISSED_SCAN
+        subscription = tenant.workspace.feed.subscribe(max(last_seq + 1, last - MISSED_SCAN))
+        try:
+            while subscription.next_seq <= last:
+                for seq, event in await subscription.batch():
+                    if type(event) is ContactOffered and event.agent == self._agent:
+                        mine[event.reservation] = None
+                    if self._agent in tenant.hub.concerned(event) or (
+                        getattr(event, "reservation", "") in mine
+                    ):
+                        frames.append(
+                            {
+                                "type": "event",
+                                "epoch": tenant.workspace.epoch,
+                                "seq": seq,
+                                "event": event_view(event),
+                            }
+                        )
+        finally:
+            subscription.close()
+        return frames[-MISSED:], more or len(frames) > MISSED
+
+    # --- commands -------------------------------------------------------------------------------
+
+    async def converse(self, socket: web.WebSocketResponse) -> None:
+        """Take commands until the socket closes."""
+        async for message in socket:
+            if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                return
+            try:
+                frame = self._link.decode(message.data)
+                if type(frame) is not dict:
+                    raise Malformed("expected an object")
+            except RouterError as error:
+                self._link.close(BAD_FRAME, str(error))
+                return
+            cid = frame.pop("cid", None)
+            if type(cid) is not str or not 1 <= len(cid) <= 64:
+                self._link.close(BAD_FRAME, "expected `cid`: text of 1 to 64 characters")
+                return
+            if cid in self._memory.answers:
+                known = self._memory.answers[cid]
+                if known is not None:
+                    self._link.tell(known)
+                continue
+            self._remember(cid, None)
+            await self._room.acquire()
+            self._tasks.spawn(self._command(cid, frame), "command")
+
+    def _remember(self, cid: str, answer: dict[str, Any] | None) -> None:
+        answers = self._memory.answers
+        answers[cid] = answer
+        while len(answers) > CIDS:
+            answers.popitem(last=False)
+
+    async def _command(self, cid: str, frame: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {"type": "answer", "cid": cid}
+        try:
+            self._api.limits.charge(self._who.token, self._api.clock.now_us())
+            action, asked, body = self._asked(frame)
+            done, extra = await perform(action, asked, body)
+            answer |= {"ok": True, "seq": done.seq, **extra}
+        except asyncio.CancelledError:
+            self._memory.answers.pop(cid, None)
+            raise
+        except (ApiError, RouterError) as error:
+            answer |= {"ok": False, "error": socket_error(error)}
+        except Exception as error:  # the edge: log once, show an id
+            answer |= {"ok": False, "error": socket_error(error)}
+        finally:
+            self._room.release()
+        if answer.get("error", {}).get("code") in UNDECIDED:
+            self._memory.answers.pop(cid, None)  # may be sent again under the same cid
+        else:
+            self._remember(cid, answer)
+        link = self._memory.link or self._link  # resumed meanwhile: the newer one hears it
+        link.tell(answer)
+
+    def _asked(self, frame: dict[str, Any]) -> tuple[Action, Asked, Any]:
+        """The action that a frame means. Raises Invalid, ApiError, NotFound."""
+        name = frame.pop("type", None)
+        action = BY_NAME.get(name) if type(name) is str else None
+        if action is None or action.name in NOT_AT_DESKS:
+            raise Invalid("invalid", f"no command {name!r:.40} at a desk")
+        agent_mode = self._mode == "agent"
+        if action.name in (SUPERVISOR_ONLY if agent_mode else AGENT_ONLY):
+            raise ApiError(403, "forbidden", f"{action.name} is not for {self._mode} mode")
+        if action.target == "agent":
+            named = frame.pop("agent", self._agent)
+            id_ = named if not agent_mode else self._agent
+        else:
+            id_ = frame.pop(action.target, None)
+        if type(id_) is not str or not 1 <= len(id_) <= 200:
+            raise Invalid("invalid", f"expected `{action.target}`: an id")
+        asked = Asked(self._tenant, self._who, id_, self._api.clock.now_us())
+        body = typed(frame, action.body)
+        check_owner(asked, action)
+        return action, asked, body
+
+
+UNDECIDED = frozenset({"overloaded", "outcome_unknown", "store_full", "rate_limited", "unavailable"})
+"""Answers that are not kept under their cid: the command may be sent again."""
+

@@ -1,0 +1,282 @@
+"""The HTTP side: from the table of operations to an aiohttp application.
+
+No middleware: each operation is one function that authenticates, limits, decodes, calls its handler
+and encodes; what it does not know it answers with a problem (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from aiohttp import web
+
+from router.api import pages
+from router.api.auth import Principal, Tokens
+from router.api.limits import Limits
+from router.api.problems import ApiError, problem
+from router.api.routes import ROUTES
+from router.api.table import ANYBODY, Call, Reply, Route
+from router.api.tenant import Tenant
+from router.api.websocket import Sockets
+from router.api.wire import BODY_BYTES, encode_json, parse_json, typed
+from router.config import ServerSettings
+from router.errors import RouterError
+from router.runtime.clock import Clock
+from router.runtime.context import AppContext
+
+log = logging.getLogger("router.api")
+
+BODY_TIMEOUT_S = 15.0
+_NOBODY = Principal(workspace="", token="", role="")  # type: ignore[arg-type]  # stands for no token
+WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Api:
+    """What all handlers share."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        self.clock: Clock = context.clock
+        self.settings: ServerSettings = context.config.server
+        limits = self.settings.limits
+        self.limits = Limits(
+            token_rate=limits.requests_per_s,
+            token_burst=limits.requests_burst,
+            connections=limits.connections_per_token,
+        )
+        self.tokens = Tokens()
+        self.tenants: dict[str, Tenant] = {}
+        for name, workspace in context.workspaces.items():
+            self.tokens.load(workspace)
+            self.tenants[name] = Tenant(
+                workspace,
+                desks=context.desks[name],
+                channels=context.channels[name],
+                intake=context.intakes[name],
+                messages=context.messages[name],
+                measures=context.measures[name],
+            )
+        self.sockets = Sockets(self)
+        self.openapi = b""
+        self.proxies = [ip_network(text, strict=False) for text in self.settings.trusted_proxies]
+        self._durations: dict[tuple[str, int], Any] = {}
+
+    def authenticate(self, request: web.Request) -> Principal:
+        """Whose request this is. Raises ApiError 401 (429 for who guesses)."""
+        header = request.headers.get("Authorization", "")
+        now_us = self.clock.now_us()
+        if header[:7] == "Bearer ":
+            who = self.tokens.find(header[7:], now_us)
+            if who is not None:
+                self.limits.charge(who.token, now_us)
+                return who
+        self.limits.charge_address(self.address(request), now_us)
+        if not header:
+            raise ApiError(401, "no_token", "expected `Authorization: Bearer crt_…`, got none")
+        raise ApiError(401, "wrong_token", "this token is unknown or has expired")
+
+    def address(self, request: web.Request) -> str:
+        """Who is at the other end of the connection; behind a trusted proxy, what it says."""
+        peer = request.remote or ""
+        if self.proxies and peer:
+            chain = request.headers.get("X-Forwarded-For", "").replace(" ", "").split(",")
+            for hop in [peer, *reversed(chain)]:
+                try:
+                    if any(ip_address(peer) in net for net in self.proxies):
+                        peer = hop or peer
+                    else:
+                        break
+                except ValueError:
+                    break
+        return peer
+
+    def tenant_of(self, who: Principal) -> Tenant:
+        """The workspace of a token. Raises ApiError 503 if it is not served here."""
+        tenant = self.tenants.get(who.workspace)
+        if tenant is None or tenant.workspace.stopped or self.context.stopping:
+            raise ApiError(
+                503, "unavailable", "this workspace is not served here now", retry_after_s=5.0
+            )
+        return tenant
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        key = (route, status)
+        child = self._durations.get(key)
+        if child is None:
+            child = self._durations[key] = self.context.metrics.http.labels(route, method, status)
+        child.observe(seconds)
+
+
+def build(context: AppContext) -> web.Application:
+    """The application that serves the API and the pages."""
+    api = Api(context)
+    app = web.Application(client_max_size=min(BODY_BYTES, api.settings.limits.body_bytes))
+    app[API] = api
+    _mount(app, api)
+    api.sockets.mount(app)
+    pages.mount(app)
+    app.router.add_route("*", "/{tail:.*}", _unknown)
+    app.on_response_prepare.append(_plain_headers)
+    app.on_shutdown.append(_close)
+    return app
+
+
+API: web.AppKey[Api] = web.AppKey("api", Api)
+
+
+def _mount(app: web.Application, api: Api) -> None:
+    """Routes that differ in a verb after a colon share one resource: aiohttp sees the path before it."""
+    by_path: dict[str, dict[str, dict[str, WebHandler]]] = {}
+    for route in ROUTES:
+        path, verb = route.path, ""
+        if "{id}:" in path:
+            path, _, verb = path.rpartition(":")
+        by_path.setdefault(path, {}).setdefault(route.method, {})[verb] = _serve(api, route)
+    for path, methods in by_path.items():
+        for method, verbs in methods.items():
+            handler = verbs[""] if list(verbs) == [""] else _by_verb(verbs)
+            app.router.add_route(method, path, handler)
+        app.router.add_route("*", path, _not_allowed(sorted(methods)))
+
+
+def _serve(api: Api, route: Route) -> WebHandler:
+    """One operation as an aiohttp handler."""
+    handler, admitted, body_type = route.handler, route.roles, route.body
+    name, method, clock = route.operation, route.method, api.clock
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        started_us = clock.now_us()
+        try:
+            if admitted is ANYBODY:
+                call = Call(api, request, _NOBODY, None, started_us, "")  # type: ignore[arg-type]
+            else:
+                who = api.authenticate(request)
+                if who.role not in admitted:
+                    raise ApiError(403, "forbidden", f"role {who.role} may not do that: {name}")
+                id_ = request.match_info.get("id", "")
+                call = Call(api, request, who, api.tenant_of(who), started_us, id_)
+            if body_type is not None:
+                call.raw = raw = await _read(request)
+                call.body = typed(parse_json(raw), body_type)
+            reply = await handler(call)
+            response = _answer(reply) if type(reply) is Reply else reply
+        except asyncio.CancelledError:
+            raise
+        except (ApiError, RouterError) as error:
+            response = problem(error)
+        except web.HTTPRequestEntityTooLarge:
+            response = problem(ApiError(413, "too_large", f"at most {BODY_BYTES} bytes"))
+        except ConnectionError:
+            raise
+        except Exception as error:  # the edge: log once, show an id
+            response = problem(error)
+        api.observe(name, method, response.status, (clock.now_us() - started_us) * 1e-6)
+        return response
+
+    return serve
+
+
+def _answer(reply: Reply) -> web.Response:
+    status, value, headers = reply
+    if value is None:
+        return web.Response(status=status, headers=headers)
+    return web.Response(
+        status=status, body=encode_json(value), content_type="application/json", headers=headers
+    )
+
+
+async def _read(request: web.Request) -> bytes:
+    """The body, within its time. Raises ApiError."""
+    kind = request.headers.get("Content-Type", "")
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
+        raise ApiError(
+            415, "content_type", f"expected application/json, got {kind or 'no content type'!r:.80}"
+        )
+    if request.content.is_eof():  # small bodies come with their header: no timer needed
+        return await request.read()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise ApiError(408, "too_slow", f"the body took over {BODY_TIMEOUT_S:.0f} s") from None
+
+
+def _by_verb(verbs: dict[str, WebHandler]) -> WebHandler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        head, colon, verb = request.match_info["id"].rpartition(":")
+        if not colon:
+            head, verb = verb, ""
+        handler = verbs.get(verb)
+        if handler is None:
+            if verb:
+                return problem(ApiError(404, "not_found", f"no action {verb!r:.60}"))
+            return problem(ApiError(405, "method", "this path takes an action: …:verb"))
+        request.match_info["id"] = head
+        return await handler(request)
+
+    return serve
+
+
+def _not_allowed(methods: list[str]) -> WebHandler:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        detail = f"expected {' or '.join(methods)}, got {request.method}"
+        return problem(ApiError(405, "method", detail, allow=methods))
+
+    return serve
+
+
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    return problem(ApiError(404, "not_found", "there is nothing at this path"))
+
+
+async def _plain_headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
+    headers["Server"] = "contact-router"  # instead of library and interpreter versions
+    headers["X-Content-Type-Options"] = "nosniff"
+
+
+async def _close(app: web.Application) -> None:
+    await app[API].sockets.close("the server stops")
+
+
+class SlowClients:
+    """Cuts connections that have opened and then not sent a whole request header in time.
+
+    aiohttp times out idle kept-alive connections, not those that never finish their first header.
+    """
+
+    def __init__(self, server: web.Server[Any], limit_s: float = 20.0) -> None:
+        self._server = server
+        self._limit_s = limit_s
+        self._since: dict[Any, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look every quarter of the limit from now on."""
+        self._look()
+
+    def stop(self) -> None:
+        """No more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        since: dict[Any, float] = {}
+        for connection in list(self._server.connections):
+            # Between requests `_keepalive_handle` is set; during one `_current_request` is.
+            if connection._current_request is not None or connection._keepalive_handle is not None:  # noqa: SLF001
+                continue
+            first = since[connection] = self._since.get(connection, now)
+            if now - first > self._limit_s:
+                connection.force_close()
+                if connection.transport is not None:
+                    connection.transport.abort()
+        self._since = since
+        self._timer = loop.call_later(self._limit_s / 4, self._look)

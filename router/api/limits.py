@@ -1,0 +1,103 @@
+"""How much one caller may ask: token buckets per token and per address, connections per token.
+
+All tables are bounded; the entry used longest ago makes room.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from router.api.problems import ApiError
+
+
+class Buckets:
+    """Token buckets by key: `rate` a second on average, `burst` at once."""
+
+    def __init__(self, rate: float, burst: float, entries: int = 10_000) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._entries = entries
+        self._levels: OrderedDict[str, list[float]] = OrderedDict()
+
+    def take(self, key: str, now_us: int, cost: float = 1.0) -> float:
+        """Take `cost` for `key`; 0.0 if granted, else after how many seconds to come back."""
+        level = self._levels.get(key)
+        if level is None:
+            if len(self._levels) >= self._entries:
+                self._levels.popitem(last=False)
+            level = self._levels[key] = [self.burst, now_us]
+        else:
+            self._levels.move_to_end(key)
+        room = min(self.burst, level[0] + (now_us - level[1]) * 1e-6 * self.rate)
+        level[1] = now_us
+        # A cost above the burst is let through once the bucket is full, and leaves a debt.
+        if room < min(cost, self.burst):
+            level[0] = room
+            return max(0.001, (min(cost, self.burst) - room) / self.rate)
+        level[0] = room - cost
+        return 0.0
+
+
+class Connections:
+    """How many connections each key has open."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._open: dict[str, int] = {}
+
+    def enter(self, key: str) -> None:
+        """One more. Raises ApiError 429 when that is too many."""
+        count = self._open.get(key, 0)
+        if count >= self.most:
+            raise ApiError(
+                429, "too_many", f"at most {self.most} connections for one token", retry_after_s=5.0
+            )
+        self._open[key] = count + 1
+
+    def leave(self, key: str) -> None:
+        """One less."""
+        count = self._open.get(key, 0) - 1
+        if count > 0:
+            self._open[key] = count
+        else:
+            self._open.pop(key, None)
+
+    def count(self, key: str) -> int:
+        """How many this key has open."""
+        return self._open.get(key, 0)
+
+
+class Limits:
+    """What is counted for this process."""
+
+    def __init__(
+        self,
+        *,
+        token_rate: float = 20_000.0,
+        token_burst: float = 60_000.0,
+        address_rate: float = 10.0,
+        address_burst: float = 40.0,
+        connections: int = 200,
+    ) -> None:
+        self.tokens = Buckets(token_rate, token_burst)
+        self.addresses = Buckets(address_rate, address_burst)
+        """Failed sign-ins and other requests without a valid token, per address."""
+        self.accepts = Buckets(300.0, 600.0, entries=1)
+        """New sockets, for the whole process: a herd that reconnects is spread out."""
+        self.sockets = Connections(connections)
+
+    def charge(self, token: str, now_us: int, cost: float = 1.0) -> None:
+        """Count a request against a token. Raises ApiError 429."""
+        wait_s = self.tokens.take(token, now_us, cost)
+        if wait_s:
+            raise ApiError(
+                429, "rate_limited", "this token asks too often", retry_after_s=round(wait_s, 3)
+            )
+
+    def charge_address(self, address: str, now_us: int) -> None:
+        """Count a request without a valid token against its address. Raises ApiError 429."""
+        wait_s = self.addresses.take(address, now_us)
+        if wait_s:
+            raise ApiError(
+                429, "rate_limited", "too many failed attempts", retry_after_s=round(wait_s, 3)
+            )
+

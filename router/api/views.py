@@ -1,0 +1,226 @@
+"""What goes out: the objects of docs/desk-protocol.md, made from the engine's rows.
+
+Whole objects, the same over HTTP and sockets. Empty fields are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from router.core.model import (
+    Agent,
+    Contact,
+    ContactOutcome,
+    ContactState,
+    Direction,
+    Presence,
+    Reservation,
+    ReservationState,
+)
+
+
+class View(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """Something the API shows."""
+
+
+class PeerView(View):
+    """Who is at the other end, in clear; only for whoever may see it."""
+
+    address: str = ""
+    name: str = ""
+    to: str = ""
+    erased: bool = False
+
+
+class MessageView(View):
+    """A message of a contact. Plain text: never to be treated as HTML."""
+
+    id: str
+    contact: str
+    from_: str = msgspec.field(name="from")
+    """``customer``, ``agent`` or ``router``"""
+    agent: str = ""
+    at_us: int = 0
+    text: str = ""
+    subject: str = ""
+    size: int = 0
+    erased: bool = False
+
+
+class ContactView(View):
+    """A contact as it stands."""
+
+    id: str
+    channel: str
+    state: ContactState
+    direction: Direction = Direction.INBOUND
+    outcome: ContactOutcome | None = None
+    outcome_reason: str = ""
+    entry_point: str = ""
+    queue: str = ""
+    peer: PeerView | None = None
+    customer: str = ""
+    segment: str = ""
+    attributes: dict[str, Any] = {}
+    requirements: dict[str, int] = {}
+    requirements_asked: dict[str, int] = {}
+    external_id: str = ""
+    conversation: str = ""
+    tier: int = 0
+    head_start_us: int = 0
+    due_at_us: int = 0
+    created_at_us: int = 0
+    visit_at_us: int = 0
+    not_before_us: int = 0
+    not_after_us: int = 0
+    step: int = 0
+    answered_at_us: int = 0
+    last_message_at_us: int = 0
+    parked_at_us: int = 0
+    closed_at_us: int = 0
+    last_agent: str = ""
+    target_agent: str = ""
+    reservations: tuple[str, ...] = ()
+    consult: str = ""
+    consult_of: str = ""
+    callback_of: str = ""
+    watched: bool = False
+    version: int = 0
+    messages: list[MessageView] = []
+    mine: bool = True
+    """At a desk: false when it is this agent's no more."""
+
+
+class ReservationView(View):
+    """An agent's capacity held for a contact."""
+
+    id: str
+    contact: str
+    agent: str
+    queue: str
+    channel: str
+    state: ReservationState
+    units: int = 0
+    rank: int = 0
+    offered_at_us: int = 0
+    deadline_at_us: int = 0
+    accepted_at_us: int = 0
+    connected_at_us: int = 0
+    hold_at_us: int = 0
+    hold_us: int = 0
+    suspended_at_us: int = 0
+    suspended_by: str = ""
+    wrap_at_us: int = 0
+    disposition: str = ""
+
+
+class AgentView(View):
+    """An agent: presence as declared, load as it is."""
+
+    id: str
+    presence: Presence
+    name: str = ""
+    reason: str = ""
+    presence_at_us: int = 0
+    profile: str = ""
+    skills: dict[str, int] = {}
+    capacity: int = 0
+    load: int = 0
+    maximum: dict[str, int] = {}
+    endpoints: dict[str, str] = {}
+    auto_accept: tuple[str, ...] = ()
+    lost_at_us: int = 0
+    ready_at_us: int = 0
+    version: int = 0
+
+
+def reservation_view(row: Reservation) -> ReservationView:
+    """A reservation, whole."""
+    return ReservationView(
+        id=row.id,
+        contact=row.contact,
+        agent=row.agent,
+        queue=row.queue,
+        channel=row.channel,
+        state=row.state,
+        units=row.units,
+        rank=row.rank,
+        offered_at_us=row.offered_at_us,
+        deadline_at_us=row.deadline_at_us,
+        accepted_at_us=row.accepted_at_us,
+        connected_at_us=row.connected_at_us,
+        hold_at_us=row.hold_at_us,
+        hold_us=row.hold_us,
+        suspended_at_us=row.suspended_at_us,
+        suspended_by=row.suspended_by,
+        wrap_at_us=row.wrap_at_us,
+        disposition=row.disposition,
+    )
+
+
+def agent_view(row: Agent, load: int, capacity: int) -> AgentView:
+    """An agent with the load that reservations make, and the workspace's default capacity."""
+    return AgentView(
+        id=row.id,
+        presence=row.presence,
+        name=row.name,
+        reason=row.reason,
+        presence_at_us=row.presence_at_us,
+        profile=row.profile,
+        skills=row.skills,
+        capacity=row.capacity or capacity,
+        load=load,
+        maximum=row.maximum,
+        endpoints=row.endpoints,
+        auto_accept=row.auto_accept,
+        lost_at_us=row.lost_at_us,
+        ready_at_us=row.ready_at_us,
+        version=row.version,
+    )
+
+
+def contact_view(
+    row: Contact, peer: PeerView | None = None, messages: list[MessageView] | None = None
+) -> ContactView:
+    """A contact, whole; `peer` only for whoever may see it."""
+    return ContactView(
+        id=row.id,
+        channel=row.channel,
+        state=row.state,
+        direction=row.direction,
+        outcome=row.outcome,
+        outcome_reason=row.outcome_reason,
+        entry_point=row.entry_point,
+        queue=row.queue,
+        peer=peer,
+        customer=row.customer,
+        segment=row.segment,
+        attributes=row.attributes,
+        requirements=dict(row.requirements),
+        requirements_asked=dict(row.requirements_asked),
+        external_id=row.external_id,
+        conversation=row.conversation,
+        tier=row.tier,
+        head_start_us=row.head_start_us,
+        due_at_us=row.due_at_us,
+        created_at_us=row.created_at_us,
+        visit_at_us=row.visit_at_us,
+        not_before_us=row.not_before_us,
+        not_after_us=row.not_after_us,
+        step=row.step,
+        answered_at_us=row.answered_at_us,
+        last_message_at_us=row.last_message_at_us,
+        parked_at_us=row.parked_at_us,
+        closed_at_us=row.closed_at_us,
+        last_agent=row.last_agent,
+        target_agent=row.target_agent,
+        reservations=row.reservations,
+        consult=row.consult,
+        consult_of=row.consult_of,
+        callback_of=row.callback_of,
+        watched=row.watched,
+        version=row.version,
+        messages=messages or [],
+    )

@@ -1,0 +1,157 @@
+"""Bytes from the network to checked values, and back: JSON and msgpack, bounded and strict.
+
+What is refused, whatever the operation: more than `DEPTH` levels, duplicate keys, NaN and infinities,
+numbers beyond 64 bits, text that is not Unicode, fields that the operation does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgpack
+import msgspec
+
+from router.errors import Invalid
+
+T = TypeVar("T")
+
+BODY_BYTES = 1 << 20
+FRAME_BYTES = 64 << 10
+DEPTH = 32
+ATTRIBUTES = 64
+ATTRIBUTES_BYTES = 16 << 10
+ID_CHARS = 200
+
+_untyped = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder(decimal_format="string")
+encode_json = _encoder.encode
+
+
+class Malformed(Invalid):
+    """The bytes are no acceptable JSON or msgpack at all (HTTP 400; `Invalid` proper is 422)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("malformed", message)
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON bytes to plain values. Raises Malformed."""
+    try:
+        value = _untyped.decode(raw)
+    except msgspec.ValidationError as error:  # numbers out of range
+        raise Malformed(f"body: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"body is not JSON: {error}") from None
+    except RecursionError:
+        raise Malformed(f"body is nested deeper than {DEPTH} levels") from None
+    keys = _check(value, 0)
+    # Every key in the text costs one colon, so when the colons are as many as the keys that came
+    # out, none was lost. Otherwise (colons in values) the slow, exact way.
+    if keys != raw.count(b":"):
+        _refuse_duplicates(raw)
+    return value
+
+
+def parse_msgpack(raw: bytes) -> Any:
+    """msgpack bytes to plain values. Raises Malformed."""
+    try:
+        value = msgpack.unpackb(
+            raw,
+            strict_map_key=True,
+            object_pairs_hook=_unique,
+            max_buffer_size=max(len(raw), 1),
+        )
+    except Malformed:
+        raise
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise Malformed(f"frame is not msgpack: {type(error).__name__}") from None
+    _check(value, 0)
+    return value
+
+
+def typed(value: Any, type_: type[T]) -> T:
+    """A plain value as a record of this type. Raises Invalid, naming the place (``$.peer.address``)."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise Invalid("invalid", str(error)) from None
+
+
+def pack_frame(frame: Any) -> bytes:
+    """A frame for a msgpack socket: the same content as the JSON one."""
+    packed: bytes = msgpack.packb(msgspec.to_builtins(frame))
+    return packed
+
+
+def plain(record: Any) -> Any:
+    """A record as plain values, as it goes out (bytes as base64)."""
+    return msgspec.to_builtins(record)
+
+
+def check_attributes(attributes: dict[str, Any], place: str = "$.attributes") -> None:
+    """Raises Invalid if there are too many or too large attributes."""
+    if len(attributes) > ATTRIBUTES:
+        raise Invalid(
+            "too_many", f"expected at most {ATTRIBUTES} attributes, got {len(attributes)} - at `{place}`"
+        )
+    if attributes and len(encode_json(attributes)) > ATTRIBUTES_BYTES:
+        raise Invalid(
+            "too_large", f"expected attributes of at most {ATTRIBUTES_BYTES} bytes - at `{place}`"
+        )
+
+
+def signature(requirements: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    """Requirements as the core wants them: sorted by skill, levels checked. Raises Invalid."""
+    for skill, level in requirements.items():
+        if not skill or not 1 <= level <= 10:
+            raise Invalid(
+                "invalid", f"expected a skill with a level 1-10, got {skill!r}: {level} - at `$.requirements`"
+            )
+    return tuple(sorted(requirements.items()))
+
+
+def _check(value: Any, depth: int) -> int:
+    """Count the keys below `value`; refuse depth and integers that the journal could not hold."""
+    kind = type(value)
+    if kind is dict:
+        if depth >= DEPTH:
+            raise Malformed(f"body is nested deeper than {DEPTH} levels")
+        keys = len(value)
+        for item in value.values():
+            inner = type(item)
+            if inner is dict or inner is list or inner is int:
+                keys += _check(item, depth + 1)
+        return keys
+    if kind is list:
+        if depth >= DEPTH:
+            raise Malformed(f"body is nested deeper than {DEPTH} levels")
+        return sum(_check(item, depth + 1) for item in value)
+    if kind is int and not -(1 << 63) <= value < 1 << 63:
+        raise Malformed("expected numbers within 64 bits")
+    if kind is float and not -1.8e308 < value < 1.8e308:
+        raise Malformed("expected finite numbers")
+    return 0
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: dict[Any, None] = {}
+        for key, _ in pairs:
+            if key in seen:
+                raise Malformed(f"key {key!r:.80} stands twice")
+            seen[key] = None
+    for key in found:
+        if type(key) is not str:
+            raise Malformed(f"expected text as key, got {type(key).__name__}")
+    return found
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except RecursionError:
+        raise Malformed(f"body is nested deeper than {DEPTH} levels") from None
+    except ValueError:
+        raise Malformed("body is not JSON") from None
