@@ -82,6 +82,8 @@ class ContactQueued(Record, kw_only=True):
     hold_agent: AgentId = AgentId("")
     hold_until_us: int = 0
     target_agent: AgentId = AgentId("")
+    not_agent: AgentId = AgentId("")
+    """Never offered to this agent in this visit (who asks in a consult)."""
     promised_wait_us: int = -1
     reason: str = ""
 
@@ -324,6 +326,8 @@ class ReservationConnecting(Record, kw_only=True):
     at_us: int
     reservation: ReservationId
     deadline_at_us: int
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class ReservationConnected(Record, kw_only=True):
@@ -331,6 +335,8 @@ class ReservationConnected(Record, kw_only=True):
 
     at_us: int
     reservation: ReservationId
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class ReservationFailed(Record, kw_only=True):
@@ -350,6 +356,8 @@ class ReservationSuspended(Record, kw_only=True):
     at_us: int
     reservation: ReservationId
     by: ReservationId
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class ReservationResumed(Record, kw_only=True):
@@ -358,6 +366,8 @@ class ReservationResumed(Record, kw_only=True):
     at_us: int
     reservation: ReservationId
     units: int
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class CustomerHeld(Record, kw_only=True):
@@ -365,6 +375,8 @@ class CustomerHeld(Record, kw_only=True):
 
     at_us: int
     reservation: ReservationId
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class CustomerResumed(Record, kw_only=True):
@@ -372,6 +384,8 @@ class CustomerResumed(Record, kw_only=True):
 
     at_us: int
     reservation: ReservationId
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class WrapUpStarted(Record, kw_only=True):
@@ -381,6 +395,8 @@ class WrapUpStarted(Record, kw_only=True):
     reservation: ReservationId
     deadline_at_us: int
     disposition: str = ""
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class WrapUpExtended(Record, kw_only=True):
@@ -389,6 +405,8 @@ class WrapUpExtended(Record, kw_only=True):
     at_us: int
     reservation: ReservationId
     deadline_at_us: int
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class ReservationEnded(Record, kw_only=True):
@@ -398,6 +416,8 @@ class ReservationEnded(Record, kw_only=True):
     reservation: ReservationId
     reason: str = ""
     disposition: str = ""
+    contact: ContactId = ContactId("")
+    agent: AgentId = AgentId("")
 
 
 class ReservationMoved(Record, kw_only=True):
@@ -407,6 +427,7 @@ class ReservationMoved(Record, kw_only=True):
     reservation: ReservationId
     from_contact: ContactId
     contact: ContactId
+    agent: AgentId = AgentId("")
 
 
 class AgentPut(Record, kw_only=True):

@@ -146,6 +146,8 @@ class Contact(Row, kw_only=True):
     answered_at_us: int = 0
     """When an agent first accepted; 0 = never."""
     last_message_at_us: int = 0
+    silent_since_us: int = 0
+    """We wrote last, at; 0 = the customer did."""
     parked_at_us: int = 0
     promised_wait_us: int = -1
     """The wait estimated when this visit began, to learn the estimate's own error; -1 = none given."""
@@ -156,6 +158,10 @@ class Contact(Row, kw_only=True):
     callback_of: ContactId = ContactId("")
     watched: bool = False
     messages: int = 0
+    attempts: int = 0
+    """Outbound: how often the customer was tried."""
+    asking: str = ""
+    """Name of the input being collected."""
     closed_at_us: int = 0
     version: int = 0
 

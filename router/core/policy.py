@@ -85,7 +85,7 @@ class Decline(Value, kw_only=True):
     on_miss: MissAction = MissAction.NOT_READY
     cool_down_us: int = 30 * SECOND_US
     """This agent is not offered this contact again before."""
-    exclude_after: int = 3
+    exclude_after: int = 0
     """After so many declines by one agent in one visit the agent is excluded for this visit; 0 = never."""
     bonus_us: int = 0
     """Head start added to a contact whose offer was missed."""
@@ -172,8 +172,8 @@ class Queue(Value, kw_only=True):
     decline: Decline = Decline()
     wrap_up_us: dict[str, int] = {}
     """Per channel; none = no wrap-up."""
-    most_waiting: int = 0
-    """0 = no limit."""
+    most_waiting: int | None = None
+    """None = no limit; 0 = nobody waits: served at once or `on_full`."""
     on_full: Limit = Limit(action=Full.DEFLECT)
     longest_wait_us: int = 0
     on_late: Limit = Limit(action=Full.DEFLECT)
@@ -252,8 +252,8 @@ class Policy(Record, kw_only=True):
     entry_points: dict[str, EntryPoint] = {}
     hours: dict[str, Hours] = {}
     capacity: int = 100
-    waiting_places: int = 0
-    """Most contacts waiting in all queues together; 0 = no limit. One more is deflected, queue_full."""
+    waiting_places: int | None = None
+    """Most contacts waiting in all queues together; None = no limit. One more is deflected, queue_full."""
     lost_after_us: int = 30 * SECOND_US
     """A desk gone this long makes its agent not_ready(lost)."""
     hops: int = 20
@@ -271,14 +271,45 @@ class Policy(Record, kw_only=True):
 def default_channels() -> dict[str, Channel]:
     """The four channels as product and config describe them, before anybody changes anything."""
     return {
-        "voice": Channel(name="voice", cost=100, maximum=1, tier=0, target_us=20 * SECOND_US,
-                         media=True, interrupts=("email",)),
-        "chat": Channel(name="chat", cost=33, maximum=3, tier=0, target_us=60 * SECOND_US,
-                        parks=True, park_after_us=5 * MINUTE_US, close_after_us=DAY_US,
-                        prefer_last_us=120 * SECOND_US),
-        "sms": Channel(name="sms", cost=20, maximum=5, tier=1, target_us=10 * MINUTE_US,
-                       parks=True, park_after_us=15 * MINUTE_US, close_after_us=3 * DAY_US,
-                       prefer_last_us=120 * SECOND_US),
-        "email": Channel(name="email", cost=10, maximum=10, tier=1, target_us=240 * MINUTE_US,
-                         parks=True, close_after_us=14 * DAY_US, prefer_last_us=120 * SECOND_US),
+        "voice": Channel(
+            name="voice",
+            cost=100,
+            maximum=1,
+            tier=0,
+            target_us=20 * SECOND_US,
+            media=True,
+            interrupts=("email",),
+        ),
+        "chat": Channel(
+            name="chat",
+            cost=33,
+            maximum=3,
+            tier=0,
+            target_us=60 * SECOND_US,
+            parks=True,
+            park_after_us=5 * MINUTE_US,
+            close_after_us=DAY_US,
+            prefer_last_us=120 * SECOND_US,
+        ),
+        "sms": Channel(
+            name="sms",
+            cost=20,
+            maximum=5,
+            tier=1,
+            target_us=10 * MINUTE_US,
+            parks=True,
+            park_after_us=15 * MINUTE_US,
+            close_after_us=3 * DAY_US,
+            prefer_last_us=120 * SECOND_US,
+        ),
+        "email": Channel(
+            name="email",
+            cost=10,
+            maximum=10,
+            tier=1,
+            target_us=240 * MINUTE_US,
+            parks=True,
+            close_after_us=14 * DAY_US,
+            prefer_last_us=120 * SECOND_US,
+        ),
     }

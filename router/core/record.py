@@ -6,15 +6,27 @@ serves the journal (msgpack), the wire (JSON) and OpenAPI. ARCHITECTURE.md, deci
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+if TYPE_CHECKING:
+    # mypy refuses a subclass that does not repeat `frozen`, which msgspec hands down by itself: the
+    # checker sees plain structs, and writing to one fails at run time.
+    class Record(msgspec.Struct):
+        """A message: immutable, and its encoded form carries its class name under ``type``."""
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="type", gc=False):
-    """A message: immutable, and its encoded form carries its class name under ``type``."""
+    class Value(msgspec.Struct):
+        """A part of a message or a setting: immutable, no name of its own."""
+else:
 
+    class Record(
+        msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="type", gc=False
+    ):
+        """A message: immutable, and its encoded form carries its class name under ``type``."""
 
-class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A part of a message or a setting: immutable, no name of its own."""
+    class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+        """A part of a message or a setting: immutable, no name of its own."""
 
 
 class Row(msgspec.Struct, omit_defaults=True):

@@ -1,0 +1,550 @@
+"""Commands about contacts that nobody serves yet: arriving, writing, leaving, being moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from router.core import commands as c
+from router.core import events as e
+from router.core.decide import Decider
+from router.core.effects import AnswerRoute, CollectFromContact, DeliverMessage, LoadCustomer
+from router.core.model import (
+    Contact,
+    ContactId,
+    ContactOutcome,
+    ContactState,
+    Direction,
+    QueueId,
+    Requirements,
+    ReservationState,
+)
+from router.core.policy import EntryPoint, Queue
+from router.core.skills import meets, merged, signature
+from router.errors import Invalid, NotFound, Refused
+
+SKILLS_MOST = 32
+LEVELS = range(1, 11)
+NAME_MOST = 256
+_WAITS = (ContactState.QUEUED, ContactState.OFFERED)
+
+
+def submit_contact(d: Decider, command: c.SubmitContact) -> None:
+    """A contact arrives, or one is to be begun. A known external id ends at the contact it has."""
+    known = d.state.by_external.get((command.channel, command.external_id))
+    if command.external_id and known is not None:
+        d.contact_id = known
+        return
+    if command.contact in d.state.contacts:
+        d.contact_id = command.contact  # the same submission again
+        return
+    entry_point = _entry_point(d, command)
+    queue = _target_queue(d, command, entry_point)
+    _check_new(d, command)
+    requirements = signature(command.requirements)
+    if entry_point is not None:
+        requirements = merged(requirements, entry_point.requirements)
+    d.emit(
+        e.ContactReceived(
+            at_us=d.now_us,
+            contact=command.contact,
+            channel=command.channel,
+            direction=command.direction,
+            entry_point=entry_point.id if entry_point else "",
+            queue=queue.id,
+            customer=command.customer,
+            segment=command.segment,
+            attributes=(
+                {**entry_point.attributes, **command.attributes}
+                if entry_point and entry_point.attributes
+                else command.attributes
+            ),
+            requirements=requirements,
+            external_id=command.external_id,
+            conversation=command.conversation,
+            peer_key=command.peer_key,
+            sealed=command.sealed,
+            seal_key=command.seal_key,
+            tier=command.tier,
+            head_start_us=command.head_start_us,
+            not_before_us=command.not_before_us,
+            not_after_us=command.not_after_us,
+            target_agent=command.target_agent,
+            watched=command.watched,
+            rule=command.rule,
+            by=command.by,
+        )
+    )
+    d.contact_id = command.contact
+    contact = d.state.contacts[command.contact]
+    if command.message:
+        _received(d, contact, command.message, command.message_size)
+    if contact.not_before_us > d.now_us:
+        d.begin(contact, queue, "submitted", command.tier)
+        return
+    d.enter_queue(
+        contact,
+        queue,
+        "submitted",
+        tier=command.tier,
+        head_start_us=command.head_start_us,
+        target_agent=command.target_agent,
+        prefer=(command.prefer_agent, command.prefer_us),
+    )
+    greeting = (entry_point.greeting if entry_point else "") or queue.treatment.greeting
+    music = (entry_point.music if entry_point else "") or queue.treatment.music
+    if (greeting or music) and contact.direction is Direction.INBOUND:
+        if contact.state is not ContactState.CLOSED:
+            d.treat(contact, "greeting", greeting, music)
+
+
+def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
+    """A customer wrote: joins the open contact between the two addresses, or begins one."""
+    contact_id = command.to_contact or d.state.by_peer.get(command.contact.peer_key)
+    contact = d.state.contacts.get(contact_id) if contact_id else None
+    if contact is None:
+        if command.to_contact:
+            raise NotFound("contact", command.to_contact)
+        submit_contact(d, command.contact)
+        assert d.contact_id is not None
+        if not command.contact.message and d.contact_id in d.state.contacts:
+            _received(d, d.state.contacts[d.contact_id], command.message, command.size)
+        return
+    d.contact_id = contact.id
+    _received(d, contact, command.message, command.size)
+    if contact.state is ContactState.PARKED:
+        channel = d.policy.channels[contact.channel]
+        d.enter_queue(
+            contact,
+            d.queue_of(contact),
+            "customer_wrote",
+            prefer=(contact.last_agent, channel.prefer_last_us),
+        )
+    elif contact.state is ContactState.SCHEDULED:
+        d.enter_queue(contact, d.queue_of(contact), "customer_wrote")
+
+
+def send_message(d: Decider, command: c.SendMessage) -> None:
+    """We write to the customer."""
+    contact = d.contact(command.contact)
+    if command.agent:
+        d.serving(contact, command.agent)
+    d.emit(
+        e.MessageSent(
+            at_us=d.now_us,
+            contact=contact.id,
+            message=command.message,
+            size=command.size,
+            agent=command.agent,
+        )
+    )
+    d.effects.append(
+        DeliverMessage(channel=contact.channel, contact=contact.id, message=command.message)
+    )
+
+
+def abandon_contact(d: Decider, command: c.AbandonContact) -> None:
+    """The customer left. With an agent on the line the contact is completed, not abandoned."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if contact.state is ContactState.ACTIVE:
+        reservation = d.serving(contact)
+        together = reservation.state in (ReservationState.CONNECTED, ReservationState.SUSPENDED)
+        d.end_serving(contact, "customer_left", wrap_up=together)
+        outcome = ContactOutcome.COMPLETED if together else ContactOutcome.ABANDONED
+        d.close(contact, outcome, command.reason or "customer_left")
+    elif contact.state is ContactState.PARKED:
+        d.close(contact, ContactOutcome.COMPLETED, command.reason or "customer_left")
+    else:
+        d.close(contact, ContactOutcome.ABANDONED, command.reason)
+
+
+def cancel_contact(d: Decider, command: c.CancelContact) -> None:
+    """Somebody withdraws a contact that no agent has."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if contact.state is ContactState.ACTIVE:
+        raise Refused("active", f"contact {contact.id!r} is being served: complete it instead")
+    d.close(contact, ContactOutcome.CANCELLED, command.reason, by=command.by)
+
+
+def reprioritize_contact(d: Decider, command: c.ReprioritizeContact) -> None:
+    """Change tier or head start of a waiting contact."""
+    contact = _waiting(d, command.contact, "re-prioritise")
+    d.emit(
+        e.ContactReprioritized(
+            at_us=d.now_us,
+            contact=contact.id,
+            tier=contact.tier if command.tier is None else command.tier,
+            head_start_us=(
+                contact.head_start_us if command.head_start_us is None else command.head_start_us
+            ),
+            by=command.by,
+        )
+    )
+
+
+def move_contact(d: Decider, command: c.MoveContact) -> None:
+    """A supervisor moves a waiting contact to another queue; it keeps its start."""
+    queue = d.queue(command.queue)
+    contact = d.contact(command.contact)
+    if contact.queue == queue.id:
+        raise Refused("same_queue", f"contact {contact.id!r} waits in {queue.id!r} already")
+    if queue.id in contact.visited:
+        raise Refused("visited", f"contact {contact.id!r} has been in {queue.id!r} in this visit")
+    if contact.hops >= d.policy.hops:
+        raise Refused("too_many_hops", f"contact {contact.id!r} was moved {contact.hops} times")
+    d.overflow(_waiting(d, contact.id, "move"), queue.id, "moved", by=command.by)
+
+
+def require_skills(d: Decider, command: c.RequireSkills) -> None:
+    """Replace what a waiting contact asks of its agent."""
+    requirements = checked_requirements(command.requirements)
+    contact = _waiting(d, command.contact, "change the requirements of")
+    d.emit(
+        e.RequirementsChanged(
+            at_us=d.now_us, contact=contact.id, requirements=requirements, by=command.by
+        )
+    )
+
+
+def watch_contact(d: Decider, command: c.WatchContact) -> None:
+    """Put a contact before the supervisor, or take it away."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    d.emit(
+        e.ContactUpdated(at_us=d.now_us, contact=contact.id, watched=command.watched, by=command.by)
+    )
+
+
+def update_contact(d: Decider, command: c.UpdateContact) -> None:
+    """Merge attributes (a null removes one), name the customer."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if command.version >= 0 and command.version != contact.version:
+        raise Refused("version", f"contact has version {contact.version}, not {command.version}")
+    merged_attributes = {**contact.attributes, **command.attributes}
+    d.emit(
+        e.ContactUpdated(
+            at_us=d.now_us,
+            contact=contact.id,
+            attributes={k: v for k, v in merged_attributes.items() if v is not None},
+            customer=command.customer or None,
+            segment=command.segment or None,
+            by=command.by,
+        )
+    )
+
+
+def request_callback(d: Decider, command: c.RequestCallback) -> None:
+    """The customer takes a callback instead of waiting on."""
+    _channel(d, command.channel)
+    if command.callback in d.state.contacts:
+        d.contact_id = command.callback
+        return
+    contact = d.contact(command.contact)
+    if contact.state is ContactState.ACTIVE:
+        d.serving(contact)
+        d.disconnect(contact)
+        d.end_serving(contact, "callback", wrap_up=True)
+    address = (command.sealed, command.seal_key, command.peer_key) if command.sealed else None
+    d.begin_callback(
+        contact,
+        command.callback,
+        "callback",
+        channel=command.channel,
+        window=(command.not_before_us, command.not_after_us),
+        address=address,
+        keep_place=command.keep_place,
+        by=command.by,
+    )
+    d.contact_id = command.callback
+
+
+def reschedule_contact(d: Decider, command: c.RescheduleContact) -> None:
+    """Another window for a contact that nobody serves."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if command.not_after_us and command.not_after_us <= command.not_before_us:
+        raise Invalid("window", "not_after must be later than not_before")
+    if contact.state is ContactState.ACTIVE:
+        raise Refused("active", f"contact {contact.id!r} is being served")
+    if contact.state is ContactState.OFFERED:
+        back_to_line(d, contact, "rescheduled")
+    d.emit(
+        e.ContactScheduled(
+            at_us=d.now_us,
+            contact=contact.id,
+            not_before_us=max(command.not_before_us, d.now_us),
+            not_after_us=command.not_after_us,
+            direction=contact.direction,
+            reason="rescheduled",
+        )
+    )
+
+
+def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
+    """The same contact goes on by another channel, with its age and history."""
+    channel = _channel(d, command.channel)
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if contact.channel == channel.name:
+        raise Refused("same_channel", f"contact {contact.id!r} is on {channel.name!r} already")
+    queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
+    if contact.hops >= d.policy.hops:
+        raise Refused("too_many_hops", f"contact {contact.id!r} was moved {contact.hops} times")
+    if contact.state is ContactState.OFFERED:
+        back_to_line(d, contact, "channel_switched")
+    if contact.state is ContactState.ACTIVE:
+        _check_switch_room(d, contact, channel.name)
+    elif contact.state is ContactState.SCHEDULED:
+        raise Refused("scheduled", f"contact {contact.id!r} waits for its window")
+    d.emit(
+        e.ContactSwitched(
+            at_us=d.now_us,
+            contact=contact.id,
+            from_channel=contact.channel,
+            channel=channel.name,
+            queue=queue.id,
+            tier=d.tier_of(queue, channel.name),
+            due_at_us=d.due_at_us(queue, channel.name, contact.visit_at_us),
+            head_start_us=contact.head_start_us,
+            external_id=command.external_id,
+            peer_key=command.peer_key,
+            sealed=command.sealed or contact.sealed,
+            seal_key=command.seal_key or contact.seal_key,
+            by=command.by,
+        )
+    )
+    if contact.state is ContactState.ACTIVE and (channel.media or not contact.external_id):
+        d.bring_up(d.serving(contact), begins=not contact.external_id)
+
+
+def _check_switch_room(d: Decider, contact: Contact, channel: str) -> None:
+    reservation = d.serving(contact)
+    if reservation.state is not ReservationState.CONNECTED:
+        raise Refused("not_connected", f"reservation {reservation.id} is {reservation.state}")
+    seat = d.state.roster.seats[reservation.agent]
+    settings = d.policy.channels[channel]
+    units = seat.load.units - reservation.units + settings.cost
+    most = seat.agent.maximum.get(channel, settings.maximum)
+    total = seat.agent.capacity or d.policy.capacity
+    if units > total or seat.load.counts.get(channel, 0) + 1 > most:
+        raise Refused("no_room", f"agent {seat.agent.id!r} has no room for {channel!r}")
+
+
+def collect_input(d: Decider, command: c.CollectInput) -> None:
+    """Ask the customer something, by prompt or menu."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    d.effects.append(
+        CollectFromContact(
+            channel=contact.channel,
+            contact=contact.id,
+            name=command.name,
+            prompt=command.prompt,
+            choices=command.choices,
+            digits=command.digits,
+            timeout_us=command.timeout_us,
+        )
+    )
+
+
+def report_input(d: Decider, command: c.ReportInput) -> None:
+    """The customer answered: an attribute, for rules and agents to see."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    d.emit(
+        e.InputCollected(at_us=d.now_us, contact=contact.id, name=command.name, value=command.value)
+    )
+
+
+def ask_route(d: Decider, command: c.AskRoute) -> None:
+    """Where should this go, may it stay, what is the wait? Nothing is queued."""
+    _channel(d, command.channel)
+    entry_point = d.policy.entry_points.get(command.entry_point)
+    if command.entry_point and entry_point is None:
+        raise NotFound("entry point", command.entry_point)
+    if not command.queue and entry_point is None:
+        raise Invalid("queue", "a route request names a queue or an entry point")
+    queue = d.queue(command.queue or (entry_point.queue if entry_point else QueueId("")))
+    requirements = merged(queue.requirements, checked_requirements(command.requirements))
+    keys = d.state.waiting.order.get((queue.id, command.channel))
+    position = len(keys) + 1 if keys else 1
+    serving = {pool.profile for pool in d.matcher.pools(queue.id)}
+    eligible = sum(
+        1
+        for seat in d.state.roster.seats.values()
+        if seat.shelf is not None
+        and seat.agent.profile in serving
+        and meets(seat.agent.skills, requirements)
+    )
+    is_open = queue.id not in d.matcher.closed
+    wait_us = d.wait_us(queue.id, command.channel, position) if is_open else -1
+    d.emit(
+        e.RouteAnswered(
+            at_us=d.now_us,
+            request=command.request,
+            queue=queue.id,
+            wait_us=wait_us,
+            position=position,
+            eligible=eligible,
+            open=is_open,
+        )
+    )
+    d.effects.append(
+        AnswerRoute(
+            request=command.request,
+            channel=command.channel,
+            queue=queue.id,
+            open=is_open,
+            wait_us=wait_us,
+            position=position,
+            eligible=eligible,
+        )
+    )
+
+
+def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:
+    """The customer of an activated contact is known: into the queue."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if contact.state is not ContactState.SCHEDULED or contact.not_before_us > d.now_us:
+        return  # asked twice, or rescheduled meanwhile
+    if command.found and command.segment != contact.segment:
+        d.emit(e.ContactUpdated(at_us=d.now_us, contact=contact.id, segment=command.segment))
+    activate(d, contact)
+
+
+def activate(d: Decider, contact: Contact) -> None:
+    """A scheduled contact's window is open."""
+    d.enter_queue(
+        contact,
+        d.queue_of(contact),
+        "activated",
+        head_start_us=contact.head_start_us,
+        visit_at_us=contact.visit_at_us if contact.callback_of else 0,
+        target_agent=contact.target_agent,
+    )
+
+
+def ask_customer(d: Decider, contact: Contact) -> None:
+    """Ask the runtime for the customer; asked again if no answer comes."""
+    d.effects.append(LoadCustomer(contact=contact.id, customer=contact.customer))
+    d.state.timers.set(("window", contact.id), d.now_us + 30_000_000)
+
+
+def report_live(d: Decider, command: c.ReportLive) -> None:
+    """An adapter lists its live contacts: those it does not have any more were left meanwhile."""
+    live = dict.fromkeys(command.external_ids)
+    gone = [
+        contact
+        for contact in d.state.contacts.values()
+        if contact.channel == command.channel
+        and contact.external_id
+        and contact.external_id not in live
+    ]
+    for contact in gone:
+        if contact.id in d.state.contacts:
+            abandon_contact(d, c.AbandonContact(contact=contact.id, reason="ended_unobserved"))
+
+
+def back_to_line(d: Decider, contact: Contact, reason: str) -> None:
+    """Take all offers of a contact back, so that it is simply queued."""
+    d.rescind_offers(contact, reason)
+    d.emit(
+        e.ContactReturned(
+            at_us=d.now_us, contact=contact.id, reason=reason, head_start_us=contact.head_start_us
+        )
+    )
+
+
+def checked_requirements(requirements: Requirements) -> Requirements:
+    """In canonical form; raises Invalid for levels out of range, too many, too long names."""
+    if len(requirements) > SKILLS_MOST:
+        raise Invalid("requirements", f"at most {SKILLS_MOST} skills, got {len(requirements)}")
+    for skill, level in requirements:
+        if not 0 < len(skill) <= NAME_MOST:
+            raise Invalid("requirements", f"a skill's name has 1-{NAME_MOST} characters")
+        if level not in LEVELS:
+            raise Invalid("requirements", f"skill {skill!r}: level must be 1-10, got {level}")
+    return signature(requirements)
+
+
+def _received(d: Decider, contact: Contact, message: str, size: int) -> None:
+    d.emit(e.MessageReceived(at_us=d.now_us, contact=contact.id, message=message, size=size))
+
+
+def _waiting(d: Decider, contact_id: ContactId, what: str) -> Contact:
+    """The contact, in its line; open offers are taken back for it."""
+    contact = d.contact(contact_id)
+    d.contact_id = contact.id
+    if contact.state not in _WAITS:
+        raise Refused("not_waiting", f"cannot {what} a contact that is {contact.state}")
+    if contact.state is ContactState.OFFERED:
+        back_to_line(d, contact, what.replace(" ", "_"))
+    return contact
+
+
+def _channel(d: Decider, name: str) -> Any:
+    channel = d.policy.channels.get(name)
+    if channel is None:
+        known = ", ".join(sorted(d.policy.channels))
+        raise Invalid("channel", f"no channel {name!r}; there are {known}")
+    return channel
+
+
+def _entry_point(d: Decider, command: c.SubmitContact) -> EntryPoint | None:
+    if not command.entry_point:
+        return None
+    found = d.policy.entry_points.get(command.entry_point)
+    if found is None:
+        raise NotFound("entry point", command.entry_point)
+    return found
+
+
+def _target_queue(d: Decider, command: c.SubmitContact, entry_point: EntryPoint | None) -> Queue:
+    if command.queue:
+        return d.queue(command.queue)
+    if entry_point is None:
+        raise Invalid("queue", "a contact names a queue or an entry point")
+    return d.queue(entry_point.queue)
+
+
+def _check_new(d: Decider, command: c.SubmitContact) -> None:
+    _channel(d, command.channel)
+    checked_requirements(command.requirements)
+    if len(d.state.contacts) >= d.policy.live_contacts:
+        raise Refused("too_many_contacts", f"{len(d.state.contacts)} contacts are live")
+    if not 0 < len(command.contact) <= NAME_MOST or len(command.external_id) > NAME_MOST:
+        raise Invalid("id", f"an id has at most {NAME_MOST} characters")
+    if command.not_after_us and command.not_after_us <= max(command.not_before_us, d.now_us):
+        raise Invalid("window", "not_after must be later than not_before, and in the future")
+    if command.target_agent:
+        d.agent(command.target_agent)
+    if command.prefer_agent and command.prefer_agent not in d.state.agents:
+        raise NotFound("agent", command.prefer_agent)
+
+
+Handler = Callable[[Decider, Any], None]
+
+HANDLERS: dict[type, Handler] = {
+    c.SubmitContact: submit_contact,
+    c.ReceiveMessage: receive_message,
+    c.SendMessage: send_message,
+    c.AbandonContact: abandon_contact,
+    c.CancelContact: cancel_contact,
+    c.ReprioritizeContact: reprioritize_contact,
+    c.MoveContact: move_contact,
+    c.RequireSkills: require_skills,
+    c.WatchContact: watch_contact,
+    c.UpdateContact: update_contact,
+    c.RequestCallback: request_callback,
+    c.RescheduleContact: reschedule_contact,
+    c.SwitchChannel: switch_channel,
+    c.CollectInput: collect_input,
+    c.ReportInput: report_input,
+    c.AskRoute: ask_route,
+    c.ProvideCustomer: provide_customer,
+    c.ReportLive: report_live,
+}

@@ -1,0 +1,150 @@
+"""What happens by itself: deadlines of offers, wrap-up, windows, holds, delays, steps, hours.
+
+Each timer key begins with its kind; `fire` gives it to the one function that knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from router.core import events as e
+from router.core.arrivals import activate, ask_customer
+from router.core.decide import Decider
+from router.core.model import (
+    AgentId,
+    ContactId,
+    ContactOutcome,
+    ContactState,
+    QueueId,
+    ReservationId,
+    ReservationState,
+)
+from router.core.offers import expire_offer, fail
+from router.core.relaxation import check_step
+from router.core.service import park
+from router.core.staff import lost_for_good
+from router.core.timers import TimerKey
+
+
+def fire(d: Decider, key: TimerKey) -> None:
+    """One timer is due."""
+    _KINDS[key[0]](d, key)
+
+
+def _reservation(d: Decider, key: TimerKey) -> None:
+    reservation = d.state.reservations[ReservationId(key[1])]
+    match reservation.state:
+        case ReservationState.OFFERED:
+            expire_offer(d, reservation)
+        case ReservationState.CONNECTING:
+            fail(d, reservation, "connect_timeout", busy=True)
+        case ReservationState.WRAPPING:
+            d.end_reservation(reservation, "wrap_up_over")
+        case _:
+            raise AssertionError(f"{reservation.id} is {reservation.state} and has no deadline")
+
+
+def _window(d: Decider, key: TimerKey) -> None:
+    contact = d.state.contacts.get(ContactId(key[1]))
+    if contact is None:
+        return
+    if contact.not_after_us and contact.not_after_us <= d.now_us:
+        if contact.state in (ContactState.SCHEDULED, ContactState.QUEUED):
+            d.close(contact, ContactOutcome.EXPIRED, "window_over")
+    elif contact.state is ContactState.SCHEDULED:
+        if contact.customer:
+            ask_customer(d, contact)
+        else:
+            activate(d, contact)
+
+
+def _hold(d: Decider, key: TimerKey) -> None:
+    contact = d.state.contacts[ContactId(key[1])]
+    d.emit(e.HoldEnded(at_us=d.now_us, contact=contact.id))
+
+
+def _cool(d: Decider, key: TimerKey) -> None:
+    contact = d.state.contacts[ContactId(key[1])]
+    if contact.state in (ContactState.QUEUED, ContactState.OFFERED):
+        d.emit(e.CoolDownEnded(at_us=d.now_us, contact=contact.id, agent=AgentId(key[2])))
+
+
+def _silence(d: Decider, key: TimerKey) -> None:
+    contact = d.state.contacts[ContactId(key[1])]
+    if contact.state is ContactState.ACTIVE and not contact.consult:
+        park(d, contact, "silence")
+
+
+def _close(d: Decider, key: TimerKey) -> None:
+    contact = d.state.contacts[ContactId(key[1])]
+    if contact.state is ContactState.PARKED:
+        d.close(contact, ContactOutcome.COMPLETED, "no_answer_from_customer")
+
+
+def _delay(d: Decider, key: TimerKey) -> None:
+    for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
+        if not contact.hold_agent and not contact.target_agent:
+            d.state.place(contact, d.now_us)
+            d.try_later(contact.id)
+
+
+def _step(d: Decider, key: TimerKey) -> None:
+    queue, number = QueueId(key[1]), int(key[2])
+    for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
+        if contact.queue == queue and contact.step == number:
+            check_step(d, contact)
+
+
+def _late(d: Decider, key: TimerKey) -> None:
+    queue = d.policy.queues.get(QueueId(key[1]))
+    for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
+        if queue is not None and contact.queue == queue.id and not contact.target_agent:
+            d.apply_limit(contact, queue.on_late, "waited_too_long")
+
+
+def _treat(d: Decider, key: TimerKey) -> None:
+    queue = d.policy.queues.get(QueueId(key[1]))
+    for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
+        if queue is not None and contact.queue == queue.id and queue.treatment.every_us:
+            d.treat(contact, "position", queue.treatment.text)
+            every_us = queue.treatment.every_us
+            turn = (d.now_us - contact.visit_at_us) // every_us + 1
+            d.state.push_due(key, contact.visit_at_us + turn * every_us, contact)
+
+
+def _ramp(d: Decider, key: TimerKey) -> None:
+    seat = d.state.roster.seats.get(AgentId(key[1]))
+    if seat is not None:
+        d.state.reshelve(seat, d.now_us)
+        d.fill_later(seat.agent.id)
+
+
+def _lost(d: Decider, key: TimerKey) -> None:
+    agent = d.state.agents[AgentId(key[1])]
+    lost_for_good(d, agent)
+
+
+def _hours(d: Decider, key: TimerKey) -> None:
+    queue = QueueId(key[1])
+    if queue not in d.policy.queues or not d.state.turn_hours(queue, d.now_us):
+        return
+    for contact_id, entry in d.state.waiting.entries.items():
+        if entry.contact.queue == queue:
+            d.try_later(contact_id)
+
+
+_KINDS: dict[str, Callable[[Decider, TimerKey], None]] = {
+    "reservation": _reservation,
+    "window": _window,
+    "hold": _hold,
+    "cool": _cool,
+    "silence": _silence,
+    "close": _close,
+    "delay": _delay,
+    "step": _step,
+    "late": _late,
+    "treat": _treat,
+    "ramp": _ramp,
+    "lost": _lost,
+    "hours": _hours,
+}

@@ -1,0 +1,274 @@
+"""Lines: entering a queue, limits, overflow, return, callbacks, and the end of a contact."""
+
+from __future__ import annotations
+
+from router.core import events as e
+from router.core.effects import EndContact, TreatContact
+from router.core.model import (
+    AgentId,
+    Contact,
+    ContactId,
+    ContactOutcome,
+    ContactState,
+    Direction,
+    QueueId,
+    Requirements,
+)
+from router.core.policy import Full, Limit, Queue
+from router.core.reservations import Reservations
+from router.core.skills import merged
+
+
+class Decider(Reservations):
+    """Everything that command handlers build on."""
+
+    def enter_queue(
+        self,
+        contact: Contact,
+        queue: Queue,
+        reason: str,
+        *,
+        requirements: Requirements | None = None,
+        tier: int | None = None,
+        head_start_us: int = 0,
+        visit_at_us: int = 0,
+        target_agent: AgentId = AgentId(""),
+        prefer: tuple[AgentId, int] = (AgentId(""), 0),
+        not_agent: AgentId = AgentId(""),
+    ) -> None:
+        """A visit to a queue begins; closed and full queues do what they are set to do."""
+        channel = contact.channel
+        started_us = visit_at_us or self.now_us
+        asked = contact.requirements_asked if requirements is None else requirements
+        hold_agent, hold_us = self._hold(contact, queue, asked, prefer)
+        due_at_us = self.due_at_us(queue, channel, started_us)
+        arrival_no = self.state.totals.arrival_no + 1
+        tier = self.tier_of(queue, channel) if tier is None else tier
+        self.emit(
+            e.ContactQueued(
+                at_us=self.now_us,
+                contact=contact.id,
+                queue=queue.id,
+                tier=tier,
+                head_start_us=head_start_us,
+                due_at_us=due_at_us,
+                arrival_no=arrival_no,
+                visit_no=contact.visit_no + 1,
+                visit_at_us=started_us,
+                requirements=merged(queue.requirements, asked),
+                hold_agent=hold_agent,
+                hold_until_us=self.now_us + hold_us if hold_agent else 0,
+                target_agent=target_agent,
+                not_agent=not_agent,
+                promised_wait_us=self.promise_us(
+                    queue.id, channel, (tier, due_at_us - head_start_us, arrival_no)
+                ),
+                reason=reason,
+            )
+        )
+        self.check_limits(contact)
+
+    def check_limits(self, contact: Contact) -> None:
+        """A contact has just come into its queue: is it open, and is there a place to wait?"""
+        queue = self.queue_of(contact)
+        if contact.target_agent or contact.consult_of:
+            return
+        if queue.id in self.matcher.closed:
+            self.apply_limit(contact, queue.on_closed, "closed")
+            return
+        waiting = self.state.waiting
+        places = self.policy.waiting_places
+        queue_is_full = queue.most_waiting is not None and (
+            waiting.count(queue.id) > queue.most_waiting
+        )
+        if not queue_is_full and (places is None or len(waiting) <= places):
+            return
+        self.try_contact(contact)
+        if contact.state is ContactState.QUEUED:
+            limit = queue.on_full if queue_is_full else Limit()
+            self.apply_limit(contact, limit, "queue_full")
+
+    def apply_limit(self, contact: Contact, limit: Limit, reason: str) -> None:
+        """What a queue does with a contact that it cannot take or keep."""
+        match limit.action:
+            case Full.QUEUE:
+                return
+            case Full.OVERFLOW:
+                if not self.overflow(contact, limit.queue, reason):
+                    self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
+            case Full.DEFLECT:
+                self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
+            case Full.CALLBACK:
+                self.begin_callback(contact, ContactId(f"{contact.id}-callback"), reason)
+
+    def overflow(self, contact: Contact, queue_id: QueueId, reason: str, by: str = "") -> bool:
+        """To another queue, keeping the start of the wait; false if it has been there already."""
+        queue = self.policy.queues[queue_id]
+        if queue_id == contact.queue or queue_id in contact.visited:
+            return False
+        if contact.hops >= self.policy.hops:
+            return False
+        self.emit(
+            e.ContactOverflowed(
+                at_us=self.now_us,
+                contact=contact.id,
+                from_queue=contact.queue,
+                queue=queue_id,
+                tier=self.tier_of(queue, contact.channel),
+                head_start_us=contact.head_start_us,
+                due_at_us=self.due_at_us(queue, contact.channel, contact.visit_at_us),
+                requirements=merged(queue.requirements, contact.requirements_asked),
+                reason=reason,
+                by=by,
+            )
+        )
+        self.check_limits(contact)
+        return True
+
+    def give_back(self, contact: Contact, reason: str, bonus_us: int = 0) -> None:
+        """No offer is open any more: back to its place, unless it was offered too often."""
+        self.emit(
+            e.ContactReturned(
+                at_us=self.now_us,
+                contact=contact.id,
+                reason=reason,
+                head_start_us=contact.head_start_us + bonus_us,
+            )
+        )
+        decline = self.queue_of(contact).decline
+        if contact.offers >= decline.offers:
+            self.apply_limit(contact, decline.exhausted, "too_many_offers")
+
+    def close(
+        self,
+        contact: Contact,
+        outcome: ContactOutcome,
+        reason: str = "",
+        *,
+        text: str = "",
+        by: str = "",
+    ) -> None:
+        """The end of the matter: open offers are taken back, the adapter is told."""
+        self.rescind_offers(contact, f"contact_{outcome.value}")
+        if contact.consult:
+            consult = self.state.contacts[contact.consult]
+            self.end_serving(consult, f"contact_{outcome.value}", wrap_up=False)
+            self.close(consult, ContactOutcome.CANCELLED, f"contact_{outcome.value}")
+        self.emit(
+            e.ContactClosed(
+                at_us=self.now_us, contact=contact.id, outcome=outcome, reason=reason, by=by
+            )
+        )
+        self.effects.append(
+            EndContact(
+                channel=contact.channel,
+                contact=contact.id,
+                outcome=outcome.value,
+                reason=reason,
+                text=text,
+            )
+        )
+
+    def begin_callback(
+        self,
+        contact: Contact,
+        callback: ContactId,
+        reason: str,
+        *,
+        channel: str = "",
+        window: tuple[int, int] = (0, 0),
+        address: tuple[bytes, str, str] | None = None,
+        keep_place: bool = True,
+        by: str = "",
+    ) -> None:
+        """This contact is deflected; a new one calls back, with its age if it keeps its place.
+
+        `window` is (not before, not after); `address` (sealed, key, peer key) where it differs.
+        """
+        sealed, seal_key, peer_key = address or (contact.sealed, contact.seal_key, "")
+        queue = self.queue_of(contact)
+        self.close(contact, ContactOutcome.DEFLECTED, reason, by=by)
+        self.emit(
+            e.ContactReceived(
+                at_us=self.now_us,
+                contact=callback,
+                channel=channel or contact.channel,
+                direction=Direction.CALLBACK,
+                entry_point=contact.entry_point,
+                queue=queue.id,
+                customer=contact.customer,
+                segment=contact.segment,
+                attributes=contact.attributes,
+                requirements=contact.requirements_asked,
+                peer_key=peer_key,
+                sealed=sealed,
+                seal_key=seal_key,
+                head_start_us=contact.head_start_us,
+                not_before_us=window[0],
+                not_after_us=window[1],
+                callback_of=contact.id,
+                visit_at_us=contact.visit_at_us if keep_place else 0,
+                by=by,
+            )
+        )
+        self.begin(self.state.contacts[callback], queue, "callback")
+
+    def begin(self, contact: Contact, queue: Queue, reason: str, tier: int | None = None) -> None:
+        """A received contact goes on the shelf until its window opens, or into its queue."""
+        if contact.not_before_us > self.now_us:
+            self.emit(
+                e.ContactScheduled(
+                    at_us=self.now_us,
+                    contact=contact.id,
+                    not_before_us=contact.not_before_us,
+                    not_after_us=contact.not_after_us,
+                    direction=contact.direction,
+                    reason=reason,
+                )
+            )
+            return
+        self.enter_queue(
+            contact,
+            queue,
+            reason,
+            tier=tier,
+            head_start_us=contact.head_start_us,
+            visit_at_us=contact.visit_at_us,
+            target_agent=contact.target_agent,
+        )
+
+    def treat(self, contact: Contact, kind: str, text: str = "", music: str = "") -> None:
+        """Tell or play the waiting customer something."""
+        position = wait_us = 0
+        if contact.state is ContactState.QUEUED:
+            position = self.state.waiting.position(contact)
+            wait_us = self.wait_us(contact.queue, contact.channel, position)
+        self.effects.append(
+            TreatContact(
+                channel=contact.channel,
+                contact=contact.id,
+                kind=kind,
+                text=text,
+                music=music,
+                position=position,
+                wait_us=wait_us,
+            )
+        )
+
+    def _hold(
+        self,
+        contact: Contact,
+        queue: Queue,
+        requirements: Requirements,
+        prefer: tuple[AgentId, int],
+    ) -> tuple[AgentId, int]:
+        """The preferred agent, if a hold makes sense: ready or wrapping up, and able to serve it."""
+        agent_id, hold_us = prefer
+        if not agent_id and contact.last_agent and queue.prefer_last_us:
+            agent_id, hold_us = contact.last_agent, queue.prefer_last_us
+        seat = self.state.roster.seats.get(agent_id) if agent_id and hold_us > 0 else None
+        if seat is None or not self.matcher.could_serve(
+            seat, queue.id, merged(queue.requirements, requirements)
+        ):
+            return AgentId(""), 0
+        return agent_id, hold_us

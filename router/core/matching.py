@@ -1,0 +1,401 @@
+"""THE ALGORITHM: who gets what. Start here.
+
+Two directions, both exact, neither polls:
+
+*Agent selection* (`select_agents`): a contact arrives or becomes reachable. Of all eligible agents
+those whose profile gives its queue the lowest rank come first (unless the queue says otherwise);
+then agents with true room before those who would be interrupted; then the queue's strategy; then
+the longest idle; then the id.
+
+*Contact selection* (`select_contact`): an agent gets room. Its queues are walked by rank; among the
+queues of equal rank the eligible contact with the smallest key ``(tier, due - head start, arrival)``.
+
+*Eligible*: the profile serves the queue and its delay has passed, the queue is open, the agent is
+ready with room for the channel, the requirements are met as they stand now, the agent is not
+excluded or cooling down for this contact, and the contact is not held for another agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
+from typing import NamedTuple
+
+from router.core.model import (
+    Candidate,
+    Contact,
+    Decision,
+    Presence,
+    QueueId,
+    Requirements,
+    ReservationState,
+)
+from router.core.policy import Policy, Queue, Strategy
+from router.core.queues import Entry, Group, Key, Line, Waiting, key_of
+from router.core.roster import Pool, Roster, Seat, Shelf
+from router.core.scoring import agent_score, agent_terms, contact_terms
+from router.core.skills import meets
+
+_RUNNERS_UP = 3
+_SURVEY_HEADS = 8
+"""Bucket heads looked at per group for the runners-up of a decision record."""
+
+
+class AgentChoice(NamedTuple):
+    """One chosen agent."""
+
+    seat: Seat
+    rank: int
+    by_interruption: bool
+
+
+class AgentSelection(NamedTuple):
+    """The agents chosen for a contact, best first, and who came after them."""
+
+    chosen: list[AgentChoice]
+    runners_up: list[AgentChoice]
+    more: bool
+    """There may be more eligible agents than those listed."""
+
+
+class ContactChoice(NamedTuple):
+    """The contact chosen for an agent."""
+
+    contact: Contact
+    rank: int
+
+
+class Lines(NamedTuple):
+    """The lines an agent reads at one rank."""
+
+    rank: int
+    lines: frozenset[Line]
+    listed: tuple[Line, ...]
+
+
+class Matcher:
+    """Both selections over the two indexes. Holds no state of its own but caches of the policy."""
+
+    def __init__(self, roster: Roster, waiting: Waiting) -> None:
+        self.roster = roster
+        self.waiting = waiting
+        self.policy = Policy(version="")
+        self.closed: dict[QueueId, bool] = {}
+        """Queues outside their opening hours."""
+        self._serving: dict[QueueId, list[tuple[int, int, Pool]]] = {}
+        self._walks: dict[tuple[str, int], list[Lines]] = {}
+
+    def use(self, policy: Policy) -> None:
+        """New settings; the roster has taken them already."""
+        self.policy = policy
+        self._walks = {}
+        self._serving = {}
+        for profile in policy.profiles.values():
+            pool = self.roster.pools[profile.id]
+            for served in profile.queues:
+                serving = self._serving.setdefault(served.queue, [])
+                serving.append((served.rank, served.delay_us, pool))
+
+    def set_closed(self, queue: QueueId, closed: bool) -> None:
+        """The queue's hours began or ended."""
+        if closed:
+            self.closed[queue] = True
+        else:
+            self.closed.pop(queue, None)
+        self._walks = {}
+
+    # -- agent selection ----------------------------------------------------------------------
+
+    def select_agents(self, contact: Contact, now_us: int, count: int = 1) -> AgentSelection | None:
+        """The best `count` eligible agents (and up to three who came after), or None."""
+        if contact.queue in self.closed and not contact.target_agent:
+            return None
+        if contact.target_agent or contact.hold_agent:
+            return self._only_agent(contact, now_us)
+        queue = self.policy.queues[contact.queue]
+        bit = self.roster.bits[contact.channel]
+        want = count + _RUNNERS_UP
+        found: list[AgentChoice] = []
+        for rank, pools in self._ranks(contact, queue, now_us):
+            classes = self.roster.available(pools, bit)
+            for seat, by_interruption in self._by_strategy(classes, contact, queue, want):
+                found.append(AgentChoice(seat, rank, by_interruption))
+            if len(found) >= want:
+                break
+        if not found:
+            return None
+        if not queue.rank_first:
+            found = [c._replace(rank=self.rank_of(c.seat, contact, now_us)) for c in found]
+        return AgentSelection(found[:count], found[count:want], len(found) >= want)
+
+    def _only_agent(self, contact: Contact, now_us: int) -> AgentSelection | None:
+        seat = self.roster.seats.get(contact.target_agent or contact.hold_agent)
+        if seat is None or not self.is_reachable(seat, contact, now_us):
+            return None
+        bit = self.roster.bits[contact.channel]
+        assert seat.shelf is not None
+        by_interruption = not seat.shelf.room & bit
+        rank = self.rank_of(seat, contact, now_us)
+        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [], False)
+
+    def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[tuple[int, list[Pool]]]:
+        """Pools that may serve the contact now, by rank."""
+        waited = now_us - contact.visit_at_us
+        best: dict[str, tuple[int, Pool]] = {}
+        for name in (contact.queue, *contact.extra_queues):
+            for rank, delay_us, pool in self._serving.get(name, ()):
+                if waited >= delay_us and (
+                    pool.profile not in best or rank < best[pool.profile][0]
+                ):
+                    best[pool.profile] = (rank, pool)
+        if not queue.rank_first:
+            return [(0, [pool for _, pool in best.values()])] if best else []
+        ranks: dict[int, list[Pool]] = {}
+        for rank, pool in best.values():
+            ranks.setdefault(rank, []).append(pool)
+        return sorted(ranks.items()) if len(ranks) > 1 else list(ranks.items())
+
+    def _by_strategy(
+        self, classes: list[list[Shelf]], contact: Contact, queue: Queue, want: int
+    ) -> Iterator[tuple[Seat, bool]]:
+        if queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED):
+            walk = (
+                (s, i == 2) for i, shelves in enumerate(classes) for s in _idle(shelves, contact)
+            )
+            yield from islice(walk, want)
+            return
+        for by_interruption, shelves in ((False, classes[0] + classes[1]), (True, classes[2])):
+            seats = [seat for shelf in shelves for seat in shelf.walk(contact)]
+            seats.sort(key=lambda seat: agent_score(seat, contact, queue, self.policy))
+            for seat in seats[:want]:
+                yield seat, by_interruption
+
+    # -- contact selection --------------------------------------------------------------------
+
+    def select_contact(self, seat: Seat, now_us: int) -> ContactChoice | None:
+        """The contact that this agent should have next, or None."""
+        shelf = seat.shelf
+        if shelf is None:
+            return None
+        own = self._best_own(seat, now_us) if seat.agent.id in self.waiting.own else None
+        if not self.waiting.busy:
+            return own
+        groups = None
+        for rank, lines, listed in self._walk(seat.agent.profile, shelf.room | shelf.interrupted):
+            if own is not None and own.rank < rank:
+                return own
+            if self.waiting.busy.isdisjoint(lines):
+                continue
+            if groups is None:
+                groups = self._groups(seat)
+            best = _best_in(groups, lines, listed, seat)
+            if best is not None:
+                if own is not None and own.rank == rank and key_of(own.contact) < best.key:
+                    return own
+                return ContactChoice(best.contact, rank)
+        return own
+
+    def _best_own(self, seat: Seat, now_us: int) -> ContactChoice | None:
+        """Of the contacts held for this agent, or sent to it, the best by rank and key."""
+        found = [
+            (self.rank_of(seat, entry.contact, now_us), entry.key, entry.contact)
+            for entry in self.waiting.own[seat.agent.id].values()
+            if self.is_reachable(seat, entry.contact, now_us)
+        ]
+        if not found:
+            return None
+        rank, _, contact = min(found, key=lambda item: item[:2])
+        return ContactChoice(contact, rank)
+
+    def _groups(self, seat: Seat) -> list[Group]:
+        if seat.subsets is None:
+            seat.subsets = self.waiting.subsets(seat.agent.skills)
+        return self.waiting.reachable_groups(seat.subsets)
+
+    def _walk(self, profile: str, room: int) -> list[Lines]:
+        """An agent's lines by rank, for the channels it has room for."""
+        walk = self._walks.get((profile, room))
+        if walk is None:
+            settings = self.policy.profiles.get(profile)
+            ranks: dict[int, list[Line]] = {}
+            for served in settings.queues if settings else ():
+                if served.queue in self.closed:
+                    continue
+                lines = ranks.setdefault(served.rank, [])
+                for channel, bit in self.roster.bits.items():
+                    if room & bit:
+                        lines.append(self.waiting.line(served.queue, channel, served.delay_us))
+            walk = [Lines(rank, frozenset(ls), tuple(ls)) for rank, ls in sorted(ranks.items())]
+            self._walks[profile, room] = walk
+        return walk
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def rank_of(self, seat: Seat, contact: Contact, now_us: int) -> int:
+        """The rank at which the agent serves the contact; 0 for one sent to this agent."""
+        waited = now_us - contact.visit_at_us
+        profile = self.policy.profiles.get(seat.agent.profile)
+        ranks = [
+            served.rank
+            for served in (profile.queues if profile else ())
+            if (served.queue == contact.queue or served.queue in contact.extra_queues)
+            and waited >= served.delay_us
+        ]
+        return min(ranks, default=0)
+
+    def is_reachable(self, seat: Seat, contact: Contact, now_us: int) -> bool:
+        """Whether this one agent may have this contact now, room included."""
+        shelf = seat.shelf
+        bit = self.roster.bits[contact.channel]
+        if shelf is None or not (shelf.room | shelf.interrupted) & bit:
+            return False
+        return self.may_serve(seat, contact, now_us)
+
+    def may_serve(self, seat: Seat, contact: Contact, now_us: int) -> bool:
+        """Whether this one agent may have this contact, room not asked."""
+        agent = seat.agent
+        if contact.target_agent:
+            return contact.target_agent == agent.id and agent.id not in contact.excluded
+        if contact.queue in self.closed or agent.id in contact.excluded:
+            return False
+        if contact.hold_agent and contact.hold_agent != agent.id:
+            return False
+        if not meets(agent.skills, contact.requirements):
+            return False
+        waited = now_us - contact.visit_at_us
+        profile = self.policy.profiles.get(agent.profile)
+        return profile is not None and any(
+            (served.queue == contact.queue or served.queue in contact.extra_queues)
+            and waited >= served.delay_us
+            for served in profile.queues
+        )
+
+    def could_serve(self, seat: Seat, queue: QueueId, requirements: Requirements) -> bool:
+        """Whether holding a contact of this queue for the agent makes sense: ready or wrapping up."""
+        if seat.agent.lost_at_us:
+            return False
+        if seat.agent.presence is not Presence.READY and not any(
+            r.state is ReservationState.WRAPPING for r in seat.load.reservations.values()
+        ):
+            return False
+        profile = self.policy.profiles.get(seat.agent.profile)
+        serves = profile is not None and any(served.queue == queue for served in profile.queues)
+        return serves and meets(seat.agent.skills, requirements)
+
+    def pools(self, queue: QueueId) -> list[Pool]:
+        """Pools whose profile serves the queue, whatever rank and delay."""
+        return [pool for _, _, pool in self._serving.get(queue, ())]
+
+    # -- decision records ---------------------------------------------------------------------
+
+    def agent_decision(self, selection: AgentSelection, which: int, contact: Contact) -> Decision:
+        """Why the `which`-th chosen agent got the contact."""
+        queue = self.policy.queues[contact.queue]
+
+        def shown(choice: AgentChoice) -> Candidate:
+            return agent_terms(
+                choice.seat, contact, queue, self.policy, choice.rank, choice.by_interruption
+            )
+
+        others = selection.chosen[which + 1 :] + selection.runners_up
+        return Decision(
+            edge="contact",
+            strategy=queue.strategy.value,
+            step=contact.step,
+            requirements=contact.requirements,
+            eligible=len(selection.chosen) + len(selection.runners_up),
+            eligible_more=selection.more,
+            winner=shown(selection.chosen[which]),
+            runners_up=tuple(shown(c) for c in others[:_RUNNERS_UP]),
+            policy_version=self.policy.version,
+        )
+
+    def contact_decision(self, seat: Seat, choice: ContactChoice) -> Decision:
+        """Why this agent got this contact and not the next best ones."""
+        others, eligible, more = self._survey(seat, choice)
+        return Decision(
+            edge="agent",
+            strategy="rank_then_key",
+            step=choice.contact.step,
+            requirements=choice.contact.requirements,
+            eligible=eligible,
+            eligible_more=more,
+            winner=contact_terms(choice.contact, choice.rank),
+            runners_up=tuple(contact_terms(c, choice.rank) for c in others),
+            policy_version=self.policy.version,
+        )
+
+    def _survey(self, seat: Seat, choice: ContactChoice) -> tuple[list[Contact], int, bool]:
+        """Next best contacts of the winner's rank, and how many there are, looking at few heads."""
+        shelf = seat.shelf
+        found: list[tuple[Key, Contact]] = []
+        eligible, more = 1, False
+        if shelf is None:
+            return [], eligible, more
+        for rank, lines, _ in self._walk(seat.agent.profile, shelf.room | shelf.interrupted):
+            if rank != choice.rank:
+                continue
+            for group in self._groups(seat):
+                heads = group.heads
+                more = more or len(heads) > _SURVEY_HEADS
+                for head in heads[:_SURVEY_HEADS]:
+                    bucket = head[4]
+                    if bucket.line not in lines or not meets(
+                        seat.agent.skills, bucket.requirements
+                    ):
+                        continue
+                    eligible += bucket.alive
+                    for entry in islice(bucket.in_order(), 2):
+                        if entry.contact is choice.contact:
+                            eligible -= 1
+                        elif seat.agent.id not in entry.contact.excluded:
+                            found.append((entry.key, entry.contact))
+        found.sort(key=lambda item: item[0])
+        return [contact for _, contact in found[:_RUNNERS_UP]], eligible, more
+
+
+def _idle(shelves: list[Shelf], contact: Contact) -> Iterator[Seat]:
+    """Eligible agents of several shelves, longest idle first."""
+    if len(shelves) == 1:
+        return shelves[0].walk(contact)
+    return merge(*(shelf.walk(contact) for shelf in shelves), key=lambda seat: seat.idle)
+
+
+def _best_in(
+    groups: list[Group], lines: frozenset[Line], listed: tuple[Line, ...], seat: Seat
+) -> Entry | None:
+    """The waiting contact with the smallest key in these lines whose requirements the agent meets."""
+    levels = seat.agent.skills
+    agent_id = seat.agent.id
+    best: Entry | None = None
+    best_key: Key | None = None
+    few = len(listed) * 4
+    for group in groups:
+        by_line = group.by_line
+        if by_line is not None and few < len(group.heads):
+            runs = [by_line[line] for line in listed if line in by_line]
+        else:
+            runs = [group.heads]
+        for heads in runs:
+            for head in heads:
+                if best_key is not None and head[:3] >= best_key:
+                    break
+                bucket = head[4]
+                if bucket.line not in lines:
+                    continue
+                for skill, level in bucket.requirements:
+                    if levels.get(skill, 0) < level:
+                        break
+                else:
+                    entry = bucket.heap[0][3]
+                    if not (entry.contact.excluded and agent_id in entry.contact.excluded):
+                        best, best_key = entry, entry.key
+                        break
+                    for behind in bucket.in_order():
+                        if agent_id not in behind.contact.excluded:
+                            # A later head may still be better than one from behind this head.
+                            if best_key is None or behind.key < best_key:
+                                best, best_key = behind, behind.key
+                            break
+    return best

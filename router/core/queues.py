@@ -1,0 +1,305 @@
+"""Waiting contacts, indexed so that an agent finds the best one without scanning the line.
+
+A contact stands in one *bucket* per line it can be reached through. A *line* is (queue, channel,
+delay): agents whose profile delays a queue read the line of that delay, which a contact joins when
+it has waited that long. A bucket holds the contacts of one line with one requirement signature, in
+order of their static key ``(tier, due - head start, arrival number)``.
+
+Buckets are grouped by *which skills* they ask (at most the three first of them): an agent with s
+skills intersects its skill subsets with the groups that are not empty, one C-level set operation,
+and compares bucket heads there. Splitting a group by level vector, and comparing heads only, keeps
+a backlog that this agent cannot serve from being scanned contact by contact.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from itertools import combinations
+
+from sortedcontainers import SortedList
+
+from router.core.model import AgentId, Contact, ContactId, QueueId, Requirements
+
+Key = tuple[int, int, int]
+LineKey = tuple[QueueId, str, int]
+
+_SUBSET = 3
+"""Skills of a requirement that name its group; more are checked with the levels."""
+_SUBSETS_MOST = 300
+"""An agent with more skill subsets than this compares against the groups instead."""
+_BY_LINE_FROM = 48
+"""A group with more heads than this is indexed by line as well."""
+
+
+def key_of(contact: Contact) -> Key:
+    """The static order of waiting contacts; smaller is served first."""
+    return (contact.tier, contact.due_at_us - contact.head_start_us, contact.arrival_no)
+
+
+class Line:
+    """The contacts that one kind of agent can reach in one queue and channel."""
+
+    __slots__ = ("channel", "count", "delay_us", "no", "queue")
+
+    def __init__(self, no: int, queue: QueueId, channel: str, delay_us: int) -> None:
+        self.no = no
+        self.queue = queue
+        self.channel = channel
+        self.delay_us = delay_us
+        self.count = 0
+
+
+class Entry:
+    """A waiting contact's place."""
+
+    __slots__ = ("alive", "buckets", "contact", "key")
+
+    def __init__(self, contact: Contact) -> None:
+        self.contact = contact
+        self.key = key_of(contact)
+        self.buckets: list[Bucket] = []
+        self.alive = True
+
+
+Head = tuple[int, int, int, int, "Bucket"]
+
+
+class Bucket:
+    """Contacts of one line with one signature: a heap by key, dead entries skipped lazily."""
+
+    __slots__ = ("alive", "group", "head", "heap", "line", "no", "requirements")
+
+    def __init__(self, no: int, line: Line, requirements: Requirements, group: Group) -> None:
+        self.no = no
+        self.line = line
+        self.requirements = requirements
+        self.group = group
+        self.heap: list[tuple[int, int, int, Entry]] = []
+        self.alive = 0
+        self.head: Head | None = None
+
+    def add(self, entry: Entry) -> None:
+        key = entry.key
+        heap = self.heap
+        heappush(heap, (*key, entry))
+        self.alive += 1
+        head = self.head
+        if head is None:
+            self.head = (*key, self.no, self)
+            self.group.show(self.head)
+        elif key < (head[0], head[1], head[2]):
+            self.group.hide(head)
+            self.head = (*key, self.no, self)
+            self.group.show(self.head)
+
+    def discard(self, entry: Entry) -> None:
+        """`entry` is dead now (its `alive` is False already)."""
+        self.alive -= 1
+        heap = self.heap
+        if heap[0][3] is not entry:
+            if len(heap) > 64 and len(heap) > 3 * self.alive:
+                self.heap = [item for item in heap if item[3].alive]
+                heapify(self.heap)
+            return
+        while heap and not heap[0][3].alive:
+            heappop(heap)
+        assert self.head is not None
+        self.group.hide(self.head)
+        if heap:
+            first = heap[0]
+            self.head = (first[0], first[1], first[2], self.no, self)
+            self.group.show(self.head)
+        else:
+            self.head = None
+
+    def in_order(self) -> Iterator[Entry]:
+        """Entries by key without disturbing the heap: walks its tree, best first."""
+        heap = self.heap
+        if not heap:
+            return
+        frontier = [(heap[0][:3], 0)]
+        while frontier:
+            _, at = heappop(frontier)
+            if heap[at][3].alive:
+                yield heap[at][3]
+            for child in (2 * at + 1, 2 * at + 2):
+                if child < len(heap):
+                    heappush(frontier, (heap[child][:3], child))
+
+
+class Group:
+    """The buckets that ask for the same skills, by their heads."""
+
+    __slots__ = ("by_line", "heads", "mask")
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+        self.heads: list[Head] = []
+        self.by_line: dict[Line, list[Head]] | None = None
+
+    def show(self, head: Head) -> None:
+        insort(self.heads, head)
+        if self.by_line is not None:
+            insort(self.by_line.setdefault(head[4].line, []), head)
+        elif len(self.heads) > _BY_LINE_FROM:
+            self.by_line = {}
+            for known in self.heads:
+                self.by_line.setdefault(known[4].line, []).append(known)
+
+    def hide(self, head: Head) -> None:
+        heads = self.heads
+        del heads[bisect_left(heads, head)]
+        if self.by_line is not None:
+            line = self.by_line[head[4].line]
+            del line[bisect_left(line, head)]
+            if not line:
+                del self.by_line[head[4].line]
+
+
+class Waiting:
+    """All contacts in state *queued*, and where each of them can be reached."""
+
+    def __init__(self) -> None:
+        self.entries: dict[ContactId, Entry] = {}
+        self.groups: dict[int, Group] = {}
+        self.lines: dict[LineKey, Line] = {}
+        self.own: dict[AgentId, dict[ContactId, Entry]] = {}
+        """Contacts that only this agent may have: held for it, or sent to it."""
+        self.order: dict[tuple[QueueId, str], SortedList[Key]] = {}
+        """Keys of everything waiting per queue and channel, for positions."""
+        self.counts: dict[QueueId, int] = {}
+        self.busy: set[Line] = set()
+        """Lines with somebody in them."""
+        self.filled: set[int] = set()
+        """Skill masks of the groups with somebody in them."""
+        self._skills: dict[str, int] = {}
+        self._buckets: dict[Requirements, dict[Line, Bucket]] = {}
+        self._masks: dict[Requirements, int] = {}
+        self._no = 0
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def count(self, queue: QueueId) -> int:
+        """Contacts waiting in a queue, all channels."""
+        return self.counts.get(queue, 0)
+
+    def position(self, contact: Contact) -> int:
+        """1 = next in its queue and channel."""
+        keys = self.order.get((contact.queue, contact.channel))
+        return keys.bisect_left(key_of(contact)) + 1 if keys is not None else 1
+
+    def line(self, queue: QueueId, channel: str, delay_us: int) -> Line:
+        """The line with this name; made on first use and kept."""
+        found = self.lines.get((queue, channel, delay_us))
+        if found is None:
+            found = Line(len(self.lines), queue, channel, delay_us)
+            self.lines[queue, channel, delay_us] = found
+        return found
+
+    def add(self, contact: Contact) -> Entry:
+        """The contact waits; nobody can reach it before it is placed."""
+        assert contact.id not in self.entries, f"{contact.id} waits already"
+        entry = Entry(contact)
+        self.entries[contact.id] = entry
+        keys = self.order.get((contact.queue, contact.channel))
+        if keys is None:
+            keys = self.order[contact.queue, contact.channel] = SortedList()
+        keys.add(entry.key)
+        self.counts[contact.queue] = self.counts.get(contact.queue, 0) + 1
+        return entry
+
+    def place(self, entry: Entry, line: Line) -> None:
+        """Agents who read `line` can reach it from now on."""
+        bucket = self._bucket(line, entry.contact.requirements)
+        if bucket in entry.buckets:
+            return
+        entry.buckets.append(bucket)
+        bucket.add(entry)
+        line.count += 1
+        if line.count == 1:
+            self.busy.add(line)
+        if len(bucket.group.heads) == 1:
+            self.filled.add(bucket.group.mask)
+
+    def keep_for(self, entry: Entry, agent: AgentId) -> None:
+        """Only this agent can reach it."""
+        self.own.setdefault(agent, {})[entry.contact.id] = entry
+
+    def remove(self, contact: Contact) -> None:
+        """It waits no more. Uses the place it was given, whatever the contact says by now."""
+        entry = self.entries.pop(contact.id)
+        entry.alive = False
+        self.order[contact.queue, contact.channel].remove(entry.key)
+        self.counts[contact.queue] -= 1
+        for bucket in entry.buckets:
+            bucket.discard(entry)
+            bucket.line.count -= 1
+            if bucket.line.count == 0:
+                self.busy.discard(bucket.line)
+            if bucket.head is None:
+                del self._buckets[bucket.requirements][bucket.line]
+                if not self._buckets[bucket.requirements]:
+                    del self._buckets[bucket.requirements]
+                    self._masks.pop(bucket.requirements, None)
+                if not bucket.group.heads:
+                    self.filled.discard(bucket.group.mask)
+                    del self.groups[bucket.group.mask]
+        for agent in (contact.hold_agent, contact.target_agent):
+            if agent and agent in self.own:
+                self.own[agent].pop(contact.id, None)
+                if not self.own[agent]:
+                    del self.own[agent]
+
+    def subsets(self, skills: dict[str, int]) -> frozenset[int] | int:
+        """What an agent with these skills intersects with `filled`.
+
+        Either all its skill subsets up to three as masks, or, for an agent with very many skills,
+        the mask of all of them (then every filled group is compared).
+        """
+        bits = [self._bit(skill) for skill in skills]
+        if 1 + sum(_choose(len(bits), size) for size in range(1, _SUBSET + 1)) > _SUBSETS_MOST:
+            return sum(bits)
+        masks = [0]
+        for size in range(1, _SUBSET + 1):
+            masks.extend(sum(chosen) for chosen in combinations(bits, size))
+        return frozenset(masks)
+
+    def reachable_groups(self, subsets: frozenset[int] | int) -> list[Group]:
+        """Non-empty groups whose skills the agent has."""
+        groups = self.groups
+        if isinstance(subsets, int):
+            return [group for mask, group in groups.items() if not mask & ~subsets]
+        return [groups[mask] for mask in subsets & self.filled]
+
+    def _bucket(self, line: Line, requirements: Requirements) -> Bucket:
+        per_line = self._buckets.get(requirements)
+        if per_line is None:
+            per_line = self._buckets[requirements] = {}
+        bucket = per_line.get(line)
+        if bucket is None:
+            mask = self._masks.get(requirements)
+            if mask is None:
+                bits = sorted((self._bit(skill) for skill, _ in requirements), reverse=True)
+                mask = self._masks[requirements] = sum(bits[:_SUBSET])
+            group = self.groups.get(mask)
+            if group is None:
+                group = self.groups[mask] = Group(mask)
+            self._no += 1
+            bucket = per_line[line] = Bucket(self._no, line, requirements, group)
+        return bucket
+
+    def _bit(self, skill: str) -> int:
+        bit = self._skills.get(skill)
+        if bit is None:
+            bit = self._skills[skill] = 1 << len(self._skills)
+        return bit
+
+
+def _choose(n: int, k: int) -> int:
+    total = 1
+    for i in range(k):
+        total = total * (n - i) // (i + 1)
+    return total if n >= k else 0

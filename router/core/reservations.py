@@ -1,0 +1,282 @@
+"""Offers and reservations: both edges of matching turned into events, and the ends of serving."""
+
+from __future__ import annotations
+
+from router.core import events as e
+from router.core.capacity import to_suspend, total_units
+from router.core.edges import Edges
+from router.core.effects import (
+    ConnectAgent,
+    DisconnectAgent,
+    OfferContact,
+    RescindOffer,
+    StartContact,
+)
+from router.core.lifecycle import SERVING
+from router.core.model import (
+    Contact,
+    ContactState,
+    Decision,
+    Direction,
+    Reservation,
+    ReservationId,
+    ReservationState,
+)
+from router.core.queues import key_of
+from router.core.roster import Seat
+
+
+class Reservations(Edges):
+    """What agents and contacts do to each other."""
+
+    def settle(self) -> None:
+        """Match whatever became matchable, until nothing does."""
+        while self._contacts or self._agents:
+            if self._contacts:
+                waiting = self.state.waiting.entries
+                ids, self._contacts = self._contacts, {}
+                due = [waiting[id_].contact for id_ in ids if id_ in waiting]
+                if len(due) > 1:
+                    due.sort(key=key_of)
+                for contact in due:
+                    if contact.state is ContactState.QUEUED:
+                        self.try_contact(contact)
+            if self._agents:
+                agents, self._agents = self._agents, {}
+                for agent in sorted(agents):
+                    if agent in self.state.agents:
+                        self.fill(self.state.roster.seats[agent])
+
+    def try_contact(self, contact: Contact) -> None:
+        """A contact looks for its agents."""
+        count = self.queue_of(contact).parallel
+        selection = self.matcher.select_agents(contact, self.now_us, count)
+        if selection is None:
+            return
+        decisions = [
+            self.matcher.agent_decision(selection, i, contact) for i in range(len(selection.chosen))
+        ]
+        for choice, decision in zip(selection.chosen, decisions, strict=True):
+            if contact.state is ContactState.ACTIVE:
+                break  # the first one accepted by itself
+            self.offer(contact, choice.seat, choice.rank, decision)
+
+    def fill(self, seat: Seat) -> None:
+        """An agent with room: interrupted work first, then new contacts as long as there is room."""
+        for reservation in seat.load.suspended():
+            if seat.load.units + reservation.cost > total_units(seat.agent, self.policy):
+                break
+            self.emit(
+                e.ReservationResumed(
+                    at_us=self.now_us,
+                    reservation=reservation.id,
+                    units=reservation.cost,
+                    contact=reservation.contact,
+                    agent=reservation.agent,
+                )
+            )
+        while True:
+            choice = self.matcher.select_contact(seat, self.now_us)
+            if choice is None:
+                return
+            decision = self.matcher.contact_decision(seat, choice)
+            self.offer(choice.contact, seat, choice.rank, decision)
+
+    def offer(
+        self, contact: Contact, seat: Seat, rank: int, decision: Decision, *, auto: bool = False
+    ) -> ReservationId:
+        """Hold the agent's capacity and ask; interrupts what must make room."""
+        agent = seat.agent
+        channel = self.policy.channels[contact.channel]
+        reservation = ReservationId(f"r{self.state.totals.reservation_no + 1}")
+        for interrupted in to_suspend(agent, seat.load, channel, self.policy):
+            self.emit(
+                e.ReservationSuspended(
+                    at_us=self.now_us,
+                    reservation=interrupted.id,
+                    by=reservation,
+                    contact=interrupted.contact,
+                    agent=agent.id,
+                )
+            )
+        auto = auto or channel.auto_accept or channel.name in agent.auto_accept
+        deadline_at_us = self.now_us + self.queue_of(contact).offer_timeout_us
+        self.emit(
+            e.ContactOffered(
+                at_us=self.now_us,
+                reservation=reservation,
+                contact=contact.id,
+                agent=agent.id,
+                queue=contact.queue,
+                channel=contact.channel,
+                units=channel.cost,
+                rank=rank,
+                deadline_at_us=deadline_at_us,
+                decision=decision,
+                auto_accept=auto,
+            )
+        )
+        self.effects.append(
+            OfferContact(
+                channel=contact.channel,
+                contact=contact.id,
+                reservation=reservation,
+                agent=agent.id,
+                endpoint=agent.endpoints.get(contact.channel, ""),
+                deadline_at_us=deadline_at_us,
+                auto_accept=auto,
+            )
+        )
+        if auto:
+            self.accept(self.state.reservations[reservation])
+        return reservation
+
+    def accept(self, reservation: Reservation, *, connected: bool = False) -> None:
+        """The contact is this agent's alone. `connected`: the media leg is up already."""
+        contact = self.state.contacts[reservation.contact]
+        channel = self.policy.channels[contact.channel]
+        self.emit(
+            e.OfferAccepted(
+                at_us=self.now_us,
+                reservation=reservation.id,
+                contact=contact.id,
+                agent=reservation.agent,
+            )
+        )
+        self.rescind_offers(contact, "accepted_by_another", keep=reservation.id)
+        begins = contact.direction is not Direction.INBOUND and not contact.external_id
+        if connected or not channel.media:
+            self.connected(reservation)
+        if begins or (channel.media and not connected):
+            self.bring_up(reservation, begins=begins)
+
+    def bring_up(self, reservation: Reservation, *, begins: bool) -> None:
+        """Have the adapter join agent and customer; `begins`: the customer must be reached first."""
+        contact = self.state.contacts[reservation.contact]
+        channel = self.policy.channels[contact.channel]
+        if channel.media:
+            self.emit(
+                e.ReservationConnecting(
+                    at_us=self.now_us,
+                    reservation=reservation.id,
+                    deadline_at_us=self.now_us + channel.connect_timeout_us,
+                    contact=contact.id,
+                    agent=reservation.agent,
+                )
+            )
+        endpoint = self.state.agents[reservation.agent].endpoints.get(channel.name, "")
+        if begins:
+            self.effects.append(
+                StartContact(
+                    channel=channel.name,
+                    contact=contact.id,
+                    reservation=reservation.id,
+                    agent=reservation.agent,
+                    endpoint=endpoint,
+                )
+            )
+        else:
+            self.effects.append(
+                ConnectAgent(
+                    channel=channel.name,
+                    contact=contact.id,
+                    reservation=reservation.id,
+                    agent=reservation.agent,
+                    endpoint=endpoint,
+                    deadline_at_us=reservation.deadline_at_us,
+                )
+            )
+
+    def connected(self, reservation: Reservation) -> None:
+        """Agent and customer are together."""
+        self.emit(
+            e.ReservationConnected(
+                at_us=self.now_us,
+                reservation=reservation.id,
+                contact=reservation.contact,
+                agent=reservation.agent,
+            )
+        )
+
+    def rescind_offers(
+        self, contact: Contact, reason: str, keep: ReservationId | None = None, until_us: int = 0
+    ) -> None:
+        """Take open offers of a contact back, all but one."""
+        for id_ in contact.reservations:
+            reservation = self.state.reservations[id_]
+            if id_ != keep and reservation.state is ReservationState.OFFERED:
+                self.rescind(reservation, reason, until_us)
+
+    def rescind(self, reservation: Reservation, reason: str, until_us: int = 0) -> None:
+        """Take one offer back."""
+        self.emit(
+            e.OfferRescinded(
+                at_us=self.now_us,
+                reservation=reservation.id,
+                contact=reservation.contact,
+                agent=reservation.agent,
+                reason=reason,
+                until_us=until_us,
+            )
+        )
+        self.effects.append(
+            RescindOffer(
+                channel=reservation.channel,
+                contact=reservation.contact,
+                reservation=reservation.id,
+                agent=reservation.agent,
+                reason=reason,
+            )
+        )
+
+    def end_serving(
+        self, contact: Contact, reason: str, *, wrap_up: bool, disposition: str = ""
+    ) -> None:
+        """The agent has the contact no more: wrap-up, or free at once."""
+        for id_ in contact.reservations:
+            reservation = self.state.reservations[id_]
+            if reservation.state not in SERVING:
+                continue
+            wrap_us = self.queue_settings(reservation.queue).wrap_up_us.get(reservation.channel, 0)
+            if wrap_up and wrap_us and reservation.state is ReservationState.CONNECTED:
+                self.emit(
+                    e.WrapUpStarted(
+                        at_us=self.now_us,
+                        reservation=id_,
+                        deadline_at_us=self.now_us + wrap_us,
+                        disposition=disposition,
+                        contact=contact.id,
+                        agent=reservation.agent,
+                    )
+                )
+            else:
+                self.end_reservation(reservation, reason, disposition)
+
+    def end_reservation(self, reservation: Reservation, reason: str, disposition: str = "") -> None:
+        """Done: the capacity is free."""
+        self.emit(
+            e.ReservationEnded(
+                at_us=self.now_us,
+                reservation=reservation.id,
+                reason=reason,
+                disposition=disposition or reservation.disposition,
+                contact=reservation.contact,
+                agent=reservation.agent,
+            )
+        )
+
+    def disconnect(self, contact: Contact) -> None:
+        """Take the serving agent's leg away; the customer stays."""
+        if not self.policy.channels[contact.channel].media:
+            return
+        for id_ in contact.reservations:
+            reservation = self.state.reservations[id_]
+            if reservation.state in SERVING:
+                self.effects.append(
+                    DisconnectAgent(
+                        channel=contact.channel,
+                        contact=contact.id,
+                        reservation=id_,
+                        agent=reservation.agent,
+                    )
+                )

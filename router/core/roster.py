@@ -1,0 +1,274 @@
+"""Agents who have room, indexed so that a contact finds the best one without asking all of them.
+
+Ready agents with room stand on *shelves*: one per routing profile, set of channels with room, and
+whether they are loaded. An agent stands on exactly one shelf, so a change of load moves it once.
+On a shelf agents are in idle order (longest idle first); each skill has its own list in the same
+order. A requirement walks the list of its rarest skill; a signature whose walk is long gets a list
+of its own (*hot*), so that popular signatures do not step over the same unqualified agents again
+and again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from router.core.capacity import Load, room_masks
+from router.core.model import Agent, AgentId, Contact, Presence, Requirements
+from router.core.policy import Channel, Policy
+from router.core.skills import meets
+
+IdleOrder = OrderedDict[AgentId, "Seat"]
+IdleKey = tuple[int, str]
+
+_HOT_WALK = 16
+"""Steps of a walk after which its signature gets a list of its own."""
+_HOT_MOST = 2048
+"""Most such lists on one shelf; more and all are dropped to begin anew."""
+
+
+class Seat:
+    """An agent in the roster: row, load, and where it stands."""
+
+    __slots__ = ("agent", "hot", "idle", "load", "shelf", "subsets")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.load = Load()
+        self.shelf: Shelf | None = None
+        self.idle: IdleKey = (0, "")
+        self.subsets: frozenset[int] | int | None = None
+        """Skill subsets as `Waiting` knows them; None = to be computed."""
+        self.hot: dict[Shelf, _HotOf] = {}
+
+
+class _HotOf:
+    """The hot lists of one shelf that one agent belongs to, as far as evaluated."""
+
+    __slots__ = ("generation", "lists", "seen")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.seen = 0
+        self.lists: list[IdleOrder] = []
+
+
+class Shelf:
+    """Agents of one profile with the same channels open, in idle order."""
+
+    __slots__ = (
+        "_generation",
+        "_hot",
+        "_hot_all",
+        "by_skill",
+        "interrupted",
+        "loaded",
+        "order",
+        "room",
+    )
+
+    def __init__(self, loaded: bool, room: int, interrupted: int) -> None:
+        self.loaded = loaded
+        self.room = room
+        self.interrupted = interrupted
+        self.order: IdleOrder = OrderedDict()
+        self.by_skill: dict[str, IdleOrder] = {}
+        self._hot: dict[Requirements, IdleOrder] = {}
+        self._hot_all: list[tuple[Requirements, IdleOrder]] = []
+        self._generation = 0
+
+    def add(self, seat: Seat) -> None:
+        """The agent stands here now, at the place its idle key gives."""
+        agent = seat.agent
+        id_ = agent.id
+        order = self.order
+        by_skill = self.by_skill
+        hot = self._hot_lists(seat)
+        if not order or next(reversed(order.values())).idle <= seat.idle:
+            order[id_] = seat
+            for skill in agent.skills:
+                listed = by_skill.get(skill)
+                if listed is None:
+                    listed = by_skill[skill] = OrderedDict()
+                listed[id_] = seat
+            for listed in hot:
+                listed[id_] = seat
+        else:  # back from an offer that came to nothing: its idle time runs on
+            _insert(order, seat)
+            for skill in agent.skills:
+                _insert(by_skill.setdefault(skill, OrderedDict()), seat)
+            for listed in hot:
+                _insert(listed, seat)
+
+    def remove(self, seat: Seat) -> None:
+        """The agent stands elsewhere, or nowhere. Skills must be those it was added with."""
+        id_ = seat.agent.id
+        del self.order[id_]
+        for skill in seat.agent.skills:
+            del self.by_skill[skill][id_]
+        for listed in self._hot_lists(seat):
+            del listed[id_]
+
+    def walk(self, contact: Contact) -> Iterator[Seat]:
+        """Agents here who meet what the contact asks, longest idle first."""
+        requirements = contact.requirements
+        excluded = contact.excluded
+        if not requirements:
+            for id_, seat in self.order.items():
+                if id_ not in excluded:
+                    yield seat
+            return
+        listed = self._hot.get(requirements)
+        if listed is not None:
+            for id_, seat in listed.items():
+                if id_ not in excluded:
+                    yield seat
+            return
+        listed = None
+        for skill, _ in requirements:
+            found = self.by_skill.get(skill)
+            if not found:
+                return
+            if listed is None or len(found) < len(listed):
+                listed = found
+        assert listed is not None
+        steps = 0
+        for id_, seat in listed.items():
+            if meets(seat.agent.skills, requirements):
+                if id_ not in excluded:
+                    yield seat
+            else:
+                steps += 1
+                if steps == _HOT_WALK:
+                    self._heat(requirements, listed)
+
+    def _heat(self, requirements: Requirements, listed: IdleOrder) -> None:
+        if len(self._hot_all) >= _HOT_MOST:
+            self._hot, self._hot_all = {}, []
+            self._generation += 1
+        hot: IdleOrder = OrderedDict(
+            (id_, seat) for id_, seat in listed.items() if meets(seat.agent.skills, requirements)
+        )
+        self._hot[requirements] = hot
+        self._hot_all.append((requirements, hot))
+
+    def _hot_lists(self, seat: Seat) -> list[IdleOrder]:
+        known = seat.hot.get(self)
+        if known is None or known.generation != self._generation:
+            known = seat.hot[self] = _HotOf(self._generation)
+        if known.seen < len(self._hot_all):
+            skills = seat.agent.skills
+            for requirements, listed in self._hot_all[known.seen :]:
+                if meets(skills, requirements):
+                    known.lists.append(listed)
+            known.seen = len(self._hot_all)
+        return known.lists
+
+
+def _insert(order: IdleOrder, seat: Seat) -> None:
+    """Put a seat that is not the newest at its place, looking from both ends at once."""
+    id_, idle = seat.agent.id, seat.idle
+    older: list[AgentId] = []
+    newer: list[AgentId] = []
+    for (front, first), (back, last) in zip(order.items(), reversed(order.items()), strict=True):
+        if first.idle > idle:
+            order[id_] = seat
+            order.move_to_end(id_, last=False)
+            for other in reversed(older):
+                order.move_to_end(other, last=False)
+            return
+        if last.idle < idle:
+            order[id_] = seat
+            for other in reversed(newer):
+                order.move_to_end(other)
+            return
+        older.append(front)
+        newer.append(back)
+    order[id_] = seat
+
+
+class Pool:
+    """All agents of one routing profile."""
+
+    __slots__ = ("profile", "ready", "shelves")
+
+    def __init__(self, profile: str) -> None:
+        self.profile = profile
+        self.ready = 0
+        """Agents of this profile who are ready, with room or not."""
+        self.shelves: dict[tuple[bool, int, int], Shelf] = {}
+
+
+class Roster:
+    """All agents of the workspace."""
+
+    def __init__(self) -> None:
+        self.seats: dict[AgentId, Seat] = {}
+        self.pools: dict[str, Pool] = {}
+        self.bits: dict[str, int] = {}
+        """Bit of each channel in room masks."""
+        self._policy = Policy(version="")
+        self._channels: list[tuple[int, Channel]] = []
+        self._profile_channels: dict[str, list[tuple[int, Channel]]] = {}
+
+    def use(self, policy: Policy, now_us: int) -> None:
+        """New settings: everybody is shelved anew."""
+        for seat in self.seats.values():
+            self.unshelve(seat)
+        self._policy = policy
+        self.bits = {name: 1 << i for i, name in enumerate(policy.channels)}
+        self._channels = [(self.bits[c.name], c) for c in policy.channels.values()]
+        self.pools = {name: Pool(name) for name in policy.profiles}
+        for seat in self.seats.values():
+            seat.hot = {}
+            if seat.agent.presence is Presence.READY:
+                self.pool(seat).ready += 1
+            self.shelve(seat, now_us)
+
+    def pool(self, seat: Seat) -> Pool:
+        """The agent's pool; an unknown profile serves nothing and has a pool all the same."""
+        name = seat.agent.profile
+        found = self.pools.get(name)
+        if found is None:
+            found = self.pools[name] = Pool(name)
+        return found
+
+    def shelve(self, seat: Seat, now_us: int) -> None:
+        """Put the agent where its presence and load say; call `unshelve` before changing them."""
+        assert seat.shelf is None, f"{seat.agent.id} is shelved"
+        agent = seat.agent
+        if agent.presence is not Presence.READY or agent.lost_at_us:
+            return
+        load = seat.load
+        room, interrupted = room_masks(agent, load, self._channels, self._policy, now_us)
+        if not room and not interrupted:
+            return
+        loaded = bool(load.reservations)
+        # Unloaded ones by how long they are idle, then loaded ones by their last accept.
+        seat.idle = (agent.accepted_at_us if loaded else agent.idle_since_us, agent.id)
+        pool = self.pool(seat)
+        key = (loaded, room, interrupted)
+        shelf = pool.shelves.get(key)
+        if shelf is None:
+            shelf = pool.shelves[key] = Shelf(loaded, room, interrupted)
+        shelf.add(seat)
+        seat.shelf = shelf
+
+    def unshelve(self, seat: Seat) -> None:
+        """Take the agent off its shelf."""
+        if seat.shelf is not None:
+            seat.shelf.remove(seat)
+            seat.shelf = None
+
+    def available(self, pools: Iterable[Pool], bit: int) -> list[list[Shelf]]:
+        """Shelves with room for a channel: true room first (unloaded before loaded), then by interruption."""
+        classes: list[list[Shelf]] = [[], [], []]
+        for pool in pools:
+            for shelf in pool.shelves.values():
+                if not shelf.order:
+                    continue
+                if shelf.room & bit:
+                    classes[1 if shelf.loaded else 0].append(shelf)
+                elif shelf.interrupted & bit:
+                    classes[2].append(shelf)
+        return classes

@@ -1,0 +1,300 @@
+"""Commands about contacts that an agent has: complete, park, hold, transfer, consult, wrap up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from router.core import commands as c
+from router.core import events as e
+from router.core.arrivals import checked_requirements
+from router.core.decide import Decider
+from router.core.effects import HoldContact
+from router.core.model import (
+    AgentId,
+    Contact,
+    ContactOutcome,
+    ContactState,
+    Presence,
+    Requirements,
+    Reservation,
+    ReservationState,
+)
+from router.core.offers import fail
+from router.errors import Invalid, Refused
+
+WRAP_UP_MOST_US = 3600 * 1_000_000
+
+
+def complete_contact(d: Decider, command: c.CompleteContact) -> None:
+    """The matter is done: the contact is closed, wrap-up begins."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if contact.state is not ContactState.PARKED:
+        d.serving(contact, command.agent)
+        d.end_serving(contact, "completed", wrap_up=True, disposition=command.disposition)
+    d.close(contact, ContactOutcome.COMPLETED, command.reason, by=command.agent)
+
+
+def finish_wrap_up(d: Decider, command: c.FinishWrapUp) -> None:
+    """The agent is done with after-contact work."""
+    reservation = _wrapping(d, command.reservation, command.agent)
+    d.end_reservation(reservation, "wrap_up_finished", command.disposition)
+
+
+def extend_wrap_up(d: Decider, command: c.ExtendWrapUp) -> None:
+    """More time for it, up to an hour in all."""
+    reservation = _wrapping(d, command.reservation, command.agent)
+    if command.by_us <= 0:
+        raise Invalid("by", f"wrap-up is extended by more than 0, got {command.by_us} µs")
+    deadline_at_us = reservation.deadline_at_us + command.by_us
+    if deadline_at_us > reservation.wrap_at_us + WRAP_UP_MOST_US:
+        raise Refused("too_long", "wrap-up lasts an hour at most")
+    d.emit(
+        e.WrapUpExtended(
+            at_us=d.now_us,
+            reservation=reservation.id,
+            deadline_at_us=deadline_at_us,
+            contact=reservation.contact,
+            agent=reservation.agent,
+        )
+    )
+
+
+def park_contact(d: Decider, command: c.ParkContact) -> None:
+    """The agent waits for the customer, without holding capacity."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if not d.policy.channels[contact.channel].parks:
+        raise Refused("cannot_park", f"contacts on {contact.channel!r} are not parked")
+    d.serving(contact, command.agent)
+    park(d, contact, command.reason or "agent")
+
+
+def park(d: Decider, contact: Contact, reason: str) -> None:
+    """Park an active contact."""
+    d.end_serving(contact, "parked", wrap_up=False)
+    d.emit(e.ContactParked(at_us=d.now_us, contact=contact.id, reason=reason))
+
+
+def hold_customer(d: Decider, command: c.HoldCustomer) -> None:
+    """The customer on hold."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    reservation = _connected(d, contact, command.agent)
+    if reservation.hold_at_us:
+        return
+    hold(d, contact, reservation)
+
+
+def hold(d: Decider, contact: Contact, reservation: Reservation) -> None:
+    """Put a connected customer on hold."""
+    d.emit(
+        e.CustomerHeld(
+            at_us=d.now_us,
+            reservation=reservation.id,
+            contact=contact.id,
+            agent=reservation.agent,
+        )
+    )
+    _tell_hold(d, contact, reservation, held=True)
+
+
+def resume_customer(d: Decider, command: c.ResumeCustomer) -> None:
+    """The customer off hold."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    reservation = _connected(d, contact, command.agent)
+    if not reservation.hold_at_us:
+        return
+    _resume(d, contact, reservation)
+
+
+def transfer_contact(d: Decider, command: c.TransferContact) -> None:
+    """Hand it on: a new visit begins, with the queue's head start for transfers."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    d.serving(contact, command.agent)
+    queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
+    requirements = _asked(contact, command.requirements)
+    if contact.hops >= d.policy.hops:
+        raise Refused("too_many_hops", f"contact {contact.id!r} was moved {contact.hops} times")
+    if command.target_agent:
+        target = d.agent(command.target_agent)
+        if target.presence is Presence.OFFLINE:
+            raise Refused("agent_offline", f"agent {target.id!r} is offline")
+    elif not command.queue and command.requirements is None:
+        raise Invalid("transfer", "a transfer names a queue, an agent, or requirements")
+    _end_consult(d, contact)
+    d.disconnect(contact)
+    d.end_serving(contact, "transferred", wrap_up=True)
+    d.enter_queue(
+        contact,
+        queue,
+        command.reason or "transferred",
+        requirements=requirements,
+        head_start_us=queue.transfer_head_start_us,
+        target_agent=command.target_agent,
+    )
+
+
+def requeue_contact(d: Decider, command: c.RequeueContact) -> None:
+    """The agent cannot help now: the contact is back in its place, for somebody else."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    reservation = d.serving(contact, command.agent)
+    d.disconnect(contact)
+    fail(d, reservation, command.reason or "requeued", busy=True)
+
+
+def start_consult(d: Decider, command: c.StartConsult) -> None:
+    """Ask somebody, through a contact of its own in the same queue model."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    reservation = _connected(d, contact, command.agent)
+    if contact.consult:
+        raise Refused("consulting", f"contact {contact.id!r} has an open consult already")
+    if contact.consult_of:
+        raise Refused("consulting", f"contact {contact.id!r} is a consult itself")
+    if command.consult in d.state.contacts:
+        raise Refused("exists", f"contact {command.consult!r} exists already")
+    requirements = checked_requirements(command.requirements)
+    if command.target_agent:
+        target = d.agent(command.target_agent)
+        if target.id == reservation.agent:
+            raise Refused("same_agent", "an agent cannot consult themselves")
+        if target.presence is Presence.OFFLINE:
+            raise Refused("agent_offline", f"agent {target.id!r} is offline")
+    queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
+    d.emit(
+        e.ContactReceived(
+            at_us=d.now_us,
+            contact=command.consult,
+            channel=contact.channel,
+            queue=queue.id,
+            customer=contact.customer,
+            segment=contact.segment,
+            attributes=contact.attributes,
+            requirements=requirements,
+            sealed=contact.sealed,
+            seal_key=contact.seal_key,
+            target_agent=command.target_agent,
+            consult_of=contact.id,
+            by=reservation.agent,
+        )
+    )
+    d.emit(e.ConsultStarted(at_us=d.now_us, contact=contact.id, consult=command.consult))
+    if not reservation.hold_at_us:
+        hold(d, contact, reservation)
+    d.enter_queue(
+        d.state.contacts[command.consult],
+        queue,
+        "consult",
+        requirements=requirements,
+        head_start_us=queue.transfer_head_start_us,
+        target_agent=command.target_agent,
+        not_agent=reservation.agent,
+    )
+
+
+def end_consult(d: Decider, command: c.EndConsult) -> None:
+    """Hand over to the consulted agent, or go on alone."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    reservation = _connected(d, contact, command.agent)
+    if not contact.consult:
+        raise Refused("no_consult", f"contact {contact.id!r} has no open consult")
+    consult = d.state.contacts[contact.consult]
+    if not command.hand_over:
+        _end_consult(d, contact)
+        if reservation.hold_at_us:
+            _resume(d, contact, reservation)
+        return
+    taking = d.serving(consult)
+    if taking.state is not ReservationState.CONNECTED:
+        raise Refused("not_connected", "the consulted agent is not connected yet")
+    if reservation.hold_at_us:
+        _resume(d, contact, reservation)
+    d.disconnect(contact)
+    d.end_serving(contact, "handed_over", wrap_up=True)
+    d.emit(
+        e.ReservationMoved(
+            at_us=d.now_us,
+            reservation=taking.id,
+            from_contact=consult.id,
+            contact=contact.id,
+            agent=taking.agent,
+        )
+    )
+    d.emit(e.ConsultEnded(at_us=d.now_us, contact=contact.id, consult=consult.id, handed_over=True))
+    d.close(consult, ContactOutcome.COMPLETED, "handed_over")
+
+
+def _end_consult(d: Decider, contact: Contact) -> None:
+    if not contact.consult:
+        return
+    consult = d.state.contacts[contact.consult]
+    d.emit(e.ConsultEnded(at_us=d.now_us, contact=contact.id, consult=consult.id))
+    served = consult.state is ContactState.ACTIVE
+    d.end_serving(consult, "consult_over", wrap_up=False)
+    outcome = ContactOutcome.COMPLETED if served else ContactOutcome.CANCELLED
+    d.close(consult, outcome, "consult_over")
+
+
+def _resume(d: Decider, contact: Contact, reservation: Reservation) -> None:
+    d.emit(
+        e.CustomerResumed(
+            at_us=d.now_us,
+            reservation=reservation.id,
+            contact=contact.id,
+            agent=reservation.agent,
+        )
+    )
+    _tell_hold(d, contact, reservation, held=False)
+
+
+def _tell_hold(d: Decider, contact: Contact, reservation: Reservation, *, held: bool) -> None:
+    if d.policy.channels[contact.channel].media:
+        d.effects.append(
+            HoldContact(
+                channel=contact.channel,
+                contact=contact.id,
+                reservation=reservation.id,
+                held=held,
+            )
+        )
+
+
+def _asked(contact: Contact, requirements: Requirements | None) -> Requirements:
+    return (
+        contact.requirements_asked if requirements is None else checked_requirements(requirements)
+    )
+
+
+def _connected(d: Decider, contact: Contact, agent: AgentId) -> Reservation:
+    reservation = d.serving(contact, agent)
+    if reservation.state is not ReservationState.CONNECTED:
+        raise Refused("not_connected", f"reservation {reservation.id} is {reservation.state}")
+    return reservation
+
+
+def _wrapping(d: Decider, reservation_id: Any, agent: AgentId) -> Reservation:
+    reservation = d.reservation(reservation_id, agent)
+    d.contact_id = reservation.contact
+    if reservation.state is not ReservationState.WRAPPING:
+        raise Refused("not_wrapping", f"reservation {reservation.id} is {reservation.state}")
+    return reservation
+
+
+HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
+    c.CompleteContact: complete_contact,
+    c.FinishWrapUp: finish_wrap_up,
+    c.ExtendWrapUp: extend_wrap_up,
+    c.ParkContact: park_contact,
+    c.HoldCustomer: hold_customer,
+    c.ResumeCustomer: resume_customer,
+    c.TransferContact: transfer_contact,
+    c.RequeueContact: requeue_contact,
+    c.StartConsult: start_consult,
+    c.EndConsult: end_consult,
+}

@@ -1,0 +1,236 @@
+"""Commands about agents, settings and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from router.core import commands as c
+from router.core import events as e
+from router.core.arrivals import LEVELS, NAME_MOST
+from router.core.decide import Decider
+from router.core.model import Agent, AgentId, ContactState, Presence, ReservationState
+from router.core.offers import declined, release_held
+from router.core.policy import Channel, Policy, Queue
+from router.errors import Invalid, Refused
+
+SKILLS_MOST = 256
+SKILL_NAMES_MOST = 4096
+
+
+def put_agent(d: Decider, command: c.PutAgent) -> None:
+    """Create an agent, or change one."""
+    known = d.state.agents.get(command.agent)
+    _check_agent(d, command, known)
+    d.emit(
+        e.AgentPut(
+            at_us=d.now_us,
+            agent=command.agent,
+            order=known.order if known else d.state.totals.agent_no + 1,
+            name=command.name,
+            skills=dict(sorted(command.skills.items())),
+            profile=command.profile,
+            capacity=command.capacity,
+            maximum=command.maximum,
+            endpoints=command.endpoints,
+            auto_accept=command.auto_accept,
+            by=command.by,
+        )
+    )
+
+
+def _check_agent(d: Decider, command: c.PutAgent, known: Agent | None) -> None:
+    if not 0 < len(command.agent) <= NAME_MOST or len(command.name) > NAME_MOST:
+        raise Invalid("agent", f"an agent's id and name have at most {NAME_MOST} characters")
+    version = known.version if known else 0
+    if command.version >= 0 and command.version != version:
+        raise Refused("version", f"agent has version {version}, not {command.version}")
+    if command.profile and command.profile not in d.policy.profiles:
+        raise Invalid("profile", f"no routing profile {command.profile!r}")
+    if len(command.skills) > SKILLS_MOST:
+        raise Invalid("skills", f"at most {SKILLS_MOST} skills, got {len(command.skills)}")
+    for skill, level in command.skills.items():
+        if level not in LEVELS or not 0 < len(skill) <= NAME_MOST:
+            raise Invalid("skills", f"skill {skill!r}: level must be 1-10, got {level}")
+    if command.capacity < 0:
+        raise Invalid("capacity", f"capacity must not be negative, got {command.capacity}")
+    for name in (*command.maximum, *command.endpoints, *command.auto_accept):
+        if name not in d.policy.channels:
+            raise Invalid("channel", f"no channel {name!r}")
+
+
+def remove_agent(d: Decider, command: c.RemoveAgent) -> None:
+    """Delete an agent who holds nothing."""
+    agent = d.agent(command.agent)
+    if d.state.roster.seats[agent.id].load.reservations:
+        raise Refused("busy", f"agent {agent.id!r} still holds reservations")
+    release_held(d, agent.id, offline=True)
+    d.emit(e.AgentRemoved(at_us=d.now_us, agent=agent.id, by=command.by))
+
+
+def set_presence(d: Decider, command: c.SetPresence) -> None:
+    """What the agent declares; open offers go back unless the agent is ready."""
+    agent = d.agent(command.agent)
+    if len(command.reason) > NAME_MOST:
+        raise Invalid("reason", f"a reason has at most {NAME_MOST} characters")
+    reason = command.reason if command.presence is Presence.NOT_READY else ""
+    if agent.presence is command.presence and agent.reason == reason:
+        return
+    resets_idle = agent.reason != "rona" and agent.presence is not Presence.READY
+    change_presence(d, agent, command.presence, reason, resets_idle=resets_idle, by=command.by)
+
+
+def change_presence(
+    d: Decider,
+    agent: Agent,
+    presence: Presence,
+    reason: str,
+    *,
+    resets_idle: bool = True,
+    by: str = "",
+) -> None:
+    """Change presence and take back what an agent who is not ready must not have."""
+    d.emit(
+        e.PresenceChanged(
+            at_us=d.now_us,
+            agent=agent.id,
+            presence=presence,
+            reason=reason,
+            resets_idle=resets_idle,
+            by=by,
+        )
+    )
+    if presence is not Presence.READY:
+        _take_offers_back(d, agent.id, "agent_not_ready")
+        release_held(d, agent.id, offline=presence is Presence.OFFLINE)
+
+
+def desk_lost(d: Decider, command: c.DeskLost) -> None:
+    """The desk is gone: open offers go back at once, the rest waits for the agent a while."""
+    agent = d.agent(command.agent)
+    if agent.lost_at_us or agent.presence is Presence.OFFLINE:
+        return
+    d.emit(e.AgentLost(at_us=d.now_us, agent=agent.id))
+    _take_offers_back(d, agent.id, "desk_lost")
+    release_held(d, agent.id, offline=False)
+
+
+def desk_back(d: Decider, command: c.DeskBack) -> None:
+    """The agent is connected again."""
+    agent = d.agent(command.agent)
+    if agent.lost_at_us:
+        d.emit(e.AgentBack(at_us=d.now_us, agent=agent.id))
+
+
+def lost_for_good(d: Decider, agent: Agent) -> None:
+    """The grace is over: not ready, and text contacts go back to their places."""
+    for reservation in list(d.state.roster.seats[agent.id].load.reservations.values()):
+        contact = d.state.contacts.get(reservation.contact)
+        if (
+            contact is None
+            or contact.state is not ContactState.ACTIVE
+            or d.policy.channels[reservation.channel].media
+        ):
+            continue
+        d.emit(
+            e.ReservationFailed(
+                at_us=d.now_us,
+                reservation=reservation.id,
+                contact=contact.id,
+                agent=agent.id,
+                reason="agent_lost",
+            )
+        )
+        d.give_back(contact, "agent_lost")
+    if agent.presence is Presence.READY:
+        change_presence(d, agent, Presence.NOT_READY, "lost")
+
+
+def _take_offers_back(d: Decider, agent: AgentId, reason: str) -> None:
+    for reservation in list(d.state.roster.seats[agent].load.reservations.values()):
+        if reservation.state is ReservationState.OFFERED:
+            d.rescind(reservation, reason)
+            declined(d, d.state.contacts[reservation.contact], reason)
+
+
+def apply_policy(d: Decider, command: c.ApplyPolicy) -> None:
+    """New settings. What live contacts still need of the old ones stays until they are gone."""
+    policy = keeping_live(d, command.policy)
+    waiting = list(d.state.waiting.entries)
+    d.state.use(policy, d.now_us)
+    d.emit(e.PolicyApplied(at_us=d.now_us, version=policy.version, by=command.by))
+    for contact_id in waiting:
+        d.try_later(contact_id)
+    for agent in d.state.agents:
+        d.fill_later(agent)
+
+
+def keeping_live(d: Decider, new: Policy) -> Policy:
+    """The new policy plus the queues and channels that live contacts are in: they drain.
+
+    With the old settings where those are known; after a restart on a changed file they are not,
+    and a removed queue's contacts wait, reached by nobody, until somebody moves them.
+    """
+    old = d.policy
+    used_queues = dict.fromkeys(contact.queue for contact in d.state.contacts.values())
+    used_channels = dict.fromkeys(contact.channel for contact in d.state.contacts.values())
+    used_channels |= dict.fromkeys(r.channel for r in d.state.reservations.values())
+    queues = {q: old.queues.get(q) or Queue(id=q) for q in used_queues if q not in new.queues}
+    channels = {
+        name: old.channels.get(name) or Channel(name=name, cost=new.capacity, maximum=1)
+        for name in used_channels
+        if name not in new.channels
+    }
+    if not queues and not channels:
+        return new
+    profiles = dict(new.profiles)
+    for id_, profile in old.profiles.items():
+        kept = tuple(served for served in profile.queues if served.queue in queues)
+        if id_ in profiles and kept:
+            profiles[id_] = type(profile)(id=id_, queues=profiles[id_].queues + kept)
+    hours = {q.hours: old.hours[q.hours] for q in queues.values() if q.hours} | new.hours
+    settings = {name: getattr(new, name) for name in new.__struct_fields__}
+    settings |= {
+        "queues": {**new.queues, **queues},
+        "channels": {**new.channels, **channels},
+        "profiles": profiles,
+        "hours": hours,
+    }
+    return Policy(**settings)
+
+
+def step_clock(d: Decider, command: c.StepClock) -> None:
+    """The wall clock was set; calendars are read anew, lengths run on."""
+    d.emit(e.ClockStepped(at_us=d.now_us, by_us=command.by_us))
+
+
+def settle_effect(d: Decider, command: c.SettleEffect) -> None:
+    """What became of an effect."""
+    d.emit(
+        e.EffectSettled(
+            at_us=d.now_us,
+            effect=command.effect,
+            result=command.result,
+            contact=command.contact,
+            message=command.message,
+            reason=command.reason,
+        )
+    )
+
+
+def dead_letter(d: Decider, command: c.DeadLetter) -> None:
+    """An input that broke the engine twice."""
+    d.emit(e.CommandDeadLettered(at_us=d.now_us, command=command.command, reason=command.reason))
+
+
+HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
+    c.PutAgent: put_agent,
+    c.RemoveAgent: remove_agent,
+    c.SetPresence: set_presence,
+    c.DeskLost: desk_lost,
+    c.DeskBack: desk_back,
+    c.ApplyPolicy: apply_policy,
+    c.StepClock: step_clock,
+    c.SettleEffect: settle_effect,
+    c.DeadLetter: dead_letter,
+}

@@ -1,0 +1,376 @@
+"""All that is true, and the only code that changes it: `apply(event)`.
+
+Rows (contacts, reservations, agents, totals, estimates) are what is stored; the indexes (waiting,
+roster, timers) are kept beside them by the same handlers and rebuilt from the rows at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from router.core import events as e
+from router.core.capacity import next_ramp_us
+from router.core.estimates import QueueEstimate
+from router.core.matching import Matcher
+from router.core.model import (
+    FOR_EVER_US,
+    Agent,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Presence,
+    QueueId,
+    Reservation,
+    ReservationId,
+    Totals,
+)
+from router.core.policy import Channel, Policy
+from router.core.queues import Waiting
+from router.core.record import Row
+from router.core.roster import Roster, Seat
+from router.core.schedule import OpenHours
+from router.core.timers import TimerKey, Timers
+
+ROWS: dict[str, type[Row]] = {
+    "contact": Contact,
+    "reservation": Reservation,
+    "agent": Agent,
+    "totals": Totals,
+    "estimate": QueueEstimate,
+}
+
+Due = tuple[int, int, ContactId, int]
+"""(at, arrival number, contact, visit): a contact's turn with a timer that many contacts share."""
+
+
+class Changes(NamedTuple):
+    """What changed since the last `drain`: the rows of the next commit."""
+
+    upserts: list[tuple[str, str, Row]]
+    deletes: list[tuple[str, str]]
+    closed: list[Contact]
+
+
+class State:
+    """One workspace's state and its indexes."""
+
+    def __init__(self) -> None:
+        self.policy = Policy(version="")
+        self.contacts: dict[ContactId, Contact] = {}
+        self.reservations: dict[ReservationId, Reservation] = {}
+        self.agents: dict[AgentId, Agent] = {}
+        self.totals = Totals()
+        self.estimates: dict[str, QueueEstimate] = {}
+        self.by_external: dict[tuple[str, str], ContactId] = {}
+        self.by_peer: dict[str, ContactId] = {}
+        self.roster = Roster()
+        self.waiting = Waiting()
+        self.matcher = Matcher(self.roster, self.waiting)
+        self.timers = Timers()
+        self.hours: dict[QueueId, OpenHours] = {}
+        self.ramps: tuple[Channel, ...] = ()
+        self.delays: dict[QueueId, tuple[int, ...]] = {}
+        self.dues: dict[TimerKey, list[Due]] = {}
+        self._dirty: dict[tuple[str, str], Row | None] = {}
+        self._closed: list[Contact] = []
+
+    # -- the outside --------------------------------------------------------------------------
+
+    def apply(self, event: e.Event) -> None:
+        """Make the event true."""
+        APPLY[type(event)](self, event)
+
+    def load(self, kind: str, row: Row) -> None:
+        """Take one stored row; `rebuild` when all are in."""
+        if isinstance(row, Contact):
+            self.contacts[row.id] = row
+        elif isinstance(row, Reservation):
+            self.reservations[row.id] = row
+        elif isinstance(row, Agent):
+            self.agents[row.id] = row
+        elif isinstance(row, Totals):
+            self.totals = row
+        elif isinstance(row, QueueEstimate):
+            self.estimates[row.id] = row
+        else:
+            raise TypeError(f"no state row {kind!r}")
+
+    def drain(self) -> Changes:
+        """Rows that changed since the last call."""
+        upserts: list[tuple[str, str, Row]] = []
+        deletes: list[tuple[str, str]] = []
+        for (kind, id_), row in self._dirty.items():
+            if row is None:
+                deletes.append((kind, id_))
+            else:
+                upserts.append((kind, id_, row))
+        closed, self._closed = self._closed, []
+        self._dirty = {}
+        return Changes(upserts, deletes, closed)
+
+    def use(self, policy: Policy, now_us: int) -> None:
+        """New settings: indexes are laid out anew, keys and places stay."""
+        waiting = [entry.contact for entry in self.waiting.entries.values()]
+        for contact in waiting:
+            self.waiting.remove(contact)
+        self.policy = policy
+        self.ramps = tuple(c for c in policy.channels.values() if c.ramp_us)
+        self.roster.use(policy, now_us)
+        self.matcher.use(policy)
+        compiled = {id_: OpenHours(hours) for id_, hours in policy.hours.items()}
+        always = OpenHours(None)
+        self.hours = {
+            queue.id: compiled[queue.hours] if queue.hours else always
+            for queue in policy.queues.values()
+        }
+        delays: dict[QueueId, dict[int, None]] = {}
+        for profile in policy.profiles.values():
+            for served in profile.queues:
+                delays.setdefault(served.queue, {})[served.delay_us] = None
+        self.delays = {queue: tuple(sorted(found)) for queue, found in delays.items()}
+        for queue_id in policy.queues:
+            self.turn_hours(queue_id, now_us)
+        for contact in waiting:
+            self.enter_line(contact, now_us)
+
+    def restart(self, now_us: int, grace_us: int) -> None:
+        """Lay the indexes out from the loaded rows; nothing falls due before the grace is over.
+
+        Raises AssertionError if rows contradict each other.
+        """
+        soonest_us = now_us + grace_us
+        for agent in sorted(self.agents.values(), key=lambda a: a.order):
+            seat = self.roster.seats[agent.id] = Seat(agent)
+            if agent.presence is Presence.READY:
+                self.roster.pool(seat).ready += 1
+            if agent.lost_at_us:
+                at_us = max(agent.lost_at_us + self.policy.lost_after_us, soonest_us)
+                self.timers.set(("lost", agent.id), at_us)
+        for reservation in sorted(self.reservations.values(), key=lambda r: r.offered_at_us):
+            self.roster.seats[reservation.agent].load.add(reservation)
+            if reservation.deadline_at_us:
+                reservation.deadline_at_us = max(reservation.deadline_at_us, soonest_us)
+                self.timers.set(("reservation", reservation.id), reservation.deadline_at_us)
+        for seat in self.roster.seats.values():
+            self.reshelve(seat, now_us)
+        for contact in sorted(self.contacts.values(), key=lambda c: c.arrival_no):
+            if contact.external_id:
+                self.by_external[contact.channel, contact.external_id] = contact.id
+            if contact.peer_key:
+                self.by_peer[contact.peer_key] = contact.id
+            self._restart_timers(contact, soonest_us)
+            if contact.state is ContactState.QUEUED:
+                self.enter_line(contact, now_us)
+
+    def _restart_timers(self, contact: Contact, soonest_us: int) -> None:
+        channel = self.policy.channels[contact.channel]
+        if contact.state is ContactState.SCHEDULED:
+            self.timers.set(("window", contact.id), contact.not_before_us)
+        elif contact.state is ContactState.PARKED and channel.close_after_us:
+            at_us = max(contact.parked_at_us + channel.close_after_us, soonest_us)
+            self.timers.set(("close", contact.id), at_us)
+        elif contact.state is ContactState.ACTIVE and channel.park_after_us:
+            if channel.parks and contact.silent_since_us:
+                at_us = max(contact.silent_since_us + channel.park_after_us, soonest_us)
+                self.timers.set(("silence", contact.id), at_us)
+        for agent, until_us in contact.excluded.items():
+            if until_us < FOR_EVER_US:
+                self.timers.set(("cool", contact.id, agent), until_us)
+
+    def reshelve(self, seat: Seat, now_us: int) -> None:
+        """Off the shelf and on the one that fits now; the ramp's next step on the clock."""
+        self.roster.unshelve(seat)
+        self.shelve(seat, now_us)
+
+    def shelve(self, seat: Seat, now_us: int) -> None:
+        """On the shelf that fits; the ramp's next step on the clock."""
+        agent = seat.agent
+        self.roster.shelve(seat, now_us)
+        if not self.ramps or agent.presence is not Presence.READY:
+            return
+        for channel in self.ramps:
+            at = next_ramp_us(agent, channel, now_us)
+            if at is not None:
+                self.timers.set(("ramp", agent.id, channel.name), at)
+
+    # -- lines and shared timers --------------------------------------------------------------
+
+    def enter_line(self, contact: Contact, now_us: int) -> None:
+        """The contact begins to wait, or waits again: index it and set the timers of waiting."""
+        self.stand(contact, now_us)
+        queue = self.policy.queues[contact.queue]
+        if contact.step < len(queue.steps):
+            self.push_step(contact, contact.visit_at_us + queue.steps[contact.step].after_us)
+        if queue.longest_wait_us:
+            self.push_due(("late", queue.id), contact.visit_at_us + queue.longest_wait_us, contact)
+        every_us = queue.treatment.every_us
+        if every_us:
+            # A grid from the start of the visit: a returned contact meets its own entry again.
+            turn = (now_us - contact.visit_at_us) // every_us + 1
+            self.push_due(("treat", queue.id), contact.visit_at_us + turn * every_us, contact)
+
+    def stand(self, contact: Contact, now_us: int) -> None:
+        """Index a waiting contact by what it is now; `leave_line` before changing that."""
+        entry = self.waiting.add(contact)
+        if contact.target_agent:
+            self.waiting.keep_for(entry, contact.target_agent)
+        elif contact.hold_agent:
+            self.waiting.keep_for(entry, contact.hold_agent)
+            self.timers.set(("hold", contact.id), contact.hold_until_us)
+        else:
+            self.place(contact, now_us)
+        if contact.not_after_us:
+            self.timers.set(("window", contact.id), contact.not_after_us)
+
+    def push_step(self, contact: Contact, at_us: int) -> None:
+        """The contact's next relaxation step is due at."""
+        self.push_due(("step", contact.queue, str(contact.step)), at_us, contact)
+
+    def leave_line(self, contact: Contact) -> None:
+        """The contact waits no more. Before anything that its place depends on is changed."""
+        self.waiting.remove(contact)
+        if contact.hold_agent:
+            self.timers.cancel(("hold", contact.id))
+        if contact.not_after_us:
+            self.timers.cancel(("window", contact.id))
+
+    def place(self, contact: Contact, now_us: int) -> None:
+        """Put a waiting contact into every line in which its waiting time allows it to stand."""
+        entry = self.waiting.entries[contact.id]
+        waited = now_us - contact.visit_at_us
+        queues = (contact.queue, *contact.extra_queues)
+        if contact.queue in self.matcher.closed:
+            queues = (contact.queue,)  # its own line is not read while closed; others must not be
+        for name in queues:
+            for delay_us in self.delays.get(name, ()):
+                if waited >= delay_us:
+                    self.waiting.place(entry, self.waiting.line(name, contact.channel, delay_us))
+                else:
+                    key = ("delay", name, str(delay_us))
+                    self.push_due(key, contact.visit_at_us + delay_us, contact)
+
+    def turn_hours(self, queue: QueueId, now_us: int) -> bool:
+        """Open or close a queue as its hours say at this moment; true when it changed."""
+        hours = self.hours[queue]
+        edge = hours.next_edge(now_us)
+        if edge is None:
+            self.timers.cancel(("hours", queue))
+        else:
+            self.timers.set(("hours", queue), edge)
+        closed = not hours.is_open(now_us)
+        if closed == (queue in self.matcher.closed):
+            return False
+        borrowed = [
+            entry.contact
+            for entry in self.waiting.entries.values()
+            if entry.contact.queue == queue and entry.contact.extra_queues
+        ]
+        for contact in borrowed:
+            self.leave_line(contact)
+        self.matcher.set_closed(queue, closed)
+        for contact in borrowed:
+            self.stand(contact, now_us)
+        return True
+
+    def push_due(self, key: TimerKey, at_us: int, contact: Contact) -> None:
+        """Join a timer that many contacts share."""
+        heap = self.dues.get(key)
+        if heap is None:
+            heap = self.dues[key] = []
+        heappush(heap, (at_us, contact.arrival_no, contact.id, contact.visit_no))
+        if heap[0][0] == at_us:
+            self.timers.set(key, at_us)
+
+    def pop_due(self, key: TimerKey, now_us: int, most: int) -> list[Contact]:
+        """Waiting contacts whose turn has come, at most `most`; sets the timer for the next one."""
+        heap = self.dues.get(key, [])
+        found: list[Contact] = []
+        while heap and (heap[0][0] <= now_us or self._is_stale(heap[0])):
+            if len(found) >= most:
+                break
+            due = heappop(heap)
+            if not self._is_stale(due) and (not found or found[-1].id != due[2]):
+                found.append(self.contacts[due[2]])
+        if heap:
+            self.timers.set(key, heap[0][0])
+        else:
+            self.dues.pop(key, None)
+        return found
+
+    def _is_stale(self, due: Due) -> bool:
+        contact = self.contacts.get(due[2])
+        return (
+            contact is None
+            or contact.state is not ContactState.QUEUED
+            or contact.visit_no != due[3]
+        )
+
+    # -- what handlers share ------------------------------------------------------------------
+
+    def touch(self, contact: Contact) -> None:
+        """The contact's row changed."""
+        contact.version += 1
+        self._dirty["contact", contact.id] = contact
+
+    def touch_reservation(self, reservation: Reservation) -> None:
+        """The reservation's row changed."""
+        self._dirty["reservation", reservation.id] = reservation
+
+    def touch_agent(self, agent: Agent) -> None:
+        """The agent's row changed."""
+        self._dirty["agent", agent.id] = agent
+
+    def touch_totals(self) -> None:
+        """A counter moved."""
+        self._dirty["totals", ""] = self.totals
+
+    def estimate(self, queue: QueueId, channel: str) -> QueueEstimate:
+        """What this queue and channel have taught about waits; its row counts as changed."""
+        id_ = f"{queue}/{channel}"
+        row = self.estimates.get(id_)
+        if row is None:
+            row = self.estimates[id_] = QueueEstimate(id=id_)
+        self._dirty["estimate", id_] = row
+        return row
+
+    def drop(self, kind: str, id_: str) -> None:
+        """A row is gone."""
+        self._dirty[kind, id_] = None
+
+    def close(self, contact: Contact) -> None:
+        """The contact leaves memory; its row goes to the archive with the next commit."""
+        del self.contacts[contact.id]
+        self.drop("contact", contact.id)
+        self._closed.append(contact)
+        if self.by_external.get((contact.channel, contact.external_id)) == contact.id:
+            del self.by_external[contact.channel, contact.external_id]
+        if self.by_peer.get(contact.peer_key) == contact.id:
+            del self.by_peer[contact.peer_key]
+        for kind in ("window", "silence", "close"):
+            self.timers.cancel((kind, contact.id))
+        for agent in contact.excluded:
+            self.timers.cancel(("cool", contact.id, agent))
+
+    def unshelve(self, agent: AgentId) -> Seat:
+        """Take the agent off the roster's shelf before its load or presence changes."""
+        seat = self.roster.seats[agent]
+        self.roster.unshelve(seat)
+        return seat
+
+
+Handler = Callable[[State, Any], None]
+APPLY: dict[type, Handler] = {}
+
+
+def applies(event: type) -> Callable[[Handler], Handler]:
+    """Register the one handler of an event type; `apply_*.py` files do so when imported."""
+
+    def register(handler: Handler) -> Handler:
+        assert event not in APPLY, f"{event.__name__} has a handler"
+        APPLY[event] = handler
+        return handler
+
+    return register
