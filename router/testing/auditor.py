@@ -173,6 +173,8 @@ class Auditor:
                 self._grown[world.reservations[event.reservation].agent] = None
             case e.PolicyApplied():
                 world.use(self._policies[event.version])
+            case _:
+                pass
         world.apply(event)
 
     def _knows(self, event: e.Event) -> bool:
@@ -211,9 +213,7 @@ class Auditor:
         contact = self.world.contacts[event.contact]
         if event.visit_no <= contact.visit_no and contact.visit_no:
             self._broken("I4", f"{event.contact}: visit {event.visit_no} after {contact.visit_no}")
-        self._check_due(
-            event.contact, event.queue, contact.channel, event.visit_at_us, event.due_at_us
-        )
+        self._check_due(event, contact.channel, event.visit_at_us)
 
     def _on_returned(self, event: e.ContactReturned) -> None:
         contact = self.world.contacts[event.contact]
@@ -239,9 +239,7 @@ class Auditor:
             if event.external_id:
                 self._take_external(channel, event.external_id, event.contact)
         if contact.state is ContactState.QUEUED:
-            self._check_due(
-                event.contact, event.queue, channel, contact.visit_at_us, event.due_at_us
-            )
+            self._check_due(event, channel, contact.visit_at_us)
 
     def _on_relaxed(self, event: e.ContactRelaxed) -> None:
         contact = self.world.contacts[event.contact]

@@ -46,7 +46,6 @@ CONTACT_RULES = {  # rule: (tiers and head starts count, ranks count)
     "level_then_key": (True, True),
 }
 AGENT_RULES = {"longest_idle": False, "level_then_longest_idle": True}  # rule: levels count
-NO_LIMIT = -1
 
 
 class ModelClass(msgspec.Struct, forbid_unknown_fields=True):
@@ -174,14 +173,13 @@ def translate(model: Model, name: str) -> Translation:
         for number, group in enumerate(model.agent_groups)
     }
     numbers = [n for n, group in enumerate(model.agent_groups) for _ in range(group.count)]
-    places = NO_LIMIT if model.waiting_places is None else model.waiting_places
     return Translation(
         policy=Policy(
             version=name,
             channels={"line": _line(model.sl_threshold_s)},
             queues=queues,
             profiles=profiles,
-            waiting_places=places,
+            waiting_places=model.waiting_places,
         ),
         agents=tuple(
             c.PutAgent(

@@ -247,6 +247,8 @@ class World:
         contact = self.contacts[event.contact]
         contact.state = ContactState.QUEUED
         contact.head_start_us = event.head_start_us
+        if contact.hold_until_us <= event.at_us:
+            contact.hold_agent, contact.hold_until_us = AgentId(""), 0
 
     def _overflowed(self, event: e.ContactOverflowed) -> None:
         contact = self.contacts[event.contact]
@@ -254,6 +256,8 @@ class World:
         contact.tier, contact.head_start_us = event.tier, event.head_start_us
         contact.due_at_us, contact.requirements = event.due_at_us, event.requirements
         contact.step, contact.extra_queues = 0, ()
+        contact.hold_agent, contact.hold_until_us = AgentId(""), 0
+        contact.target_agent = AgentId("")
 
     def _relaxed(self, event: e.ContactRelaxed) -> None:
         contact = self.contacts[event.contact]
@@ -271,6 +275,7 @@ class World:
     def _hold_ended(self, event: e.HoldEnded) -> None:
         contact = self.contacts[event.contact]
         contact.hold_agent, contact.hold_until_us = AgentId(""), 0
+        contact.target_agent = AgentId("")
 
     def _cool_down_ended(self, event: e.CoolDownEnded) -> None:
         self.contacts[event.contact].excluded.pop(event.agent, None)
@@ -285,6 +290,12 @@ class World:
         contact.tier, contact.head_start_us = event.tier, event.head_start_us
         contact.due_at_us = event.due_at_us
         contact.external_id, contact.peer_key = event.external_id, event.peer_key
+        cost = self.channel(event.channel).cost
+        for reservation_id in contact.reservations:
+            reservation = self.reservations[reservation_id]
+            reservation.channel, reservation.cost = event.channel, cost
+            if reservation.state is not ReservationState.SUSPENDED:
+                reservation.units = cost
 
     def _closed(self, event: e.ContactClosed) -> None:
         del self.contacts[event.contact]
