@@ -111,9 +111,9 @@ def _check_overlap(spans: list[tuple[int, int]], where: str, path: Path, reading
 
 def _check_queue(name: str, queue: QueueSettings, path: Path, reading: Reading) -> None:
     for key, needs, given in (
-        ("on_full", "most_waiting", queue.most_waiting),
-        ("on_late", "longest_wait", queue.longest_wait),
-        ("on_closed", "hours", queue.hours),
+        ("on_full", "most_waiting", queue.most_waiting is not None),
+        ("on_late", "longest_wait", queue.longest_wait > 0),
+        ("on_closed", "hours", bool(queue.hours)),
     ):
         if getattr(queue, key) is not None and not given and (*path, needs) not in reading.places:
             reading.add((*path, key), f"has no effect without {needs}")

@@ -176,6 +176,8 @@ class _Builder:
         self._documents = 0
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
         """Open collections; a mapping's with the key whose value comes next."""
+        self._names: list[Path] = []
+        """Where each of them stands in the one around it."""
 
     def take(self, event: yaml.Event) -> bool:
         """False = nothing after this can be read."""
@@ -207,10 +209,12 @@ class _Builder:
                     return False
                 is_list = isinstance(event, yaml.SequenceStartEvent)
                 node = Sequence(mark) if is_list else Mapping(mark)
+                self._names.append(self._part())
                 self._place(node)
                 self._open.append((node, None))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 self._open.pop()
+                self._names.pop()
             case _:
                 pass  # start and end of stream and document
         return True
@@ -226,14 +230,16 @@ class _Builder:
         self._findings.add(mark, self._path(), message)
 
     def _path(self) -> Path:
-        path: list[str | int] = []
-        for depth, (node, key) in enumerate(self._open, 1):
-            if isinstance(node, Sequence):
-                # Of the innermost list the next item is meant, of the others the one being read.
-                path.append(len(node.items) - (depth < len(self._open)))
-            elif key is not None:
-                path.append(key.text)
-        return tuple(path)
+        return tuple(part for name in (*self._names, self._part()) for part in name)
+
+    def _part(self) -> Path:
+        """Where the next node stands in the innermost open collection."""
+        if not self._open:
+            return ()
+        node, key = self._open[-1]
+        if isinstance(node, Sequence):
+            return (len(node.items),)
+        return (key.text,) if key is not None else ()
 
     def _place(self, node: Node) -> None:
         if not self._open:

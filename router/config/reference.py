@@ -66,6 +66,8 @@ EXAMPLES = {
   - {after: 1m, when: {wait_over: 2m}, add_queues: [sales], message: We ask more colleagues.}
   - {name: elsewhere, after: 5m, when: {eligible_below: 1}, otherwise: skip, overflow: night}""",
     "QueueSettings.wrap_up": "{voice: 30s, chat: 10s}",
+    "QueueSettings.most_waiting": "50",
+    "BoundSettings.waiting_places": "5000",
     "QueueSettings.on_full": "{action: deflect, text: Please write to us.}",
     "QueueSettings.on_late": "callback",
     "TreatmentSettings.greeting": "Thank you for calling.",

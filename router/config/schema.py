@@ -177,7 +177,7 @@ class DeclineSettings(Value, kw_only=True):
     """To the agent: not_ready (until they say ready again), cool_down (as a rejection), nothing."""
     cool_down: Length = 30_000_000
     """This agent is not offered this contact again before."""
-    exclude_after: Annotated[int, Between(0, 100)] = 3
+    exclude_after: Annotated[int, Between(0, 100)] = 0
     """After so many declines by one agent the contact is not offered to them again; 0 = never."""
     bonus: Length = 0
     """Head start for a contact whose offer was missed."""
@@ -230,8 +230,8 @@ class QueueSettings(Value, kw_only=True):
     """Rejected and missed offers."""
     wrap_up: Annotated[dict[ChannelName, Length], ForAll()] = {}
     """Time for after-contact work, one for all channels or per channel; default: none."""
-    most_waiting: Annotated[int, Between(0, 1_000_000)] = 0
-    """Most contacts waiting; 0 = no limit."""
+    most_waiting: Annotated[int, Between(0, 1_000_000)] | None = None
+    """Most contacts waiting; 0 = nobody waits: served at once, or `on_full`. Default: no limit."""
     on_full: Instead | None = None
     """The contact that would be one more; default: deflect."""
     longest_wait: Length = 0
@@ -328,8 +328,8 @@ class WebhookSettings(Value, kw_only=True):
 class BoundSettings(Value, kw_only=True):
     """Limits that keep one workspace from taking the machine."""
 
-    waiting_places: Annotated[int, Between(0, 10_000_000)] = 0
-    """Most contacts waiting in all queues together; one more is deflected; 0 = no limit."""
+    waiting_places: Annotated[int, Between(0, 10_000_000)] | None = None
+    """Most contacts waiting in all queues together; one more is deflected. Default: no limit."""
     live_contacts: Annotated[int, Between(1, 5_000_000)] = 500_000
     """Most contacts that are not closed."""
     hops: Annotated[int, Between(1, 1_000)] = 20
