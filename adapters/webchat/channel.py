@@ -227,14 +227,15 @@ class WebChat(Channel):
             case DeliverMessage(message=message):
                 conversation = self._conversation_of(task)
                 conversation.phase = "talking"
-                if conversation.knows(message) is None:
-                    self._show(conversation, message, "agent", task.text)
+                # A visitor's page chooses its ids itself, and cannot put a colon into them.
+                if conversation.knows(f"a:{message}") is None:
+                    self._show(conversation, f"a:{message}", "agent", task.text)
             case TreatContact(kind="position"):
                 conversation = self._conversation_of(task)
                 self._show_place(conversation, effect.position, effect.wait_us, effect.text)
             case TreatContact(text=text):
                 if text:
-                    self._show(self._conversation_of(task), f"t-{task.id}", "router", text)
+                    self._show(self._conversation_of(task), f"t:{task.id}", "router", text)
             case CollectFromContact():
                 self._ask(self._conversation_of(task), effect)
             case HoldContact(held=held):
@@ -402,7 +403,7 @@ class WebChat(Channel):
     ) -> None:
         # Rounded up: nobody is promised less than they will wait.
         wait_s = -1 if wait_us < 0 else -(-wait_us // 1_000_000)
-        conversation.place = Place(position, wait_s, text)
+        conversation.place = Place(position, wait_s, filled(text, position, wait_s))
         self._tell(conversation, conversation.place)
 
     def _tell(self, conversation: Conversation, frame: Down) -> None:
@@ -415,6 +416,14 @@ class WebChat(Channel):
 
     def _later(self, call: Callable[[], Any], what: str) -> None:
         self.crew.start(insist(call), what)
+
+
+def filled(text: str, position: int, wait_s: int) -> str:
+    """The queue's text with its numbers; empty (the page says it itself) if one is not known."""
+    if ("{wait_minutes}" in text and wait_s < 0) or ("{position}" in text and position < 1):
+        return ""
+    minutes = max(1, -(-wait_s // 60))
+    return text.replace("{position}", str(position)).replace("{wait_minutes}", str(minutes))
 
 
 def _parts(external_id: str) -> Visitor:

@@ -52,6 +52,11 @@ class OpenPage:
         self._due = asyncio.Event()
         self._closing: tuple[int, str] | None = None
 
+    @property
+    def closing(self) -> bool:
+        """Whether it takes no more frames."""
+        return self._closing is not None
+
     def send(self, frame: Down) -> None:
         """Queue a frame; a page that is too far behind is closed."""
         if self._closing is None:

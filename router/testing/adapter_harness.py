@@ -206,11 +206,9 @@ class Harness(ABC):
     def task(self, who: str, effect: Effect, *, id_: str = "e1", epoch: int = 1, text: str = "",
              first_attempt: bool = True) -> Task:  # fmt: skip
         """An effect for this customer's contact."""
+        said = [s for s in self.router.calls if s.call in ("submit", "message")]
         external_id = self.external_id(who)
-        contact = self.router.said("submit")[0].args[0]
-        for said in self.router.said("submit") + self.router.said("message"):
-            if said.of == external_id:
-                contact = said.args[0]
+        contact: NewContact = next(s.args[0] for s in said if s.of == external_id)
         return Task(
             id=id_, epoch=epoch, workspace="main", effect=effect, external_id=external_id,
             customer=contact.customer, our_address=contact.to, text=text,

@@ -95,7 +95,7 @@ class FarHalf:
         cid = next(self._cids)
         future = self._answers[cid] = asyncio.get_running_loop().create_future()
         await self.send({"type": type_, "cid": cid, **fields})
-        answer = await future
+        answer: dict[str, Any] = await future
         error = answer.get("error")
         if error is None:
             return answer

@@ -1,0 +1,536 @@
+"""The web chat passes the suite over real WebSockets, and keeps strangers and floods out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType, web
+
+from adapters.webchat import WebChat, routes
+from adapters.webchat.channel import filled
+from adapters.webchat.codec import TEXT_BYTES, Message
+from adapters.webchat.visits import BUFFER, OpenPage
+from router.channel import (
+    Address,
+    ChannelError,
+    CollectFromContact,
+    ConnectAgent,
+    EndContact,
+    HoldContact,
+    Receipt,
+    StartContact,
+    Task,
+    TreatContact,
+)
+from router.core.model import AgentId, ContactId, ReservationId
+from router.testing.adapter_harness import Harness, RouterDouble, Signal
+from router.testing.conformance import CUSTOMER, OTHER, AdapterSuite, deliver
+
+KEY = "site-key"
+
+
+class Browser:
+    """A visitor's page: keeps the token, says again what was not confirmed only when told to."""
+
+    def __init__(self, harness: WebChatHarness) -> None:
+        self.harness = harness
+        self.token = ""
+        self.frames: list[dict[str, Any]] = []
+        self.socket: aiohttp.ClientWebSocketResponse | None = None
+        self.closed: int | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def open(self, *, key: str = KEY, origin: str = "", name: str = "") -> None:
+        self.closed = None
+        self.frames.clear()
+        self.socket = await self.harness.client.ws_connect(
+            self.harness.url, headers={"Origin": origin or self.harness.origin}
+        )
+        await self.send(type="hello", key=key, token=self.token, name=name)
+        self._reader = asyncio.get_running_loop().create_task(self._read(self.socket))
+        await self.harness.signal.until(lambda: bool(self.frames) or self.closed is not None)
+
+    async def send(self, **frame: Any) -> None:
+        assert self.socket is not None
+        await self.socket.send_str(json.dumps(frame))
+
+    async def say(self, text: str, message_id: str) -> str:
+        """Returns why it was refused; empty when it was taken."""
+        if self.socket is None or self.closed is not None:
+            await self.open()
+        seen = len(self.frames)
+        await self.send(type="say", id=message_id, text=text)
+
+        def answer() -> dict[str, Any] | None:
+            fresh = self.frames[seen:]
+            return next((f for f in fresh if f.get("id") == message_id), None)
+
+        await self.harness.signal.until(lambda: answer() is not None or self.closed is not None)
+        frame = answer()
+        if frame is None:
+            return f"closed with {self.closed}"
+        return frame["code"] if frame["type"] == "refused" else ""
+
+    async def until(self, kind: str, count: int = 1) -> dict[str, Any]:
+        await self.harness.signal.until(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+    def told(self) -> list[str]:
+        texts = []
+        for frame in self.frames:
+            if frame["type"] == "welcome":
+                texts += [m["text"] for m in frame.get("messages", []) if m["who"] != "visitor"]
+            elif frame.get("who") in ("agent", "router") or frame["type"] == "ended":
+                texts.append(frame.get("text", ""))
+        return [text for text in texts if text]
+
+    async def close(self) -> None:
+        if self.socket is not None:
+            await self.socket.close()
+        if self._reader is not None:
+            await self._reader
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                frame = json.loads(message.data)
+                self.frames.append(frame)
+                self.token = frame.get("token", self.token)
+                self.harness.signal.notify()
+        self.closed = socket.close_code or 1000
+        self.harness.signal.notify()
+
+
+class WebChatHarness(Harness):
+    def __init__(self, **settings: Any) -> None:
+        self.signal = Signal()
+        self.router = RouterDouble(self.signal)
+        defaults = {"key": KEY, "history": 50, "burst": 100}
+        self.channel = self.chat = WebChat("site", {**defaults, **settings}, self.router)
+        self.browsers: dict[str, Browser] = {}
+        self._run: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> WebChatHarness:
+        app, chat = web.Application(), web.Application()
+        chat.add_routes(routes(self.chat))
+        app.add_subapp("/v1/webchat/site", chat)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.origin = f"http://{host}:{port}"
+        self.url = f"{self.origin}/v1/webchat/site/ws"
+        self.client = aiohttp.ClientSession()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for browser in self.browsers.values():
+            await browser.close()
+        await self.stop()
+        await self.client.close()
+        await self._runner.cleanup()
+
+    async def start(self) -> None:
+        before = len(self.router.states)
+        self._run = asyncio.get_running_loop().create_task(self.chat.run())
+        await self.signal.until(lambda: len(self.router.states) > before)
+
+    async def stop(self) -> None:
+        assert self._run is not None
+        self._run.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._run
+
+    def browser(self, who: str) -> Browser:
+        return self.browsers.setdefault(who, Browser(self))
+
+    async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
+        return await self.browser(who).say(text, "m1")
+
+    async def write(self, who: str, text: str, message_id: str) -> str:
+        return await self.browser(who).say(text, message_id)
+
+    async def leave(self, who: str) -> None:
+        await self.browser(who).send(type="end")
+
+    def read(self, who: str) -> list[str]:
+        return self.browser(who).told()
+
+    def is_of(self, who: str, customer: Address) -> bool:
+        return self.browser(who).token.startswith(customer.address)
+
+    async def stall(self) -> int:
+        for browser in self.browsers.values():
+            await browser.close()
+        return 50
+
+    def held(self) -> int:
+        return max(len(c.messages) for c in self.chat.conversations.values())
+
+
+class TestWebChat(AdapterSuite):
+    @pytest.fixture
+    async def harness(self) -> AsyncIterator[WebChatHarness]:
+        async with WebChatHarness() as harness:
+            yield harness
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[WebChatHarness]:
+    async with WebChatHarness(away_s=0.05) as harness:
+        await harness.arrive(CUSTOMER)
+        yield harness
+
+
+async def test_a_reload_shows_the_history_of_the_same_contact(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(), text="hi, this is Ana"))
+    await browser.until("message", 2)
+    await browser.close()
+    await browser.open()
+    welcome = browser.frames[0]
+    assert [(m["who"], m["text"]) for m in welcome["messages"]] == [
+        ("visitor", "hello"),
+        ("agent", "hi, this is Ana"),
+    ]
+    assert welcome["state"] == "talking"
+    await browser.say("still here", "m2")
+    assert len(harness.router.contacts) == 1
+
+
+async def test_a_second_tab_sees_the_same_conversation(harness: WebChatHarness) -> None:
+    first, second = harness.browser(CUSTOMER), Browser(harness)
+    second.token = first.token
+    await second.open()
+    await second.say("from the second tab", "m2")
+    await harness.signal.until(lambda: len(first.of("message")) == 2)
+    await second.close()
+    assert harness.router.said("left") == []
+
+
+async def test_a_message_that_came_while_away_is_there_on_return(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(1), id_="e1", text="one"))
+    await browser.close()
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(2), id_="e2", text="two"))
+    await browser.open()
+    assert browser.told() == ["one", "two"]
+
+
+async def test_a_waiting_visitor_who_stays_away_has_left(harness: WebChatHarness) -> None:
+    external_id = harness.external_id(CUSTOMER)
+    await harness.browser(CUSTOMER).close()
+    await harness.signal.until(lambda: bool(harness.router.said("left")))
+    assert harness.router.said("left")[0] == ("left", external_id, ("away",))
+    assert harness.chat.conversations == {}
+
+
+async def test_a_visitor_who_was_answered_may_stay_away(harness: WebChatHarness) -> None:
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(), text="hi"))
+    await harness.arrive(OTHER)
+    await harness.browser(CUSTOMER).close()
+    await harness.browser(OTHER).close()
+    # The other one's time is over later: by then ours would have been reported.
+    await harness.signal.until(lambda: bool(harness.router.said("left")))
+    assert len(harness.router.said("left")) == 1
+    assert len(harness.chat.conversations) == 1
+
+
+async def test_position_and_wait_are_told_as_they_are(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    place = await browser.until("place")
+    assert (place["position"], place["wait_s"]) == (3, 90)
+    await harness.channel.perform(
+        harness.task(CUSTOMER, treat("position", position=2, wait_us=61_500_000))
+    )
+    assert (await browser.until("place", 2))["wait_s"] == 62
+    await harness.channel.perform(
+        harness.task(CUSTOMER, treat("position", position=1, wait_us=-1), id_="e2")
+    )
+    assert "wait_s" not in await browser.until("place", 3), "an unknown wait was made up"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "wait_s", "shown"),
+    [
+        ("Number {position}, {wait_minutes} min", 2, 61, "Number 2, 2 min"),
+        ("{wait_minutes} min", 2, 0, "1 min"),
+        ("{wait_minutes} min", 2, -1, ""),
+        ("Number {position}", 0, 60, ""),
+        ("Please wait.", 0, -1, "Please wait."),
+    ],
+)
+def test_a_text_with_numbers_that_nobody_knows_is_not_shown(
+    text: str, position: int, wait_s: int, shown: str
+) -> None:
+    assert filled(text, position, wait_s) == shown
+
+
+async def test_a_question_is_answered_once_and_only_with_what_was_offered(
+    harness: WebChatHarness,
+) -> None:
+    browser = harness.browser(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, question()))
+    ask = await browser.until("ask")
+    assert ask["choices"] == {"1": "Billing", "2": "Repairs"}
+    await browser.send(type="choose", name="topic", value="99")
+    await browser.until("error")
+    assert harness.router.said("collected") == []
+    await browser.send(type="choose", name="topic", value="2")
+    await harness.signal.until(lambda: bool(harness.router.said("collected")))
+    await browser.send(type="choose", name="topic", value="1")
+    await browser.until("error", 2)
+    assert [s.args for s in harness.router.said("collected")] == [("topic", "2")]
+
+
+async def test_a_question_without_answer_ends_empty(harness: WebChatHarness) -> None:
+    await harness.channel.perform(harness.task(CUSTOMER, question(timeout_us=10_000)))
+    await harness.signal.until(lambda: bool(harness.router.said("collected")))
+    assert harness.router.said("collected")[0].args == ("topic", "")
+
+
+async def test_a_visitors_id_cannot_stand_for_an_agents_message(harness: WebChatHarness) -> None:
+    await harness.write(CUSTOMER, "mine", "m7")
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(7), text="the agent's"))
+    await harness.signal.until(lambda: harness.read(CUSTOMER) == ["the agent's"])
+
+
+async def test_after_the_farewell_the_next_message_begins_a_new_contact(
+    harness: WebChatHarness,
+) -> None:
+    browser, first = harness.browser(CUSTOMER), harness.external_id(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, farewell()))
+    await browser.until("ended")
+    assert await browser.say("one more thing", "m2") == ""
+    second = harness.external_id(CUSTOMER)
+    assert second != first
+    assert second.split(".")[0] == first.split(".")[0], "the visitor is the same"
+    # A late farewell of the first contact does not end the second.
+    task = harness.task(CUSTOMER, farewell(), id_="e9")
+    task.external_id = first
+    await harness.channel.perform(task)
+    assert len(browser.of("ended")) == 1
+
+
+async def test_a_contact_closed_behind_our_back_is_begun_anew(harness: WebChatHarness) -> None:
+    first = harness.external_id(CUSTOMER)
+
+    async def closed(contact: Any) -> Receipt:
+        return Receipt(contact="c1", state="closed", created=False)
+
+    harness.router.message = closed  # type: ignore[method-assign]
+    assert await harness.write(CUSTOMER, "hello again", "m2") == ""
+    assert harness.external_id(CUSTOMER) != first
+    assert list(harness.router.messages.values()) == ["hello", "hello again"]
+
+
+async def test_after_a_restart_the_token_joins_the_same_contact(tmp_path: Any) -> None:
+    secret = str(tmp_path / "var" / "secret")
+    async with WebChatHarness(secret_file=secret) as before:
+        await before.arrive(CUSTOMER)
+        token = before.browser(CUSTOMER).token
+        external_id = before.external_id(CUSTOMER)
+    async with WebChatHarness(secret_file=secret) as after:
+        after.browser(CUSTOMER).token = token
+        assert await after.write(CUSTOMER, "are you there?", "m2") == ""
+        assert [s.of for s in after.router.said("message")] == [external_id]
+        await after.channel.perform(after.task(CUSTOMER, deliver(), text="yes"))
+        await after.browser(CUSTOMER).until("message", 2)
+
+
+async def test_the_ghost_of_a_restart_leaves_when_nobody_comes_back() -> None:
+    async with WebChatHarness(away_s=0.02) as harness:
+        task = Task(id="e1", epoch=1, workspace="main", effect=treat("position", position=1),
+                    external_id="vghost.1", customer=Address(address="vghost"),
+                    our_address="site")  # fmt: skip
+        await harness.channel.perform(task)
+        await harness.signal.until(lambda: bool(harness.router.said("left")))
+        assert harness.router.said("left")[0].of == "vghost.1"
+
+
+async def test_a_stolen_or_changed_token_makes_a_stranger(harness: WebChatHarness) -> None:
+    token = harness.browser(CUSTOMER).token
+    visitor, number, expires, signature = token.split(".")
+    bad = [
+        f"{visitor}.2.{expires}.{signature}",
+        f"vsomebody.{number}.{expires}.{signature}",
+        f"{visitor}.{number}.{int(expires) + 1}.{signature}",
+        f"{visitor}.{number}.{expires}.{signature[:-1]}",
+        f"{visitor}.{number}.{expires}.",
+        "é.é.é.é",
+        "...",
+        "",
+    ]
+    for forged in bad:
+        stranger = Browser(harness)
+        stranger.token = forged
+        await stranger.open()
+        assert stranger.frames[0].get("messages", []) == [], forged
+        assert not stranger.token.startswith(visitor), forged
+        await stranger.close()
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1", "file://", "http://x@y:1"]
+)
+async def test_a_page_of_another_origin_is_refused(harness: WebChatHarness, origin: str) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await Browser(harness).open(origin=origin)
+    assert refused.value.status == 403
+
+
+async def test_a_listed_origin_may_chat() -> None:
+    async with WebChatHarness(origins=["https://www.example.com"]) as harness:
+        browser = harness.browser(CUSTOMER)
+        await browser.open(origin="https://www.example.com")
+        assert browser.frames[0]["type"] == "welcome"
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await Browser(harness).open()
+
+
+async def test_a_wrong_key_is_closed(harness: WebChatHarness) -> None:
+    browser = Browser(harness)
+    await browser.open(key="another")
+    assert browser.closed == 4003
+    await browser.close()
+
+
+async def test_a_message_of_exactly_4_kib_is_taken_and_one_byte_more_is_not(
+    harness: WebChatHarness,
+) -> None:
+    assert await harness.write(CUSTOMER, "é" * (TEXT_BYTES // 2), "m2") == ""
+    assert await harness.write(CUSTOMER, "é" * (TEXT_BYTES // 2) + "x", "m3") == "too_long"
+    assert await harness.write(CUSTOMER, " \n ", "m4") == "too_long"
+
+
+async def test_a_flood_is_slowed_down() -> None:
+    async with WebChatHarness(burst=3, messages_per_s=0.01) as harness:
+        answers = [await harness.write(CUSTOMER, "spam", f"m{number}") for number in range(5)]
+        assert answers == ["", "", "", "too_fast", "too_fast"]
+        browser = harness.browser(CUSTOMER)
+        assert browser.of("refused")[0]["retry_after_s"] > 50
+        await browser.close()
+        assert await harness.write(CUSTOMER, "spam", "m9") == "too_fast", "a reload refilled it"
+
+
+async def test_nothing_a_visitor_says_becomes_an_attribute(harness: WebChatHarness) -> None:
+    browser = Browser(harness)
+    await browser.open(name="Mallory")
+    await browser.send(type="say", id="m1", text="hi", priority=0, attributes={"tier": 0})
+    await browser.until("error")
+    await browser.say('{"priority": 0}', "m2")
+    contact = harness.router.said("submit")[-1].args[0]
+    assert contact.attributes == {"site": "site", "origin": harness.origin}
+    assert contact.requirements == {}
+    assert contact.customer.name == "Mallory"
+    await browser.close()
+
+
+async def test_nonsense_is_answered_and_then_closed(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    assert browser.socket is not None
+    for _ in range(11):
+        await browser.socket.send_str("[" * 3_000)
+    await harness.signal.until(lambda: browser.closed is not None)
+    assert browser.closed == 1008
+
+
+async def test_the_sixth_page_closes_the_first(harness: WebChatHarness) -> None:
+    first = harness.browser(CUSTOMER)
+    others = [Browser(harness) for _ in range(5)]
+    for page in others:
+        page.token = first.token
+        await page.open()
+    await harness.signal.until(lambda: first.closed is not None)
+    assert first.closed == 4008
+    for page in others:
+        await page.close()
+
+
+async def test_one_visitor_too_many_is_told_to_come_back() -> None:
+    async with WebChatHarness(conversations=1) as harness:
+        await harness.arrive(CUSTOMER)
+        late = harness.browser(OTHER)
+        await late.open()
+        assert late.closed == 1013
+        # Somebody who was answered and is away makes room.
+        await harness.channel.perform(harness.task(CUSTOMER, deliver(), text="hi"))
+        await harness.browser(CUSTOMER).close()
+        await late.open()
+        assert late.frames[0]["type"] == "welcome"
+
+
+async def test_a_page_that_reads_nothing_is_closed_not_buffered() -> None:
+    class Deaf:
+        async def send_str(self, data: str) -> None:
+            await asyncio.Event().wait()
+
+    page = OpenPage(Deaf(), None)  # type: ignore[arg-type]
+    writer = asyncio.get_running_loop().create_task(page.write())
+    numbers = itertools.count()
+    while not page.closing:
+        page.send(Message(f"m{next(numbers)}", "agent", "x" * 4_000, 0))
+    assert next(numbers) == BUFFER + 1
+    writer.cancel()
+
+
+async def test_hold_and_an_outbound_chat_reach_the_open_page(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    hold = HoldContact(channel="chat", contact=ContactId("c1"), reservation=ReservationId("r1"),
+                       held=True)  # fmt: skip
+    await harness.channel.perform(harness.task(CUSTOMER, hold))
+    assert (await browser.until("hold"))["held"] is True
+    start = StartContact(channel="chat", contact=ContactId("c2"))
+    await harness.channel.perform(harness.task(CUSTOMER, start, id_="e2"))
+    await harness.signal.until(lambda: bool(harness.router.said("started")))
+    said = harness.router.said("started")[0]
+    assert said.args == ("c2",)
+    assert said.of != harness.external_id(CUSTOMER)
+    stranger = harness.task(CUSTOMER, start, id_="e3")
+    stranger.customer = Address(address="vnobody")
+    with pytest.raises(ChannelError, match="not here"):
+        await harness.channel.perform(stranger)
+
+
+async def test_a_chat_has_no_leg_to_bring_up(harness: WebChatHarness) -> None:
+    join = ConnectAgent(channel="chat", contact=ContactId("c1"), reservation=ReservationId("r1"),
+                        agent=AgentId("ana"), deadline_at_us=1)  # fmt: skip
+    await harness.channel.perform(harness.task(CUSTOMER, join))
+    await harness.signal.until(lambda: bool(harness.router.said("connected")))
+
+
+async def test_an_effect_for_a_contact_that_is_not_of_this_site_fails(
+    harness: WebChatHarness,
+) -> None:
+    task = harness.task(CUSTOMER, deliver(), text="?")
+    task.external_id = "SIP/4711"
+    with pytest.raises(ChannelError, match="not of this site"):
+        await harness.channel.perform(task)
+
+
+def treat(kind: str, text: str = "", position: int = 0, wait_us: int = -1) -> TreatContact:
+    return TreatContact(channel="chat", contact=ContactId("c1"), kind=kind, text=text,
+                        position=position, wait_us=wait_us)  # fmt: skip
+
+
+def farewell() -> EndContact:
+    return EndContact(channel="chat", contact=ContactId("c1"), outcome="completed", text="Bye.")
+
+
+def question(timeout_us: int = 10_000_000) -> CollectFromContact:
+    return CollectFromContact(
+        channel="chat", contact=ContactId("c1"), name="topic", prompt="What is it about?",
+        choices={"1": "Billing", "2": "Repairs"}, timeout_us=timeout_us,
+    )  # fmt: skip
