@@ -13,12 +13,15 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
 
 from router import config as configuration
 from router.api import http
+from router.api.auth import Tokens
 from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, JournalDamaged
@@ -72,6 +75,14 @@ class Server:
         self._upkeep: Upkeep | None = None
         self._reloading = asyncio.Lock()
         self.context: AppContext | None = None
+        self.before_stop: list[Callable[[], Awaitable[None]]] = []
+        """What else must end before the server does (the demo's people)."""
+        self._api: http.Api | None = None
+
+    def tokens(self) -> Tokens:
+        """The tokens of the running server."""
+        assert self._api is not None, "the server is not listening"
+        return self._api.tokens
 
     # --- starting -----------------------------------------------------------------------------
 
@@ -157,8 +168,10 @@ class Server:
 
     async def _listen(self, context: AppContext) -> None:
         settings = self._config.server
+        application = http.build(context)
+        self._api = application[http.API]
         runner = web.AppRunner(
-            http.build(context),
+            application,
             access_log=None,
             handle_signals=False,
             shutdown_timeout=SHUTDOWN_S,
@@ -209,11 +222,24 @@ class Server:
         log.info("configuration read", extra={"by": by, "changes": lines})
         return lines
 
+    async def backup(self) -> list[Path]:
+        """Copy journal and keys into a new directory under <data>/backup, while serving."""
+        assert self._journal is not None
+        assert self._keys is not None
+        moment = datetime.fromtimestamp(self.clock.now_us() / 1e6, UTC)
+        directory = self.data / "backup" / moment.strftime("%Y%m%dT%H%M%SZ")
+        files = await copy_store(self._journal, self._keys, directory)
+        log.info("backup written", extra={"directory": str(directory), "files": len(files)})
+        return files
+
     async def stop(self) -> None:
         """Accept nothing new, tell clients, finish what is under way. Safe to repeat."""
         self.health.stopping = True
         if self.context is not None:
             self.context.stopping = True
+        for end in self.before_stop:
+            await end()
+        self.before_stop.clear()
         if self._slow is not None:
             self._slow.stop()
         for runner in self._runners:
@@ -239,6 +265,7 @@ async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(server), "reload"))
+    loop.add_signal_handler(signal.SIGUSR1, lambda: spawn(server.backup(), "backup"))
     await server.start()
     try:
         notify("READY=1")
@@ -273,10 +300,27 @@ def notify(state: str) -> None:
 async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     """The journal and the key store that the configuration names. Raises JournalBusy ..."""
     settings = config.server.journal
+    journal = journal_of(config, data)
     if settings.store is Store.SQLITE:
-        journal = SqliteJournal(data, durability=config.server.durability.value)
         return journal, await BlockKeys.open(SqliteBlocks(data))
     raise ConfigError([f"{config.name}: journal.store {settings.store}: not available"])
+
+
+def journal_of(config: Config, data: Path) -> Journal:
+    """The journal that the configuration names, not opened yet."""
+    if config.server.journal.store is Store.SQLITE:
+        return SqliteJournal(data, durability=config.server.durability.value)
+    raise ConfigError(
+        [f"{config.name}: journal.store {config.server.journal.store}: not available"]
+    )
+
+
+async def copy_store(journal: Journal, keys: KeyStore, directory: Path) -> list[Path]:
+    """A consistent copy, journal and keys in directories of their own."""
+    return [
+        *await journal.backup(directory / "journal"),
+        *await keys.backup(directory / "keys"),
+    ]
 
 
 def installation_secret(data: Path) -> bytes:

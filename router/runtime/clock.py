@@ -38,10 +38,10 @@ class Clock(Protocol):
 
 async def sleep(clock: Clock, length_us: int) -> None:
     """Wait this long on the given clock."""
-    done = asyncio.get_running_loop().create_future()
-    timer = clock.call_at(clock.now_us() + length_us, lambda: done.done() or done.set_result(None))
+    done = asyncio.Event()
+    timer = clock.call_at(clock.now_us() + length_us, done.set)
     try:
-        await done
+        await done.wait()
     finally:
         timer.cancel()
 

@@ -43,7 +43,7 @@ class AppContext:
     data: Path
     """The data directory."""
     secret: bytes
-    """Of this installation, 32 bytes: derive keys from it (HMAC with a purpose), never use it bare."""
+    """Of this installation, 32 bytes: derive keys from it (HMAC with a purpose), no other use."""
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     desks: dict[str, Desks] = field(default_factory=dict)
     channels: dict[str, Channels] = field(default_factory=dict)

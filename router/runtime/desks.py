@@ -44,7 +44,7 @@ class DeskSession:
     def __init__(self, agent: AgentId, limit: int = SESSION_FRAMES) -> None:
         self.agent = agent
         self.closed = ""
-        """Why it was ended (``full``, ``replaced``, ``stopping``, ``moved``, ``gone``); empty = open."""
+        """Why it ended: ``full``, ``replaced``, ``stopping``, ``moved``, ``gone``; empty = open."""
         self._limit = limit
         self._buffer: deque[DeskEffect] = deque()
         self._wake = asyncio.Event()

@@ -13,7 +13,6 @@ Archive rows written here:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from router.core.effects import Effect
 from router.core.engine import Outcome
@@ -23,10 +22,8 @@ from router.core.state import Changes
 from router.errors import Refused
 from router.journal import ArchiveWrite, Commit, RowWrite
 from router.journal.codec import encode_event, encode_row
+from router.runtime.inbox import Input
 from router.runtime.own_rows import OwnRows
-
-if TYPE_CHECKING:
-    from router.runtime.loop import Input
 
 HERE = "{contact}/"
 """Stands in an archive id for the contact at which the command ended."""

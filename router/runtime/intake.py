@@ -77,7 +77,7 @@ class Intake:
         routing: Routing = DEFAULT,
         archive: tuple[ArchiveWrite, ...] = (),
     ) -> tuple[Receipt, Answer | None]:
-        """A contact arrives; the same external id twice is the same contact. Durable when it returns.
+        """A contact arrives, durable when it returns; one external id is one contact.
 
         The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
         """
@@ -120,18 +120,16 @@ class Intake:
     async def _message(
         self, new: NewContact, message: NewMessage, channel: str, adapter: str, by: str
     ) -> Receipt:
-        archive: list[ArchiveWrite] = []
-        if message.id:
-            place = f"{channel}/{message.id}"
+        place = f"{channel}/{message.id}" if message.id else ""
+        if place:
             own = self._workspace.own
             known = await self._workspace.journal.fetch(own, "received", [place])
             if place in known:
                 return await self.receipt(known[place].decode())
-            now_us = self._workspace.now_us()
-        command, rows = self.command(new, channel, adapter=adapter, by=by)
-        archive += rows
-        if message.id:
+        command, archive = self.command(new, channel, adapter=adapter, by=by)
+        if place:
             contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
+            now_us = self._workspace.now_us()
             archive.append(ArchiveWrite("received", place, now_us, contact.encode()))
         answer = await self._workspace.ask(
             c.ReceiveMessage(message=command.message, size=command.message_size, contact=command),
@@ -230,7 +228,7 @@ class Intake:
     def entry_point(
         self, channel: str, name: str, to: str, adapter: str, queue: str
     ) -> EntryPoint | None:
-        """Where an arrival comes in: named, else by our address, else the adapter's or the only one.
+        """Where an arrival comes in: named, by our address, the adapter's own, or the only one.
 
         Raises Invalid for a name that is not there or belongs to another channel.
         """

@@ -72,7 +72,7 @@ class Workspace:
         secret: bytes,
         clock: Clock,
         metrics: WorkspaceMetrics,
-        make_engine: Callable[[Policy, State | None], Engine] = Engine,
+        make_engine: Callable[[Policy, State | None, int], Engine] = Engine,
         inbox: int = INBOX,
     ) -> None:
         self.name = name
@@ -82,7 +82,7 @@ class Workspace:
         self.clock = clock
         self.metrics = metrics
         self.policy = policy
-        self.engine = make_engine(policy, None)
+        self.engine = make_engine(policy, None, 0)
         self.own = Ownership(workspace=name, epoch=0, nonce="", seq=0)
         self.seq = 0
         self.oldest_seq = 1
@@ -153,7 +153,7 @@ class Workspace:
         shed: int = 0,
         rows: Sequence[RowWrite] = (),
     ) -> asyncio.Future[Answer]:
-        """As `ask`, without waiting: many at once share a commit. Raises Overloaded and StoreFull."""
+        """As `ask`, without waiting: many share a commit. Raises Overloaded and StoreFull."""
         if self.stopped or self._ending:
             raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
         if self.suspended:
@@ -167,7 +167,7 @@ class Workspace:
         return answer
 
     async def settled(self) -> None:
-        """Wait until all that is in memory now is committed. Raises StoreFull while nothing can be."""
+        """Wait until all that is in memory now is committed. Raises StoreFull if nothing can be."""
         while self._committed is not None:
             if self.suspended:
                 raise StoreFull(f"workspace {self.name}: {self.suspended}")
@@ -250,7 +250,7 @@ class Workspace:
                 else:
                     self._own_rows.load(row)
         self._own_rows.loaded()
-        self.engine = self._make_engine(self.policy, state)
+        self.engine = self._make_engine(self.policy, state, self._last_us)
         self._resume = True
 
     _resume = False
@@ -328,7 +328,7 @@ class Workspace:
         return batch
 
     def _decide(self, batch: list[Input], turn: Turn) -> int | None:
-        """Run the engine; returns the index at which it broke (-1: the timers), None if it did not."""
+        """Run the engine. Where it broke (-1: in the timers), or None if it did not."""
         at = -1
         try:
             if self._resume:
@@ -364,7 +364,7 @@ class Workspace:
             turn.add(self.engine.advance(now_us))
             if len(turn.events) > BATCH_EVENTS:
                 return
-        raise AssertionError(f"timers do not end: {due} is due at {now_us}")
+        raise AssertionError(f"timers do not end at {now_us}")
 
     def _handle(self, item: Input, turn: Turn) -> None:
         command = item.command

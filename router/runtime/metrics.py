@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -201,7 +202,7 @@ class WorkspaceMetrics:
     def gauges(self, state: State, inbox: int, sessions: int, due: dict[str, int]) -> None:
         """Set what is read off the state just before rendering."""
         name = self._name
-        live: dict[tuple[str, str], int] = {}
+        live: dict[tuple[str, ...], float] = {}
         depth: dict[str, int] = {}
         oldest: dict[str, int] = {}
         for contact in state.contacts.values():
@@ -314,7 +315,7 @@ def _set_all(gauge: Gauge, workspace: str, values: dict[tuple[str, ...], float])
         gauge.labels(workspace, *labels).set(value)
 
 
-_FOLD: dict[type, Callable[[WorkspaceMetrics, e.Event], None]] = {
+_FOLD: dict[type, Callable[[WorkspaceMetrics, Any], None]] = {
     e.ContactReceived: WorkspaceMetrics._received,
     e.ContactQueued: WorkspaceMetrics._queued,
     e.ContactOffered: WorkspaceMetrics._offered,
@@ -326,4 +327,4 @@ _FOLD: dict[type, Callable[[WorkspaceMetrics, e.Event], None]] = {
     e.ReservationEnded: WorkspaceMetrics._ended,
     e.ReservationFailed: WorkspaceMetrics._failed,
     e.ContactClosed: WorkspaceMetrics._closed,
-}  # type: ignore[dict-item]  # each takes its own event; the key says which
+}

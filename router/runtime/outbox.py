@@ -231,6 +231,10 @@ class Outbox:
             await self._tell(
                 c.FailReservation(reservation=effect.reservation, reason=reason, busy=True)
             )
+        elif isinstance(effect, (ConnectAgent, StartContact)):
+            if effect.reservation:
+                await self._tell(c.FailReservation(reservation=effect.reservation, reason=reason))
+            await self._settle(job, "failed", reason)
         elif effect.REPEAT == "safe":
             self._workspace.metrics.effect(_channel(effect), "failed")
             log.warning(
@@ -316,8 +320,9 @@ def _cancel_offer(lane: deque[Job], rescind: RescindOffer) -> bool:
     """An offer that has not gone out yet and is taken back: neither need go."""
     for place, job in enumerate(lane):
         effect = job.effect
-        is_waiting_offer = place > 0 and isinstance(effect, OfferContact)
-        if is_waiting_offer and effect.reservation == rescind.reservation:
+        if not place or not isinstance(effect, OfferContact):
+            continue
+        if effect.reservation == rescind.reservation:
             del lane[place]
             return True
     return False

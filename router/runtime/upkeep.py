@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
-import sys
 from collections.abc import Sequence
 
 from router.core.commands import StepClock
@@ -76,7 +75,7 @@ class Upkeep:
         loop = asyncio.get_running_loop()
         while True:
             if self._dump_stacks:
-                faulthandler.dump_traceback_later(BLOCKED_S, file=sys.__stderr__)
+                faulthandler.dump_traceback_later(BLOCKED_S, file=2)
             before = loop.time()
             await sleep(self._clock, TICK_US)
             self._health.lag_s = max(0.0, loop.time() - before - TICK_US / 1e6)

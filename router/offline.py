@@ -1,0 +1,255 @@
+"""What the command line does to a stopped server's store, and to a running server from outside."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from router import app
+from router.api.auth import (
+    KIND,
+    Role,
+    TokenRow,
+    Use,
+    decode_token,
+    make_token,
+    token_commit,
+)
+from router.config import Config
+from router.core.model import DAY_US
+from router.errors import (
+    ConfigError,
+    JournalBusy,
+    JournalFailed,
+    NotFound,
+    RouterError,
+)
+from router.journal import AppendResult, Commit, Finding, Journal, Ownership
+from router.journal.codec import decode_event
+from router.runtime.webhooks import public
+
+LINK_US = 12 * 3600 * 1_000_000
+"""How long a link made on the command line can be used."""
+FRAMES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token as asked for on the command line."""
+
+    role: str
+    name: str = ""
+    agent: str = ""
+    adapter: str = ""
+    days: int = 0
+    is_link: bool = False
+
+
+@asynccontextmanager
+async def stopped_store(
+    config: Config, data: Path | None, workspace: str
+) -> AsyncIterator[tuple[Journal, Ownership]]:
+    """The journal of a workspace, owned. Raises JournalBusy when a server has it."""
+    name = workspace_of(config, workspace)
+    directory = (data or Path(config.server.data_dir)).absolute()
+    try:
+        journal, keys = await app.open_store(config, directory)
+    except JournalBusy as error:
+        raise JournalBusy(
+            f"{error}\nA server runs on it: use its API, or stop it first."
+        ) from error
+    try:
+        own = await journal.acquire(name)
+        try:
+            yield journal, own
+        finally:
+            await journal.release(own)
+    finally:
+        await journal.close()
+        await keys.close()
+
+
+def workspace_of(config: Config, asked: str) -> str:
+    """The workspace meant. Raises ConfigError if that is not clear."""
+    names = list(config.workspaces)
+    if asked:
+        if asked not in names:
+            raise ConfigError([f"no workspace {asked!r}; there are: {', '.join(names)}"])
+        return asked
+    if len(names) > 1:
+        raise ConfigError([f"which workspace? --workspace {' | '.join(names)}"])
+    return names[0]
+
+
+# --- tokens -----------------------------------------------------------------------------------
+
+
+async def create_token(
+    path: Path, data: Path | None, workspace: str, wanted: NewToken
+) -> list[str]:
+    """Make a token, or a link that signs a page in; what to print."""
+    config = app.load_config(path)
+    now_us = time.time_ns() // 1000
+    text, row = make_token(
+        Role(wanted.role),
+        now_us=now_us,
+        name=wanted.name,
+        use=Use.TICKET if wanted.is_link else Use.TOKEN,
+        agent=wanted.agent,
+        channel=wanted.adapter,
+        length_us=wanted.days * DAY_US or (LINK_US if wanted.is_link else 0),
+        by="cli",
+    )
+    async with stopped_store(config, data, workspace) as (journal, own):
+        await _write(journal, own, token_commit(own, now_us, add=[row]))
+    if wanted.is_link:
+        page = "desk" if row.role is Role.AGENT else "wallboard"
+        return [f"{public_url(config)}/{page}#ticket={text}"]
+    return [text]
+
+
+async def list_tokens(path: Path, data: Path | None, workspace: str) -> list[str]:
+    """The tokens of a workspace as lines."""
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+        rows = await _tokens(journal, own)
+    return [_line(row) for row in rows] or ["no tokens"]
+
+
+async def revoke_token(path: Path, data: Path | None, workspace: str, id_: str) -> list[str]:
+    """End a token. Raises NotFound."""
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+        if id_ not in {row.id for row in await _tokens(journal, own)}:
+            raise NotFound("token", id_)
+        await _write(journal, own, token_commit(own, time.time_ns() // 1000, remove=[id_]))
+    return [f"{id_} is revoked"]
+
+
+async def _tokens(journal: Journal, own: Ownership) -> list[TokenRow]:
+    rows = [row async for chunk in journal.load(own) for row in chunk if row.kind == KIND]
+    return sorted((decode_token(row.data) for row in rows), key=lambda row: row.created_at_us)
+
+
+async def _write(journal: Journal, own: Ownership, commit: Commit) -> None:
+    result = await journal.append(own, commit)
+    if result not in (AppendResult.OK, AppendResult.DUP):
+        raise JournalFailed(f"the store did not take it: {result}")
+
+
+def _line(row: TokenRow) -> str:
+    ends = "never"
+    if row.expires_at_us:
+        ends = datetime.fromtimestamp(row.expires_at_us / 1e6, UTC).isoformat(timespec="seconds")
+    bound = row.agent or row.channel or "-"
+    return f"{row.id}  {row.role:10} {row.use:8} {bound:12} expires {ends:25} {row.name}"
+
+
+def public_url(config: Config, port: int = 0) -> str:
+    """How browsers reach the server."""
+    settings = config.server
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    address = "127.0.0.1" if settings.address in ("0.0.0.0", "::") else settings.address
+    if ":" in address:
+        address = f"[{address}]"
+    return f"http://{address}:{port or settings.port}"
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+async def tail_store(
+    path: Path, data: Path | None, workspace: str, from_seq: int, show: Callable[[str], object]
+) -> None:
+    """Show the stored events of a stopped server."""
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+        next_seq = from_seq
+        while frames := await journal.frames(own, next_seq, FRAMES):
+            for frame in frames:
+                for seq, event in enumerate(frame.events, frame.first_seq):
+                    if seq >= from_seq:
+                        shown = {"seq": seq, **public(decode_event(event))}
+                        show(msgspec.json.encode(shown).decode())
+                next_seq = frame.first_seq + len(frame.events)
+
+
+async def tail_server(
+    url: str, token: str, from_seq: int | None, show: Callable[[str], object]
+) -> None:
+    """Show a running server's events as they come. Raises RouterError with its answer."""
+    headers = {"Accept": "text/event-stream"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if from_seq is not None:
+        headers["Last-Event-ID"] = str(from_seq - 1)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        try:
+            async with session.get(f"{url.rstrip('/')}/v1/events", headers=headers) as answer:
+                if answer.status != 200:
+                    raise RouterError(
+                        f"{url} answered {answer.status}: {_why(await answer.text())}"
+                    )
+                async for raw in answer.content:
+                    line = raw.decode().rstrip("\r\n")
+                    if line.startswith("data:"):
+                        show(line[5:].strip())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RouterError(f"{url}: {type(error).__name__}: {error}") from error
+
+
+def _why(body: str) -> str:
+    try:
+        return str(json.loads(body).get("detail", body[:200]))
+    except (ValueError, AttributeError):
+        return body[:200]
+
+
+# --- looking and copying ----------------------------------------------------------------------
+
+
+async def diagnose(config: Config, data: Path | None) -> list[Finding]:
+    """What `doctor` has to say."""
+    directory = (data or Path(config.server.data_dir)).absolute()
+    findings = [
+        Finding("ok", f"Python {platform.python_version()}, {platform.platform()}"),
+        Finding("ok", f"{config.name}: {len(config.workspaces)} workspaces"),
+    ]
+    if not directory.exists():
+        findings.append(Finding("warning", f"{directory} is not there yet: nothing is stored"))
+        return findings
+    secret = directory / "secret"
+    if not secret.exists():
+        findings.append(Finding("error", f"{secret} is missing: sealed addresses cannot be opened"))
+    elif secret.stat().st_mode & 0o077:
+        findings.append(Finding("error", f"{secret} is open to others: chmod 600 {secret}"))
+    journal = app.journal_of(config, directory)
+    try:
+        for name in config.workspaces:
+            for found in await journal.check(name):
+                findings.append(Finding(found.level, f"workspace {name}: {found.text}"))  # noqa: PERF401
+    finally:
+        await journal.close()
+    return findings
+
+
+async def backup(config: Config, data: Path | None, directory: Path) -> list[Path]:
+    """Copy journal and keys. Raises JournalBusy when a server has them."""
+    source = (data or Path(config.server.data_dir)).absolute()
+    try:
+        journal, keys = await app.open_store(config, source)
+    except JournalBusy as error:
+        raise JournalBusy(f"{error}\nA server runs on it: send it SIGUSR1 instead.") from error
+    try:
+        return await app.copy_store(journal, keys, directory)
+    finally:
+        await journal.close()
+        await keys.close()
