@@ -147,6 +147,14 @@ def test_a_night_in_the_line_is_not_the_pace_of_work() -> None:
     assert estimate_wait(row, 10, 10, 0) < 1.3 * evening_us
 
 
+def test_a_quiet_hour_without_waiting_contacts_is_not_the_pace_either() -> None:
+    row = QueueEstimate(id="care/voice")
+    handled(row, 100 * SECOND_US)
+    for n in range(60):
+        answered(row, 2 * SECOND_US, UNKNOWN, at_us=DAY_US + n * 60 * SECOND_US)
+    assert estimate_wait(row, 10, 10, 0) == 100 * SECOND_US
+
+
 @dataclass
 class Line:
     """FIFO line before `servers` exponential servers: M/M/c, with patience M/M/c+M.
