@@ -10,7 +10,7 @@ from pathlib import Path
 from router.errors import RouterError
 from router.journal import Finding
 from router.journal.frame import Frame, link, open_row, unpack_frame
-from router.journal.workspace_file import FORMAT, Own, is_full, read_own, translate
+from router.journal.workspace_file import FORMAT, Own, is_full, open_read_only, read_own, translate
 
 _FINDINGS_MAX = 20
 """Damaged rows that are named; the rest is counted."""
@@ -24,8 +24,7 @@ def audit_file(path: Path, workspace: str) -> list[Finding]:
     if is_full(path.parent):
         findings.append(Finding("warning", f"{path.parent}: the disk is nearly full"))
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+        with closing(open_read_only(path)) as db:
             db.execute("BEGIN")  # one moment for all of it, while the owner goes on writing
             findings += _structure(db, workspace)
             findings += _contents(db, workspace)

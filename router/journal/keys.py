@@ -15,6 +15,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from os import urandom
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -29,6 +30,12 @@ BLOCK_BYTES = KEY_BYTES * BLOCK_KEYS
 ERASED = bytes(KEY_BYTES)
 """What an erased key is overwritten with; no random key is all zero."""
 
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS blocks "
+    "(number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS erased (number INTEGER NOT NULL, place INTEGER NOT NULL, "
+    "PRIMARY KEY (number, place)) STRICT, WITHOUT ROWID",
+)
 T = TypeVar("T")
 
 
@@ -257,14 +264,8 @@ class SqliteBlocks:
         finding = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if finding != "ok":
             raise JournalDamaged(f"keys: {self._path}: {finding}")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS blocks "
-            "(number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL) STRICT"
-        )
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS erased (number INTEGER NOT NULL, place INTEGER NOT NULL, "
-            "PRIMARY KEY (number, place)) STRICT, WITHOUT ROWID"
-        )
+        for statement in _SCHEMA:
+            self._db.execute(statement)
 
     def create(self, block: bytes) -> int:
         """See Blocks."""
@@ -355,3 +356,25 @@ def _translate(path: Path, error: sqlite3.Error) -> Exception:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return JournalDamaged(f"keys: {path}: {error}")
     return JournalFailed(f"keys: {path}: {error}")
+
+
+def write_keys_file(
+    directory: Path,
+    blocks: Iterable[tuple[int, bytes | None]],
+    erased: Iterable[tuple[int, int]],
+) -> Path:
+    """Write a `keys.db` with these blocks (None = there is none of this number)."""
+    target = directory / SqliteBlocks.FILE
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    with closing(sqlite3.connect(partial, isolation_level=None)) as db:
+        for statement in ("BEGIN", *_SCHEMA):
+            db.execute(statement)
+        stored = ((number, block) for number, block in blocks if block is not None)
+        db.executemany("INSERT INTO blocks (number, keys) VALUES (?, ?)", stored)
+        db.executemany("INSERT INTO erased VALUES (?, ?)", erased)
+        db.execute("COMMIT")
+    partial.chmod(0o600)
+    partial.replace(target)
+    sync_directory(directory)
+    return target

@@ -51,6 +51,7 @@ from router.journal.workspace_file import (
     Durability,
     WorkspaceFile,
     disown_copy,
+    open_read_only,
     read_own,
     translate,
 )
@@ -303,15 +304,6 @@ class SqliteJournal(Journal):
                 yield db
         except sqlite3.Error as error:
             raise translate(workspace, path, error) from error
-
-
-def open_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that can neither write nor checkpoint. Raises sqlite3.OperationalError."""
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0
-    )
-    db.execute("PRAGMA cell_size_check=ON")
-    return db
 
 
 def _size(path: Path) -> int:

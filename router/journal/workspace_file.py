@@ -121,6 +121,15 @@ def read_own(db: sqlite3.Connection, workspace: str) -> Own:
     return own
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can neither write nor checkpoint. Raises sqlite3.OperationalError."""
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0
+    )
+    db.execute("PRAGMA cell_size_check=ON")
+    return db
+
+
 def translate(workspace: str, path: Path, error: sqlite3.Error) -> Exception:
     """What an SQLite error means to a caller, in words."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -336,7 +345,7 @@ class WorkspaceFile:
             db.execute("PRAGMA cell_size_check=ON")
             self._set_durability(db)
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                self._create(db)
+                _create(db, self.workspace)
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != FORMAT:
                 raise JournalDamaged(
@@ -351,20 +360,6 @@ class WorkspaceFile:
             sync_directory(self.path.parent)
         self._db = db
         return db
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise JournalDamaged(
-                f"workspace {self.workspace!r}: {self.path}: its format number is gone, "
-                "or it is no journal"
-            )
-        crc = own_crc(self.workspace, 0, "", 0, 0, GENESIS)
-        db.execute("BEGIN IMMEDIATE")
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            db.execute(statement)
-        db.execute("INSERT INTO own VALUES (1,?,0,'',0,0,?,?)", (self.workspace, GENESIS, crc))
-        db.execute(f"PRAGMA user_version={FORMAT}")
-        db.execute("COMMIT")
 
     def _set_durability(self, db: sqlite3.Connection) -> None:
         level = "FULL" if self._durability == "disk" else "NORMAL"
@@ -390,3 +385,24 @@ def disown_copy(path: Path) -> None:
         db.execute("UPDATE own SET epoch=?, nonce='', crc=?", (epoch, crc))
     finally:
         db.close()
+
+
+def _create(db: sqlite3.Connection, workspace: str) -> None:
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise JournalDamaged(
+            f"workspace {workspace!r}: its file has lost its format number, or is no journal"
+        )
+    crc = own_crc(workspace, 0, "", 0, 0, GENESIS)
+    db.execute("BEGIN IMMEDIATE")
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        db.execute(statement)
+    db.execute("INSERT INTO own VALUES (1,?,0,'',0,0,?,?)", (workspace, GENESIS, crc))
+    db.execute(f"PRAGMA user_version={FORMAT}")
+    db.execute("COMMIT")
+
+
+def create_file(path: Path, workspace: str) -> sqlite3.Connection:
+    """A new, empty journal to be filled by hand (a copy made from another store)."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    _create(db, workspace)
+    return db

@@ -1,0 +1,46 @@
+"""Every backend keeps the contract: one suite for all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from router.journal import Journal
+from router.journal.memory import MemoryJournal
+from router.journal.redis_store import RedisJournal
+from router.journal.sqlite import SqliteJournal
+from router.testing.journal_suite import JournalSuite
+from tests.journal.conftest import RedisServer
+
+
+class TestMemory(JournalSuite):
+    @pytest.fixture
+    def journal(self) -> Journal:
+        return MemoryJournal()
+
+
+class TestSqliteDisk(JournalSuite):
+    @pytest.fixture
+    async def journal(self, tmp_path: Path) -> AsyncIterator[Journal]:
+        store = SqliteJournal(tmp_path / "data", durability="disk")
+        yield store
+        await store.close()
+
+
+class TestSqliteProcess(JournalSuite):
+    @pytest.fixture
+    async def journal(self, tmp_path: Path) -> AsyncIterator[Journal]:
+        store = SqliteJournal(tmp_path / "data", durability="process")
+        yield store
+        await store.close()
+
+
+@pytest.mark.peer
+class TestRedis(JournalSuite):
+    @pytest.fixture
+    async def journal(self, empty_redis: RedisServer) -> AsyncIterator[Journal]:
+        store = RedisJournal(empty_redis.url)
+        yield store
+        await store.close()
