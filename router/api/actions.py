@@ -79,16 +79,12 @@ def _failed(a: Asked, body: b.FailBody) -> Planned:
 
 def _finish_wrap_up(a: Asked, body: b.FinishBody) -> Planned:
     return Planned(
-        c.FinishWrapUp(
-            reservation=ReservationId(a.id), agent=a.agent, disposition=body.disposition
-        )
+        c.FinishWrapUp(reservation=ReservationId(a.id), agent=a.agent, disposition=body.disposition)
     )
 
 
 def _extend_wrap_up(a: Asked, body: b.ExtendBody) -> Planned:
-    return Planned(
-        c.ExtendWrapUp(reservation=ReservationId(a.id), agent=a.agent, by_us=body.by_us)
-    )
+    return Planned(c.ExtendWrapUp(reservation=ReservationId(a.id), agent=a.agent, by_us=body.by_us))
 
 
 def _cancel(a: Asked, body: b.ReasonBody) -> Planned:
@@ -113,9 +109,7 @@ def _reprioritize(a: Asked, body: b.ReprioritizeBody) -> Planned:
 
 
 def _move(a: Asked, body: b.MoveBody) -> Planned:
-    return Planned(
-        c.MoveContact(contact=ContactId(a.id), queue=QueueId(body.queue), by=a.who.by)
-    )
+    return Planned(c.MoveContact(contact=ContactId(a.id), queue=QueueId(body.queue), by=a.who.by))
 
 
 def _require(a: Asked, body: b.RequireBody) -> Planned:
@@ -136,9 +130,7 @@ def _pull(a: Asked, body: b.PullBody) -> Planned:
 
 
 def _watch(a: Asked, body: b.WatchBody) -> Planned:
-    return Planned(
-        c.WatchContact(contact=ContactId(a.id), watched=body.watched, by=a.who.by)
-    )
+    return Planned(c.WatchContact(contact=ContactId(a.id), watched=body.watched, by=a.who.by))
 
 
 def _update(a: Asked, body: b.UpdateBody) -> Planned:
@@ -169,9 +161,7 @@ def _transfer(a: Asked, body: b.TransferBody) -> Planned:
 
 
 def _requeue(a: Asked, body: b.ReasonBody) -> Planned:
-    return Planned(
-        c.RequeueContact(contact=ContactId(a.id), agent=a.agent, reason=body.reason)
-    )
+    return Planned(c.RequeueContact(contact=ContactId(a.id), agent=a.agent, reason=body.reason))
 
 
 def _park(a: Asked, body: b.ReasonBody) -> Planned:
@@ -211,9 +201,7 @@ def _consult(a: Asked, body: b.ConsultBody) -> Planned:
 
 
 def _end_consult(a: Asked, body: b.EndConsultBody) -> Planned:
-    return Planned(
-        c.EndConsult(contact=ContactId(a.id), hand_over=body.hand_over, agent=a.agent)
-    )
+    return Planned(c.EndConsult(contact=ContactId(a.id), hand_over=body.hand_over, agent=a.agent))
 
 
 def _switch_channel(a: Asked, body: b.SwitchBody) -> Planned:
@@ -281,9 +269,7 @@ def _input(a: Asked, body: b.InputBody) -> Planned:
 
 def _presence(a: Asked, body: b.PresenceBody) -> Planned:
     return Planned(
-        c.SetPresence(
-            agent=AgentId(a.id), presence=body.presence, reason=body.reason, by=a.who.by
-        )
+        c.SetPresence(agent=AgentId(a.id), presence=body.presence, reason=body.reason, by=a.who.by)
     )
 
 
@@ -358,7 +344,6 @@ async def perform(
             agent=asked.who.agent,
             by=asked.who.by,
             message=body.message,
-            archive=archive,
         )
         sent = [event.message for event in answer.events if type(event) is MessageSent]
         return answer, {"message": sent[0]} if sent else {}

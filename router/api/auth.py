@@ -12,15 +12,15 @@ import hmac
 import secrets
 import zlib
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import msgspec
 
-from router.core.commands import RecordAudit
-from router.core.events import AuditRecorded
+from router.core.commands import SettleEffect
+from router.core.events import EffectSettled
 from router.errors import Invalid, NotFound
-from router.journal import Commit, Ownership, RowWrite
+from router.journal import ArchiveWrite, Commit, Ownership, RowWrite
 from router.journal.codec import encode_event
 from router.runtime.loop import Workspace
 
@@ -48,7 +48,7 @@ class Role(StrEnum):
 class Use(StrEnum):
     """What a token is for."""
 
-    TOKEN = "token"  # noqa: S105
+    TOKEN = "token"
     SESSION = "session"
     TICKET = "ticket"
     """Only to be exchanged for a session."""
@@ -108,10 +108,13 @@ def make_token(
     Raises Invalid when the role and what it is bound to do not fit.
     """
     if (role is Role.AGENT) != bool(agent):
-        raise Invalid("invalid", f"role {role}: expected {'an' if role is Role.AGENT else 'no'} agent")
+        raise Invalid(
+            "invalid", f"role {role}: expected {'an' if role is Role.AGENT else 'no'} agent"
+        )
     if (role is Role.ADAPTER) != bool(channel):
         raise Invalid(
-            "invalid", f"role {role}: expected {'an' if role is Role.ADAPTER else 'no'} adapter's name"
+            "invalid",
+            f"role {role}: expected {'an' if role is Role.ADAPTER else 'no'} adapter's name",
         )
     if length_us < 0:
         raise Invalid("invalid", f"expected a positive lifetime, got {length_us} µs")
@@ -155,7 +158,11 @@ def decode_token(data: bytes) -> TokenRow:
 
 
 def token_commit(
-    own: Ownership, now_us: int, add: Iterable[TokenRow] = (), remove: Iterable[str] = (), by: str = "cli"
+    own: Ownership,
+    now_us: int,
+    add: Iterable[TokenRow] = (),
+    remove: Iterable[str] = (),
+    by: str = "cli",
 ) -> Commit:
     """The commit that changes tokens of a workspace nobody serves now (command line)."""
     rows = list(add)
@@ -163,7 +170,9 @@ def token_commit(
     action = "token.create" if rows else "token.revoke"
     subject = " ".join([row.id for row in rows] + gone)
     at_us = max(now_us, own.committed_at_us)
-    event = AuditRecorded(at_us=at_us, action=action, subject=subject, by=by)
+    event = EffectSettled(
+        at_us=at_us, effect=f"audit/{action}", result="done", reason=f"{subject} by {by}"
+    )
     return Commit(
         first_seq=own.seq + 1,
         at_us=at_us,
@@ -171,6 +180,14 @@ def token_commit(
         upserts=[RowWrite(KIND, row.id, encode_token(row)) for row in rows],
         deletes=[(KIND, id_) for id_ in gone],
     )
+
+
+def noted(action: str, subject: str, by: str) -> SettleEffect:
+    """The command that puts an administrator's action on the event stream.
+
+    Every commit has an event; this is the one for rows that the API alone writes.
+    """
+    return SettleEffect(effect=f"audit/{action}", result="done", reason=f"{subject} by {by}")
 
 
 class Tokens:
@@ -213,17 +230,23 @@ class Tokens:
         rows = [row for (name, _), row in self._by_id.items() if name == workspace]
         return sorted(rows, key=lambda row: row.id)
 
-    async def add(self, workspace: str, row: TokenRow) -> None:
+    async def add(
+        self, workspace: str, row: TokenRow, archive: tuple[ArchiveWrite, ...] = ()
+    ) -> None:
         """Keep a new token; durable when it returns."""
-        await self._change(workspace, [row], [], "token.create", row.by)
+        await self._change(workspace, [row], [], "token.create", row.by, archive)
 
-    async def revoke(self, workspace: str, id_: str, by: str) -> None:
+    async def revoke(
+        self, workspace: str, id_: str, by: str, archive: tuple[ArchiveWrite, ...] = ()
+    ) -> None:
         """A token ends. Raises NotFound."""
         if (workspace, id_) not in self._by_id:
             raise NotFound("token", id_)
-        await self._change(workspace, [], [id_], "token.revoke", by)
+        await self._change(workspace, [], [id_], "token.revoke", by, archive)
 
-    async def exchange(self, text: str, now_us: int) -> tuple[str, TokenRow, Principal] | None:
+    async def exchange(
+        self, text: str, now_us: int, audit: Callable[[Principal], ArchiveWrite]
+    ) -> tuple[str, TokenRow, Principal] | None:
         """A ticket becomes a session token; None for a wrong, used or expired ticket."""
         principal = self.find(text, now_us, use=Use.TICKET)
         if principal is None:
@@ -242,7 +265,8 @@ class Tokens:
         used = [ticket.id] if ticket.once else []
         if used:  # out of memory first: a second exchange meanwhile finds nothing
             self._drop(principal.workspace, ticket.id)
-        await self._change(principal.workspace, [row], used, "session.open", principal.by)
+        archive = (audit(principal),)
+        await self._change(principal.workspace, [row], used, "session.open", principal.by, archive)
         return session, row, principal
 
     def _keep(self, workspace: str, row: TokenRow) -> None:
@@ -269,7 +293,13 @@ class Tokens:
             self._by_digest.pop(row.digest, None)
 
     async def _change(
-        self, name: str, add: list[TokenRow], remove: list[str], action: str, by: str
+        self,
+        name: str,
+        add: list[TokenRow],
+        remove: list[str],
+        action: str,
+        by: str,
+        archive: tuple[ArchiveWrite, ...],
     ) -> None:
         workspace = self._workspaces[name]
         now_us = workspace.clock.now_us()
@@ -282,7 +312,8 @@ class Tokens:
             self._drop(name, id_)
         subject = " ".join([row.id for row in add] + remove)
         rows = [RowWrite(KIND, row.id, encode_token(row)) for row in add]
-        await workspace.ask(RecordAudit(action=action, subject=subject, by=by), rows=rows)
+        command = noted(action, subject, by)
+        await workspace.ask(command, archive, rows=rows)
         for row in add:
             self._keep(name, row)
 

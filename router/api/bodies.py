@@ -58,7 +58,7 @@ class SubmitBody(Body):
     """Its queue, attributes and requirements apply; or found by `peer.to`."""
     queue: OptionalId = ""
     """Instead of the entry point's."""
-    peer: PeerBody = PeerBody()
+    peer: PeerBody = msgspec.field(default_factory=PeerBody)
     customer: OptionalId = ""
     segment: OptionalId = ""
     attributes: Attributes = {}
@@ -264,9 +264,7 @@ class AgentBody(Body):
     profile: OptionalId = ""
     capacity: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """0 = the workspace's default."""
-    maximum: Annotated[
-        dict[Id, Annotated[int, Meta(ge=0, le=1000)]], Meta(max_length=50)
-    ] = {}
+    maximum: Annotated[dict[Id, Annotated[int, Meta(ge=0, le=1000)]], Meta(max_length=50)] = {}
     endpoints: Annotated[dict[Id, OptionalId], Meta(max_length=50)] = {}
     auto_accept: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
 

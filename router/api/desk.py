@@ -12,12 +12,20 @@ from aiohttp import WSMsgType, web
 from router.api import bodies as b
 from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
 from router.api.auth import Principal, Role
-from router.api.board import Board, directory
+from router.api.board import Board
 from router.api.hub import event_view
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
 from router.api.views import ContactView, reservation_view
-from router.api.websocket import BAD_FRAME, FORBIDDEN, NO_TOKEN, NOT_SERVED, REPLACED, TOO_SLOW, Link
+from router.api.websocket import (
+    BAD_FRAME,
+    FORBIDDEN,
+    NO_TOKEN,
+    NOT_SERVED,
+    REPLACED,
+    TOO_SLOW,
+    Link,
+)
 from router.api.wire import Malformed, typed
 from router.core.events import ContactOffered
 from router.core.model import AgentId, ContactId, ContactState
@@ -159,9 +167,7 @@ class Desk:
     async def open_board(self, resumed: bool) -> None:
         """Send the snapshot; deltas follow."""
         board = self._tenant.board()
-        self._link.tell(
-            self._welcome(resumed) | {"board": board.snapshot(), "formulas": FORMULAS}
-        )
+        self._link.tell(self._welcome(resumed) | {"board": board.snapshot(), "formulas": FORMULAS})
         board.join(self._link)
 
     async def shut(self) -> None:
@@ -200,7 +206,7 @@ class Desk:
             return
         frame = {"type": "tick", "epoch": workspace.epoch, "seq": workspace.seq}
         self._link.tell(frame | {"now_us": workspace.now_us()})
-        current = directory(self._tenant)
+        current = self._tenant.hub.directory()
         if current != self._directory:
             self._directory = current
             self._link.tell({"type": "directory", "directory": current})
@@ -209,7 +215,7 @@ class Desk:
 
     def _welcome(self, resumed: bool) -> dict[str, Any]:
         workspace = self._tenant.workspace
-        self._directory = directory(self._tenant)
+        self._directory = self._tenant.hub.directory()
         return {
             "type": "welcome",
             "version": 1,
@@ -370,6 +376,7 @@ class Desk:
         return action, asked, body
 
 
-UNDECIDED = frozenset({"overloaded", "outcome_unknown", "store_full", "rate_limited", "unavailable"})
+UNDECIDED = frozenset(
+    {"overloaded", "outcome_unknown", "store_full", "rate_limited", "unavailable"}
+)
 """Answers that are not kept under their cid: the command may be sent again."""
-

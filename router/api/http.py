@@ -16,7 +16,10 @@ from aiohttp import web
 
 from router.api import pages
 from router.api.auth import Principal, Tokens
+from router.api.desk import Memories
+from router.api.hub import Hub
 from router.api.limits import Limits
+from router.api.openapi import describe
 from router.api.problems import ApiError, problem
 from router.api.routes import ROUTES
 from router.api.table import ANYBODY, Call, Reply, Route
@@ -60,8 +63,10 @@ class Api:
                 messages=context.messages[name],
                 measures=context.measures[name],
             )
+            self.tenants[name].hub = Hub(self.tenants[name])
+        self.memories = Memories()
         self.sockets = Sockets(self)
-        self.openapi = b""
+        self.openapi = encode_json(describe(ROUTES))
         self.proxies = [ip_network(text, strict=False) for text in self.settings.trusted_proxies]
         self._durations: dict[tuple[str, int], Any] = {}
 
@@ -164,7 +169,7 @@ def _serve(api: Api, route: Route) -> WebHandler:
                 call.raw = raw = await _read(request)
                 call.body = typed(parse_json(raw), body_type)
             reply = await handler(call)
-            response = _answer(reply) if type(reply) is Reply else reply
+            response = _answer(reply) if isinstance(reply, Reply) else reply
         except asyncio.CancelledError:
             raise
         except (ApiError, RouterError) as error:
@@ -250,7 +255,7 @@ class SlowClients:
     aiohttp times out idle kept-alive connections, not those that never finish their first header.
     """
 
-    def __init__(self, server: web.Server[Any], limit_s: float = 20.0) -> None:
+    def __init__(self, server: web.Server, limit_s: float = 20.0) -> None:
         self._server = server
         self._limit_s = limit_s
         self._since: dict[Any, float] = {}
@@ -271,7 +276,7 @@ class SlowClients:
         since: dict[Any, float] = {}
         for connection in list(self._server.connections):
             # Between requests `_keepalive_handle` is set; during one `_current_request` is.
-            if connection._current_request is not None or connection._keepalive_handle is not None:  # noqa: SLF001
+            if connection._current_request is not None or connection._keepalive_handle is not None:
                 continue
             first = since[connection] = self._since.get(connection, now)
             if now - first > self._limit_s:

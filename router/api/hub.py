@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from router.api.board import Board, directory
+from router.api.naming import agent_of, contact_of, reservation_of
 from router.api.tenant import message_view
 from router.api.views import reservation_view
 from router.core import events as e
@@ -20,11 +22,11 @@ from router.core.model import AgentId, Contact, ContactId, ContactState, Reserva
 from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
-    from router.api.board import Board
     from router.api.tenant import Tenant
 
 log = logging.getLogger("router.api")
 
+DIRECTORY_US = 2_000_000
 LINE = 5_000
 """Most frames that wait for texts."""
 OVER = (e.OfferRejected, e.OfferExpired, e.OfferRescinded, e.ReservationFailed, e.ReservationEnded)
@@ -61,6 +63,7 @@ class Hub:
         self._line: deque[_Waiting] = deque()
         """Frames that wait for a text to be fetched, and all that come after them, in order."""
         self.board: Board | None = None
+        self._directory: tuple[int, dict[str, Any]] = (0, {})
         state = tenant.state
         for reservation in state.reservations.values():
             self.owners[reservation.id] = reservation.agent
@@ -74,6 +77,13 @@ class Hub:
         self._screens.setdefault(agent, {})[screen] = None
         for id_ in contacts:
             self._told.setdefault(id_, {})[agent] = None
+
+    def directory(self) -> dict[str, Any]:
+        """What a transfer can name; made anew at most every two seconds."""
+        now_us = self._tenant.workspace.now_us()
+        if not self._directory[1] or now_us - self._directory[0] > DIRECTORY_US:
+            self._directory = (now_us, directory(self._tenant))
+        return self._directory[1]
 
     def leave(self, agent: AgentId, screen: Screen) -> None:
         """A desk is gone."""
@@ -89,13 +99,11 @@ class Hub:
     def concerned(self, event: e.Event) -> dict[AgentId, None]:
         """The agents whom an event concerns."""
         agents: dict[AgentId, None] = {}
-        agent = getattr(event, "agent", "")
-        if agent:
+        if agent := agent_of(event):
             agents[agent] = None
-        owner = self.owners.get(getattr(event, "reservation", ""))  # type: ignore[arg-type]  # "" = none
-        if owner:
+        if owner := self.owners.get(reservation_of(event)):
             agents[owner] = None
-        contact: ContactId = getattr(event, "contact", ContactId(""))
+        contact = contact_of(event)
         if contact:
             agents.update(self._told.get(contact, {}))
             row = self._tenant.state.contacts.get(contact)
@@ -152,14 +160,14 @@ class Hub:
         row = state.agents.get(agent)
         if row is not None:
             frame["agent"] = tenant.agent(row)
-        reservation = getattr(event, "reservation", "")
+        reservation = reservation_of(event)
+        found = state.reservations.get(reservation)
         if reservation and self.owners.get(reservation) == agent:
-            found = state.reservations.get(reservation)
             if found is not None:
                 frame["reservation"] = reservation_view(found)
             elif type(event) in OVER:
                 frame["reservation"] = {"id": reservation, "state": OVER_STATE[type(event)]}
-        id_: ContactId = getattr(event, "contact", ContactId(""))
+        id_ = contact_of(event)
         if not id_ and "reservation" in frame and found is not None:
             id_ = found.contact
         fetch = None
@@ -239,7 +247,9 @@ class Hub:
 class _Waiting:
     __slots__ = ("fetch", "frame", "screens")
 
-    def __init__(self, frame: dict[str, Any], screens: list[Screen], fetch: Coroutine[Any, Any, None] | None) -> None:
+    def __init__(
+        self, frame: dict[str, Any], screens: list[Screen], fetch: Coroutine[Any, Any, None] | None
+    ) -> None:
         self.frame = frame
         self.screens = screens
         self.fetch = fetch

@@ -74,9 +74,7 @@ async def once(
                     422, "idempotency_mismatch", "this Idempotency-Key came with another request"
                 )
             reply = await replay(done.target)
-            return reply._replace(
-                headers={**(reply.headers or {}), "Idempotent-Replayed": "true"}
-            )
+            return reply._replace(headers={**(reply.headers or {}), "Idempotent-Replayed": "true"})
         row = ArchiveWrite(KIND, id_, call.now_us, _encode(Done(fingerprint, target)))
         return await run((row,))
     finally:

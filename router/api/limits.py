@@ -6,6 +6,7 @@ All tables are bounded; the entry used longest ago makes room.
 from __future__ import annotations
 
 from collections import OrderedDict
+
 from router.api.problems import ApiError
 
 
@@ -100,4 +101,3 @@ class Limits:
             raise ApiError(
                 429, "rate_limited", "too many failed attempts", retry_after_s=round(wait_s, 3)
             )
-

@@ -93,7 +93,9 @@ def roles(text: str) -> frozenset[Role]:
 
 
 TEXT = {"type": "string", "maxLength": 200}
-LIMIT = Param("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}, "Most rows.")
+LIMIT = Param(
+    "limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}, "Most rows."
+)
 CURSOR = Param("cursor", {"type": "string", "maxLength": 500}, "`next` of the page before.")
 PAGING = (LIMIT, CURSOR)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from router.api.board import Board
 from router.api.views import (
     AgentView,
     ContactView,
@@ -32,8 +33,9 @@ from router.core.state import State
 from router.errors import NotFound, Overloaded
 from router.journal import ArchiveWrite
 from router.runtime.envelope import Envelope, contact_id, open_envelope, seal
+from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
-from router.runtime.loop import SHED_AT, Answer, shed_class
+from router.runtime.loop import Answer
 from router.runtime.messages import Message
 
 if TYPE_CHECKING:
@@ -89,6 +91,12 @@ class Tenant:
     def policy(self) -> Policy:
         """The settings in force."""
         return self.workspace.policy
+
+    def board(self) -> Board:
+        """The wallboard's picture, made when first asked for. Read after `workspace.settled()`."""
+        if self.hub.board is None:
+            self.hub.board = Board(self)
+        return self.hub.board
 
     # --- what belongs to whom -----------------------------------------------------------------
 
@@ -193,7 +201,6 @@ class Tenant:
         envelope = Envelope(address=address, name=old.name)
         peer_key = workspace.sealer.peer_key(channel, address, "")
         return seal(workspace.sealer, key, envelope), key, peer_key
-
 
     async def receive_into(
         self, contact: Contact, id_: str, text: str, subject: str, by: str

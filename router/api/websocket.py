@@ -148,7 +148,8 @@ class Sockets:
 
         app.router.add_get("/v1/desk", lambda request: self._serve(request, serve_desk))
         app.router.add_get(
-            "/v1/channels/{id}", lambda request: self._serve(request, serve_channel, FRAME_BYTES * 2)
+            "/v1/channels/{id}",
+            lambda request: self._serve(request, serve_channel, FRAME_BYTES * 2),
         )
 
     async def close(self, reason: str) -> None:
@@ -158,7 +159,7 @@ class Sockets:
             link.tell({"type": "closing", "reason": reason, "retry_after_s": 2})
             link.close(WSCloseCode.GOING_AWAY, reason)
         if links:
-            await asyncio.wait([link._pump_task for link in links], timeout=5.0)  # noqa: SLF001
+            await asyncio.wait([link._pump_task for link in links], timeout=5.0)
 
     async def _serve(
         self, request: web.Request, conversation: Any, frame_bytes: int = FRAME_BYTES

@@ -93,7 +93,8 @@ def check_attributes(attributes: dict[str, Any], place: str = "$.attributes") ->
     """Raises Invalid if there are too many or too large attributes."""
     if len(attributes) > ATTRIBUTES:
         raise Invalid(
-            "too_many", f"expected at most {ATTRIBUTES} attributes, got {len(attributes)} - at `{place}`"
+            "too_many",
+            f"expected at most {ATTRIBUTES} attributes, got {len(attributes)} - at `{place}`",
         )
     if attributes and len(encode_json(attributes)) > ATTRIBUTES_BYTES:
         raise Invalid(
@@ -106,7 +107,8 @@ def signature(requirements: dict[str, int]) -> tuple[tuple[str, int], ...]:
     for skill, level in requirements.items():
         if not skill or not 1 <= level <= 10:
             raise Invalid(
-                "invalid", f"expected a skill with a level 1-10, got {skill!r}: {level} - at `$.requirements`"
+                "invalid",
+                f"expected a skill with a level 1-10, got {skill!r}: {level} - at `$.requirements`",
             )
     return tuple(sorted(requirements.items()))
 

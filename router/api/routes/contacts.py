@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import Any
 
 import msgspec
 
@@ -229,7 +228,9 @@ async def find(call: Call) -> Reply:
     if wanted.get("state") == ContactState.CLOSED:
         return await _closed(call, wanted, cursor, limit)
     if "agent" in wanted:
-        return _page(call, _held(call, AgentId(wanted.pop("agent"))), wanted, watched, cursor, limit)
+        return _page(
+            call, _held(call, AgentId(wanted.pop("agent"))), wanted, watched, cursor, limit
+        )
     return _page(call, list(call.tenant.state.contacts), wanted, watched, cursor, limit)
 
 

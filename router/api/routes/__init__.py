@@ -1,0 +1,15 @@
+"""All operations, in the order in which the description shows them."""
+
+from __future__ import annotations
+
+from router.api.routes import actions, admin, agents, contacts, events, queues
+from router.api.table import Route
+
+ROUTES: tuple[Route, ...] = (
+    *contacts.ROUTES,
+    *actions.ROUTES,
+    *events.ROUTES,
+    *agents.ROUTES,
+    *queues.ROUTES,
+    *admin.ROUTES,
+)
