@@ -195,7 +195,7 @@ class WebChat(Channel):
             receipt = await self._to_router(conversation, message_id, text, origin)
             self._show(conversation, message_id, "visitor", text)
         if receipt.state == "closed":
-            self._end(conversation, "")
+            self._end(conversation)
         elif conversation.phase == "waiting":
             self._show_place(conversation, receipt.position, receipt.wait_us, "")
 
@@ -213,7 +213,7 @@ class WebChat(Channel):
         if not conversation.begun or conversation.phase == "ended":
             return
         talking, external_id = conversation.phase == "talking", conversation.external_id
-        self._end(conversation, "")
+        self._end(conversation)
         if talking:
             await insist(lambda: self.router.ended(external_id, "closed by the visitor"))
         else:
@@ -370,7 +370,7 @@ class WebChat(Channel):
             return
         if conversation.phase == "waiting":
             external_id = conversation.external_id
-            self._end(conversation, "")
+            self._end(conversation)
             self._later(lambda: self.router.left(external_id, "away"), "left")
         if conversation.phase in ("idle", "ended"):
             self._drop(conversation.visitor)
@@ -386,12 +386,14 @@ class WebChat(Channel):
         conversation.phase = "idle"
         self._tell(conversation, Token(self._token(conversation)))
 
-    def _end(self, conversation: Conversation, text: str) -> None:
+    def _end(self, conversation: Conversation, text: str = "") -> None:
+        if text:
+            self._show(conversation, f"f:{conversation.external_id}", "router", text)
         conversation.phase = "ended"
         conversation.ask = None
         conversation.held = False
         conversation.place = Place()
-        self._tell(conversation, Ended(text))
+        self._tell(conversation, Ended())
 
     def _show(self, conversation: Conversation, message_id: str, who: Who, text: str) -> None:
         message = Message(message_id, who, text, _now_ms())

@@ -106,8 +106,6 @@ class Hold(_Down, frozen=True):
 class Ended(_Down, frozen=True):
     """The conversation is over; the next message begins a new one."""
 
-    text: str = ""
-
 
 class Token(_Down, frozen=True):
     """A newer token: keep this one."""

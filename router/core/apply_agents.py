@@ -9,6 +9,7 @@ from router.core.model import (
     FOR_EVER_US,
     Agent,
     AgentId,
+    Contact,
     Presence,
     Reservation,
     ReservationId,
@@ -101,9 +102,8 @@ def _offer_over(
     was_accepted = state.reservations[event.reservation].accepted_at_us > 0
     reservation = _moved(state, event.reservation, type(event))
     seat = _free(state, reservation, event.at_us if was_accepted else 0)
-    contact = state.contacts.get(event.contact)
+    contact = _unlink(state, reservation)
     if contact is not None:
-        contact.reservations = tuple(r for r in contact.reservations if r != reservation.id)
         if counts:
             contact.declines = {
                 **contact.declines,
@@ -180,6 +180,7 @@ def _wrap_up_started(state: State, event: e.WrapUpStarted) -> None:
     if reservation.hold_at_us:
         reservation.hold_us += event.at_us - reservation.hold_at_us
         reservation.hold_at_us = 0
+    _unlink(state, reservation)
     reservation.wrap_at_us = event.at_us
     reservation.disposition = event.disposition
     _deadline(state, reservation, event.deadline_at_us)
@@ -196,6 +197,7 @@ def _wrap_up_extended(state: State, event: e.WrapUpExtended) -> None:
 @applies(e.ReservationEnded)
 def _ended(state: State, event: e.ReservationEnded) -> None:
     reservation = _moved(state, event.reservation, e.ReservationEnded)
+    _unlink(state, reservation)
     if reservation.connected_at_us:
         row = state.estimate(reservation.queue, reservation.channel)
         estimates.handled(row, event.at_us - reservation.accepted_at_us)
@@ -309,6 +311,15 @@ def _moved(state: State, reservation_id: ReservationId, event: type) -> Reservat
     reservation.state = reservation_after(reservation.state, event)
     state.touch_reservation(reservation)
     return reservation
+
+
+def _unlink(state: State, reservation: Reservation) -> Contact | None:
+    """The contact, if it is live, does not stand in this reservation any more."""
+    contact = state.contacts.get(reservation.contact)
+    if contact is not None and reservation.id in contact.reservations:
+        contact.reservations = tuple(r for r in contact.reservations if r != reservation.id)
+        state.touch(contact)
+    return contact
 
 
 def _deadline(state: State, reservation: Reservation, at_us: int) -> None:

@@ -369,13 +369,13 @@ def ask_route(d: Decider, command: c.AskRoute) -> None:
         raise Invalid("queue", "a route request names a queue or an entry point")
     queue = d.queue(command.queue or (entry_point.queue if entry_point else QueueId("")))
     requirements = merged(queue.requirements, checked_requirements(command.requirements))
-    keys = d.state.waiting.order.get((queue.id, command.channel))
-    position = len(keys) + 1 if keys else 1
+    position = d.state.positions.count(queue.id, command.channel) + 1
+    bit = d.state.roster.bits[command.channel]
     serving = {pool.profile for pool in d.matcher.pools(queue.id)}
     eligible = sum(
         1
         for seat in d.state.roster.seats.values()
-        if seat.shelf is not None
+        if (seat.room | seat.interrupted) & bit
         and seat.agent.profile in serving
         and meets(seat.agent.skills, requirements)
     )

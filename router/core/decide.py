@@ -71,8 +71,8 @@ class Decider(Reservations):
     def check_limits(self, contact: Contact) -> None:
         """A contact has just come into its queue: is it open, and is there a place to wait?"""
         queue = self.queue_of(contact)
-        if contact.target_agent or contact.consult_of:
-            return
+        if contact.target_agent or contact.consult_of or contact.direction is Direction.CALLBACK:
+            return  # a callback was promised already, and holds no line
         if queue.id in self.matcher.closed:
             self.apply_limit(contact, queue.on_closed, "closed")
             return
@@ -99,7 +99,13 @@ class Decider(Reservations):
             case Full.DEFLECT:
                 self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
             case Full.CALLBACK:
-                self.begin_callback(contact, ContactId(f"{contact.id}-callback"), reason)
+                opens_us = self.state.hours[contact.queue].next_open(self.now_us) or 0
+                self.begin_callback(
+                    contact,
+                    ContactId(f"{contact.id}-callback"),
+                    reason,
+                    window=(opens_us, 0),
+                )
 
     def overflow(self, contact: Contact, queue_id: QueueId, reason: str, by: str = "") -> bool:
         """To another queue, keeping the start of the wait; false if it has been there already."""
@@ -241,7 +247,7 @@ class Decider(Reservations):
         """Tell or play the waiting customer something."""
         position = wait_us = 0
         if contact.state is ContactState.QUEUED:
-            position = self.state.waiting.position(contact)
+            position = self.position(contact)
             wait_us = self.wait_us(contact.queue, contact.channel, position)
         self.effects.append(
             TreatContact(

@@ -23,6 +23,7 @@ from router.core.model import (
     ReservationId,
 )
 from router.core.policy import Policy, Queue
+from router.core.queues import key_of
 from router.core.state import State
 from router.errors import NotFound, Refused
 
@@ -161,9 +162,7 @@ class Edges:
 
     def promise_us(self, queue: QueueId, channel: str, key: tuple[int, int, int]) -> int:
         """Estimated wait of a contact with this key in this queue; -1 = unknown."""
-        keys = self.state.waiting.order.get((queue, channel))
-        position = keys.bisect_left(key) + 1 if keys else 1
-        return self.wait_us(queue, channel, position)
+        return self.wait_us(queue, channel, self.state.positions.of(queue, channel, key))
 
     def wait_us(self, queue: QueueId, channel: str, position: int) -> int:
         """Estimated wait at a position; -1 = unknown."""
@@ -172,6 +171,10 @@ class Edges:
         if row is None:
             return 0 if free else -1
         return estimate_wait(row, position, serving, free)
+
+    def position(self, contact: Contact) -> int:
+        """Where a waiting contact stands in its queue and channel; 1 = next."""
+        return self.state.positions.of(contact.queue, contact.channel, key_of(contact))
 
     def staff(self, queue: QueueId, channel: str) -> tuple[int, int]:
         """Agents ready for a queue, and how many of them have room for a channel."""

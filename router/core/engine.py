@@ -29,7 +29,7 @@ HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     **service.HANDLERS,
     **staff.HANDLERS,
 }
-TIMERS_A_TURN = 200
+TIMERS_A_TURN = 1000
 """Most deadlines fired by one `advance`."""
 
 
@@ -81,7 +81,8 @@ class Engine:
             if due is None:
                 break
             fire(d, due[1])
-            d.settle()
+        # All that is over takes effect before anything is matched.
+        d.settle()
         return Outcome(d.events, d.effects)
 
     def next_deadline(self) -> int | None:

@@ -32,12 +32,15 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Policy, Queue, Strategy
-from router.core.queues import Entry, Group, Key, Line, Waiting, key_of
+from router.core.queues import Entry, Group, Head, Key, Line, Waiting, key_of
 from router.core.roster import Pool, Roster, Seat, Shelf
 from router.core.scoring import agent_score, agent_terms, contact_terms
 from router.core.skills import meets
 
 _RUNNERS_UP = 3
+_BEYOND = 8
+"""Agents looked at after the winner, for the runners-up of a decision record."""
+_ALL = 1 << 40
 _SURVEY_HEADS = 8
 """Bucket heads looked at per group for the runners-up of a decision record."""
 
@@ -84,6 +87,8 @@ class Matcher:
         self.closed: dict[QueueId, bool] = {}
         """Queues outside their opening hours."""
         self._serving: dict[QueueId, list[tuple[int, int, Pool]]] = {}
+        self._plain: dict[QueueId, list[tuple[int, list[Pool]]]] = {}
+        """Pools by rank, for queues that nobody serves with a delay."""
         self._walks: dict[tuple[str, int], list[Lines]] = {}
 
     def use(self, policy: Policy) -> None:
@@ -91,6 +96,7 @@ class Matcher:
         self.policy = policy
         self._walks = {}
         self._serving = {}
+        self._plain = {}
         for profile in policy.profiles.values():
             pool = self.roster.pools[profile.id]
             for served in profile.queues:
@@ -119,7 +125,7 @@ class Matcher:
         found: list[AgentChoice] = []
         for rank, pools in self._ranks(contact, queue, now_us):
             classes = self.roster.available(pools, bit)
-            for seat, by_interruption in self._by_strategy(classes, contact, queue, want):
+            for seat, by_interruption in self._by_strategy(classes, contact, queue, count):
                 found.append(AgentChoice(seat, rank, by_interruption))
             if len(found) >= want:
                 break
@@ -134,13 +140,16 @@ class Matcher:
         if seat is None or not self.is_reachable(seat, contact, now_us):
             return None
         bit = self.roster.bits[contact.channel]
-        assert seat.shelf is not None
-        by_interruption = not seat.shelf.room & bit
+        by_interruption = not seat.room & bit
         rank = self.rank_of(seat, contact, now_us)
         return AgentSelection([AgentChoice(seat, rank, by_interruption)], [], False)
 
     def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[tuple[int, list[Pool]]]:
         """Pools that may serve the contact now, by rank."""
+        if not contact.extra_queues:
+            plain = self._plain.get(contact.queue)
+            if plain is not None:
+                return plain
         waited = now_us - contact.visit_at_us
         best: dict[str, tuple[int, Pool]] = {}
         for name in (contact.queue, *contact.extra_queues):
@@ -154,19 +163,23 @@ class Matcher:
         ranks: dict[int, list[Pool]] = {}
         for rank, pool in best.values():
             ranks.setdefault(rank, []).append(pool)
-        return sorted(ranks.items()) if len(ranks) > 1 else list(ranks.items())
+        found = sorted(ranks.items())
+        if not contact.extra_queues and not any(d for _, d, _ in self._serving[contact.queue]):
+            self._plain[contact.queue] = found
+        return found
 
     def _by_strategy(
-        self, classes: list[list[Shelf]], contact: Contact, queue: Queue, want: int
+        self, classes: list[list[Shelf]], contact: Contact, queue: Queue, count: int
     ) -> Iterator[tuple[Seat, bool]]:
+        want = count + _RUNNERS_UP
         if queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED):
-            walk = (
-                (s, i == 2) for i, shelves in enumerate(classes) for s in _idle(shelves, contact)
-            )
-            yield from islice(walk, want)
+            beyond = _BEYOND if count == 1 else _ALL
+            for i, shelves in enumerate(classes):
+                for seat in islice(_idle(shelves, contact, beyond), want):
+                    yield seat, i == 2
             return
         for by_interruption, shelves in ((False, classes[0] + classes[1]), (True, classes[2])):
-            seats = [seat for shelf in shelves for seat in shelf.walk(contact)]
+            seats = [seat for shelf in shelves for seat in shelf.walk(contact, _ALL)]
             seats.sort(key=lambda seat: agent_score(seat, contact, queue, self.policy))
             for seat in seats[:want]:
                 yield seat, by_interruption
@@ -175,14 +188,14 @@ class Matcher:
 
     def select_contact(self, seat: Seat, now_us: int) -> ContactChoice | None:
         """The contact that this agent should have next, or None."""
-        shelf = seat.shelf
-        if shelf is None:
+        room = seat.room | seat.interrupted
+        if not room:
             return None
         own = self._best_own(seat, now_us) if seat.agent.id in self.waiting.own else None
         if not self.waiting.busy:
             return own
         groups = None
-        for rank, lines, listed in self._walk(seat.agent.profile, shelf.room | shelf.interrupted):
+        for rank, lines, listed in self._walk(seat.agent.profile, room):
             if own is not None and own.rank < rank:
                 return own
             if self.waiting.busy.isdisjoint(lines):
@@ -209,9 +222,13 @@ class Matcher:
         return ContactChoice(contact, rank)
 
     def _groups(self, seat: Seat) -> list[Group]:
-        if seat.subsets is None:
-            seat.subsets = self.waiting.subsets(seat.agent.skills)
-        return self.waiting.reachable_groups(seat.subsets)
+        generation, groups = seat.groups
+        if generation != self.waiting.generation:
+            if seat.subsets is None:
+                seat.subsets = self.waiting.subsets(seat.agent.skills)
+            groups = self.waiting.reachable_groups(seat.subsets)
+            seat.groups = (self.waiting.generation, groups)
+        return groups
 
     def _walk(self, profile: str, room: int) -> list[Lines]:
         """An agent's lines by rank, for the channels it has room for."""
@@ -246,9 +263,7 @@ class Matcher:
 
     def is_reachable(self, seat: Seat, contact: Contact, now_us: int) -> bool:
         """Whether this one agent may have this contact now, room included."""
-        shelf = seat.shelf
-        bit = self.roster.bits[contact.channel]
-        if shelf is None or not (shelf.room | shelf.interrupted) & bit:
+        if not (seat.room | seat.interrupted) & self.roster.bits[contact.channel]:
             return False
         return self.may_serve(seat, contact, now_us)
 
@@ -328,12 +343,9 @@ class Matcher:
 
     def _survey(self, seat: Seat, choice: ContactChoice) -> tuple[list[Contact], int, bool]:
         """Next best contacts of the winner's rank, and how many there are, looking at few heads."""
-        shelf = seat.shelf
         found: list[tuple[Key, Contact]] = []
         eligible, more = 1, False
-        if shelf is None:
-            return [], eligible, more
-        for rank, lines, _ in self._walk(seat.agent.profile, shelf.room | shelf.interrupted):
+        for rank, lines, _ in self._walk(seat.agent.profile, seat.room | seat.interrupted):
             if rank != choice.rank:
                 continue
             for group in self._groups(seat):
@@ -355,21 +367,23 @@ class Matcher:
         return [contact for _, contact in found[:_RUNNERS_UP]], eligible, more
 
 
-def _idle(shelves: list[Shelf], contact: Contact) -> Iterator[Seat]:
+def _idle(shelves: list[Shelf], contact: Contact, beyond: int) -> Iterator[Seat]:
     """Eligible agents of several shelves, longest idle first."""
+    if not shelves:
+        return iter(())
     if len(shelves) == 1:
-        return shelves[0].walk(contact)
-    return merge(*(shelf.walk(contact) for shelf in shelves), key=lambda seat: seat.idle)
+        return shelves[0].walk(contact, beyond)
+    return merge(*(shelf.walk(contact, beyond) for shelf in shelves), key=lambda seat: seat.idle)
 
 
 def _best_in(
     groups: list[Group], lines: frozenset[Line], listed: tuple[Line, ...], seat: Seat
 ) -> Entry | None:
-    """The waiting contact with the smallest key in these lines whose requirements the agent meets."""
+    """The waiting contact with the smallest key in these lines whose requirements are met."""
     levels = seat.agent.skills
     agent_id = seat.agent.id
     best: Entry | None = None
-    best_key: Key | None = None
+    best_head: Head | None = None
     few = len(listed) * 4
     for group in groups:
         by_line = group.by_line
@@ -379,7 +393,7 @@ def _best_in(
             runs = [group.heads]
         for heads in runs:
             for head in heads:
-                if best_key is not None and head[:3] >= best_key:
+                if best_head is not None and head > best_head:
                     break
                 bucket = head[4]
                 if bucket.line not in lines:
@@ -388,14 +402,15 @@ def _best_in(
                     if levels.get(skill, 0) < level:
                         break
                 else:
-                    entry = bucket.heap[0][3]
+                    entry = bucket.heap[0][4]
                     if not (entry.contact.excluded and agent_id in entry.contact.excluded):
-                        best, best_key = entry, entry.key
+                        best, best_head = entry, head
                         break
                     for behind in bucket.in_order():
                         if agent_id not in behind.contact.excluded:
                             # A later head may still be better than one from behind this head.
-                            if best_key is None or behind.key < best_key:
-                                best, best_key = behind, behind.key
+                            shown = (*behind.key, bucket.no, bucket)
+                            if best_head is None or shown < best_head:
+                                best, best_head = behind, shown
                             break
     return best

@@ -28,7 +28,9 @@ LineKey = tuple[QueueId, str, int]
 _SUBSET = 3
 """Skills of a requirement that name its group; more are checked with the levels."""
 _SUBSETS_MOST = 300
-"""An agent with more skill subsets than this compares against the groups instead."""
+"""An agent with more skill subsets than this compares with all groups instead."""
+_GROUPS_MOST = 50_000
+"""Groups kept, empty ones too; then the empty ones are forgotten."""
 _BY_LINE_FROM = 48
 """A group with more heads than this is indexed by line as well."""
 
@@ -54,9 +56,11 @@ class Line:
 class Entry:
     """A waiting contact's place."""
 
-    __slots__ = ("alive", "buckets", "contact", "key")
+    __slots__ = ("alive", "buckets", "contact", "key", "no")
 
-    def __init__(self, contact: Contact) -> None:
+    def __init__(self, contact: Contact, no: int) -> None:
+        self.no = no
+        """Tells it from a dead entry of the same contact with the same key."""
         self.contact = contact
         self.key = key_of(contact)
         self.buckets: list[Bucket] = []
@@ -76,14 +80,14 @@ class Bucket:
         self.line = line
         self.requirements = requirements
         self.group = group
-        self.heap: list[tuple[int, int, int, Entry]] = []
+        self.heap: list[tuple[int, int, int, int, Entry]] = []
         self.alive = 0
         self.head: Head | None = None
 
     def add(self, entry: Entry) -> None:
         key = entry.key
         heap = self.heap
-        heappush(heap, (*key, entry))
+        heappush(heap, (*key, entry.no, entry))
         self.alive += 1
         head = self.head
         if head is None:
@@ -98,12 +102,12 @@ class Bucket:
         """`entry` is dead now (its `alive` is False already)."""
         self.alive -= 1
         heap = self.heap
-        if heap[0][3] is not entry:
+        if heap[0][4] is not entry:
             if len(heap) > 64 and len(heap) > 3 * self.alive:
-                self.heap = [item for item in heap if item[3].alive]
+                self.heap = [item for item in heap if item[4].alive]
                 heapify(self.heap)
             return
-        while heap and not heap[0][3].alive:
+        while heap and not heap[0][4].alive:
             heappop(heap)
         assert self.head is not None
         self.group.hide(self.head)
@@ -119,14 +123,14 @@ class Bucket:
         heap = self.heap
         if not heap:
             return
-        frontier = [(heap[0][:3], 0)]
+        frontier = [(heap[0][:4], 0)]
         while frontier:
             _, at = heappop(frontier)
-            if heap[at][3].alive:
-                yield heap[at][3]
+            if heap[at][4].alive:
+                yield heap[at][4]
             for child in (2 * at + 1, 2 * at + 2):
                 if child < len(heap):
-                    heappush(frontier, (heap[child][:3], child))
+                    heappush(frontier, (heap[child][:4], child))
 
 
 class Group:
@@ -158,6 +162,33 @@ class Group:
                 del self.by_line[head[4].line]
 
 
+class Positions:
+    """Keys of everything waiting per queue and channel: who stands where in the line."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[QueueId, str], SortedList[Key]] = {}
+
+    def add(self, contact: Contact) -> None:
+        """The contact stands in its line."""
+        keys = self._keys.get((contact.queue, contact.channel))
+        if keys is None:
+            keys = self._keys[contact.queue, contact.channel] = SortedList()
+        keys.add(key_of(contact))
+
+    def remove(self, contact: Contact) -> None:
+        """The contact leaves; queue, channel and key are those it stood there with."""
+        self._keys[contact.queue, contact.channel].remove(key_of(contact))
+
+    def of(self, queue: QueueId, channel: str, key: Key) -> int:
+        """The place of somebody with this key; 1 = next."""
+        keys = self._keys.get((queue, channel))
+        return keys.bisect_left(key) + 1 if keys else 1
+
+    def count(self, queue: QueueId, channel: str) -> int:
+        """How many wait."""
+        return len(self._keys.get((queue, channel), ()))
+
+
 class Waiting:
     """All contacts in state *queued*, and where each of them can be reached."""
 
@@ -167,13 +198,12 @@ class Waiting:
         self.lines: dict[LineKey, Line] = {}
         self.own: dict[AgentId, dict[ContactId, Entry]] = {}
         """Contacts that only this agent may have: held for it, or sent to it."""
-        self.order: dict[tuple[QueueId, str], SortedList[Key]] = {}
-        """Keys of everything waiting per queue and channel, for positions."""
         self.counts: dict[QueueId, int] = {}
         self.busy: set[Line] = set()
         """Lines with somebody in them."""
-        self.filled: set[int] = set()
-        """Skill masks of the groups with somebody in them."""
+        self.generation = 0
+        """Grows with each new group: what agents remember of the groups is looked up again."""
+        self._known: set[int] = set()
         self._skills: dict[str, int] = {}
         self._buckets: dict[Requirements, dict[Line, Bucket]] = {}
         self._masks: dict[Requirements, int] = {}
@@ -186,11 +216,6 @@ class Waiting:
         """Contacts waiting in a queue, all channels."""
         return self.counts.get(queue, 0)
 
-    def position(self, contact: Contact) -> int:
-        """1 = next in its queue and channel."""
-        keys = self.order.get((contact.queue, contact.channel))
-        return keys.bisect_left(key_of(contact)) + 1 if keys is not None else 1
-
     def line(self, queue: QueueId, channel: str, delay_us: int) -> Line:
         """The line with this name; made on first use and kept."""
         found = self.lines.get((queue, channel, delay_us))
@@ -202,12 +227,9 @@ class Waiting:
     def add(self, contact: Contact) -> Entry:
         """The contact waits; nobody can reach it before it is placed."""
         assert contact.id not in self.entries, f"{contact.id} waits already"
-        entry = Entry(contact)
+        self._no += 1
+        entry = Entry(contact, self._no)
         self.entries[contact.id] = entry
-        keys = self.order.get((contact.queue, contact.channel))
-        if keys is None:
-            keys = self.order[contact.queue, contact.channel] = SortedList()
-        keys.add(entry.key)
         self.counts[contact.queue] = self.counts.get(contact.queue, 0) + 1
         return entry
 
@@ -221,8 +243,6 @@ class Waiting:
         line.count += 1
         if line.count == 1:
             self.busy.add(line)
-        if len(bucket.group.heads) == 1:
-            self.filled.add(bucket.group.mask)
 
     def keep_for(self, entry: Entry, agent: AgentId) -> None:
         """Only this agent can reach it."""
@@ -232,7 +252,6 @@ class Waiting:
         """It waits no more. Uses the place it was given, whatever the contact says by now."""
         entry = self.entries.pop(contact.id)
         entry.alive = False
-        self.order[contact.queue, contact.channel].remove(entry.key)
         self.counts[contact.queue] -= 1
         for bucket in entry.buckets:
             bucket.discard(entry)
@@ -244,9 +263,6 @@ class Waiting:
                 if not self._buckets[bucket.requirements]:
                     del self._buckets[bucket.requirements]
                     self._masks.pop(bucket.requirements, None)
-                if not bucket.group.heads:
-                    self.filled.discard(bucket.group.mask)
-                    del self.groups[bucket.group.mask]
         for agent in (contact.hold_agent, contact.target_agent):
             if agent and agent in self.own:
                 self.own[agent].pop(contact.id, None)
@@ -254,10 +270,10 @@ class Waiting:
                     del self.own[agent]
 
     def subsets(self, skills: dict[str, int]) -> frozenset[int] | int:
-        """What an agent with these skills intersects with `filled`.
+        """What an agent with these skills intersects with the groups there are.
 
         Either all its skill subsets up to three as masks, or, for an agent with very many skills,
-        the mask of all of them (then every filled group is compared).
+        the mask of all of them (then every group is compared).
         """
         bits = [self._bit(skill) for skill in skills]
         if 1 + sum(_choose(len(bits), size) for size in range(1, _SUBSET + 1)) > _SUBSETS_MOST:
@@ -268,11 +284,15 @@ class Waiting:
         return frozenset(masks)
 
     def reachable_groups(self, subsets: frozenset[int] | int) -> list[Group]:
-        """Non-empty groups whose skills the agent has."""
+        """Groups (some may be empty by now) whose skills the agent has."""
         groups = self.groups
         if isinstance(subsets, int):
             return [group for mask, group in groups.items() if not mask & ~subsets]
-        return [groups[mask] for mask in subsets & self.filled]
+        return [groups[mask] for mask in subsets & self._known]
+
+    def _forget_empty(self) -> None:
+        self.groups = {mask: group for mask, group in self.groups.items() if group.heads}
+        self._known = set(self.groups)
 
     def _bucket(self, line: Line, requirements: Requirements) -> Bucket:
         per_line = self._buckets.get(requirements)
@@ -286,7 +306,11 @@ class Waiting:
                 mask = self._masks[requirements] = sum(bits[:_SUBSET])
             group = self.groups.get(mask)
             if group is None:
+                if len(self.groups) >= _GROUPS_MOST:
+                    self._forget_empty()
                 group = self.groups[mask] = Group(mask)
+                self._known.add(mask)
+                self.generation += 1
             self._no += 1
             bucket = per_line[line] = Bucket(self._no, line, requirements, group)
         return bucket

@@ -16,6 +16,8 @@ from router.core.skills import dropped, lowered, meets, merged, signature
 def check_step(d: Decider, contact: Contact) -> None:
     """The contact's next step is due: take it, skip it, or look again later."""
     queue = d.queue_of(contact)
+    if contact.step >= len(queue.steps):
+        return  # the settings have fewer steps by now
     step = queue.steps[contact.step]
     holds = _holds(d, contact, step)
     if holds or step.otherwise_skip:
@@ -29,7 +31,7 @@ def check_step(d: Decider, contact: Contact) -> None:
 
 def _holds(d: Decider, contact: Contact, step: Step) -> bool:
     if step.position_over >= 0 or step.wait_over_us >= 0:
-        position = d.state.waiting.position(contact)
+        position = d.position(contact)
         if step.position_over >= 0 and position <= step.position_over:
             return False
         if step.wait_over_us >= 0:
@@ -156,8 +158,7 @@ def _reach(
     available = sum(
         1
         for seat in d.state.roster.seats.values()
-        if seat.shelf is not None
-        and (seat.shelf.room | seat.shelf.interrupted) & bit
+        if (seat.room | seat.interrupted) & bit
         and seat.agent.profile in serving
         and meets(seat.agent.skills, requirements)
     )

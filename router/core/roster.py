@@ -16,13 +16,18 @@ from collections.abc import Iterable, Iterator
 from router.core.capacity import Load, room_masks
 from router.core.model import Agent, AgentId, Contact, Presence, Requirements
 from router.core.policy import Channel, Policy
+from router.core.queues import Group
 from router.core.skills import meets
 
 IdleOrder = OrderedDict[AgentId, "Seat"]
 IdleKey = tuple[int, str]
+ShelfKey = tuple[bool, int, int]
+"""Loaded, channels with true room, channels with room by interruption."""
 
-_HOT_WALK = 16
-"""Steps of a walk after which its signature gets a list of its own."""
+_LONG_WALK = 16
+"""Agents stepped over after which a walk counts as long."""
+_HOT_AFTER = 3
+"""Long walks after which a signature gets a list of its own."""
 _HOT_MOST = 2048
 """Most such lists on one shelf; more and all are dropped to begin anew."""
 
@@ -30,15 +35,31 @@ _HOT_MOST = 2048
 class Seat:
     """An agent in the roster: row, load, and where it stands."""
 
-    __slots__ = ("agent", "hot", "idle", "load", "shelf", "subsets")
+    __slots__ = (
+        "agent",
+        "groups",
+        "hot",
+        "idle",
+        "interrupted",
+        "load",
+        "room",
+        "shelf",
+        "subsets",
+    )
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.load = Load()
+        self.room = 0
+        """Bits of the channels with true room, if the agent is ready."""
+        self.interrupted = 0
+        """Bits of the channels with room only by interruption."""
         self.shelf: Shelf | None = None
         self.idle: IdleKey = (0, "")
         self.subsets: frozenset[int] | int | None = None
         """Skill subsets as `Waiting` knows them; None = to be computed."""
+        self.groups: tuple[int, list[Group]] = (-1, [])
+        """Groups of waiting contacts within reach, and the generation of groups they are from."""
         self.hot: dict[Shelf, _HotOf] = {}
 
 
@@ -60,21 +81,25 @@ class Shelf:
         "_generation",
         "_hot",
         "_hot_all",
+        "_warm",
         "by_skill",
         "interrupted",
+        "key",
         "loaded",
         "order",
+        "pool",
         "room",
     )
 
-    def __init__(self, loaded: bool, room: int, interrupted: int) -> None:
-        self.loaded = loaded
-        self.room = room
-        self.interrupted = interrupted
+    def __init__(self, pool: Pool, key: ShelfKey) -> None:
+        self.pool = pool
+        self.key = key
+        self.loaded, self.room, self.interrupted = key
         self.order: IdleOrder = OrderedDict()
         self.by_skill: dict[str, IdleOrder] = {}
         self._hot: dict[Requirements, IdleOrder] = {}
         self._hot_all: list[tuple[Requirements, IdleOrder]] = []
+        self._warm: dict[Requirements, int] = {}
         self._generation = 0
 
     def add(self, seat: Seat) -> None:
@@ -109,22 +134,22 @@ class Shelf:
         for listed in self._hot_lists(seat):
             del listed[id_]
 
-    def walk(self, contact: Contact) -> Iterator[Seat]:
-        """Agents here who meet what the contact asks, longest idle first."""
+    def walk(self, contact: Contact, beyond: int) -> Iterator[Seat]:
+        """Agents here who meet what the contact asks, longest idle first.
+
+        After the first one at most `beyond` more agents are looked at.
+        """
         requirements = contact.requirements
         excluded = contact.excluded
-        if not requirements:
-            for id_, seat in self.order.items():
-                if id_ not in excluded:
-                    yield seat
-            return
-        listed = self._hot.get(requirements)
+        listed = self._hot.get(requirements) if requirements else self.order
         if listed is not None:
             for id_, seat in listed.items():
                 if id_ not in excluded:
                     yield seat
+                    beyond -= 1
+                    if beyond < 0:
+                        return
             return
-        listed = None
         for skill, _ in requirements:
             found = self.by_skill.get(skill)
             if not found:
@@ -132,17 +157,29 @@ class Shelf:
             if listed is None or len(found) < len(listed):
                 listed = found
         assert listed is not None
-        steps = 0
+        misses, first = 0, True
         for id_, seat in listed.items():
             if meets(seat.agent.skills, requirements):
                 if id_ not in excluded:
                     yield seat
-            else:
-                steps += 1
-                if steps == _HOT_WALK:
-                    self._heat(requirements, listed)
+                    first = False
+            elif first:
+                misses += 1
+                if misses == _LONG_WALK:
+                    self._warm_up(requirements, listed)
+            if not first:
+                beyond -= 1
+                if beyond < 0:
+                    return
 
-    def _heat(self, requirements: Requirements, listed: IdleOrder) -> None:
+    def _warm_up(self, requirements: Requirements, listed: IdleOrder) -> None:
+        """A long walk for this signature; the third one gives it a list of its own."""
+        walks = self._warm.get(requirements, 0) + 1
+        if walks < _HOT_AFTER:
+            if len(self._warm) >= _HOT_MOST:
+                self._warm = {}
+            self._warm[requirements] = walks
+            return
         if len(self._hot_all) >= _HOT_MOST:
             self._hot, self._hot_all = {}, []
             self._generation += 1
@@ -190,13 +227,15 @@ def _insert(order: IdleOrder, seat: Seat) -> None:
 class Pool:
     """All agents of one routing profile."""
 
-    __slots__ = ("profile", "ready", "shelves")
+    __slots__ = ("profile", "ready", "shelves", "standing")
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
         self.ready = 0
         """Agents of this profile who are ready, with room or not."""
-        self.shelves: dict[tuple[bool, int, int], Shelf] = {}
+        self.shelves: dict[ShelfKey, Shelf] = {}
+        self.standing: dict[ShelfKey, Shelf] = {}
+        """Shelves with somebody on them."""
 
 
 class Roster:
@@ -207,6 +246,7 @@ class Roster:
         self.pools: dict[str, Pool] = {}
         self.bits: dict[str, int] = {}
         """Bit of each channel in room masks."""
+        self._unplaced: dict[AgentId, Seat] = {}
         self._policy = Policy(version="")
         self._channels: list[tuple[int, Channel]] = []
         self._profile_channels: dict[str, list[tuple[int, Channel]]] = {}
@@ -234,39 +274,56 @@ class Roster:
         return found
 
     def shelve(self, seat: Seat, now_us: int) -> None:
-        """Put the agent where its presence and load say; call `unshelve` before changing them."""
-        assert seat.shelf is None, f"{seat.agent.id} is shelved"
+        """Work out the agent's room; `unshelve` before changing presence or load.
+
+        The agent is put on a shelf only when somebody looks there (`available`): one who frees
+        up and is given the next contact at once never needs to be.
+        """
         agent = seat.agent
         if agent.presence is not Presence.READY or agent.lost_at_us:
             return
         load = seat.load
-        room, interrupted = room_masks(agent, load, self._channels, self._policy, now_us)
-        if not room and not interrupted:
-            return
-        loaded = bool(load.reservations)
-        # Unloaded ones by how long they are idle, then loaded ones by their last accept.
-        seat.idle = (agent.accepted_at_us if loaded else agent.idle_since_us, agent.id)
-        pool = self.pool(seat)
-        key = (loaded, room, interrupted)
-        shelf = pool.shelves.get(key)
-        if shelf is None:
-            shelf = pool.shelves[key] = Shelf(loaded, room, interrupted)
-        shelf.add(seat)
-        seat.shelf = shelf
+        seat.room, seat.interrupted = room_masks(agent, load, self._channels, self._policy, now_us)
+        if seat.room or seat.interrupted:
+            # Unloaded ones by how long they are idle, then loaded ones by their last accept.
+            seat.idle = (
+                agent.accepted_at_us if load.reservations else agent.idle_since_us,
+                agent.id,
+            )
+            self._unplaced[agent.id] = seat
 
     def unshelve(self, seat: Seat) -> None:
-        """Take the agent off its shelf."""
-        if seat.shelf is not None:
-            seat.shelf.remove(seat)
+        """The agent has no room, until `shelve`."""
+        seat.room = seat.interrupted = 0
+        shelf = seat.shelf
+        if shelf is not None:
+            shelf.remove(seat)
             seat.shelf = None
+            if not shelf.order:
+                del shelf.pool.standing[shelf.key]
+        else:
+            self._unplaced.pop(seat.agent.id, None)
+
+    def _place(self) -> None:
+        for seat in self._unplaced.values():
+            key = (bool(seat.load.reservations), seat.room, seat.interrupted)
+            pool = self.pool(seat)
+            shelf = pool.shelves.get(key)
+            if shelf is None:
+                shelf = pool.shelves[key] = Shelf(pool, key)
+            if not shelf.order:
+                pool.standing[key] = shelf
+            shelf.add(seat)
+            seat.shelf = shelf
+        self._unplaced = {}
 
     def available(self, pools: Iterable[Pool], bit: int) -> list[list[Shelf]]:
         """Shelves with room for a channel: true room first (unloaded before loaded), then by interruption."""
         classes: list[list[Shelf]] = [[], [], []]
+        if self._unplaced:
+            self._place()
         for pool in pools:
-            for shelf in pool.shelves.values():
-                if not shelf.order:
-                    continue
+            for shelf in pool.standing.values():
                 if shelf.room & bit:
                     classes[1 if shelf.loaded else 0].append(shelf)
                 elif shelf.interrupted & bit:

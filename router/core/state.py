@@ -28,7 +28,7 @@ from router.core.model import (
     Totals,
 )
 from router.core.policy import Channel, Policy
-from router.core.queues import Waiting
+from router.core.queues import Positions, Waiting
 from router.core.record import Row
 from router.core.roster import Roster, Seat
 from router.core.schedule import OpenHours
@@ -68,6 +68,7 @@ class State:
         self.by_peer: dict[str, ContactId] = {}
         self.roster = Roster()
         self.waiting = Waiting()
+        self.positions = Positions()
         self.matcher = Matcher(self.roster, self.waiting)
         self.timers = Timers()
         self.hours: dict[QueueId, OpenHours] = {}
@@ -115,7 +116,7 @@ class State:
         """New settings: indexes are laid out anew, keys and places stay."""
         waiting = [entry.contact for entry in self.waiting.entries.values()]
         for contact in waiting:
-            self.waiting.remove(contact)
+            self.leave_line(contact)
         self.policy = policy
         self.ramps = tuple(c for c in policy.channels.values() if c.ramp_us)
         self.roster.use(policy, now_us)
@@ -215,6 +216,7 @@ class State:
     def stand(self, contact: Contact, now_us: int) -> None:
         """Index a waiting contact by what it is now; `leave_line` before changing that."""
         entry = self.waiting.add(contact)
+        self.positions.add(contact)
         if contact.target_agent:
             self.waiting.keep_for(entry, contact.target_agent)
         elif contact.hold_agent:
@@ -232,6 +234,7 @@ class State:
     def leave_line(self, contact: Contact) -> None:
         """The contact waits no more. Before anything that its place depends on is changed."""
         self.waiting.remove(contact)
+        self.positions.remove(contact)
         if contact.hold_agent:
             self.timers.cancel(("hold", contact.id))
         if contact.not_after_us:

@@ -114,8 +114,12 @@ class Auditor:
         self._policies[policy.version] = policy
 
     def recovered(self, now_us: int) -> None:
-        """The engine was started again: deadlines have their grace from now."""
-        self._grace_until_us = now_us + self.world.policy.grace_us
+        """The engine was started again: no deadline is earlier than the grace from now."""
+        grace_until_us = now_us + self.world.policy.grace_us
+        for reservation in self.world.reservations.values():
+            if 0 < reservation.deadline_at_us < grace_until_us:
+                reservation.deadline_at_us = grace_until_us
+        self._grace_until_us = grace_until_us
 
     def frame(self, events: Sequence[e.Event], now_us: int, *, pulled: str = "") -> None:
         """One committed frame, and what must hold after it.
@@ -408,15 +412,17 @@ class Auditor:
         if now_us < self._grace_until_us:
             return
         for reservation in self.world.reservations.values():
-            if 0 < reservation.deadline_at_us < max(now_us, self._grace_until_us):
+            if 0 < reservation.deadline_at_us < now_us:
                 self._broken(
                     "I11",
                     f"{reservation.id} is {reservation.state.value} beyond its deadline"
                     f" {reservation.deadline_at_us / 1e6:.6f}",
                 )
         for contact in self.world.contacts.values():
-            if contact.state is ContactState.SCHEDULED and contact.not_before_us < now_us:
-                self._broken("I11", f"{contact.id} is scheduled beyond its moment")
+            if contact.state is ContactState.SCHEDULED:
+                # One with a customer waits until the runtime has brought the profile.
+                if contact.not_before_us < now_us and not contact.customer:
+                    self._broken("I11", f"{contact.id} is scheduled beyond its moment")
             elif contact.state is ContactState.QUEUED:
                 self._check_step(contact)
 

@@ -95,7 +95,7 @@ class Trace(msgspec.Struct, forbid_unknown_fields=True):
     case: str
     model: Model
     columns: list[str]
-    rows: list[list[float | str | None]]
+    rows: list[list[int | float | str | None]]
     note: str = ""
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from router.core import events as e
 from router.core.model import (
+    FOR_EVER_US,
     MINUTE_US,
     Agent,
     AgentId,
@@ -157,9 +158,10 @@ class World:
         """Excluded, cooling down, held for or sent to somebody else, or asked already."""
         if contact.excluded.get(agent, 0) > self.now_us:
             return True
-        if contact.hold_agent not in ("", agent) and self.now_us < contact.hold_until_us:
-            return True
-        if contact.target_agent not in ("", agent):
+        if contact.target_agent:
+            if contact.target_agent != agent:
+                return True
+        elif contact.hold_agent not in ("", agent) and self.now_us < contact.hold_until_us:
             return True
         return any(r in self.held.get(agent, {}) for r in contact.reservations)
 
@@ -215,7 +217,10 @@ class World:
             queue=event.queue,
             external_id=event.external_id,
             peer_key=event.peer_key,
-            requirements_asked=event.requirements,
+            requirements=event.requirements,
+            customer=event.customer,
+            head_start_us=event.head_start_us,
+            visit_at_us=event.visit_at_us,
             not_before_us=event.not_before_us,
             not_after_us=event.not_after_us,
             target_agent=event.target_agent,
@@ -240,7 +245,7 @@ class World:
         contact.requirements = event.requirements
         contact.hold_agent, contact.hold_until_us = event.hold_agent, event.hold_until_us
         contact.target_agent = event.target_agent
-        contact.excluded, contact.declines = {}, {}
+        contact.excluded = {event.not_agent: FOR_EVER_US} if event.not_agent else {}
         contact.step, contact.extra_queues, contact.offers = 0, (), 0
 
     def _returned(self, event: e.ContactReturned) -> None:
@@ -429,6 +434,8 @@ class World:
             if agent.reason != "rona":  # a break resets idle time, a RONA does not
                 agent.idle_since_us = event.at_us
         agent.presence, agent.reason = event.presence, event.reason
+        if event.presence is Presence.OFFLINE:  # nobody is expected to be there
+            agent.lost_at_us = 0
         agent.presence_at_us = event.at_us
 
     def _lost(self, event: e.AgentLost) -> None:

@@ -31,6 +31,7 @@ from router.core.record import Row
 from router.core.state import ROWS, State
 from router.errors import Refused
 from router.testing.auditor import Auditor, Violation
+from router.testing.scenario_words import event_line
 from router.testing.workload import Workload
 from router.testing.worlds import START_US, random_agent, random_policy
 
@@ -172,8 +173,9 @@ class Outside:
 class Simulation:
     """One seed."""
 
-    def __init__(self, seed: int, steps: int) -> None:
+    def __init__(self, seed: int, steps: int, *, trace: bool = False) -> None:
         self.rng = Random(seed)
+        self.trace = trace
         self.report = Report(seed, steps)
         self.now_us = START_US + self.rng.randrange(4 * 3600 * SECOND_US)
         self.policy = random_policy(self.rng, version="v0", now_us=self.now_us)
@@ -198,10 +200,8 @@ class Simulation:
                     break
             else:
                 self._drain()
-        except AssertionError:
-            self.report.crash = traceback.format_exc()
-        except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError):
-            self.report.crash = traceback.format_exc()
+        except Exception:  # whatever breaks is what is looked for
+            self.report.crash = traceback.format_exc(limit=-6)
         self.report.violations += self.auditor.violations
         self.report.events = self.auditor.events
         self.report.digest = self.store.hash.hexdigest()
@@ -229,6 +229,8 @@ class Simulation:
             self._pass_time(at_us)
         self._advance()
         self.report.commands[type(command).__name__] += 1
+        if self.trace:
+            sys.stdout.write(f"> {self.now_us - START_US} {command}\n")
         if isinstance(command, c.ApplyPolicy):
             self.auditor.expect_policy(command.policy)
         try:
@@ -278,6 +280,8 @@ class Simulation:
     def _commit(self) -> None:
         events, effects = self._frame, self._effects
         self._frame, self._effects = [], []
+        if self.trace:
+            sys.stdout.writelines(f"{event_line(event, START_US)}\n" for event in events)
         self.store.commit(events, self.engine.state)
         if events or effects:
             self.auditor.frame(events, self.now_us, pulled=self._pulled)
@@ -375,9 +379,9 @@ COMPARED: dict[str, tuple[str, ...]] = {
 """What the auditor folds from events, and must find in the rows."""
 
 
-def run(seed: int, steps: int = STEPS) -> Report:
-    """Simulate one seed."""
-    return Simulation(seed, steps).run()
+def run(seed: int, steps: int = STEPS, *, trace: bool = False) -> Report:
+    """Simulate one seed; `trace` prints all commands and events."""
+    return Simulation(seed, steps, trace=trace).run()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -387,12 +391,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1, help="so many seeds from --seed on")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--most", type=int, default=10, help="stop after so many broken seeds")
+    parser.add_argument("--trace", action="store_true", help="print all commands and events")
     parser.add_argument("--digest", action="store_true", help="print the digest of each seed")
     options = parser.parse_args(arguments)
     broken = 0
     events: Counter[str] = Counter()
     for seed in range(options.seed, options.seed + options.count):
-        report = run(seed, options.steps)
+        report = run(seed, options.steps, trace=options.trace)
         events.update(report.events)
         if options.digest:
             sys.stdout.write(f"{seed} {report.digest}\n")

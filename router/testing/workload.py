@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import msgspec
+
 from router.core import commands as c
 from router.core.model import (
     SECOND_US,
@@ -24,7 +26,6 @@ from router.core.model import (
     Reservation,
     ReservationState,
 )
-from router.core.policy import Policy, Profile, Queue
 from router.testing.naive import World
 from router.testing.worlds import random_agent, random_policy
 
@@ -350,17 +351,14 @@ class Workload:
     def _new_policy(self) -> c.Command | None:
         self._number += 1
         old = self._world.policy
-        drawn = random_policy(self._rng, version=f"v{self._number}", now_us=self._world.now_us)
-        queues = {id_: drawn.queues.get(id_, queue) for id_, queue in old.queues.items()}
-        policy = Policy(
-            version=drawn.version,
-            channels=old.channels,
-            queues=queues,
-            profiles={**old.profiles, **_known(drawn, queues)},
-            hours={**old.hours, **drawn.hours},
-            capacity=old.capacity,
-            waiting_places=old.waiting_places,
-            lost_after_us=drawn.lost_after_us,
+        policy = random_policy(
+            self._rng,
+            version=f"v{self._number}",
+            now_us=self._world.now_us,
+            queues=list(old.queues),
+        )
+        policy = msgspec.structs.replace(
+            policy, channels=old.channels, profiles={**old.profiles, **policy.profiles}
         )
         return c.ApplyPolicy(policy=policy)
 
@@ -398,14 +396,6 @@ class Workload:
         skills = rng.choice(agents).skills
         chosen = rng.sample(sorted(skills), min(len(skills), rng.randrange(1, 3)))
         return tuple(sorted((skill, rng.randint(1, skills[skill])) for skill in chosen))
-
-
-def _known(drawn: Policy, queues: dict[QueueId, Queue]) -> dict[str, Profile]:
-    """Profiles of the new settings without queues that there are not."""
-    return {
-        name: Profile(id=name, queues=tuple(q for q in profile.queues if q.queue in queues))
-        for name, profile in drawn.profiles.items()
-    }
 
 
 WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {

@@ -33,9 +33,12 @@ START_US = int(datetime(2026, 3, 27, 14, 0, tzinfo=UTC).timestamp()) * SECOND_US
 ZONES = ("Europe/Berlin", "UTC", "America/New_York", "Asia/Kolkata")
 
 
-def random_policy(rng: Random, *, version: str, now_us: int) -> Policy:
-    """One to five queues on four channels, with whatever the rules allow."""
-    queues = [QueueId(f"q{number}") for number in range(1, rng.randint(1, 5) + 1)]
+def random_policy(
+    rng: Random, *, version: str, now_us: int, queues: list[QueueId] | None = None
+) -> Policy:
+    """One to five queues (or those named), four channels, and whatever the rules allow."""
+    if queues is None:
+        queues = [QueueId(f"q{number}") for number in range(1, rng.randint(1, 5) + 1)]
     hours = {"office": _hours(rng, now_us)} if rng.random() < 0.3 else {}
     profiles = {f"p{n}": _profile(rng, f"p{n}", queues) for n in range(1, rng.randint(1, 3) + 1)}
     return Policy(
@@ -176,7 +179,7 @@ def _queue(rng: Random, id_: QueueId, queues: list[QueueId], hours: dict[str, Ho
 
 
 def _limit(rng: Random, other: QueueId) -> Limit:
-    actions = [Full.DEFLECT, Full.CALLBACK]
+    actions = [Full.DEFLECT, Full.DEFLECT]
     if other:
         actions.append(Full.OVERFLOW)
     action = rng.choice(actions)

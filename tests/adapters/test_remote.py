@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
-from far_half import DOWN, UP, FarHalf
 
 import adapters.remote
 from adapters.remote import Remote
@@ -27,6 +26,7 @@ from router.testing.conformance import (
     deliver,
     offer,
 )
+from tests.adapters.far_half import DOWN, UP, FarHalf
 
 
 class RemoteHarness(FailingHarness, LiveHarness):

@@ -35,9 +35,7 @@ def test_each_changed_thing_is_named(good: Good, good_text: str) -> None:
             good_text,
             ("        recheck: 5s", "        recheck: 6s"),
             ("      night:\n        strategy: ordered", "      night: {}\n      day: {}"),
-            ("          night:\n            rank: 2\n            delay: 20s", "          day: 2")
-            if "          night:\n            rank" in good_text
-            else ("        night:\n          rank: 2\n          delay: 20s", "        day: 2"),
+            ("        night:\n          rank: 2\n          delay: 20s", "        day: 2"),
             ("        target: 15s", "        target: 16s"),
             ("      hotline:", "      phone:"),
             ("          sat,sun:", "          sat:"),
@@ -73,14 +71,6 @@ def test_a_changed_seed_alone_touches_no_policy(good: Good, good_text: str) -> N
     [
         ("port: 8080", "port: 8081", "good.yaml:3:3: server.port: changed: needs a restart"),
         ("requests_burst: 100", "requests_burst: 9", "server.limits.requests_burst: changed"),
-        ("redis:\n", "redis:\n", ""),
-        ("type: loopback", "type: remote", "adapters.phones: changed: needs a restart"),
-        ("      phones:", "      pbx:", "adapters.pbx: changed: needs a restart"),
-        ("com/hook", "com/hook2", "webhooks.crm: changed: needs a restart"),
-        ("  south:", "  east:", "workspace 'south' removed: needs a restart"),
-        ("  south:", "  east:", ": workspace 'east' added: needs a restart"),
-    ][:2]
-    + [
         ("type: loopback", "type: remote", "adapters.phones: changed: needs a restart"),
         ("      phones:", "      pbx:", "adapters.pbx: changed: needs a restart"),
         ("com/hook", "com/hook2", "webhooks.crm: changed: needs a restart"),

@@ -81,13 +81,13 @@ class World:
                 )
                 return live
             case "contacts", "decisions":
-                return {"items": self.decisions.get(id_, [])}
+                return {"decisions": self.decisions.get(id_, [])}
             case "contacts", "events":
-                return {"items": self.events.get(id_, [])}
+                return {"events": self.events.get(id_, [])}
             case "contacts", "messages":
-                return {"items": self.messages.get(id_, [])}
+                return {"messages": self.messages.get(id_, [])}
             case "customers", "contacts":
-                return {"items": self.events.get(f"customer/{id_}", [])}
+                return {"contacts": self.events.get(f"customer/{id_}", [])}
         return None
 
     # -- what happens at a desk ------------------------------------------------------------------

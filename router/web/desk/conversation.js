@@ -4,7 +4,7 @@ import { Since } from "../page/clock.js";
 import { clockTime, day, sameDay } from "../page/format.js";
 import { ChannelIcon, Icon, Mark } from "../page/icons.js";
 import { PlainText } from "../page/plain.js";
-import { getItems } from "../page/session.js";
+import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
 import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 import { Composer } from "./composer.js";
@@ -115,7 +115,7 @@ function Older({ desk, contact, first }) {
   const load = async () => {
     setState("loading");
     try {
-      const messages = await getItems(`/v1/contacts/${encodeURIComponent(contact.id)}/messages?limit=500`);
+      const messages = await getList(`/v1/contacts/${encodeURIComponent(contact.id)}/messages?limit=500`, "messages");
       desk.older(contact.id, messages);
       setState("none");
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import { clockTime, day, momentTitle } from "../page/format.js";
 import { ChannelIcon, Icon } from "../page/icons.js";
-import { getItems } from "../page/session.js";
+import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
 import { candidateWords, decisionWords, requirementWords } from "../page/words.js";
 import { html, useEffect, useState } from "../page/view.js";
@@ -25,11 +25,11 @@ function Attributes({ attributes }) {
 }
 
 /** Loads when it is opened; says when there is nothing, and when it could not. */
-function Loaded({ path, empty, draw }) {
+function Loaded({ path, list, empty, draw }) {
   const [state, setState] = useState({ loading: true });
   const load = () => {
     setState({ loading: true });
-    getItems(path).then(
+    getList(path, list).then(
       (items) => setState({ items }),
       (error) => setState({ error: error.message }),
     );
@@ -66,6 +66,7 @@ function Why({ desk, contact }) {
     ${open &&
     html`<${Loaded}
       path=${path}
+      list="decisions"
       empty=${t("why_none")}
       draw=${(items) => [...items].reverse().map((row, place) => html`<${Decision} key=${place} desk=${desk} row=${row} />`)}
     />`}
@@ -81,6 +82,7 @@ function History({ contact }) {
     ${open &&
     html`<${Loaded}
       path=${path}
+      list="contacts"
       empty=${t("history_none")}
       draw=${(items) => html`<ul class="history">
         ${items

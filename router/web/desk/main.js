@@ -28,7 +28,7 @@ function start(session) {
     new Connection(session.token, "agent", {
       welcome: (frame) => desk.welcome(frame),
       push: (frame) => desk.push(frame),
-      state: () => desk.store.touch(),
+      state: () => desk.store.soon(),
       signedOut: () => {
         forget();
         show({ reason: "expired" });

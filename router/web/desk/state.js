@@ -29,7 +29,7 @@ export class DeskState {
     if (before || frame.resumed) this.tellMeanwhile(frame);
     this.settleDrafts();
     this.keepChoice();
-    this.store.touch();
+    this.store.soon();
   }
 
   push(frame) {
@@ -40,7 +40,7 @@ export class DeskState {
       this.settleDrafts();
       this.keepChoice();
     }
-    this.store.touch();
+    this.store.soon();
   }
 
   /** Choose a contact to work on. */

@@ -14,6 +14,7 @@ export function WrapUp({ desk, contact, reservation }) {
   const [chosen, setChosen] = useState(reservation.disposition || "");
   const { deadline_at_us: deadline, wrap_at_us: began } = reservation;
   const left = deadline ? (deadline - now()) / Math.max(1, deadline - (began || now())) : 1;
+  const draft = desk.drafts.read(contact.id);
   const finish = () => desk.act("finish_wrap_up", { reservation: reservation.id, ...(chosen && { disposition: chosen }) });
   return html`<section class="wrap-up" aria-label=${t("wrap_up")}>
     <div class="line">
@@ -33,5 +34,6 @@ export function WrapUp({ desk, contact, reservation }) {
       </button>
     </div>
     <${Dispositions} desk=${desk} value=${chosen} onChoose=${setChosen} />
+    ${draft && html`<p class="kept"><strong>${t("wrap_up_draft")}</strong> <span class="plain" dir="auto">${draft}</span></p>`}
   </section>`;
 }

@@ -37,7 +37,9 @@ const formats = new Map();
 
 function dateFormat(name, options) {
   const key = `${language()}/${name}`;
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(language(), options));
+  // The reader's own region, if it speaks the language of the page: 21 Nov or Nov 21.
+  const region = navigator.languages.find((each) => each.startsWith(language())) || language();
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(region, options));
   return formats.get(key);
 }
 

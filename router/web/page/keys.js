@@ -3,6 +3,7 @@
 import { t } from "./texts.js";
 import { html, useEffect, useRef } from "./view.js";
 
+const TYPING_MS = 1500;
 const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
 
 /**
@@ -13,17 +14,28 @@ export function useKeys(bindings) {
   const latest = useRef(bindings);
   latest.current = bindings;
   useEffect(() => {
+    // A field may vanish under somebody who types (the customer left): the rest of the word must not
+    // become commands. Leaving on purpose (mouse, Tab, Esc, Enter) ends that at once.
+    let typedAt = -TYPING_MS;
+    const left = () => (typedAt = -TYPING_MS);
     const pressed = (event) => {
       if (event.ctrlKey || event.metaKey || event.isComposing) return;
+      const field = typing(event.target);
+      if (/^(Escape|Enter|Tab)$/.test(event.key)) left();
+      else if (field || event.timeStamp - typedAt < TYPING_MS) typedAt = event.timeStamp;
       // With Alt, layouts type other characters: the key's place counts.
       const place = /^Key([A-Z])$/.exec(event.code);
       const key = event.altKey ? (place ? place[1].toLowerCase() : event.key) : event.key;
-      if (!event.altKey && typing(event.target)) return;
+      if (!event.altKey && (field || typedAt === event.timeStamp)) return;
       const binding = latest.current.find((each) => each.key === key);
       if (binding && binding.act(event) !== false) event.preventDefault();
     };
     addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
+    addEventListener("pointerdown", left);
+    return () => {
+      removeEventListener("keydown", pressed);
+      removeEventListener("pointerdown", left);
+    };
   }, []);
 }
 

@@ -51,10 +51,9 @@ export function get(path) {
   return request("GET", path, undefined, session()?.token);
 }
 
-/** The list in an answer. */
-export async function getItems(path) {
-  const answer = await get(path);
-  return Array.isArray(answer) ? answer : answer.items || [];
+/** The list `name` in an answer; an empty one may have been left out. */
+export async function getList(path, name) {
+  return (await get(path))[name] || [];
 }
 
 async function request(method, path, body, token) {

@@ -1,4 +1,4 @@
-// A value that components watch. Many changes within one frame are drawn once.
+// A value that components watch. Many changes by the server within one frame are drawn once.
 
 import { useEffect, useState } from "./view.js";
 
@@ -10,22 +10,21 @@ export class Store {
     this.waiting = false;
   }
 
-  /** Merge `change` into the state and draw in the next frame. */
-  set(change) {
-    Object.assign(this.state, change);
-    this.touch();
-  }
-
-  /** The state was changed in place: draw in the next frame. */
+  /** The state was changed in place by the reader: draw before their next key. */
   touch() {
     this.version += 1;
+    for (const watcher of [...this.watchers]) watcher(this.version);
+  }
+
+  /** The state was changed in place by the server: draw in the next frame. */
+  soon() {
     if (this.waiting) return;
     this.waiting = true;
     // A hidden page gets no animation frames, but its title and sounds must go on.
     const later = document.hidden ? (draw) => setTimeout(draw, 50) : requestAnimationFrame;
     later(() => {
       this.waiting = false;
-      for (const watcher of [...this.watchers]) watcher(this.version);
+      this.touch();
     });
   }
 

@@ -22,12 +22,15 @@ export function eventWords(event, nameOf) {
     by: event.by ? nameOf(event.by) : t("the_router"),
     reason: event.reason ? word("reason", event.reason) : "",
     outcome: event.outcome ? t(`outcome_${event.outcome}`) : "",
-    requirements: requirementWords(event.requirements),
+    requirements: requirementWords(asMap(event.requirements)),
     result: event.result ? t(`result_${event.result}`) : "",
     deadline: event.deadline_at_us ? length(event.deadline_at_us - event.at_us) : "",
     promised: event.promised_wait_us > 0 ? length(event.promised_wait_us) : "",
     head_start: length(event.head_start_us || 0),
     units: event.units ?? "",
+    presence: event.presence ? t(`presence_${event.presence}`) : "",
+    channel: event.channel ? word("channel", event.channel) : "",
+    from_channel: event.from_channel ? word("channel", event.from_channel) : "",
   };
   const text = has(`event_${event.type}`) ? t(`event_${event.type}`, values) : event.type;
   return values.reason ? `${text} (${values.reason})` : text;
@@ -61,7 +64,7 @@ function termWords(term, atUs) {
 
 /** The terms of one candidate, in the order in which they were compared. */
 export function candidateWords(candidate, atUs) {
-  return candidate.terms.map((term) => termWords(term, atUs)).join(" · ");
+  return (candidate.terms || []).map((term) => termWords(term, atUs)).join(" · ");
 }
 
 /**
@@ -106,8 +109,8 @@ function asMap(requirements) {
 
 /** The first term in which the winner and the runner-up differ. */
 export function decidingTerm(winner, next) {
-  for (const [place, mine] of winner.terms.entries()) {
-    const theirs = next.terms[place];
+  for (const [place, mine] of (winner.terms || []).entries()) {
+    const theirs = next.terms?.[place];
     if (!theirs) return null;
     if (mine.name !== theirs.name || mine.value !== theirs.value) return { name: mine.name, mine, theirs };
   }
