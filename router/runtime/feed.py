@@ -20,6 +20,8 @@ LIVE_EVENTS = 10_000
 FRAMES_AT_ONCE = 50
 
 Item = tuple[int, Event]
+Tap = Callable[[int, Sequence[Event]], None]
+"""Takes the first sequence number and the events of a commit."""
 
 
 class Subscription:
@@ -122,6 +124,7 @@ class Feed:
         self.read = read
         self.last_seq = last_seq
         self._subscribers: dict[Subscription, None] = {}
+        self._taps: dict[Tap, None] = {}
 
     def subscribe(self, from_seq: int | None = None) -> Subscription:
         """Events from `from_seq` on (None: from the next one)."""
@@ -131,8 +134,22 @@ class Feed:
         self._subscribers[subscription] = None
         return subscription
 
+    def tap(self, tell: Tap) -> Callable[[], None]:
+        """Call `tell` inside each `publish`, while the state is exactly the committed one.
+
+        It must neither wait nor raise. Returns what ends it.
+        """
+        self._taps[tell] = None
+
+        def end() -> None:
+            self._taps.pop(tell, None)
+
+        return end
+
     def publish(self, first_seq: int, events: Sequence[Event]) -> None:
         """A frame is durable."""
+        for tell in list(self._taps):
+            tell(first_seq, events)
         for subscription in self._subscribers:
             subscription.push(first_seq, events)
 

@@ -139,7 +139,14 @@ class Intake:
         return self._receipt(answer.contact, created=answer.contact == command.contact)
 
     async def send(
-        self, contact: str, text: str, *, agent: str = "", by: str = "", message: str = ""
+        self,
+        contact: str,
+        text: str,
+        *,
+        agent: str = "",
+        by: str = "",
+        message: str = "",
+        archive: tuple[ArchiveWrite, ...] = (),
     ) -> Answer:
         """An agent (or the router: no agent) writes to the customer of a live contact.
 
@@ -159,7 +166,7 @@ class Intake:
             agent=agent,
         )
         command = c.SendMessage(contact=row.id, message=id_, size=size, agent=AgentId(agent), by=by)
-        return await self._workspace.ask(command, [archived])
+        return await self._workspace.ask(command, (archived, *archive))
 
     def command(
         self,

@@ -108,7 +108,9 @@ class Workspace:
         self._last_us = 0
         self._effects = 0
         self._batch: list[Input] = []
-        self._committed: asyncio.Future[None] | None = None
+        self._is_turning = False
+        """Between the first decision of a batch and the end of its commit."""
+        self._settling: list[asyncio.Future[None]] = []
         self._broken_timers = 0
         self._running: asyncio.Task[None] | None = None
         self._ending = False
@@ -168,10 +170,12 @@ class Workspace:
 
     async def settled(self) -> None:
         """Wait until all that is in memory now is committed. Raises StoreFull if nothing can be."""
-        while self._committed is not None:
-            if self.suspended:
-                raise StoreFull(f"workspace {self.name}: {self.suspended}")
-            await asyncio.shield(self._committed)
+        if self.suspended:
+            raise StoreFull(f"workspace {self.name}: {self.suspended}")
+        if self._is_turning:
+            done = asyncio.get_running_loop().create_future()
+            self._settling.append(done)
+            await done
         if self.stopped:
             raise Overloaded(f"workspace {self.name}: {self.stopped}", 5.0)
 
@@ -274,12 +278,13 @@ class Workspace:
             self._end(f"internal error: {type(error).__name__}")
         finally:
             self._give_up(self._batch)
+            self._settle(None)
 
     async def _turn(self) -> None:
         """Decide a batch, commit it, release effects, answer."""
         batch = self._batch = self._take()
         turn = Turn(self.seq + 1)
-        committed = self._committed = asyncio.get_running_loop().create_future()
+        self._is_turning = True
         try:
             broken = self._decide(batch, turn)
             if broken is not None:
@@ -293,8 +298,7 @@ class Workspace:
                 self.seq = commit.last_seq
                 self.feed.publish(commit.first_seq, turn.events)
         finally:
-            self._committed = None
-            committed.set_result(None)
+            self._is_turning = False
         crash_point("after_commit")
         for effect_id, effect in effects:
             self.perform(effect_id, effect)
@@ -308,6 +312,9 @@ class Workspace:
                 item.answer.set_exception(error)
         self._batch = []
         crash_point("after_answers")
+        if self._settling:
+            self._settle(None)
+            await asyncio.sleep(0)  # readers see the committed state before the next decision
 
     def _number(self, effects: list[Effect]) -> list[tuple[str, Effect]]:
         """Ids that no other effect ever had: ``epoch-number``."""
@@ -393,9 +400,16 @@ class Workspace:
                     OutcomeUnknown("the store has not answered: it may have happened, or may yet")
                 )
 
+    def _settle(self, error: RouterError | None) -> None:
+        waiting, self._settling = self._settling, []
+        for done in waiting:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
     def _suspended(self, why: str) -> None:
         """What has not been looked at will not be: nothing of it has happened."""
         self._refuse_all(lambda: StoreFull(f"workspace {self.name}: {why}"))
+        self._settle(StoreFull(f"workspace {self.name}: {why}"))
 
     def _refuse_all(self, make: Callable[[], RouterError]) -> None:
         while self._inbox:

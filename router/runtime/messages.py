@@ -59,6 +59,8 @@ class Message(Value, kw_only=True):
     text: str = ""
     subject: str = ""
     attachments: tuple[dict[str, Any], ...] = ()
+    external: str = ""
+    """The sender's own id."""
     erased: bool = False
     """Its key is gone: the text cannot be read any more by anybody."""
 
@@ -134,5 +136,6 @@ class Messages:
             text=body.text,
             subject=body.subject,
             attachments=body.attachments,
+            external=row.external,
             erased=plain is None,
         )
