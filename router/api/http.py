@@ -125,6 +125,7 @@ def build(context: AppContext) -> web.Application:
     _mount(app, api)
     api.sockets.mount(app)
     pages.mount(app)
+    _mount_adapters(app, api)
     app.router.add_route("*", "/{tail:.*}", _unknown)
     app.on_response_prepare.append(_plain_headers)
     app.on_shutdown.append(_close)
@@ -147,6 +148,15 @@ def _mount(app: web.Application, api: Api) -> None:
             handler = verbs[""] if list(verbs) == [""] else _by_verb(verbs)
             app.router.add_route(method, path, handler)
         app.router.add_route("*", path, _not_allowed(sorted(methods)))
+
+
+def _mount_adapters(app: web.Application, api: Api) -> None:
+    """Adapters that serve paths of their own (the chat widget's socket); no token of ours is asked."""
+    for tenant in api.tenants.values():
+        for name, routes in tenant.channels.routes():
+            inner = web.Application()
+            inner.add_routes(routes)
+            app.add_subapp(f"/v1/webchat/{name}", inner)
 
 
 def _serve(api: Api, route: Route) -> WebHandler:
