@@ -301,7 +301,7 @@ export const en = {
   goal: "The mark stands at {share}.",
   waiting: "Waiting",
   longest: "Longest wait",
-  longest_words: "since the visit to the queue began",
+  longest_column: "Longest",
   nobody_waits: "Nobody waits.",
   active: "Active",
   active_parked: "{active} active · {parked} parked",

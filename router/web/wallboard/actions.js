@@ -1,0 +1,119 @@
+// What a supervisor can do, each with a confirmation that says what will happen.
+
+import { t, word } from "../page/texts.js";
+import { html, useEffect, useRef, useState } from "../page/view.js";
+
+const MINUTE_US = 60_000_000;
+
+/** Send after confirmation; refusals are said in words beside the button. */
+function useActing(wall) {
+  const [asked, setAsked] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState("");
+  const ask = (type, fields, words) => {
+    setProblem("");
+    setAsked({ type, fields, words });
+  };
+  const go = async () => {
+    setBusy(true);
+    try {
+      await wall.connection.command(asked.type, asked.fields);
+      wall.say("good", t("action_done", { words: asked.words }));
+      setAsked(null);
+    } catch (error) {
+      setProblem(t("refused", { what: t(`act_${asked.type}`), why: error.message || word("code", error.code) }));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const confirmation = asked
+    ? html`<div class="confirmation" role="alertdialog" aria-label=${asked.words}>
+        <p>${asked.words}</p>
+        ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+        <div class="line">
+          <button disabled=${busy} onClick=${() => setAsked(null)}>${t("cancel")}</button>
+          <${Confirm} busy=${busy} go=${go} />
+        </div>
+      </div>`
+    : null;
+  return [ask, confirmation];
+}
+
+/** Takes the focus when it appears, so that the keyboard goes on from here. */
+function Confirm({ busy, go }) {
+  const own = useRef(null);
+  useEffect(() => own.current.focus(), []);
+  return html`<button ref=${own} class="primary" disabled=${busy} onClick=${go}>${t("confirm")}</button>`;
+}
+
+function Choice({ id, label, options, value, onChange }) {
+  return html`<select id=${id} aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>
+    <option value="">${label}</option>
+    ${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
+  </select>`;
+}
+
+function Move({ wall, contact, ask }) {
+  const queues = [...wall.board.queues.keys()].filter((each) => each !== contact.queue).sort();
+  const choose = (queue) => queue && ask("move", { contact: contact.id, queue }, t("ask_move", { contact: contact.id, from: contact.queue, to: queue }));
+  return html`<${Choice} id="move" label=${t("act_move")} options=${queues.map((each) => [each, each])} value="" onChange=${choose} />`;
+}
+
+function Reprioritize({ contact, ask }) {
+  const minutes = (contact.head_start_us || 0) / MINUTE_US;
+  const options = [1, 5, 15, 60].map((each) => [String(each), t("head_start_minutes", { n: each })]);
+  const choose = (value) => {
+    if (!value) return;
+    if (value === "first") {
+      ask("reprioritize", { contact: contact.id, tier: 0, head_start_us: contact.head_start_us || 0 }, t("ask_tier", { contact: contact.id, tier: 0 }));
+    } else {
+      const more = Number(value);
+      const head = (contact.head_start_us || 0) + more * MINUTE_US;
+      ask("reprioritize", { contact: contact.id, tier: contact.tier || 0, head_start_us: head }, t("ask_head_start", { contact: contact.id, n: more, whole: minutes + more }));
+    }
+  };
+  const all = contact.tier ? [["first", t("tier_first")], ...options] : options;
+  return html`<${Choice} id="reprioritize" label=${t("act_reprioritize")} options=${all} value="" onChange=${choose} />`;
+}
+
+function Pull({ wall, contact, ask }) {
+  const ready = [...wall.board.agents.values()]
+    .filter((each) => each.presence === "ready")
+    .sort((a, b) => (a.load || 0) - (b.load || 0) || (a.name || a.id).localeCompare(b.name || b.id))
+    .slice(0, 100)
+    .map((each) => [each.id, `${each.name || each.id} · ${each.load || 0}/${each.capacity || 0}`]);
+  const nameOf = (id) => wall.board.agents.get(id)?.name || id;
+  const choose = (agent) => agent && ask("pull", { contact: contact.id, agent }, t("ask_pull", { contact: contact.id, agent: nameOf(agent) }));
+  return html`<${Choice} id="pull" label=${t("act_pull_to")} options=${ready} value="" onChange=${choose} />`;
+}
+
+/** Move, re-prioritise, give to an agent, watch, cancel: what the contact's state allows. */
+export function ContactActions({ wall, contact }) {
+  const [ask, confirmation] = useActing(wall);
+  const waiting = contact.state === "queued";
+  const free = waiting || contact.state === "scheduled" || contact.state === "parked";
+  return html`<div class="actions">
+    <div class="action-row">
+      ${waiting &&
+      html`<${Move} wall=${wall} contact=${contact} ask=${ask} /><${Reprioritize} contact=${contact} ask=${ask} /><${Pull} wall=${wall} contact=${contact} ask=${ask} />`}
+      <button onClick=${() => ask("watch", { contact: contact.id, watched: !contact.watched }, t(contact.watched ? "ask_unwatch" : "ask_watch", { contact: contact.id }))}>
+        ${t(contact.watched ? "act_unwatch" : "act_watch")}
+      </button>
+      ${free && html`<button class="danger" onClick=${() => ask("cancel", { contact: contact.id, reason: "supervisor" }, t("ask_cancel", { contact: contact.id }))}>${t("act_cancel")}</button>`}
+    </div>
+    ${confirmation}
+  </div>`;
+}
+
+/** An agent's presence, changed by a supervisor. */
+export function AgentActions({ wall, agent }) {
+  const [ask, confirmation] = useActing(wall);
+  const name = agent.name || agent.id;
+  const others = ["ready", "not_ready", "offline"].filter((each) => each !== agent.presence);
+  const change = (presence) =>
+    ask("presence", { agent: agent.id, presence, ...(presence === "not_ready" && { reason: "supervisor" }) }, t("ask_presence", { agent: name, presence: t(`presence_${presence}`) }));
+  return html`<div class="actions">
+    <div class="action-row">${others.map((each) => html`<button key=${each} onClick=${() => change(each)}>${t("set_presence", { presence: t(`presence_${each}`) })}</button>`)}</div>
+    ${confirmation}
+  </div>`;
+}

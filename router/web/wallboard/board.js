@@ -1,0 +1,84 @@
+// The wallboard as a whole: headline, queues, agents, and at the right what needs attention or was opened.
+
+import { ConnectionState } from "../page/connection.js";
+import { KeySheet, useKeys } from "../page/keys.js";
+import { signOut } from "../page/session.js";
+import { language, setLanguage, t, tables } from "../page/texts.js";
+import { html, useEffect, useState } from "../page/view.js";
+import { Agents } from "./agents.js";
+import { Attention } from "./attention.js";
+import { Drill } from "./drill.js";
+import { Headline } from "./headline.js";
+import { Queues } from "./queues.js";
+
+const WALL = "contact-router.wall";
+
+function Top({ wall, onKeys, big, onBig }) {
+  const speak = (name) => {
+    setLanguage(name);
+    // Rows are drawn when their object changes; a new language changes them all.
+    location.reload();
+  };
+  const leave = async () => {
+    await signOut();
+    location.reload();
+  };
+  return html`<header class="top">
+    <span class="brand">contact-router</span>
+    <span class="quiet">${wall.session.workspace}</span>
+    <span class="grow" />
+    <${ConnectionState} connection=${wall.connection} />
+    <span class="tools">
+      ${Object.keys(tables)
+        .filter((each) => each !== language())
+        .map((each) => html`<button key=${each} class="icon-button" lang=${each} title=${t(`language_${each}`)} onClick=${() => speak(each)}><span class="language">${each.toUpperCase()}</span></button>`)}
+      <button class="icon-button" aria-pressed=${big} title=${t("wall_big")} aria-label=${t("wall_big")} onClick=${onBig}>⤢</button>
+      <button class="icon-button" title=${t("keys_title")} aria-label=${t("keys_title")} onClick=${onKeys}>?</button>
+      <button class="plain" onClick=${leave}>${t("sign_out")}</button>
+    </span>
+  </header>`;
+}
+
+export function Board({ wall }) {
+  const [keysShown, setKeysShown] = useState(false);
+  const [big, setBig] = useState(localStorage.getItem(WALL) === "big");
+  const { board, place } = wall;
+  const open = place.queue || place.contact || place.agent;
+  const toggleBig = () => {
+    localStorage.setItem(WALL, big ? "" : "big");
+    setBig(!big);
+  };
+  useEffect(() => {
+    document.documentElement.dataset.size = big ? "big" : "";
+  }, [big]);
+  useEffect(() => {
+    const { waiting = 0 } = board.totals;
+    document.title = `${waiting ? `(${waiting}) ` : ""}${t("title_wallboard")} · contact-router`;
+  }, [board.totals.waiting]);
+  const focus = (selector) => () => void document.querySelector(selector)?.focus();
+  const bindings = [
+    { key: "q", text: t("key_queues"), act: focus(".queue-row") },
+    { key: "g", text: t("key_agents"), act: focus("#agent-filter") },
+    { key: "n", text: t("key_attention"), act: focus(".attention-list button") },
+    { key: "b", text: t("wall_big"), act: toggleBig },
+    { key: "Escape", text: t("key_back"), act: () => (open ? void wall.go({}) : false) },
+    { key: "?", text: t("key_help"), act: () => setKeysShown(true) },
+  ];
+  useKeys(bindings);
+  return html`<div class="wall" data-open=${open ? "yes" : "no"}>
+    <${Top} wall=${wall} big=${big} onBig=${toggleBig} onKeys=${() => setKeysShown(true)} />
+    <${Headline} board=${board} />
+    <main class="left">
+      <${Queues} wall=${wall} board=${board} chosen=${place.queue} />
+      <${Agents} wall=${wall} agents=${board.agents} chosen=${place.agent} />
+    </main>
+    <aside class="right" aria-label=${t("wall_side")}>
+      ${wall.notices.length > 0 &&
+      html`<ul class="said-notices" role="log" aria-live="polite">
+        ${wall.notices.map((each) => html`<li key=${each.at} class=${`${each.meaning}-soft`}>${each.text}</li>`)}
+      </ul>`}
+      ${open ? html`<${Drill} key=${open} wall=${wall} />` : html`<${Attention} wall=${wall} />`}
+    </aside>
+    ${keysShown && html`<${KeySheet} bindings=${bindings} onClose=${() => setKeysShown(false)} />`}
+  </div>`;
+}

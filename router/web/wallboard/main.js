@@ -1,0 +1,81 @@
+// The supervisor's wallboard: sign in, connect, draw.
+
+import { now } from "../page/clock.js";
+import { Connection } from "../page/socket.js";
+import { enter, SignIn } from "../page/signin.js";
+import { forget } from "../page/session.js";
+import { Store, useStore } from "../page/store.js";
+import { t } from "../page/texts.js";
+import { html, render } from "../page/view.js";
+import { Board } from "./board.js";
+import { applyBoardWelcome, applyDelta, emptyBoard } from "./model.js";
+
+const ROLES = ["supervisor", "admin"];
+const page = document.getElementById("page");
+
+/** Where the reader is: {queue}, {contact}, {agent}, or {} for the whole board. Kept in the address. */
+function placeIn(hash) {
+  const [, kind, id] = /^#(queue|contact|agent)=(.+)$/.exec(hash) || [];
+  return kind ? { [kind]: decodeURIComponent(id) } : {};
+}
+
+function Page({ wall }) {
+  useStore(wall.store);
+  if (!wall.board.loaded) {
+    return html`<main class="empty waiting" aria-busy="true">
+      <p class="brand">contact-router</p>
+      <p role="status">${t(wall.connection.name === "disconnected" ? "desk_unreachable" : "wall_loading")}</p>
+    </main>`;
+  }
+  return html`<${Board} wall=${wall} />`;
+}
+
+function start(session) {
+  const board = emptyBoard();
+  const store = new Store(board);
+  const wall = { session, board, store, place: placeIn(location.hash), notices: [], connection: { name: "connecting" } };
+  wall.go = (place) => {
+    const [[kind, id] = []] = Object.entries(place);
+    history.pushState(null, "", kind ? `#${kind}=${encodeURIComponent(id)}` : location.pathname);
+    wall.place = place;
+    store.touch();
+  };
+  addEventListener("popstate", () => {
+    wall.place = placeIn(location.hash);
+    store.touch();
+  });
+  wall.say = (meaning, text) => {
+    wall.notices = [...wall.notices, { meaning, text, at: now() }].slice(-3);
+    store.touch();
+  };
+  wall.connection = new Connection(session.token, "supervisor", {
+    welcome(frame) {
+      applyBoardWelcome(board, frame);
+      store.soon();
+    },
+    push(frame) {
+      if (frame.type === "delta") applyDelta(board, frame);
+      if (frame.type === "directory") board.directory = frame.directory;
+      store.soon();
+    },
+    state: () => store.soon(),
+    signedOut() {
+      forget();
+      show({ reason: "expired" });
+    },
+  });
+  render(html`<${Page} wall=${wall} />`, page);
+}
+
+function show({ session, reason, detail }) {
+  if (session) start(session);
+  else render(html`<${SignIn} page="wallboard" reason=${reason} detail=${detail} onSession=${again} />`, page);
+}
+
+function again(made) {
+  if (!ROLES.includes(made.role)) show({ reason: "role", detail: made.role });
+  else location.reload();
+}
+
+show(await enter(ROLES));
+addEventListener("hashchange", () => location.hash.includes("ticket=") && location.reload());

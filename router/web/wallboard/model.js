@@ -1,0 +1,161 @@
+// What the wallboard knows: the board's objects by id, as the server sent them, and what is read off them.
+// Pure. Objects are replaced, never changed, so a row is drawn again only when its object is another.
+
+export const KINDS = ["queues", "agents", "contacts"];
+const MINUTES = 30;
+const LOG = 40;
+/** Where the mark stands on a service-level bar: the share that most plans aim at. */
+export const GOAL = 0.8;
+
+/** Nothing known yet. */
+export function emptyBoard() {
+  return {
+    loaded: false,
+    queues: new Map(),
+    agents: new Map(),
+    contacts: new Map(),
+    channels: new Map(),
+    totals: {},
+    formulas: {},
+    directory: {},
+    contactsMore: false,
+    waiting: new Map(),
+    arrivals: new Map(),
+    log: [],
+    since: 0,
+  };
+}
+
+/** The whole board, after connecting. Arrivals counted so far are kept. */
+export function applyBoardWelcome(board, frame) {
+  const { queues = [], agents = [], contacts = [], channels = [], totals = {} } = frame.board;
+  board.loaded = true;
+  board.queues = byId(queues);
+  board.agents = byId(agents);
+  board.contacts = byId(contacts);
+  board.channels = new Map(channels.map((each) => [each.name, each]));
+  board.contactsMore = !!frame.board.contacts_more;
+  board.totals = totals;
+  board.formulas = frame.formulas || {};
+  board.directory = frame.directory || {};
+  board.since ||= frame.now_us;
+  for (const queue of queues) countArrivals(board, queue, frame.now_us);
+  group(board);
+}
+
+/** What changed: whole objects by id, and ids that are gone. */
+export function applyDelta(board, frame) {
+  for (const kind of KINDS) {
+    for (const each of frame[kind] || []) board[kind].set(each.id, each);
+    for (const id of frame.gone?.[kind] || []) board[kind].delete(id);
+  }
+  for (const each of frame.channels || []) board.channels.set(each.name, each);
+  if (frame.totals) board.totals = frame.totals;
+  for (const queue of frame.queues || []) countArrivals(board, queue, frame.now_us);
+  if (frame.contacts || frame.gone?.contacts) group(board);
+  if (frame.events?.length) board.log = [...frame.events.slice().reverse(), ...board.log].slice(0, LOG);
+}
+
+const byId = (list) => new Map(list.map((each) => [each.id, each]));
+
+/** Waiting contacts by queue, in the order in which they will be served. */
+function group(board) {
+  const groups = new Map();
+  for (const contact of board.contacts.values()) {
+    if (contact.state !== "queued" && contact.state !== "offered") continue;
+    if (!groups.has(contact.queue)) groups.set(contact.queue, []);
+    groups.get(contact.queue).push(contact);
+  }
+  for (const list of groups.values()) list.sort(byKey);
+  // A queue whose line did not change keeps its list: its row is then not drawn again.
+  for (const [queue, list] of groups) {
+    const before = board.waiting.get(queue);
+    if (before && before.length === list.length && before.every((each, place) => each === list[place])) {
+      groups.set(queue, before);
+    }
+  }
+  board.waiting = groups;
+}
+
+/** The key of a contact: (tier, due - head start); the smaller one is served first. */
+export function byKey(a, b) {
+  return (
+    (a.tier || 0) - (b.tier || 0) ||
+    (a.due_at_us || 0) - (a.head_start_us || 0) - ((b.due_at_us || 0) - (b.head_start_us || 0)) ||
+    (a.id < b.id ? -1 : 1)
+  );
+}
+
+/** Contacts received per minute since this page was opened, from the queue's running count. */
+function countArrivals(board, queue, nowUs) {
+  const minute = Math.floor(nowUs / 60e6);
+  const held = board.arrivals.get(queue.id) || { total: queue.received || 0, minutes: new Map() };
+  const more = Math.max(0, (queue.received || 0) - held.total);
+  const minutes = new Map([...held.minutes].filter(([each]) => each > minute - MINUTES));
+  if (more) minutes.set(minute, (minutes.get(minute) || 0) + more);
+  board.arrivals.set(queue.id, { total: queue.received || 0, minutes });
+}
+
+/** The last minutes' arrivals as a list of counts, the oldest first. */
+export function arrivals(board, queue, nowUs) {
+  const minute = Math.floor(nowUs / 60e6);
+  const { minutes } = board.arrivals.get(queue) || { minutes: new Map() };
+  return Array.from({ length: MINUTES }, (_, place) => minutes.get(minute - MINUTES + 1 + place) || 0);
+}
+
+/** How many of a line have waited below half the target, up to it, up to twice, and longer. */
+export function ages(list, nowUs) {
+  const counts = [0, 0, 0, 0];
+  for (const contact of list) {
+    const target = (contact.due_at_us || 0) - (contact.visit_at_us || 0);
+    const waited = (nowUs - (contact.visit_at_us || nowUs)) / Math.max(1, target);
+    counts[waited < 0.5 ? 0 : waited < 1 ? 1 : waited < 2 ? 2 : 3] += 1;
+  }
+  return counts;
+}
+
+/** What a share of service says: good, attention, bad, or neutral when nothing is measured. */
+export function levelMeaning(share) {
+  if (share === null || share === undefined) return "neutral";
+  if (share >= GOAL) return "good";
+  return share >= GOAL - 0.2 ? "attention" : "bad";
+}
+
+/** The smallest target among the channels on which somebody waits; 0 = nobody. */
+export function strictestTarget(queue) {
+  const waiting = Object.values(queue.by_channel || {}).filter((each) => each.waiting && each.target_us);
+  return waiting.length ? Math.min(...waiting.map((each) => each.target_us)) : 0;
+}
+
+/** What needs a supervisor now: [{ key, meaning, text, values, to }], the worst first. */
+export function attention(board, nowUs) {
+  const found = [];
+  for (const channel of board.channels.values()) {
+    if (channel.state === "up" || channel.state === "starting") continue;
+    const meaning = channel.state === "down" ? "bad" : "attention";
+    found.push({ key: `ch-${channel.name}`, meaning, text: `alarm_channel_${channel.state}`, values: { name: channel.name, detail: channel.detail || "" } });
+  }
+  for (const queue of board.queues.values()) {
+    const to = { queue: queue.id };
+    if (queue.waiting && !queue.agents_ready) {
+      found.push({ key: `q-${queue.id}`, meaning: "bad", text: "alarm_nobody", values: { queue: queue.id, n: queue.waiting }, to });
+    } else {
+      const late = overdue(queue, nowUs);
+      if (late) found.push({ key: `q-${queue.id}`, meaning: "attention", text: "alarm_late", values: { queue: queue.id, channel: late.channel, since: late.oldest }, to });
+    }
+  }
+  for (const agent of board.agents.values()) {
+    if (agent.presence !== "not_ready" || (agent.reason !== "rona" && agent.reason !== "lost")) continue;
+    found.push({ key: `a-${agent.id}`, meaning: "attention", text: `alarm_${agent.reason}`, values: { agent: agent.name || agent.id }, to: { agent: agent.id } });
+  }
+  return found.sort((a, b) => (a.meaning === "bad" ? 0 : 1) - (b.meaning === "bad" ? 0 : 1));
+}
+
+/** The channel of a queue whose longest wait is beyond twice its target. */
+function overdue(queue, nowUs) {
+  for (const [channel, line] of Object.entries(queue.by_channel || {})) {
+    if (!line.waiting || !line.oldest_at_us || !line.target_us) continue;
+    if (nowUs - line.oldest_at_us > 2 * line.target_us) return { channel, oldest: line.oldest_at_us };
+  }
+  return null;
+}

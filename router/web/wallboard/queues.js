@@ -1,0 +1,118 @@
+// Queues as rows: level with its mark, who waits and how long, the estimate, arrivals.
+
+import { now, onBeat, Since } from "../page/clock.js";
+import { countdown, share } from "../page/format.js";
+import { ChannelIcon, Mark } from "../page/icons.js";
+import { t, word } from "../page/texts.js";
+import { html, memo, useEffect, useState } from "../page/view.js";
+import { LevelBar } from "./headline.js";
+import { ages, arrivals, levelMeaning } from "./model.js";
+
+const SHOWN = 200;
+const NOBODY = [];
+
+/** Waiting by age: four shades, from fresh to twice the target and more. */
+function AgeBar({ list }) {
+  const counts = ages(list, now());
+  const title = t("ages", { a: counts[0], b: counts[1], c: counts[2], d: counts[3] });
+  return html`<span class="ages" role="img" aria-label=${title} title=${title}>
+    ${counts.map((count, place) => count > 0 && html`<span key=${place} class=${`age-${place}`} style=${{ flexGrow: count }} />`)}
+  </span>`;
+}
+
+/** Arrivals per minute; says since when it counts. */
+function Spark({ counts, title }) {
+  const most = Math.max(1, ...counts);
+  const step = 90 / counts.length;
+  return html`<svg class="spark" viewBox="0 0 90 20" role="img" aria-label=${title} preserveAspectRatio="none">
+    <title>${title}</title>
+    ${counts.map((count, place) => html`<rect key=${place} x=${place * step} y=${20 - (count / most) * 18} width=${step - 0.8} height=${Math.max(0.6, (count / most) * 18)} />`)}
+  </svg>`;
+}
+
+function Channels({ queue }) {
+  return html`<span class="by-channel">
+    ${Object.entries(queue.by_channel || {})
+      .filter(([, line]) => line.waiting)
+      .map(([name, line]) => html`<span key=${name} class="line" title=${word("channel", name)}><${ChannelIcon} channel=${name} /> ${line.waiting}</span>`)}
+  </span>`;
+}
+
+const Row = memo(function Row({ queue, list, counts, chosen, minute, formula, onOpen }) {
+  const level = queue.service_level;
+  const received = counts.reduce((sum, each) => sum + each, 0);
+  return html`<tr class="queue-row" tabindex="0" data-queue=${queue.id} aria-selected=${chosen} onClick=${onOpen} onKeyDown=${(event) => event.key === "Enter" && onOpen()}>
+    <th scope="row">
+      <span class="line"><span class="cut">${queue.id}</span>${!queue.open && html`<span class="chip">${t("queue_closed")}</span>`}</span>
+      <${Channels} queue=${queue} />
+    </th>
+    <td class="level-cell" title=${formula}><span class=${`number ${levelMeaning(level)}-text`}><${Mark} meaning=${levelMeaning(level)} /> ${share(level)}</span><${LevelBar} level=${level} /></td>
+    <td class="number">${queue.waiting || 0}</td>
+    <td class="ages-cell"><${AgeBar} list=${list} minute=${minute} /></td>
+    <td class="number"><${Since} at=${queue.oldest_at_us} /></td>
+    <td class="number" title=${t("ewt_long")}>${queue.ewt_us >= 0 ? countdown(queue.ewt_us) : "–"}</td>
+    <td class="number">${queue.active || 0}</td>
+    <td class="number">${queue.agents_ready || 0}</td>
+    <td class="spark-cell"><${Spark} counts=${counts} title=${t("arrivals_title", { n: received, minutes: counts.length })} /></td>
+  </tr>`;
+});
+
+const memory = new Map();
+
+/** The same list object as long as its numbers are the same, so that the row is not drawn again. */
+function sameCounts(queue, counts) {
+  const before = memory.get(queue);
+  if (before && before.every((each, place) => each === counts[place])) return before;
+  memory.set(queue, counts);
+  return counts;
+}
+
+/** Opening a row: one function per queue, so that rows stay the same. */
+const openers = new Map();
+function opener(wall, id) {
+  if (!openers.has(id)) openers.set(id, () => wall.go({ queue: id }));
+  return openers.get(id);
+}
+
+/** The queues with most waiting first; in a calm moment by name. */
+export function Queues({ wall, board, chosen }) {
+  const [minute, setMinute] = useState(0);
+  // Ages and sparks move by themselves: every 5 s is often enough.
+  useEffect(() => onBeat(() => setMinute(Math.floor(now() / 5e6))), []);
+  const queues = [...board.queues.values()].sort((a, b) => (b.waiting || 0) - (a.waiting || 0) || (a.id < b.id ? -1 : 1));
+  const formula = t("formula", { formula: board.formulas.service_level || "" });
+  const time = now();
+  return html`<section class="panel queues" aria-label=${t("queues")}>
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">${t("queue_column")}</th>
+          <th scope="col">${t("service_level")}</th>
+          <th scope="col" class="number">${t("waiting")}</th>
+          <th scope="col">${t("by_age")}</th>
+          <th scope="col" class="number" title=${t("longest")}>${t("longest_column")}</th>
+          <th scope="col" class="number" title=${t("ewt_long")}>${t("ewt")}</th>
+          <th scope="col" class="number">${t("active")}</th>
+          <th scope="col" class="number">${t("ready_column")}</th>
+          <th scope="col">${t("arrivals")}</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${queues.slice(0, SHOWN).map(
+          (queue) => html`<${Row}
+            key=${queue.id}
+            queue=${queue}
+            list=${board.waiting.get(queue.id) || NOBODY}
+            counts=${sameCounts(queue.id, arrivals(board, queue.id, time))}
+            chosen=${chosen === queue.id}
+            minute=${queue.waiting ? minute : 0}
+            formula=${formula}
+            onOpen=${opener(wall, queue.id)}
+          />`,
+        )}
+      </tbody>
+    </table>
+    ${!queues.length && html`<div class="empty"><p>${t("no_queues")}</p></div>`}
+    ${queues.length > SHOWN && html`<p class="quiet more">${t("more_queues", { n: queues.length - SHOWN })}</p>`}
+  </section>`;
+}
