@@ -88,8 +88,10 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def stop(self) -> None:
-        """Cancel every task and wait until all have ended."""
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """Let the tasks end by themselves for so long, cancel the rest, wait until all are gone."""
+        if self._tasks and grace_s > 0:
+            await asyncio.wait(self._tasks, timeout=grace_s)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

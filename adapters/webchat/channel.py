@@ -49,6 +49,8 @@ from router.channel import (
 
 PAGES = 5
 """Most open pages of one visitor; one more closes the oldest."""
+CLOSE_S = 2.0
+"""How long pages have to hear that the server goes."""
 REMEMBERED = 10_000
 """How many effects are remembered, so that the same one again does nothing."""
 
@@ -104,7 +106,9 @@ class WebChat(Channel):
             read_secret(self.config.secret_file, where), name, self.config.token_days
         )
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
-        self.crew = Crew(name, most=2 * PAGES * self.config.conversations)
+        self.crew = Crew(name, most=2 * self.config.conversations)
+        self.writers = Crew(f"{name} pages", most=PAGES * self.config.conversations)
+        """One task for each open page."""
         self.up = False
         self._fence = Fence()
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -115,6 +119,10 @@ class WebChat(Channel):
         """Serve until cancelled."""
         self.up = True
         self.router.state("up")
+        for conversation in list(self.conversations.values()):
+            # Run again after a fault: whoever does not come back has left.
+            if not conversation.pages:
+                self._watch_absence(conversation)
         try:
             await asyncio.Event().wait()
         finally:
@@ -125,6 +133,7 @@ class WebChat(Channel):
                     conversation.away.cancel()
                 for page in list(conversation.pages):
                     page.close(1012, "the server restarts")
+            await self.writers.stop(grace_s=CLOSE_S)
             await self.crew.stop()
 
     async def perform(self, task: Task) -> None:

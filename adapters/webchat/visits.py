@@ -8,7 +8,7 @@ from collections import deque
 from aiohttp import WSMsgType, web
 
 from adapters import TRY_AGAIN
-from adapters.webchat.channel import Conversation, WebChat
+from adapters.webchat.channel import CLOSE_S, Conversation, WebChat
 from adapters.webchat.codec import (
     FRAME_BYTES,
     Choose,
@@ -107,7 +107,7 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
     page = OpenPage(socket, request.transport)
     try:
         conversation = channel.enter(page, hello.token, hello.name)
-        writer = channel.crew.start(page.write(), "page")
+        writer = channel.writers.start(page.write(), "page")
     except contract.ChannelError:
         await socket.close(code=1013, message=b"full: come back later")
         return socket
@@ -115,6 +115,8 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
         await _listen(channel, socket, page, conversation, origin)
     finally:
         channel.leave(page, conversation)
+        if page.closing:
+            await asyncio.wait((writer,), timeout=CLOSE_S)
         writer.cancel()
     return socket
 

@@ -250,6 +250,23 @@ async def test_a_listed_origin_may_chat() -> None:
             await Browser(harness).open()
 
 
+async def test_a_restart_is_told_to_the_open_pages(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    await harness.stop()
+    await harness.signal.until(lambda: browser.closed is not None)
+    assert browser.closed == 1012
+    await harness.start()
+    assert await harness.write(CUSTOMER, "still here", "m2") == ""
+    assert len(harness.router.contacts) == 1
+
+
+async def test_who_does_not_come_back_after_a_restart_has_left(harness: WebChatHarness) -> None:
+    await harness.stop()
+    await harness.start()
+    await harness.signal.until(lambda: bool(harness.router.said("left")))
+    assert harness.chat.conversations == {}
+
+
 async def test_a_wrong_key_is_closed(harness: WebChatHarness) -> None:
     browser = Browser(harness)
     await browser.open(key="another")

@@ -1,0 +1,484 @@
+// The chat on a company's own pages: one script tag, no cookies, no frames, no dependencies.
+//
+//   <script src="https://router.example/widget.js" data-channel="site" data-key="…" async></script>
+//
+// Options:  data-title, data-greeting, data-name (the visitor's, if the page knows it), data-open.
+// Looks:    --chat-accent, --chat-on-accent, --chat-background, --chat-text, --chat-font,
+//           --chat-radius, set on any element around it (for example `html`).
+// A strict Content-Security-Policy of the page needs script-src and connect-src for our origin only:
+// the style sheet is constructed, and whatever anybody wrote becomes a text node.
+// The protocol is described in adapters/webchat/__init__.py.
+(() => {
+  "use strict";
+
+  const TEXT_BYTES = 4096;
+  const RETRY_MS = [500, 1000, 2000, 5000, 10000, 20000];
+
+  const script = document.currentScript;
+  const given = { ...script.dataset };
+  if ("fromQuery" in given) {
+    Object.assign(given, Object.fromEntries(new URLSearchParams(location.search)));
+  }
+  const site = new URL(script.src, location.href);
+  const options = {
+    channel: given.channel || "",
+    key: given.key || "",
+    title: given.title || "Chat with us",
+    greeting: given.greeting || "Hello! What can we do for you?",
+    name: given.name || "",
+    open: "open" in given,
+    url: `${site.origin.replace(/^http/, "ws")}/v1/webchat/` +
+      `${encodeURIComponent(given.channel || "")}/ws`,
+  };
+
+  // What survives a reload: the visitor's token, and whether there was something to come back to.
+  class Memory {
+    constructor(name) {
+      this.name = name;
+      this.value = {};
+      try {
+        this.value = JSON.parse(localStorage.getItem(name)) || {};
+      } catch {
+        // Storage is blocked or damaged: a reload is a new visitor then.
+      }
+    }
+
+    set(change) {
+      Object.assign(this.value, change);
+      try {
+        localStorage.setItem(this.name, JSON.stringify(this.value));
+      } catch {
+        // As above.
+      }
+    }
+  }
+
+  // The socket: connects again by itself, and sends one message at a time until it is confirmed.
+  class Connection {
+    constructor(memory, hear) {
+      this.memory = memory;
+      this.hear = hear;
+      this.pending = [];
+      this.flying = "";
+      this.failures = 0;
+      this.socket = null;
+      this.ready = false;
+    }
+
+    start() {
+      if (this.socket) return;
+      const socket = new WebSocket(options.url);
+      this.socket = socket;
+      socket.onopen = () => this.send({
+        type: "hello", key: options.key, token: this.memory.value.token || "",
+        name: options.name.slice(0, 80),
+      });
+      socket.onmessage = (event) => this.take(JSON.parse(event.data));
+      socket.onclose = (event) => this.lost(event.code);
+    }
+
+    send(frame) {
+      this.socket.send(JSON.stringify(frame));
+    }
+
+    say(id, text) {
+      this.pending.push({ id, text });
+      this.start();
+      this.flush();
+    }
+
+    flush() {
+      if (!this.ready || this.flying || !this.pending.length) return;
+      const { id, text } = this.pending[0];
+      this.flying = id;
+      this.send({ type: "say", id, text });
+    }
+
+    take(frame) {
+      if (frame.token) this.memory.set({ token: frame.token });
+      if (frame.type === "welcome") {
+        this.ready = true;
+        this.failures = 0;
+        this.flying = "";
+        const known = new Set((frame.messages || []).map((message) => message.id));
+        this.pending = this.pending.filter((message) => !known.has(message.id));
+      }
+      if (frame.type === "message" || frame.type === "refused") this.settle(frame);
+      this.hear(frame);
+      this.flush();
+    }
+
+    settle(frame) {
+      if (frame.id === this.flying) this.flying = "";
+      if (frame.type === "refused" && frame.retry_after_s) {
+        // The same id again, later: it cannot become two messages.
+        this.flying = "later";
+        setTimeout(() => {
+          this.flying = "";
+          this.flush();
+        }, Math.min(frame.retry_after_s, 30) * 1000);
+        return;
+      }
+      this.pending = this.pending.filter((message) => message.id !== frame.id);
+    }
+
+    lost(code) {
+      this.socket = null;
+      this.ready = false;
+      this.flying = "";
+      const final = code === 4003 || code === 4008;
+      this.hear({ type: "lost", final });
+      if (final) return;
+      const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
+      this.failures += 1;
+      // Spread out: after a restart not every page comes in the same moment.
+      setTimeout(() => this.start(), wait * (0.5 + Math.random()));
+    }
+  }
+
+  // Makes an element. Text is only ever set as text.
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in element && !name.startsWith("aria")) element[name] = value;
+      else element.setAttribute(name, value);
+    }
+    element.append(...children);
+    return element;
+  }
+
+  // Text with its web addresses as links; anything but http and https stays text.
+  function linked(text) {
+    return text.split(/(https?:\/\/[^\s<>"']+)/).map((part, index) => {
+      if (index % 2 === 0 || !URL.canParse(part)) return part;
+      return make("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
+    });
+  }
+
+  function placeText(position, waitS) {
+    const where = position > 0 ? `You are number ${position} in line.` : "You are in line.";
+    if (waitS === undefined || waitS < 0) {
+      return `${where} We cannot say yet how long it will take.`;
+    }
+    const minutes = Math.ceil(waitS / 60);
+    if (minutes <= 1) return `${where} It should take about a minute.`;
+    return `${where} It should take about ${minutes} minutes.`;
+  }
+
+  const byteLength = (text) => new TextEncoder().encode(text).length;
+  const newId = () => Array.from(
+    crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0"),
+  ).join("");
+
+  class Widget {
+    constructor() {
+      this.memory = new Memory(`contact-chat:${options.channel}`);
+      this.connection = new Connection(this.memory, (frame) => this.hear(frame));
+      this.shown = new Map();
+      this.state = "idle";
+      this.place = {};
+      this.held = false;
+      this.online = null;
+      this.unread = 0;
+      this.build();
+      if (this.memory.value.active) this.connection.start();
+      if (options.open) this.open();
+    }
+
+    build() {
+      this.log = make("div", { className: "log", role: "log", tabIndex: 0,
+        "aria-label": "Conversation", "aria-live": "polite" });
+      // The status line and the choices take room from it: the newest message stays in sight.
+      new ResizeObserver(() => this.scroll()).observe(this.log);
+      this.status = make("p", { className: "status", role: "status" });
+      this.choices = make("div", { className: "choices", role: "group" });
+      this.input = make("textarea", { id: "text", rows: 1, placeholder: "Write a message",
+        "aria-describedby": "note", autocomplete: "off" });
+      this.note = make("p", { id: "note", className: "note", "aria-live": "polite" });
+      this.sendButton = make("button", { className: "send", type: "submit" }, "Send");
+      this.form = make("form", {},
+        make("label", { htmlFor: "text", className: "unseen" }, "Your message"),
+        this.input, this.sendButton, this.note);
+      this.endButton = make("button", { className: "plain", type: "button", hidden: true },
+        "End chat");
+      this.closeButton = make("button", { className: "plain", type: "button",
+        "aria-label": "Close the chat window" }, "×");
+      this.panel = make("section", { id: "panel", className: "panel", role: "dialog",
+        hidden: true, "aria-label": options.title },
+      make("header", {}, make("h2", {}, options.title), this.endButton, this.closeButton),
+      this.log, this.status, this.choices, this.form);
+      this.badge = make("span", { className: "badge", hidden: true });
+      this.launcher = make("button", { className: "launcher", type: "button",
+        "aria-expanded": "false", "aria-controls": "panel" }, "Chat", this.badge);
+
+      this.launcher.onclick = () => (this.panel.hidden ? this.open() : this.close());
+      this.closeButton.onclick = () => this.close();
+      this.endButton.onclick = () => this.connection.ready && this.connection.send({ type: "end" });
+      this.panel.onkeydown = (event) => {
+        // Not while an input method is composing: its Escape and Enter are its own.
+        if (event.isComposing) return;
+        if (event.key === "Escape") this.close();
+        if (event.key === "Enter" && !event.shiftKey && event.target === this.input) {
+          event.preventDefault();
+          this.form.requestSubmit();
+        }
+      };
+      this.input.oninput = () => this.measure();
+      this.form.onsubmit = (event) => {
+        event.preventDefault();
+        this.say();
+      };
+
+      const host = make("contact-chat", {});
+      const root = host.attachShadow({ mode: "open" });
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(STYLE);
+      root.adoptedStyleSheets = [sheet];
+      root.append(this.panel, this.launcher);
+      this.root = root;
+      document.body.append(host);
+    }
+
+    open() {
+      this.panel.hidden = false;
+      this.launcher.setAttribute("aria-expanded", "true");
+      if (!this.shown.size) this.showGreeting();
+      this.connection.start();
+      this.count(0);
+      this.scroll();
+      this.input.focus();
+      this.tell();
+    }
+
+    close() {
+      this.panel.hidden = true;
+      this.launcher.setAttribute("aria-expanded", "false");
+      this.launcher.focus();
+    }
+
+    showGreeting() {
+      this.show({ id: "greeting", who: "router", text: options.greeting });
+    }
+
+    say() {
+      const text = this.input.value;
+      if (!text.trim() || byteLength(text) > TEXT_BYTES) return;
+      const id = newId();
+      this.show({ id, who: "visitor", text }, "sending");
+      this.connection.say(id, text);
+      this.input.value = "";
+      this.measure();
+      this.scroll();
+    }
+
+    hear(frame) {
+      switch (frame.type) {
+        case "welcome": this.welcome(frame); break;
+        case "message": this.message(frame); break;
+        case "refused": this.refused(frame); break;
+        case "place": this.place = frame; this.state = "waiting"; break;
+        case "hold": this.held = Boolean(frame.held); break;
+        case "ask": this.ask(frame); break;
+        case "ended": this.ended(); break;
+        case "lost": this.online = frame.final ? "never" : false; break;
+        default: break;
+      }
+      this.tell();
+    }
+
+    welcome(frame) {
+      this.online = true;
+      this.state = frame.state;
+      this.place = { position: frame.position, wait_s: frame.wait_s };
+      this.held = Boolean(frame.held);
+      const waiting = new Set(this.connection.pending.map((message) => message.id));
+      const unsent = [...this.shown].filter(([id]) => waiting.has(id));
+      // What is old is not read out again.
+      this.log.setAttribute("aria-live", "off");
+      this.log.replaceChildren();
+      this.shown.clear();
+      this.showGreeting();
+      for (const message of frame.messages || []) this.show(message);
+      for (const [id, element] of unsent) {
+        this.shown.set(id, element);
+        this.log.append(element);
+      }
+      requestAnimationFrame(() => this.log.setAttribute("aria-live", "polite"));
+      this.choices.replaceChildren();
+      if (frame.ask) this.ask(frame.ask);
+      this.scroll();
+    }
+
+    message(frame) {
+      const known = this.shown.get(frame.id);
+      if (known) {
+        known.dataset.state = "";
+        known.querySelector(".state").textContent = "";
+      } else {
+        this.show(frame);
+        if (this.panel.hidden && frame.who !== "visitor") this.count(this.unread + 1);
+      }
+      if (frame.who === "agent") this.state = "talking";
+      if (frame.who === "visitor" && ["idle", "ended"].includes(this.state)) {
+        this.state = "waiting";
+        this.place = {};
+      }
+      this.scroll();
+    }
+
+    refused(frame) {
+      const element = this.shown.get(frame.id);
+      if (!element || frame.retry_after_s) return;
+      element.dataset.state = "failed";
+      element.querySelector(".state").textContent = `Not sent: ${frame.text}.`;
+    }
+
+    ask(frame) {
+      this.choices.setAttribute("aria-label", frame.prompt);
+      const buttons = Object.entries(frame.choices || {}).map(([value, label]) => {
+        const button = make("button", { type: "button" }, label);
+        button.onclick = () => {
+          this.choices.replaceChildren();
+          this.connection.send({ type: "choose", name: frame.name, value });
+          this.input.focus();
+        };
+        return button;
+      });
+      this.choices.replaceChildren(make("p", {}, frame.prompt), ...buttons);
+      this.scroll();
+    }
+
+    ended() {
+      this.state = "ended";
+      this.held = false;
+      this.choices.replaceChildren();
+    }
+
+    show(message, state = "") {
+      if (this.shown.has(message.id)) return;
+      const who = { visitor: "You", agent: "Agent", router: "" }[message.who];
+      const note = state === "sending" ? "Sending…" : "";
+      const element = make("div", { className: `message ${message.who}` },
+        make("span", { className: "unseen" }, who ? `${who}: ` : ""),
+        make("span", { className: "text", dir: "auto" }, ...linked(message.text)),
+        make("span", { className: "state" }, note));
+      element.dataset.state = state;
+      this.shown.set(message.id, element);
+      this.log.append(element);
+    }
+
+    // The status line, and everything else that follows from the state.
+    tell() {
+      let text = "";
+      if (this.online === "never") text = "This chat is not available.";
+      else if (this.online === false) text = "The connection is lost. We are trying again…";
+      else if (this.held) text = "Your agent will be right back.";
+      else if (this.state === "waiting") {
+        text = this.place.text || placeText(this.place.position, this.place.wait_s);
+      } else if (this.state === "ended") text = "This chat has ended. Write again to begin anew.";
+      if (this.status.textContent !== text) this.status.textContent = text;
+      const active = this.state === "waiting" || this.state === "talking";
+      this.endButton.hidden = !active;
+      if (Boolean(this.memory.value.active) !== active) this.memory.set({ active });
+    }
+
+    measure() {
+      const left = TEXT_BYTES - byteLength(this.input.value);
+      this.note.textContent = left < 0 ? `The message is ${-left} bytes too long.` : "";
+      this.sendButton.disabled = left < 0;
+      this.input.style.height = "auto";
+      this.input.style.height = `${Math.min(this.input.scrollHeight, 120)}px`;
+    }
+
+    count(unread) {
+      this.unread = unread;
+      this.badge.hidden = !unread;
+      this.badge.textContent = unread > 9 ? "9+" : String(unread || "");
+      this.launcher.setAttribute("aria-label", unread ? `Chat, ${unread} new` : "Chat");
+    }
+
+    scroll() {
+      this.log.scrollTop = this.log.scrollHeight;
+    }
+  }
+
+  const STYLE = `
+:host {
+  --accent: var(--chat-accent, #0b57d0);
+  --on-accent: var(--chat-on-accent, #fff);
+  --background: var(--chat-background, #fff);
+  --text: var(--chat-text, #1f1f1f);
+  --radius: var(--chat-radius, 14px);
+  --line: color-mix(in srgb, var(--text) 18%, transparent);
+  --soft: color-mix(in srgb, var(--text) 8%, var(--background));
+  font: 15px/1.45 var(--chat-font, system-ui, sans-serif);
+  position: fixed; inset: auto 16px 16px auto; z-index: 2147483000;
+}
+[hidden] { display: none !important; }
+* { box-sizing: border-box; }
+button, textarea { font: inherit; color: inherit; }
+button { cursor: pointer; border: 0; border-radius: calc(var(--radius) * .7); min-height: 40px; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.launcher {
+  display: block; margin-left: auto; padding: 12px 22px; border-radius: 999px; font-weight: 600;
+  background: var(--accent); color: var(--on-accent); box-shadow: 0 3px 14px rgb(0 0 0 / .28);
+}
+.badge { margin-left: 8px; padding: 1px 8px; border-radius: 999px;
+  background: var(--on-accent); color: var(--accent); }
+.panel {
+  display: flex; flex-direction: column; width: 370px; height: min(560px, 100dvh - 100px);
+  margin-bottom: 12px; overflow: hidden; background: var(--background); color: var(--text);
+  border: 1px solid var(--line); border-radius: var(--radius);
+  box-shadow: 0 10px 40px rgb(0 0 0 / .25);
+}
+header { display: flex; align-items: center; gap: 4px; padding: 6px 6px 6px 16px;
+  background: var(--accent); color: var(--on-accent); }
+h2 { flex: 1; margin: 0; font-size: 16px; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
+.plain { background: transparent; padding: 0 10px; min-width: 40px; }
+.plain:hover { background: rgb(255 255 255 / .18); }
+header :focus-visible { outline-color: var(--on-accent); outline-offset: -3px; }
+.log { flex: 1; min-height: 0; overflow-y: auto; padding: 14px; display: flex;
+  flex-direction: column; gap: 8px; }
+.log:focus-visible { outline-offset: -3px; }
+.message { max-width: 85%; align-self: flex-start; }
+.message .text { display: block; padding: 8px 12px; border-radius: var(--radius);
+  background: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere; }
+.visitor { align-self: flex-end; }
+.visitor .text { background: var(--accent); color: var(--on-accent); }
+.visitor[data-state=sending] .text { opacity: .65; }
+.message a { color: inherit; text-decoration: underline; }
+.state { display: block; font-size: 12px; text-align: right; }
+.state:empty, .choices:empty { display: none; }
+/* Live regions stay in the page, or their next text is not announced. */
+.status:empty { padding: 0; }
+.note:empty { margin-top: -8px; }
+.status { margin: 0; padding: 8px 14px; font-size: 13px; background: var(--soft); }
+.choices { display: flex; flex-wrap: wrap; gap: 8px; padding: 10px 14px; }
+.choices p { flex-basis: 100%; margin: 0; }
+.choices button { padding: 0 14px; background: transparent; border: 1px solid var(--accent); }
+form { display: flex; flex-wrap: wrap; gap: 8px; padding: 10px; border-top: 1px solid var(--line); }
+textarea { flex: 1; min-width: 0; resize: none; min-height: 40px; padding: 8px 10px;
+  background: var(--background); border: 1px solid color-mix(in srgb, var(--text) 55%, transparent);
+  border-radius: calc(var(--radius) * .7); }
+.send { padding: 0 16px; background: var(--accent); color: var(--on-accent); font-weight: 600; }
+.send:disabled { opacity: .5; cursor: not-allowed; }
+.note { flex-basis: 100%; margin: 0; font-size: 13px; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
+@media (prefers-color-scheme: dark) {
+  :host { --background: var(--chat-background, #1e1f22); --text: var(--chat-text, #e8e8ea);
+    --accent: var(--chat-accent, #a8c7fa); --on-accent: var(--chat-on-accent, #062e6f); }
+}
+@media (max-width: 480px) {
+  :host { inset: auto 8px 8px 8px; }
+  .panel { width: 100%; height: calc(100dvh - 16px); margin: 0; }
+  .panel:not([hidden]) + .launcher { display: none; }
+}
+`;
+
+  if (!options.channel || !options.key) {
+    console.error("chat widget: data-channel and data-key are required on the script tag");
+  } else if (document.body) new Widget();
+  else document.addEventListener("DOMContentLoaded", () => new Widget());
+})();
