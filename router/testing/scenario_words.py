@@ -228,9 +228,9 @@ class Settings:
         queue = words.name("queue")
         steps = self.steps.setdefault(queue, [])
         after_us = words.length("after", 0)
-        name = words.text("name", f"step {len(steps) + 1}")
+        name = words.text("name", "")
         wait_over_us = words.length("wait_over", -1)
-        eligible_below, position_over = words.number("eligible_below", -1), -1
+        eligible_below = words.number("eligible_below", -1)
         position_over = words.number("position_over", -1)
         skip = words.flag("skip")
         steps.append(
@@ -359,7 +359,11 @@ def event_line(event: e.Event, start_us: int) -> str:
     ids, details = [], []
     for field in event.__struct_fields__:
         value = getattr(event, field)
-        if field in SKIPPED or value in ("", (), 0, -1, None, False, {}):
+        if field == "taken" and value is False:
+            details.append("skipped")
+        if field in SKIPPED or value in ("", (), 0, None, False, {}, "inbound"):
+            continue
+        if field == "name" and value == getattr(event, "agent", ""):
             continue
         if field in IDS:
             ids.append((IDS.index(field), str(value)))
@@ -370,6 +374,8 @@ def event_line(event: e.Event, start_us: int) -> str:
             details.append(
                 f"{field.removesuffix('_us').replace('_', ' ')} {_clock(value - start_us)}"
             )
+        elif value == -1 and field == "wait_us":
+            details.append("wait unknown")
         elif field.endswith("_us"):
             details.append(f"{field.removesuffix('_us').replace('_', ' ')} {value / 1e6:g}s")
         elif field == "requirements":
@@ -386,7 +392,7 @@ def event_line(event: e.Event, start_us: int) -> str:
             details.append(f"{label} {told}")
     who = " ".join(id_ for _, id_ in sorted(ids))
     text = ", ".join(detail.replace("_", " ") for detail in details if detail)
-    return f"{_clock(event.at_us - start_us):>11} {name:<21} {who:<9} {text}".rstrip()
+    return f"{_clock(event.at_us - start_us):>11} {name:<21} {who:<12} {text}".rstrip()
 
 
 def _clock(since_us: int) -> str:
