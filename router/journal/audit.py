@@ -10,7 +10,15 @@ from pathlib import Path
 from router.errors import RouterError
 from router.journal import Finding
 from router.journal.frame import Frame, link, open_row, unpack_frame
-from router.journal.workspace_file import FORMAT, Own, is_full, open_read_only, read_own, translate
+from router.journal.workspace_file import (
+    DATABASE_ERRORS,
+    FORMAT,
+    Own,
+    is_full,
+    open_read_only,
+    read_own,
+    translate,
+)
 
 _FINDINGS_MAX = 20
 """Damaged rows that are named; the rest is counted."""
@@ -28,7 +36,7 @@ def audit_file(path: Path, workspace: str) -> list[Finding]:
             db.execute("BEGIN")  # one moment for all of it, while the owner goes on writing
             findings += _structure(db, workspace)
             findings += _contents(db, workspace)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         findings.append(Finding("error", str(translate(workspace, path, error))))
     except RouterError as error:
         findings.append(Finding("error", str(error)))

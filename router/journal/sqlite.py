@@ -48,6 +48,7 @@ from router.journal.frame import (
     unpack_frame,
 )
 from router.journal.workspace_file import (
+    DATABASE_ERRORS,
     Durability,
     WorkspaceFile,
     disown_copy,
@@ -292,7 +293,7 @@ class SqliteJournal(Journal):
             if db is None:
                 db = self._readers[own.workspace] = open_read_only(path)
             yield db
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise translate(own.workspace, path, error) from error
 
     @contextmanager
@@ -302,7 +303,7 @@ class SqliteJournal(Journal):
         try:
             with closing(open_read_only(path)) as db:
                 yield db
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise translate(workspace, path, error) from error
 
 

@@ -82,6 +82,9 @@ _STATEMENTS = {
     for start, row, end in (_PUT_LIVE, _PUT_ARCHIVE, _DELETE_LIVE, _DELETE_ARCHIVE)
     for size in _ROWS_AT_A_TIME
 }
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file may answer with: some flipped bits lie in a text, some in an error's text."""
+
 _PAGE_BYTES = 4096
 _FREE_BYTES_MIN = 1 << 20
 _FULL_CHECK_BYTES = 512 << 20
@@ -130,10 +133,12 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     return db
 
 
-def translate(workspace: str, path: Path, error: sqlite3.Error) -> Exception:
-    """What an SQLite error means to a caller, in words."""
+def translate(workspace: str, path: Path, error: Exception) -> Exception:
+    """What one of `DATABASE_ERRORS` means to a caller, in words."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     place = f"workspace {workspace!r}: {path}"
+    if isinstance(error, UnicodeDecodeError):
+        return JournalDamaged(f"{place}: a text in it is none: {error}")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT):
         return JournalDamaged(f"{place}: {error}")
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and is_full(path.parent)):
@@ -313,7 +318,7 @@ class WorkspaceFile:
     def _run(self, step: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return step(self._open())
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             self._abandon(error)
             raise translate(self.workspace, self.path, error) from error
         except BaseException:
@@ -321,7 +326,7 @@ class WorkspaceFile:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _abandon(self, error: sqlite3.Error) -> None:
+    def _abandon(self, error: Exception) -> None:
         """After an error: no transaction is left open, and a doubtful connection is not kept."""
         if self._db is None:
             return

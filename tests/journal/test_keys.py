@@ -1,0 +1,236 @@
+"""Keys and sealing: a key is used once, and an erased one is gone from everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from router.errors import JournalBusy, JournalDamaged, JournalError, JournalFailed, Overloaded
+from router.journal.keys import BLOCK_KEYS, BlockKeys, Blocks, MemoryBlocks, SqliteBlocks
+from router.journal.redis_store import RedisBlocks
+from router.journal.seal import Sealer
+from tests.journal.conftest import RedisServer
+
+SECRET = b"secret of this installation, 32 bytes or more"
+
+
+class KeysSuite:
+    """What every place for blocks must do. `reopen` gives the same place after a restart."""
+
+    def reopen(self) -> Blocks:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def keys(self) -> AsyncIterator[BlockKeys]:
+        store = await BlockKeys.open(self.reopen())
+        yield store
+        await store.close()
+
+    async def test_a_key_is_found_by_its_id(self, keys: BlockKeys) -> None:
+        made = dict(keys.new_key() for _ in range(100))
+        assert len(made) == len(set(made.values())) == 100
+        assert all(len(key) == 32 for key in made.values())
+        assert all(keys.key(key_id) == key for key_id, key in made.items())
+
+    async def test_a_restart_finds_old_keys_and_hands_out_only_new_ones(
+        self, keys: BlockKeys
+    ) -> None:
+        made = dict(keys.new_key() for _ in range(10))
+        await keys.close()
+        again = await BlockKeys.open(self.reopen())
+        assert {key_id: again.key(key_id) for key_id in made} == made
+        renewed = dict(again.new_key() for _ in range(BLOCK_KEYS))
+        assert not made.keys() & renewed.keys()
+        await again.close()
+
+    async def test_an_erased_key_is_gone_and_listed(self, keys: BlockKeys) -> None:
+        made = [keys.new_key() for _ in range(5)]
+        await keys.erase([made[1][0], made[3][0], "nonsense", "1-zz", "ffff-1"])
+        found = [keys.key(key_id) for key_id, _ in made]
+        assert found == [made[0][1], None, made[2][1], None, made[4][1]]
+        erased = await keys.erased()
+        assert {made[1][0], made[3][0]} <= set(erased)
+        await keys.close()
+        again = await BlockKeys.open(self.reopen())
+        assert again.key(made[1][0]) is None
+        assert again.key(made[2][0]) == made[2][1]
+        assert set(await again.erased()) == set(erased)
+        await again.close()
+
+    async def test_what_is_no_key_is_none(self, keys: BlockKeys) -> None:
+        for key_id in ("", "-", "1", "1-", "0-0", "-1-0", "1-400", "1-0 ", "01-0", "9999-0", "ü-0"):
+            assert keys.key(key_id) is None, key_id
+
+    async def test_refill_keeps_up_with_what_is_used(self, keys: BlockKeys) -> None:
+        used = {keys.new_key()[0] for _ in range(BLOCK_KEYS)}
+        with pytest.raises(Overloaded, match="no unused key"):
+            keys.new_key()
+        await keys.refill()
+        assert keys.unused >= 2 * BLOCK_KEYS
+        used |= {keys.new_key()[0] for _ in range(2 * BLOCK_KEYS)}
+        assert len(used) == 3 * BLOCK_KEYS
+
+    async def test_blocks_beyond_the_cache_are_read_again(self) -> None:
+        keys = await BlockKeys.open(self.reopen(), cached_blocks=1)
+        made = []
+        for _ in range(4):
+            made += [keys.new_key() for _ in range(BLOCK_KEYS)]
+            await keys.refill()
+        await keys.erase([made[0][0]])
+        assert keys.key(made[0][0]) is None
+        assert all(keys.key(key_id) == key for key_id, key in made[1 :: BLOCK_KEYS // 2])
+        await keys.close()
+
+
+class TestMemory(KeysSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self) -> None:
+        self.blocks = MemoryBlocks()
+
+    def reopen(self) -> Blocks:
+        return self.blocks
+
+
+class TestSqlite(KeysSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.directory = tmp_path / "data"
+
+    def reopen(self) -> Blocks:
+        return SqliteBlocks(self.directory)
+
+    async def test_no_file_holds_an_erased_key(self, keys: BlockKeys) -> None:
+        made = [keys.new_key() for _ in range(20)]
+        await keys.erase(key_id for key_id, _ in made[:10])
+        files = b"".join(path.read_bytes() for path in self.directory.iterdir())
+        # a key may lie across two pages: one half of it is always in one piece
+        assert not any(key[:16] in files or key[16:] in files for _, key in made[:10])
+        assert all(key[:16] in files or key[16:] in files for _, key in made[10:])
+
+    async def test_a_second_process_is_refused_with_words(self, keys: BlockKeys) -> None:
+        assert keys.unused
+        with pytest.raises(JournalBusy, match="in use by another contact-router"):
+            SqliteBlocks(self.directory)
+
+    async def test_the_file_is_for_the_owner_only(self, keys: BlockKeys) -> None:
+        assert keys.unused
+        assert (self.directory / "keys.db").stat().st_mode & 0o077 == 0
+
+    async def test_a_file_that_is_none_is_refused_and_the_lock_let_go(self) -> None:
+        self.directory.mkdir()
+        (self.directory / "keys.db").write_bytes(b"not a database at all" * 100)
+        for _ in range(2):
+            with pytest.raises(JournalDamaged, match=r"keys.*not a database"):
+                SqliteBlocks(self.directory)
+
+    async def test_a_restored_copy_forgets_what_was_erased_since(
+        self, keys: BlockKeys, tmp_path: Path
+    ) -> None:
+        (kept_id, kept), (lost_id, lost) = keys.new_key(), keys.new_key()
+        (copy,) = await keys.backup(tmp_path / "copy")
+        assert lost in copy.read_bytes()
+        await keys.erase([lost_id])
+        erased = await keys.erased()
+        await keys.close()
+        restored = await BlockKeys.open(SqliteBlocks(tmp_path / "copy"))
+        await restored.erase(erased)
+        assert restored.key(lost_id) is None
+        assert restored.key(kept_id) == kept
+        await restored.close()
+
+
+@pytest.mark.peer
+class TestRedis(KeysSuite):
+    @pytest.fixture(autouse=True)
+    def _place(self, empty_redis: RedisServer) -> None:
+        self.server = empty_redis
+
+    def reopen(self) -> Blocks:
+        return RedisBlocks(self.server.url)
+
+    async def test_a_copy_is_a_file_that_can_be_opened(
+        self, keys: BlockKeys, tmp_path: Path
+    ) -> None:
+        (kept_id, kept), (lost_id, _) = keys.new_key(), keys.new_key()
+        await keys.erase([lost_id])
+        await keys.backup(tmp_path / "copy")
+        restored = await BlockKeys.open(SqliteBlocks(tmp_path / "copy"))
+        assert restored.key(kept_id) == kept
+        assert restored.key(lost_id) is None
+        assert await restored.erased() == [lost_id]
+        await restored.close()
+
+    async def test_a_server_that_is_gone_is_a_failure_with_words(self) -> None:
+        blocks = RedisBlocks("redis://127.0.0.1:1/0")
+        with pytest.raises(JournalFailed, match="keys: Redis did not answer"):
+            await BlockKeys.open(blocks)
+        blocks.close()
+
+
+class TestSealing:
+    @pytest.fixture
+    async def keys(self) -> BlockKeys:
+        return await BlockKeys.open(MemoryBlocks())
+
+    async def test_what_was_sealed_can_be_opened(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET)
+        key_id, _ = keys.new_key()
+        for plain in (b"", b"+15551234567", b"x" * 100_000):
+            sealed = sealer.seal(key_id, plain)
+            assert plain == b"" or plain not in sealed
+            assert sealer.open(key_id, sealed) == plain
+            assert Sealer(keys, SECRET).open(key_id, sealed) == plain
+
+    async def test_the_same_text_is_never_sealed_alike(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET)
+        key_id, _ = keys.new_key()
+        assert len({sealer.seal(key_id, b"same") for _ in range(100)}) == 100
+
+    async def test_nothing_is_opened_after_its_key_was_erased(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET)
+        key_id, _ = keys.new_key()
+        sealed = sealer.seal(key_id, b"secret")
+        await keys.erase([key_id])
+        assert sealer.open(key_id, sealed) is None
+        with pytest.raises(JournalError, match="was erased or never was"):
+            sealer.seal(key_id, b"more")
+
+    async def test_a_field_cannot_be_changed_or_moved_to_another_key(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET)
+        (one, _), (two, _) = keys.new_key(), keys.new_key()
+        sealed = sealer.seal(one, b"secret")
+        for byte in range(len(sealed)):
+            damaged = bytearray(sealed)
+            damaged[byte] ^= 1
+            with pytest.raises(JournalDamaged, match=f"sealed by key '{one}'"):
+                sealer.open(one, bytes(damaged))
+        with pytest.raises(JournalDamaged):
+            sealer.open(two, sealed)
+        with pytest.raises(JournalDamaged):
+            sealer.open(one, b"")
+
+    async def test_few_ciphers_are_kept(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET, ciphers_max=2)
+        sealed = {}
+        for _ in range(10):
+            key_id, _ = keys.new_key()
+            sealed[key_id] = sealer.seal(key_id, key_id.encode())
+        assert all(
+            sealer.open(key_id, field) == key_id.encode() for key_id, field in sealed.items()
+        )
+
+    async def test_peer_keys_tell_every_triple_apart(self, keys: BlockKeys) -> None:
+        sealer = Sealer(keys, SECRET)
+        triples = [("sms", "1", "2"), ("sms", "12", ""), ("sms", "", "12"), ("sms1", "", "2")]
+        triples += [("chat", "1", "2"), ("sms", "2", "1")]
+        made = [sealer.peer_key(*triple) for triple in triples]
+        assert len(set(made)) == len(triples)
+        assert all(len(key) == 32 for key in made)
+        assert made[0] == Sealer(keys, SECRET).peer_key("sms", "1", "2")
+        assert made[0] != Sealer(keys, SECRET[::-1]).peer_key("sms", "1", "2")
+
+    async def test_a_short_secret_is_refused(self, keys: BlockKeys) -> None:
+        with pytest.raises(ValueError, match="at least 16 bytes, got 3"):
+            Sealer(keys, b"abc")
