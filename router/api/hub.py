@@ -73,6 +73,7 @@ class Hub:
         self._parked_by: dict[ContactId, AgentId] = {}
         self._told: dict[ContactId, dict[AgentId, None]] = {}
         """Which agents' screens show a contact as theirs."""
+        self._lost: list[tuple[ContactId, AgentId]] = []
         self._screens: dict[AgentId, dict[Screen, None]] = {}
         self._line: deque[_Waiting] = deque()
         """Frames that wait for a text to be fetched, and all that come after them, in order."""
@@ -137,7 +138,10 @@ class Hub:
                         if screens:
                             self._show(seq, event, agent, screens)
                 if type(event) in OVER:
-                    self.owners.pop(event.reservation, None)  # type: ignore[union-attr]  # all have one
+                    self.owners.pop(reservation_of(event), None)
+            for contact, agent in self._lost:
+                self._untell(contact, agent)
+            self._lost.clear()
             if self.board is not None:
                 self.board.follow(first_seq, events)
         except Exception:
@@ -202,12 +206,11 @@ class Hub:
             view.mine = mine
         if mine:
             self._told.setdefault(id_, {})[agent] = None
-        else:
-            self._untell(id_, agent)
-            return None
+        else:  # after the whole commit: the rest of it concerns this agent still
+            self._lost.append((id_, agent))
         if type(event) in WITH_TEXT:
             return self._with_text(frame, id_, event.message)  # type: ignore[union-attr]  # both have
-        if type(event) in WITH_HISTORY and contact is not None and contact.messages:
+        if mine and type(event) in WITH_HISTORY and contact is not None and contact.messages:
             return self._with_history(frame, id_)
         return None
 

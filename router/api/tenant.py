@@ -255,5 +255,6 @@ def message_view(contact: str, message: Message) -> MessageView:
         text=message.text,
         subject=message.subject,
         size=message.size,
+        ref=message.external,
         erased=message.erased,
     )

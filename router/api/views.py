@@ -46,6 +46,8 @@ class MessageView(View):
     text: str = ""
     subject: str = ""
     size: int = 0
+    ref: str = ""
+    """The sender's own id for it."""
     erased: bool = False
 
 

@@ -146,11 +146,14 @@ class Sockets:
         from router.api.channels import serve_channel
         from router.api.desk import serve_desk
 
-        app.router.add_get("/v1/desk", lambda request: self._serve(request, serve_desk))
-        app.router.add_get(
-            "/v1/channels/{id}",
-            lambda request: self._serve(request, serve_channel, FRAME_BYTES * 2),
-        )
+        async def desk(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, serve_desk)
+
+        async def channel(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, serve_channel, FRAME_BYTES * 2)
+
+        app.router.add_get("/v1/desk", desk, allow_head=False)
+        app.router.add_get("/v1/channels/{id}", channel, allow_head=False)
 
     async def close(self, reason: str) -> None:
         """Tell everybody, and close."""

@@ -56,12 +56,7 @@ def parse_json(raw: bytes) -> Any:
 def parse_msgpack(raw: bytes) -> Any:
     """msgpack bytes to plain values. Raises Malformed."""
     try:
-        value = msgpack.unpackb(
-            raw,
-            strict_map_key=True,
-            object_pairs_hook=_unique,
-            max_buffer_size=max(len(raw), 1),
-        )
+        value = msgpack.unpackb(raw, strict_map_key=True, object_pairs_hook=_unique)
     except Malformed:
         raise
     except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
