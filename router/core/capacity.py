@@ -72,11 +72,13 @@ def has_room(agent: Agent, load: Load, channel: Channel, policy: Policy, now_us:
     )
 
 
-def to_suspend(agent: Agent, load: Load, channel: Channel, policy: Policy) -> list[Reservation]:
+def to_suspend(
+    agent: Agent, load: Load, channel: Channel, policy: Policy, now_us: int
+) -> list[Reservation]:
     """What must be interrupted to make room, latest accepted first; empty if it cannot be made."""
     missing = load.units + channel.cost - total_units(agent, policy)
     chosen: list[Reservation] = []
-    if missing <= 0 or not channel.interrupts:
+    if missing <= 0 or not channel.interrupts or not _may_add(agent, load, channel, now_us):
         return chosen
     candidates = [
         r
@@ -107,7 +109,7 @@ def room_masks(
             continue
         if channel.cost <= free:
             true |= bit
-        elif channel.interrupts and to_suspend(agent, load, channel, policy):
+        elif channel.interrupts and to_suspend(agent, load, channel, policy, now_us):
             interrupted |= bit
     return true, interrupted
 

@@ -64,9 +64,8 @@ def _hold(d: Decider, key: TimerKey) -> None:
 
 
 def _cool(d: Decider, key: TimerKey) -> None:
-    contact = d.state.contacts[ContactId(key[1])]
-    if contact.state in (ContactState.QUEUED, ContactState.OFFERED):
-        d.emit(e.CoolDownEnded(at_us=d.now_us, contact=contact.id, agent=AgentId(key[2])))
+    contact, agent = ContactId(key[1]), AgentId(key[2])
+    d.emit(e.CoolDownEnded(at_us=d.now_us, contact=contact, agent=agent))
 
 
 def _silence(d: Decider, key: TimerKey) -> None:
@@ -85,7 +84,7 @@ def _delay(d: Decider, key: TimerKey) -> None:
     for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
         if not contact.hold_agent and not contact.target_agent:
             d.state.place(contact, d.now_us)
-            d.try_later(contact.id)
+        d.try_later(contact.id)
 
 
 def _step(d: Decider, key: TimerKey) -> None:

@@ -40,7 +40,7 @@ class Decider(Reservations):
         channel = contact.channel
         started_us = visit_at_us or self.now_us
         asked = contact.requirements_asked if requirements is None else requirements
-        hold_agent, hold_us = self._hold(contact, queue, asked, prefer)
+        hold_agent, hold_us = self._hold(contact, queue, asked, prefer, target_agent)
         due_at_us = self.due_at_us(queue, channel, started_us)
         arrival_no = self.state.totals.arrival_no + 1
         tier = self.tier_of(queue, channel) if tier is None else tier
@@ -267,8 +267,11 @@ class Decider(Reservations):
         queue: Queue,
         requirements: Requirements,
         prefer: tuple[AgentId, int],
+        target_agent: AgentId,
     ) -> tuple[AgentId, int]:
         """The preferred agent, if a hold makes sense: ready or wrapping up, and able to serve it."""
+        if target_agent:
+            return AgentId(""), 0  # nobody else may have it anyhow
         agent_id, hold_us = prefer
         if not agent_id and contact.last_agent and queue.prefer_last_us:
             agent_id, hold_us = contact.last_agent, queue.prefer_last_us

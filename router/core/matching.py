@@ -23,6 +23,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from router.core.model import (
+    AgentId,
     Candidate,
     Contact,
     Decision,
@@ -32,7 +33,7 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Policy, Queue, Strategy
-from router.core.queues import Entry, Group, Head, Key, Line, Waiting, key_of
+from router.core.queues import Bucket, Entry, Group, Head, Key, Line, Waiting, key_of
 from router.core.roster import Pool, Roster, Seat, Shelf
 from router.core.scoring import agent_score, agent_terms, contact_terms
 from router.core.skills import meets
@@ -158,7 +159,7 @@ class Matcher:
                     pool.profile not in best or rank < best[pool.profile][0]
                 ):
                     best[pool.profile] = (rank, pool)
-        if not queue.rank_first:
+        if not queue.rank_first and queue.strategy is not Strategy.ORDERED:
             return [(0, [pool for _, pool in best.values()])] if best else []
         ranks: dict[int, list[Pool]] = {}
         for rank, pool in best.values():
@@ -202,7 +203,10 @@ class Matcher:
                 continue
             if groups is None:
                 groups = self._groups(seat)
-            best = _best_in(groups, lines, listed, seat)
+            if self.waiting.busy <= lines:
+                best = _best_anywhere(groups, seat)
+            else:
+                best = _best_in(groups, lines, listed, seat)
             if best is not None:
                 if own is not None and own.rank == rank and key_of(own.contact) < best.key:
                     return own
@@ -376,6 +380,33 @@ def _idle(shelves: list[Shelf], contact: Contact, beyond: int) -> Iterator[Seat]
     return merge(*(shelf.walk(contact, beyond) for shelf in shelves), key=lambda seat: seat.idle)
 
 
+def _best_anywhere(groups: list[Group], seat: Seat) -> Entry | None:
+    """As `_best_in`, for an agent who reads every line that anybody stands in."""
+    levels = seat.agent.skills
+    level_of = levels.get
+    agent_id = seat.agent.id
+    best: Entry | None = None
+    best_head: Head | None = None
+    for group in groups:
+        for head in group.heads:
+            if best_head is not None and head > best_head:
+                break
+            for skill, level in head[4].requirements:
+                if level_of(skill, 0) < level:
+                    break
+            else:
+                entry = _first_for(head[4], agent_id)
+                if entry is None:
+                    continue
+                if entry is head[4].heap[0][4]:
+                    best, best_head = entry, head
+                    break
+                behind = (*entry.key, head[3], head[4])
+                if best_head is None or behind < best_head:
+                    best, best_head = entry, behind
+    return best
+
+
 def _best_in(
     groups: list[Group], lines: frozenset[Line], listed: tuple[Line, ...], seat: Seat
 ) -> Entry | None:
@@ -402,15 +433,25 @@ def _best_in(
                     if levels.get(skill, 0) < level:
                         break
                 else:
-                    entry = bucket.heap[0][4]
-                    if not (entry.contact.excluded and agent_id in entry.contact.excluded):
+                    entry = _first_for(bucket, agent_id)
+                    if entry is None:
+                        continue
+                    if entry is bucket.heap[0][4]:
                         best, best_head = entry, head
                         break
-                    for behind in bucket.in_order():
-                        if agent_id not in behind.contact.excluded:
-                            # A later head may still be better than one from behind this head.
-                            shown = (*behind.key, bucket.no, bucket)
-                            if best_head is None or shown < best_head:
-                                best, best_head = behind, shown
-                            break
+                    # A later head may still be better than one from behind this head.
+                    behind = (*entry.key, bucket.no, bucket)
+                    if best_head is None or behind < best_head:
+                        best, best_head = entry, behind
     return best
+
+
+def _first_for(bucket: Bucket, agent_id: AgentId) -> Entry | None:
+    """The first contact of a bucket that this agent is not kept from."""
+    entry = bucket.heap[0][4]
+    if not entry.contact.excluded or agent_id not in entry.contact.excluded:
+        return entry
+    for behind in bucket.in_order():
+        if agent_id not in behind.contact.excluded:
+            return behind
+    return None

@@ -196,7 +196,7 @@ def pull_contact(d: Decider, command: c.PullContact) -> None:
     seat = d.state.roster.seats[agent.id]
     channel = d.policy.channels[contact.channel]
     if not has_room(agent, seat.load, channel, d.policy, d.now_us) and not to_suspend(
-        agent, seat.load, channel, d.policy
+        agent, seat.load, channel, d.policy, d.now_us
     ):
         raise Refused("no_room", f"agent {agent.id!r} has no room for {channel.name!r}")
     if contact.state is ContactState.OFFERED:

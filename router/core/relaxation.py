@@ -19,12 +19,15 @@ def check_step(d: Decider, contact: Contact) -> None:
     if contact.step >= len(queue.steps):
         return  # the settings have fewer steps by now
     step = queue.steps[contact.step]
+    first_us = contact.visit_at_us + step.after_us
+    if d.now_us < first_us:
+        d.state.push_step(contact, first_us)  # the settings have moved the step since
+        return
     holds = _holds(d, contact, step)
     if holds or step.otherwise_skip:
         _take(d, contact, step, taken=holds)
         return
     # A grid from the step's moment: a contact that was offered meanwhile is not checked twice.
-    first_us = contact.visit_at_us + step.after_us
     turn = (d.now_us - first_us) // queue.recheck_us + 1
     d.state.push_step(contact, first_us + turn * queue.recheck_us)
 

@@ -30,22 +30,24 @@ class Reservations(Edges):
     """What agents and contacts do to each other."""
 
     def settle(self) -> None:
-        """Match whatever became matchable, until nothing does."""
+        """Match whatever became matchable, until nothing does. Interrupted work goes on first."""
+        seats = self.state.roster.seats
         while self._contacts or self._agents:
-            if self._contacts:
+            ids, self._contacts = self._contacts, {}
+            agents, self._agents = self._agents, {}
+            freed = [seats[agent] for agent in sorted(agents) if agent in seats]
+            for seat in freed:
+                self.resume_suspended(seat)
+            if ids:
                 waiting = self.state.waiting.entries
-                ids, self._contacts = self._contacts, {}
                 due = [waiting[id_].contact for id_ in ids if id_ in waiting]
                 if len(due) > 1:
                     due.sort(key=key_of)
                 for contact in due:
                     if contact.state is ContactState.QUEUED:
                         self.try_contact(contact)
-            if self._agents:
-                agents, self._agents = self._agents, {}
-                for agent in sorted(agents):
-                    if agent in self.state.agents:
-                        self.fill(self.state.roster.seats[agent])
+            for seat in freed:
+                self.fill(seat)
 
     def try_contact(self, contact: Contact) -> None:
         """A contact looks for its agents."""
@@ -61,8 +63,8 @@ class Reservations(Edges):
                 break  # the first one accepted by itself
             self.offer(contact, choice.seat, choice.rank, decision)
 
-    def fill(self, seat: Seat) -> None:
-        """An agent with room: interrupted work first, then new contacts as long as there is room."""
+    def resume_suspended(self, seat: Seat) -> None:
+        """Interrupted work goes on as far as there is room, the earliest interrupted first."""
         for reservation in seat.load.suspended():
             if seat.load.units + reservation.cost > total_units(seat.agent, self.policy):
                 break
@@ -75,6 +77,9 @@ class Reservations(Edges):
                     agent=reservation.agent,
                 )
             )
+
+    def fill(self, seat: Seat) -> None:
+        """An agent with room takes new contacts as long as there is room."""
         while True:
             choice = self.matcher.select_contact(seat, self.now_us)
             if choice is None:
@@ -89,7 +94,7 @@ class Reservations(Edges):
         agent = seat.agent
         channel = self.policy.channels[contact.channel]
         reservation = ReservationId(f"r{self.state.totals.reservation_no + 1}")
-        for interrupted in to_suspend(agent, seat.load, channel, self.policy):
+        for interrupted in to_suspend(agent, seat.load, channel, self.policy, self.now_us):
             self.emit(
                 e.ReservationSuspended(
                     at_us=self.now_us,

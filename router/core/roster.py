@@ -131,8 +131,11 @@ class Shelf:
         del self.order[id_]
         for skill in seat.agent.skills:
             del self.by_skill[skill][id_]
-        for listed in self._hot_lists(seat):
+        known = seat.hot[self]
+        for listed in known.lists:
             del listed[id_]
+        # While it stood here it was entered in every new list it belongs to.
+        known.seen = len(self._hot_all)
 
     def walk(self, contact: Contact, beyond: int) -> Iterator[Seat]:
         """Agents here who meet what the contact asks, longest idle first.
@@ -181,15 +184,24 @@ class Shelf:
             self._warm[requirements] = walks
             return
         if len(self._hot_all) >= _HOT_MOST:
-            self._hot, self._hot_all = {}, []
-            self._generation += 1
-        hot: IdleOrder = OrderedDict(
-            (id_, seat) for id_, seat in listed.items() if meets(seat.agent.skills, requirements)
-        )
+            self._cool_down()
+        hot: IdleOrder = OrderedDict()
+        for id_, seat in listed.items():
+            if meets(seat.agent.skills, requirements):
+                hot[id_] = seat
+                seat.hot[self].lists.append(hot)
         self._hot[requirements] = hot
         self._hot_all.append((requirements, hot))
 
+    def _cool_down(self) -> None:
+        """Too many signatures have a list: drop them all, those still popular come back."""
+        self._hot, self._hot_all, self._warm = {}, [], {}
+        self._generation += 1
+        for seat in self.order.values():
+            seat.hot[self] = _HotOf(self._generation)
+
     def _hot_lists(self, seat: Seat) -> list[IdleOrder]:
+        """The lists that an agent who comes here belongs to."""
         known = seat.hot.get(self)
         if known is None or known.generation != self._generation:
             known = seat.hot[self] = _HotOf(self._generation)

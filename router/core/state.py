@@ -221,6 +221,10 @@ class State:
             self.waiting.keep_for(entry, contact.target_agent)
         elif contact.hold_agent:
             self.waiting.keep_for(entry, contact.hold_agent)
+            for delay_us in self.delays.get(contact.queue, ()):
+                if now_us < contact.visit_at_us + delay_us:
+                    key = ("delay", contact.queue, str(delay_us))
+                    self.push_due(key, contact.visit_at_us + delay_us, contact)
             self.timers.set(("hold", contact.id), contact.hold_until_us)
         else:
             self.place(contact, now_us)

@@ -1,0 +1,1 @@
+"""Measures the router: matching cost, throughput and latency, as fractions of what the machine can do."""
