@@ -248,21 +248,33 @@ def _walk(
     start: str, ways: Mapping[str, list[tuple[str, Path]]], done: dict[str, None], reading: Reading
 ) -> None:
     """Depth first, without recursion: a file may name thousands of queues."""
-    line = [start]
+    line: dict[str, None] = {start: None}
     rest = [iter(ways[start] if start not in done else ())]
     while rest:
         step = next(rest[-1], None)
         if step is None:
             rest.pop()
-            done[line.pop()] = None
+            done[line.popitem()[0]] = None
             continue
         queue, path = step
         if queue in line:
-            circle = [*line[line.index(queue) :], queue]
-            reading.add(path, f"overflow goes in a circle: {' -> '.join(circle)}")
+            reading.add(path, f"overflow goes in a circle: {_circle(line, queue)}")
         elif queue not in done:
-            line.append(queue)
+            line[queue] = None
             rest.append(iter(ways[queue]))
+
+
+def _circle(line: dict[str, None], queue: str) -> str:
+    """``a -> b -> a``; of a long one the end."""
+    names = [queue]
+    for name in reversed(line):
+        names.append(name)
+        if name == queue:
+            break
+        if len(names) > 8:
+            names += ["...", queue]
+            break
+    return " -> ".join(reversed(names))
 
 
 def _check_entry_points(section: WorkspaceSection, at: Path, reading: Reading) -> None:

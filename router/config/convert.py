@@ -16,6 +16,7 @@ from collections.abc import Mapping as Names
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -28,7 +29,7 @@ from router.config.reader import (
     Path,
     Scalar,
     Sequence,
-    did_you_mean,
+    Unknown,
     is_nothing,
     shown,
     untyped,
@@ -84,7 +85,7 @@ class Reading:
     """One conversion: where findings go, what names exist, and where every value stood."""
 
     findings: Findings
-    names: Names[str, list[str]]
+    names: Names[str, dict[str, None]]
     """Section -> the names defined there, valid or not: one error shall not make others."""
     places: dict[Path, Mark] = field(default_factory=dict)
 
@@ -150,8 +151,9 @@ def record(kind: type[T], node: Node, path: Path, reading: Reading) -> T | Inval
         elif rest:
             more[key] = untyped(child, inner, reading.findings)
         else:
-            hint = did_you_mean(key, known) or f": known here are {', '.join(known)}"
-            reading.findings.add(mark, path, f"unknown key {shown(key)}{hint}")
+            otherwise = f": known here are {', '.join(known)}"
+            error = Unknown(f"unknown key {shown(key)}", key, known, otherwise)
+            reading.findings.unknown(mark, path, error)
     for name, setting in known.items():
         if setting.default is msgspec.NODEFAULT and name not in node.entries:
             reading.add(path, f"{name!r} is missing")
@@ -190,6 +192,9 @@ def convert(kind: Any, node: Node, path: Path, reading: Reading) -> Any:
         return INVALID
     try:
         return _scalar(kind, extras, node, reading)
+    except Unknown as error:
+        reading.findings.unknown(node.mark, path, error)
+        return INVALID
     except ValueError as error:
         reading.findings.add(node.mark, path, str(error))
         return INVALID
@@ -264,8 +269,8 @@ def _scalar(kind: Any, extras: tuple[Any, ...], node: Scalar, reading: Reading) 
     elif isinstance(kind, type) and issubclass(kind, StrEnum):
         words = [str(member) for member in kind]
         if text not in words:
-            hint = did_you_mean(text, words)
-            raise ValueError(f"expected one of {', '.join(words)}, got {shown(text)}{hint}")
+            expected = f"expected one of {', '.join(words)}, got {shown(text)}"
+            raise Unknown(expected, text, words)
         return kind(text)
     elif len(text) > TEXT_MAX:
         raise ValueError(f"expected at most {TEXT_MAX} characters, got {len(text)}")
@@ -290,12 +295,12 @@ def _checked(value: Any, extra: Any, reading: Reading) -> Any:
                     f"got {shown(value)}"
                 )
         case Ref(section):
-            known = reading.names.get(section, [])
+            known = reading.names.get(section, {})
             if value not in known:
-                hint = did_you_mean(value, known) or (
-                    f": there are {', '.join(known[:12])}" if known else f": {section} is empty"
-                )
-                raise ValueError(f"unknown {singular(section)} {shown(value)}{hint}")
+                some = ", ".join(islice(known, 12))
+                otherwise = f": there are {some}" if known else f": {section} is empty"
+                message = f"unknown {singular(section)} {shown(value)}"
+                raise Unknown(message, value, known, otherwise)
         case _:
             pass  # `ForAll` is for mappings
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -24,7 +24,7 @@ from router.config.reader import (
     Mark,
     Node,
     Path,
-    did_you_mean,
+    Unknown,
     read,
     shown,
 )
@@ -181,8 +181,9 @@ class _Document:
         rest = {key: entry for key, entry in root.entries.items() if key in own}
         for key, (mark, _) in root.entries.items():
             if key not in known:
-                hint = did_you_mean(key, known) or f": known here are {', '.join(known)}"
-                self._findings.add(mark, (), f"unknown key {shown(key)}{hint}")
+                otherwise = f": known here are {', '.join(known)}"
+                error = Unknown(f"unknown key {shown(key)}", key, known, otherwise)
+                self._findings.unknown(mark, (), error)
         if "workspaces" not in root.entries:
             return {DEFAULT_WORKSPACE: ((), Mapping(root.mark, rest))}
         for key, (mark, _) in rest.items():
@@ -219,8 +220,8 @@ class _Document:
 
     def _workspace(self, node: Node, path: Path) -> WorkspaceSection | None:
         names = {section: _names(node, section) for section in SECTIONS}
-        names["channels"] = [*default_channels(), *names["channels"]]
-        names["events"] = [event.__name__ for event in get_args(Event)]
+        names["channels"] = {**dict.fromkeys(default_channels()), **names["channels"]}
+        names["events"] = {event.__name__: None for event in get_args(Event)}
         reading = Reading(self._findings, names, self._places)
         section = record(WorkspaceSection, node, path, reading)
         if isinstance(section, Invalid):
@@ -266,10 +267,8 @@ class _Document:
         return str(self._directory / file) if file else ""
 
 
-def _names(node: Node, section: str) -> list[str]:
+def _names(node: Node, section: str) -> dict[str, None]:
     if not isinstance(node, Mapping) or section not in node.entries:
-        return []
-    inner: Any = node.entries[section][1]
-    if not isinstance(inner, Mapping):
-        return []
-    return list(inner.entries)
+        return {}
+    inner = node.entries[section][1]
+    return dict.fromkeys(inner.entries) if isinstance(inner, Mapping) else {}

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import cache
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from router.config.reader import did_you_mean, shown
+from router.config.reader import Unknown, shown
 
 _UNITS_US = {
     "d": 86_400_000_000,
@@ -77,11 +78,15 @@ def zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(text, sorted(available_timezones()))
-        raise ValueError(
-            f"expected an IANA time zone such as Europe/Berlin, got {shown(text)}{hint}"
+        raise Unknown(
+            f"expected an IANA time zone such as Europe/Berlin, got {shown(text)}", text, _zones()
         ) from None
     return text
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))
 
 
 def days(text: str) -> tuple[int, ...]:

@@ -25,6 +25,11 @@ DEPTH_MAX = 32
 FINDINGS_MAX = 200
 """More than these are counted, not listed: nobody reads on, and one cause often makes many."""
 
+HINTS_MAX = 50
+COMPARED_MAX = 400
+WORD_MAX = 64
+"""Bounds of "did you mean": a wrong file must not hold up the loop that serves calls."""
+
 Path = tuple[str | int, ...]
 
 
@@ -69,6 +74,7 @@ class Findings:
     def __init__(self, name: str) -> None:
         self.name = name
         self._found: dict[tuple[Mark, str], None] = {}
+        self._hints = HINTS_MAX
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -77,6 +83,21 @@ class Findings:
         """`message` says what was expected and what came."""
         where = f"{dotted(path)}: " if path else ""
         self._found[mark, f"{where}{message}"] = None
+
+    def unknown(self, mark: Mark, path: Path, error: Unknown) -> None:
+        """A finding about a word, with the closest known one."""
+        self.add(mark, path, f"{error}{self._closest(error.word, error.known) or error.otherwise}")
+
+    def _closest(self, word: str, known: Iterable[str]) -> str:
+        if self._hints <= 0 or len(word) > WORD_MAX:
+            return ""
+        self._hints -= 1
+        # A good guess shares its beginning or its end; comparing with thousands takes too long.
+        near = [k for k in known if len(k) <= WORD_MAX and abs(len(k) - len(word)) <= 4]
+        if len(near) > COMPARED_MAX:
+            near = [k for k in near if k[:3] == word[:3] or k[-3:] == word[-3:]][:COMPARED_MAX]
+        close = get_close_matches(word, near, n=1, cutoff=0.6)
+        return f", did you mean {close[0]!r}?" if close else ""
 
     def lines(self) -> list[str]:
         """``file:line:column: path: message``, one each."""
@@ -96,10 +117,15 @@ def dotted(path: Path) -> str:
     return text
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A tail for an error message: the closest known word, or nothing."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f", did you mean {close[0]!r}?" if close else ""
+class Unknown(ValueError):
+    """A word that is not one of those known; the finding will name the closest."""
+
+    def __init__(self, message: str, word: str, known: Iterable[str], otherwise: str = "") -> None:
+        super().__init__(message)
+        self.word = word
+        self.known = known
+        self.otherwise = otherwise
+        """Said where nothing is close."""
 
 
 def shown(text: str) -> str:

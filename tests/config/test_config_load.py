@@ -404,6 +404,26 @@ def test_a_file_of_5400_lines_is_read_whole() -> None:
     assert all(len(queue.steps) == 4 for queue in policy.queues.values())
 
 
+def test_a_long_circle_is_shown_by_its_end() -> None:
+    queue = "  q{a}: {{most_waiting: 1, on_full: {{action: overflow, queue: q{b}}}}}\n"
+    text = "queues:\n" + "".join(queue.format(a=n, b=(n + 1) % 3_000) for n in range(3_000))
+    [finding] = errors(text)
+    assert finding.endswith(
+        "circle: q0 -> ... -> q2992 -> q2993 -> q2994 -> q2995 -> q2996 -> "
+        "q2997 -> q2998 -> q2999 -> q0"
+    )
+
+
+def test_thousands_of_unknown_names_do_not_hold_up_the_loop() -> None:
+    names = "".join(f"  queue-number-{n}: {{}}\n" for n in range(2_000))
+    wrong = "".join(f"  p{n}: {{queu-number-{n}: 1}}\n" for n in range(2_000))
+    found = errors(f"queues:\n{names}profiles:\n{wrong}")
+    hints = [line for line in found if "did you mean" in line]
+    assert hints[0].endswith("unknown queue 'queu-number-0', did you mean 'queue-number-0'?")
+    assert len(hints) == 50  # each costs up to 400 comparisons, so their number is bounded
+    assert found[-1] == "f.yaml: ... and 1800 more"
+
+
 def test_the_demo_shows_the_product_in_sixty_lines() -> None:
     path = CONFIG / "demo.yaml"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
