@@ -26,7 +26,8 @@ from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, JournalDamaged
 from router.journal import Journal, KeyStore
-from router.journal.keys import BlockKeys, SqliteBlocks
+from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
+from router.journal.redis_store import RedisBlocks, RedisJournal
 from router.journal.sqlite import SqliteJournal
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.context import AppContext
@@ -301,18 +302,29 @@ async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     """The journal and the key store that the configuration names. Raises JournalBusy ..."""
     settings = config.server.journal
     journal = journal_of(config, data)
-    if settings.store is Store.SQLITE:
-        return journal, await BlockKeys.open(SqliteBlocks(data))
-    raise ConfigError([f"{config.name}: journal.store {settings.store}: not available"])
+    try:
+        if settings.store is Store.REDIS:
+            url = settings.keys_url or settings.url
+            blocks: Blocks = await asyncio.to_thread(RedisBlocks, url, password=_password(config))
+        else:
+            blocks = SqliteBlocks(data)
+        return journal, await BlockKeys.open(blocks)
+    except BaseException:
+        await journal.close()
+        raise
 
 
 def journal_of(config: Config, data: Path) -> Journal:
     """The journal that the configuration names, not opened yet."""
-    if config.server.journal.store is Store.SQLITE:
-        return SqliteJournal(data, durability=config.server.durability.value)
-    raise ConfigError(
-        [f"{config.name}: journal.store {config.server.journal.store}: not available"]
-    )
+    settings = config.server.journal
+    if settings.store is Store.REDIS:
+        return RedisJournal(settings.url, password=_password(config))
+    return SqliteJournal(data, durability=config.server.durability.value)
+
+
+def _password(config: Config) -> str | None:
+    file = config.server.journal.password_file
+    return read_secret(Path(file)).decode() if file else None
 
 
 async def copy_store(journal: Journal, keys: KeyStore, directory: Path) -> list[Path]:

@@ -7,6 +7,7 @@ are drawn from a seeded `random.Random`, so one seed gives one day.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +23,9 @@ from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.demo")
 
-PER_MINUTE = 14
+PER_MINUTE = 18
+AT_ONCE = 5
+"""How many come in the first seconds, so that there is something to see."""
 MOST_LIVE = 80
 SECOND = 1_000_000
 
@@ -115,8 +118,8 @@ class Demo:
     async def _customers(self) -> None:
         state = self._host.workspace.engine.state
         number = self._rng.randrange(1_000_000)
-        while True:
-            await self._pause(self._rng.expovariate(PER_MINUTE / 60))
+        for come in itertools.count():
+            await self._pause(1 if come < AT_ONCE else self._rng.expovariate(PER_MINUTE / 60))
             if len(state.contacts) >= MOST_LIVE:
                 continue
             number += 1
