@@ -97,7 +97,7 @@ def _queue(name: str, contacts: list[dict[str, Any]], draw: random.Random) -> di
     for channel, target in TARGETS.items():
         here = [c for c in mine if c["channel"] == channel]
         oldest = min((c["visit_at_us"] for c in here), default=0)
-        by_channel[channel] = {"waiting": len(here), "oldest_at_us": oldest, "target_us": target}
+        by_channel[channel] = {"waiting": len(here), "oldest_at_us": oldest, "target_us": target, "arrivals": [draw.randrange(20) for _ in range(4)]}
     level = {"care": 0.86, "billing": 0.71, "technical": 0.54, "retention": None, "sales": 0.95}[name]
     return {
         "id": name,

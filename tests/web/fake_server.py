@@ -62,6 +62,7 @@ class FakeServer:
         app.router.add_post("/v1/session", self._session)
         app.router.add_delete("/v1/session", self._sign_out)
         app.router.add_get("/v1/desk", self._socket)
+        app.router.add_get("/v1/contacts", self._closed)
         app.router.add_get("/v1/{kind}/{id}", self._read)
         app.router.add_get("/v1/{kind}/{id}/{what}", self._read)
         app.router.add_get("/{path:.*}", self._page)
@@ -121,6 +122,10 @@ class FakeServer:
         )
         if answer is None:
             return web.json_response({"code": "not_found", "detail": "no such thing"}, status=404)
+        return web.json_response(answer, headers=HEADERS)
+
+    async def _closed(self, request: web.Request) -> web.Response:
+        answer = self.world.read("closed", request.query["customer"], "")
         return web.json_response(answer, headers=HEADERS)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

@@ -38,6 +38,8 @@ class World:
         self.decisions: dict[str, list[dict[str, Any]]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.board: dict[str, Any] = {"queues": [], "agents": [], "contacts": [], "channels": [], "totals": {}}
+        self.closed: dict[str, list[dict[str, Any]]] = {}
+        """Earlier contacts by customer."""
         self.number = 0
         self.directory = {
             "queues": [
@@ -83,11 +85,11 @@ class World:
             case "contacts", "decisions":
                 return {"decisions": self.decisions.get(id_, [])}
             case "contacts", "events":
-                return {"events": self.events.get(id_, [])}
+                return {"events": [{"seq": n, "event": each} for n, each in enumerate(self.events.get(id_, []))]}
             case "contacts", "messages":
                 return {"messages": self.messages.get(id_, [])}
-            case "customers", "contacts":
-                return {"contacts": self.events.get(f"customer/{id_}", [])}
+            case "closed", "":
+                return {"contacts": self.closed.get(id_, [])}
         return None
 
     # -- what happens at a desk ------------------------------------------------------------------

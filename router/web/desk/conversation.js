@@ -174,9 +174,8 @@ function Footer({ desk, contact, reservation }) {
   const media = channelOf(desk.known, contact.channel).media;
   if (reservation?.state === "wrapping") return html`<${WrapUp} desk=${desk} contact=${contact} reservation=${reservation} />`;
   if (contact.state === "parked" || !reservation) {
-    return html`<div class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words", { reason: contact.parked_reason || "" })}</span>
-      ${!media && html`<button class="primary" disabled=${desk.isBusy("pull", contact.id)} onClick=${() => desk.act("pull", { contact: contact.id })}>${t("parked_open")}</button>`}
-    </div>`;
+    return html`<p class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words")}</span></p>
+      ${!media && html`<${Composer} desk=${desk} contact=${contact} />`}`;
   }
   return html`<${ConsultStrip} desk=${desk} contact=${contact} />
     ${desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}

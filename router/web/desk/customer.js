@@ -4,7 +4,7 @@ import { clockTime, day, momentTitle } from "../page/format.js";
 import { ChannelIcon, Icon } from "../page/icons.js";
 import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
-import { candidateWords, decisionWords, requirementWords } from "../page/words.js";
+import { candidateWords, decisionWords, requirementWords, shortId } from "../page/words.js";
 import { html, useEffect, useState } from "../page/view.js";
 import { nameOf } from "./model.js";
 
@@ -47,7 +47,7 @@ function Decision({ desk, row }) {
   const at = row.at_us || 0;
   const nameOfAgent = (id) => desk.agentName(id);
   const candidates = [decision.winner, ...(decision.runners_up || [])];
-  const named = (id) => (decision.edge === "contact" ? nameOfAgent(id) : id);
+  const named = (id) => (decision.edge === "agent" ? shortId(id) : nameOfAgent(id));
   return html`<div class="decision">
     <p class="quiet time">${at ? `${day(at)}, ${clockTime(at)}` : ""}</p>
     ${decisionWords(decision, at, nameOfAgent).map((each) => html`<p>${each}</p>`)}
@@ -76,7 +76,7 @@ function Why({ desk, contact }) {
 function History({ contact }) {
   const [open, setOpen] = useState(false);
   if (!contact.customer) return null;
-  const path = `/v1/customers/${encodeURIComponent(contact.customer)}/contacts`;
+  const path = `/v1/contacts?state=closed&limit=20&customer=${encodeURIComponent(contact.customer)}`;
   return html`<details class="card" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
     <summary>${t("history")}</summary>
     ${open &&
@@ -110,12 +110,12 @@ export function Customer({ desk, contact, onClose }) {
       ${contact.segment && html`<p><span class="chip">${word("segment", contact.segment)}</span></p>`}
       <dl class="facts">
         <${Fact} name=${t("address")}>${peer.address}<//>
-        <${Fact} name=${t("customer_id")}>${contact.customer}<//>
+        ${contact.customer && html`<${Fact} name=${t("customer_id")}><span title=${contact.customer}>${shortId(contact.customer)}</span><//>`}
         <${Fact} name=${t("reached")}>${peer.to || contact.entry_point}<//>
         <${Fact} name=${t("arrived")}>${contact.created_at_us ? `${day(contact.created_at_us)}, ${clockTime(contact.created_at_us)}` : ""}<//>
         <${Fact} name=${t("needs")}>${requirementWords(contact.requirements)}<//>
         ${contact.step > 0 && html`<${Fact} name=${t("needs_asked")}>${requirementWords(contact.requirements_asked)}<//>`}
-        <${Fact} name=${t("contact_id")}>${contact.id}<//>
+        <${Fact} name=${t("contact_id")}><span title=${contact.id}>${shortId(contact.id)}</span><//>
       </dl>
     </section>
     <${Attributes} attributes=${contact.attributes} />

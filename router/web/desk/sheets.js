@@ -17,7 +17,7 @@ export function destinations(desk, contact, typed) {
     ...queues
       .filter((queue) => matches(queue.id))
       .filter((queue) => !queue.channels || contact.channel in queue.channels)
-      .map((queue) => ({ key: `q-${queue.id}`, queue: queue.id, name: queue.id, open: queue.open })),
+      .map((queue) => ({ key: `q-${queue.id}`, queue: queue.id, name: queue.id, open: queue.open !== false })),
     ...agents
       .filter((agent) => agent.id !== desk.known.agent.id && matches(agent.id, agent.name || ""))
       .map((agent) => ({ key: `a-${agent.id}`, target_agent: agent.id, name: agent.name || agent.id, ...agent })),

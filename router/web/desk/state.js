@@ -2,7 +2,7 @@
 
 import { now } from "../page/clock.js";
 import { Store } from "../page/store.js";
-import { t, word } from "../page/texts.js";
+import { has, t, word } from "../page/texts.js";
 import { Drafts } from "./drafts.js";
 import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, rows, work } from "./model.js";
 
@@ -175,8 +175,8 @@ export class DeskState {
     } else if (event.type === "ReservationFailed") {
       this.notice("attention", t("notice_failed", { reason: word("reason", event.reason) }));
     } else if (event.type === "ReservationSuspended") {
-      this.notice("neutral", t("notice_suspended"));
-    } else if (event.type === "EffectSettled" && event.message && event.result !== "done") {
+      this.view.spoken = t("notice_suspended");
+    } else if (event.type === "EffectSettled" && event.message && has(`notice_message_${event.result}`)) {
       this.notice("bad", t(`notice_message_${event.result}`));
     } else if (event.type === "MessageReceived") {
       this.view.spoken = t("spoken_message");

@@ -9,6 +9,17 @@ export function requirementWords(requirements) {
   return each.length ? each.join(", ") : t("requirements_none");
 }
 
+/** An id short enough to be told: its end differs, its beginning is the time. The whole one is in the title. */
+export function shortId(id) {
+  return id.length > 12 ? `…${id.slice(-7)}` : id;
+}
+
+/** Is it worth telling? Deliveries are, when they fail or carry a message; attempts are not. */
+export function isTold(event) {
+  if (event.type !== "EffectSettled") return true;
+  return event.result === "done" ? !!event.message : event.result !== "attempting";
+}
+
 /** A presence with its reason. */
 export function presenceWords(presence, reason) {
   return presence === "not_ready" && reason ? word("reason", reason) : t(`presence_${presence}`);
@@ -49,7 +60,7 @@ export function eventMeaning(event) {
 }
 
 function termWords(term, atUs) {
-  const { name, value } = term;
+  const { name, value = 0 } = term; // an empty value may have been left out
   if (!has(`term_${name}`)) return `${name} ${value}`;
   if (name === "due_us") {
     return value < atUs
@@ -74,6 +85,10 @@ export function candidateWords(candidate, atUs) {
 export function decisionWords(decision, atUs, nameOf) {
   const byContact = decision.edge === "contact";
   const said = [];
+  if (decision.edge === "pull") {
+    const by = decision.winner.terms?.find((term) => term.name === "by");
+    return [t("why_pull", { by: by ? nameOf(by.value) : t("the_router") })];
+  }
   const eligible = decision.eligible ?? 1;
   const count = decision.eligible_more ? `${eligible}+` : eligible;
   if (byContact) {
@@ -89,7 +104,7 @@ export function decisionWords(decision, atUs, nameOf) {
         t("why_decided", {
           name: has(`term_name_${decided.name}`) ? t(`term_name_${decided.name}`) : decided.name,
           mine: termWords(decided.mine, atUs),
-          next: byContact ? nameOf(decision.runners_up[0].id) : decision.runners_up[0].id,
+          next: byContact ? nameOf(decision.runners_up[0].id) : shortId(decision.runners_up[0].id),
           theirs: termWords(decided.theirs, atUs),
         }),
       );

@@ -1,6 +1,7 @@
 // What a supervisor can do, each with a confirmation that says what will happen.
 
 import { t, word } from "../page/texts.js";
+import { shortId } from "../page/words.js";
 import { html, useEffect, useRef, useState } from "../page/view.js";
 
 const MINUTE_US = 60_000_000;
@@ -55,7 +56,7 @@ function Choice({ id, label, options, value, onChange }) {
 
 function Move({ wall, contact, ask }) {
   const queues = [...wall.board.queues.keys()].filter((each) => each !== contact.queue).sort();
-  const choose = (queue) => queue && ask("move", { contact: contact.id, queue }, t("ask_move", { contact: contact.id, from: contact.queue, to: queue }));
+  const choose = (queue) => queue && ask("move", { contact: contact.id, queue }, t("ask_move", { contact: shortId(contact.id), from: contact.queue, to: queue }));
   return html`<${Choice} id="move" label=${t("act_move")} options=${queues.map((each) => [each, each])} value="" onChange=${choose} />`;
 }
 
@@ -65,11 +66,11 @@ function Reprioritize({ contact, ask }) {
   const choose = (value) => {
     if (!value) return;
     if (value === "first") {
-      ask("reprioritize", { contact: contact.id, tier: 0, head_start_us: contact.head_start_us || 0 }, t("ask_tier", { contact: contact.id, tier: 0 }));
+      ask("reprioritize", { contact: contact.id, tier: 0, head_start_us: contact.head_start_us || 0 }, t("ask_tier", { contact: shortId(contact.id), tier: 0 }));
     } else {
       const more = Number(value);
       const head = (contact.head_start_us || 0) + more * MINUTE_US;
-      ask("reprioritize", { contact: contact.id, tier: contact.tier || 0, head_start_us: head }, t("ask_head_start", { contact: contact.id, n: more, whole: minutes + more }));
+      ask("reprioritize", { contact: contact.id, tier: contact.tier || 0, head_start_us: head }, t("ask_head_start", { contact: shortId(contact.id), n: more, whole: minutes + more }));
     }
   };
   const all = contact.tier ? [["first", t("tier_first")], ...options] : options;
@@ -83,7 +84,7 @@ function Pull({ wall, contact, ask }) {
     .slice(0, 100)
     .map((each) => [each.id, `${each.name || each.id} · ${each.load || 0}/${each.capacity || 0}`]);
   const nameOf = (id) => wall.board.agents.get(id)?.name || id;
-  const choose = (agent) => agent && ask("pull", { contact: contact.id, agent }, t("ask_pull", { contact: contact.id, agent: nameOf(agent) }));
+  const choose = (agent) => agent && ask("pull", { contact: contact.id, agent }, t("ask_pull", { contact: shortId(contact.id), agent: nameOf(agent) }));
   return html`<${Choice} id="pull" label=${t("act_pull_to")} options=${ready} value="" onChange=${choose} />`;
 }
 
@@ -96,10 +97,10 @@ export function ContactActions({ wall, contact }) {
     <div class="action-row">
       ${waiting &&
       html`<${Move} wall=${wall} contact=${contact} ask=${ask} /><${Reprioritize} contact=${contact} ask=${ask} /><${Pull} wall=${wall} contact=${contact} ask=${ask} />`}
-      <button onClick=${() => ask("watch", { contact: contact.id, watched: !contact.watched }, t(contact.watched ? "ask_unwatch" : "ask_watch", { contact: contact.id }))}>
+      <button onClick=${() => ask("watch", { contact: contact.id, watched: !contact.watched }, t(contact.watched ? "ask_unwatch" : "ask_watch", { contact: shortId(contact.id) }))}>
         ${t(contact.watched ? "act_unwatch" : "act_watch")}
       </button>
-      ${free && html`<button class="danger" onClick=${() => ask("cancel", { contact: contact.id, reason: "supervisor" }, t("ask_cancel", { contact: contact.id }))}>${t("act_cancel")}</button>`}
+      ${free && html`<button class="danger" onClick=${() => ask("cancel", { contact: contact.id, reason: "supervisor" }, t("ask_cancel", { contact: shortId(contact.id) }))}>${t("act_cancel")}</button>`}
     </div>
     ${confirmation}
   </div>`;

@@ -4,7 +4,7 @@ import { now, useBeat } from "../page/clock.js";
 import { clockSeconds, length } from "../page/format.js";
 import { ChannelIcon, Mark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
-import { eventMeaning, eventWords } from "../page/words.js";
+import { eventMeaning, eventWords, shortId } from "../page/words.js";
 import { html, memo } from "../page/view.js";
 import { attention } from "./model.js";
 
@@ -38,7 +38,7 @@ function Watched({ wall }) {
         (each) => html`<li key=${each.id}>
           <button class="alarm" onClick=${() => wall.go({ contact: each.id })}>
             <${ChannelIcon} channel=${each.channel} />
-            <span class="grow"><strong class="cut">${each.id}</strong><span class="quiet">${t(`state_${each.state}`)} · ${each.queue}${each.segment ? ` · ${word("segment", each.segment)}` : ""}</span></span>
+            <span class="grow"><strong class="cut" title=${each.id}>${shortId(each.id)}</strong><span class="quiet">${t(`state_${each.state}`)} · ${each.queue}${each.segment ? ` · ${word("segment", each.segment)}` : ""}</span></span>
           </button>
         </li>`,
       )}

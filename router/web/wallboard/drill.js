@@ -3,7 +3,7 @@
 import { Since } from "../page/clock.js";
 import { ChannelIcon, Icon, Mark, presenceMark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
-import { presenceWords, requirementWords } from "../page/words.js";
+import { presenceWords, requirementWords, shortId } from "../page/words.js";
 import { html, memo, useEffect, useRef } from "../page/view.js";
 import { AgentActions } from "./actions.js";
 import { Life } from "./life.js";
@@ -26,7 +26,7 @@ const Waiting = memo(function Waiting({ contact, place, wall }) {
   return html`<button class="contact-line" data-contact=${contact.id} onClick=${() => wall.go({ contact: contact.id })}>
     <span class="place quiet">${place}</span>
     <span class="grow">
-      <span class="line"><${ChannelIcon} channel=${contact.channel} /><strong class="cut grow">${contact.id}</strong><${Since} at=${contact.visit_at_us} /></span>
+      <span class="line"><${ChannelIcon} channel=${contact.channel} /><strong class="cut grow" title=${contact.id}>${shortId(contact.id)}</strong><${Since} at=${contact.visit_at_us} /></span>
       <span class="line quiet"><${Due} contact=${contact} /><span class="cut grow">· ${contact.state === "offered" ? t("state_offered") : requirementWords(contact.requirements)}</span></span>
     </span>
   </button>`;
@@ -38,7 +38,7 @@ function QueuePanel({ wall, id }) {
   const list = board.waiting.get(id) || [];
   if (!queue) return html`<${PanelHead} title=${id} onBack=${() => wall.go({})} /><div class="empty"><p>${t("no_queue")}</p></div>`;
   return html`<${PanelHead} title=${id} onBack=${() => wall.go({})}>
-      <span class="quiet">${queue.open ? t("queue_open") : t("queue_closed")}</span>
+      <span class="quiet">${queue.open === false ? t("queue_closed") : t("queue_open")}</span>
     <//>
     <p class="drill-words quiet">${t("queue_words", { n: queue.waiting || 0, ready: queue.agents_ready || 0, active: queue.active || 0 })}</p>
     ${list.length
@@ -59,7 +59,7 @@ function Held({ wall, reservation }) {
   return html`<li>
     <button class="contact-line" onClick=${() => wall.go({ contact: reservation.contact })}>
       <span class="grow">
-        <span class="line"><${ChannelIcon} channel=${reservation.channel} /><strong class="cut grow">${reservation.contact}</strong><${Since} at=${reservation.since_at_us} /></span>
+        <span class="line"><${ChannelIcon} channel=${reservation.channel} /><strong class="cut grow" title=${reservation.contact}>${shortId(reservation.contact)}</strong><${Since} at=${reservation.since_at_us} /></span>
         <span class="line quiet">${t(`state_${reservation.state}`)} · ${reservation.queue}</span>
       </span>
     </button>
@@ -94,7 +94,7 @@ export function Drill({ wall }) {
     wall.go(known?.queue ? { queue: known.queue } : {});
   };
   return html`<section class="drill" data-drill="contact">
-    <${PanelHead} title=${t("contact_title", { id: contact })} onBack=${back} />
+    <${PanelHead} title=${t("contact_title", { id: shortId(contact) })} onBack=${back} />
     <${Life} wall=${wall} id=${contact} />
   </section>`;
 }

@@ -4,7 +4,7 @@ import { clockSeconds, length, momentTitle } from "../page/format.js";
 import { ChannelIcon, Mark } from "../page/icons.js";
 import { get, getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
-import { candidateWords, decisionWords, eventMeaning, eventWords, requirementWords } from "../page/words.js";
+import { candidateWords, decisionWords, eventMeaning, eventWords, isTold, requirementWords, shortId } from "../page/words.js";
 import { html, useEffect, useState } from "../page/view.js";
 import { ContactActions } from "./actions.js";
 import { Due } from "./due.js";
@@ -18,7 +18,7 @@ function useLife(wall, id) {
   useEffect(() => {
     let current = true;
     Promise.all([get(path), getList(`${path}/events?limit=500`, "events"), getList(`${path}/decisions?limit=100`, "decisions")]).then(
-      ([contact, events, decisions]) => current && setLife({ contact, events, decisions }),
+      ([contact, items, decisions]) => current && setLife({ contact, events: items.map((each) => each.event).filter(isTold), decisions }),
       (error) => current && setLife((before) => ({ ...before, loading: false, error: error.message })),
     );
     return () => (current = false);
@@ -28,7 +28,7 @@ function useLife(wall, id) {
 
 function Decision({ decision, atUs, nameOf }) {
   const candidates = [decision.winner, ...(decision.runners_up || [])];
-  const named = (id) => (decision.edge === "contact" ? nameOf(id) : id);
+  const named = (id) => (decision.edge === "agent" ? shortId(id) : nameOf(id));
   return html`<details class="decision">
     <summary>${t("why_decision")}</summary>
     ${decisionWords(decision, atUs, nameOf).map((each) => html`<p>${each}</p>`)}

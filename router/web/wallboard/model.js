@@ -1,8 +1,9 @@
 // What the wallboard knows: the board's objects by id, as the server sent them, and what is read off them.
 // Pure. Objects are replaced, never changed, so a row is drawn again only when its object is another.
 
+import { isTold } from "../page/words.js";
+
 export const KINDS = ["queues", "agents", "contacts"];
-const MINUTES = 30;
 const LOG = 40;
 /** Where the mark stands on a service-level bar: the share that most plans aim at. */
 export const GOAL = 0.8;
@@ -20,13 +21,11 @@ export function emptyBoard() {
     directory: {},
     contactsMore: false,
     waiting: new Map(),
-    arrivals: new Map(),
     log: [],
-    since: 0,
   };
 }
 
-/** The whole board, after connecting. Arrivals counted so far are kept. */
+/** The whole board, after connecting. */
 export function applyBoardWelcome(board, frame) {
   const { queues = [], agents = [], contacts = [], channels = [], totals = {} } = frame.board;
   board.loaded = true;
@@ -38,8 +37,6 @@ export function applyBoardWelcome(board, frame) {
   board.totals = totals;
   board.formulas = frame.formulas || {};
   board.directory = frame.directory || {};
-  board.since ||= frame.now_us;
-  for (const queue of queues) countArrivals(board, queue, frame.now_us);
   group(board);
 }
 
@@ -51,9 +48,9 @@ export function applyDelta(board, frame) {
   }
   for (const each of frame.channels || []) board.channels.set(each.name, each);
   if (frame.totals) board.totals = frame.totals;
-  for (const queue of frame.queues || []) countArrivals(board, queue, frame.now_us);
   if (frame.contacts || frame.gone?.contacts) group(board);
-  if (frame.events?.length) board.log = [...frame.events.slice().reverse(), ...board.log].slice(0, LOG);
+  const told = (frame.events || []).filter((event) => isTold(event) && !(event.type === "EffectSettled" && event.result === "done"));
+  if (told.length) board.log = [...told.reverse(), ...board.log].slice(0, LOG);
 }
 
 const byId = (list) => new Map(list.map((each) => [each.id, each]));
@@ -86,21 +83,11 @@ export function byKey(a, b) {
   );
 }
 
-/** Contacts received per minute since this page was opened, from the queue's running count. */
-function countArrivals(board, queue, nowUs) {
-  const minute = Math.floor(nowUs / 60e6);
-  const held = board.arrivals.get(queue.id) || { total: queue.received || 0, minutes: new Map() };
-  const more = Math.max(0, (queue.received || 0) - held.total);
-  const minutes = new Map([...held.minutes].filter(([each]) => each > minute - MINUTES));
-  if (more) minutes.set(minute, (minutes.get(minute) || 0) + more);
-  board.arrivals.set(queue.id, { total: queue.received || 0, minutes });
-}
-
-/** The last minutes' arrivals as a list of counts, the oldest first. */
-export function arrivals(board, queue, nowUs) {
-  const minute = Math.floor(nowUs / 60e6);
-  const { minutes } = board.arrivals.get(queue) || { minutes: new Map() };
-  return Array.from({ length: MINUTES }, (_, place) => minutes.get(minute - MINUTES + 1 + place) || 0);
+/** Contacts received in each of the last quarters of an hour, over all channels; the running one last. */
+export function arrivals(queue) {
+  const lines = Object.values(queue.by_channel || {}).map((each) => each.arrivals || []);
+  const most = Math.max(0, ...lines.map((each) => each.length));
+  return Array.from({ length: most }, (_, place) => lines.reduce((sum, each) => sum + (each[place] || 0), 0));
 }
 
 /** How many of a line have waited below half the target, up to it, up to twice, and longer. */

@@ -20,14 +20,12 @@ function AgeBar({ list }) {
   </span>`;
 }
 
-/** Arrivals per minute; says since when it counts. */
+/** Arrivals of the last hour, a bar for each quarter. */
 function Spark({ counts, title }) {
   const most = Math.max(1, ...counts);
-  const step = 90 / counts.length;
-  return html`<svg class="spark" viewBox="0 0 90 20" role="img" aria-label=${title} preserveAspectRatio="none">
-    <title>${title}</title>
-    ${counts.map((count, place) => html`<rect key=${place} x=${place * step} y=${20 - (count / most) * 18} width=${step - 0.8} height=${Math.max(0.6, (count / most) * 18)} />`)}
-  </svg>`;
+  return html`<span class="spark" role="img" aria-label=${title} title=${title}>
+    ${counts.map((count, place) => html`<span key=${place} class=${place === counts.length - 1 ? "running" : ""} style=${{ height: `${Math.max(4, (count / most) * 100)}%` }} />`)}
+  </span>`;
 }
 
 function Channels({ queue }) {
@@ -38,12 +36,12 @@ function Channels({ queue }) {
   </span>`;
 }
 
-const Row = memo(function Row({ queue, list, counts, chosen, minute, formula, onOpen }) {
+const Row = memo(function Row({ queue, list, chosen, minute, formula, onOpen }) {
   const level = queue.service_level;
-  const received = counts.reduce((sum, each) => sum + each, 0);
+  const counts = arrivals(queue);
   return html`<tr class="queue-row" tabindex="0" data-queue=${queue.id} aria-selected=${chosen} onClick=${onOpen} onKeyDown=${(event) => event.key === "Enter" && onOpen()}>
     <th scope="row">
-      <span class="line"><span class="cut">${queue.id}</span>${!queue.open && html`<span class="chip">${t("queue_closed")}</span>`}</span>
+      <span class="line"><span class="cut">${queue.id}</span>${queue.open === false && html`<span class="chip">${t("queue_closed")}</span>`}</span>
       <${Channels} queue=${queue} />
     </th>
     <td class="level-cell" title=${formula}><span class=${`number ${levelMeaning(level)}-text`}><${Mark} meaning=${levelMeaning(level)} /> ${share(level)}</span><${LevelBar} level=${level} /></td>
@@ -53,19 +51,9 @@ const Row = memo(function Row({ queue, list, counts, chosen, minute, formula, on
     <td class="number" title=${t("ewt_long")}>${queue.ewt_us >= 0 ? countdown(queue.ewt_us) : "–"}</td>
     <td class="number">${queue.active || 0}</td>
     <td class="number">${queue.agents_ready || 0}</td>
-    <td class="spark-cell"><${Spark} counts=${counts} title=${t("arrivals_title", { n: received, minutes: counts.length })} /></td>
+    <td class="spark-cell"><${Spark} counts=${counts} title=${t("arrivals_title", { list: counts.join(", ") })} /></td>
   </tr>`;
 });
-
-const memory = new Map();
-
-/** The same list object as long as its numbers are the same, so that the row is not drawn again. */
-function sameCounts(queue, counts) {
-  const before = memory.get(queue);
-  if (before && before.every((each, place) => each === counts[place])) return before;
-  memory.set(queue, counts);
-  return counts;
-}
 
 /** Opening a row: one function per queue, so that rows stay the same. */
 const openers = new Map();
@@ -81,7 +69,6 @@ export function Queues({ wall, board, chosen }) {
   useEffect(() => onBeat(() => setMinute(Math.floor(now() / 5e6))), []);
   const queues = [...board.queues.values()].sort((a, b) => (b.waiting || 0) - (a.waiting || 0) || (a.id < b.id ? -1 : 1));
   const formula = t("formula", { formula: board.formulas.service_level || "" });
-  const time = now();
   return html`<section class="panel queues" aria-label=${t("queues")}>
     <table>
       <thead>
@@ -103,7 +90,6 @@ export function Queues({ wall, board, chosen }) {
             key=${queue.id}
             queue=${queue}
             list=${board.waiting.get(queue.id) || NOBODY}
-            counts=${sameCounts(queue.id, arrivals(board, queue.id, time))}
             chosen=${chosen === queue.id}
             minute=${queue.waiting ? minute : 0}
             formula=${formula}
