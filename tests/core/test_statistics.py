@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from random import Random
 from typing import get_args
 
@@ -16,19 +15,16 @@ from router.core.model import (
     SECOND_US,
     Agent,
     AgentId,
-    Candidate,
     Contact,
     ContactId,
     ContactOutcome,
     ContactState,
-    Decision,
     Presence,
-    QueueId,
     Reservation,
     ReservationId,
     ReservationState,
 )
-from router.core.policy import Hours, HoursSpan, Policy, Queue, default_channels
+from router.core.policy import Policy, Queue, default_channels
 from router.core.statistics import (
     FORMULAS,
     HANDLERS,
@@ -38,11 +34,23 @@ from router.core.statistics import (
     service_level,
 )
 from router.core.tallies import ENDS, INTERVAL_US, KEPT_INTERVALS
-
-CARE, SALES = QueueId("care"), QueueId("sales")
-MONDAY_US = 1_813_536_000 * SECOND_US
-"""2027-06-21T00:00Z."""
-DECISION = Decision(edge="contact", strategy="longest_idle", winner=Candidate(id="", terms=()))
+from tests.core.contact_lives import (
+    CARE,
+    MONDAY_US,
+    SALES,
+    Lives,
+    agent,
+    answer,
+    assert_conserved,
+    cell,
+    closed,
+    named,
+    offered,
+    policy,
+    presence,
+    queued,
+    received,
+)
 
 PASSED_OVER = (
     *(e.ContactRelaxed, e.ContactReprioritized, e.RequirementsChanged, e.HoldEnded),
@@ -50,121 +58,6 @@ PASSED_OVER = (
     *(e.MessageSent, e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
 )
-
-
-def policy(**queue: object) -> Policy:
-    care = Queue(id=CARE, targets_us={"voice": 20 * SECOND_US}, **queue)  # type: ignore[arg-type]
-    hours = Hours(id="office", spans=(HoursSpan((0, 1, 2, 3, 4), 540, 1020),))
-    return Policy(
-        version="1",
-        channels=default_channels(),
-        queues={CARE: care, SALES: Queue(id=SALES)},
-        hours={"office": hours},
-    )
-
-
-def received(id_: str, at_us: int, channel: str = "voice", **more: object) -> e.ContactReceived:
-    return e.ContactReceived(
-        at_us=at_us,
-        contact=ContactId(id_),
-        channel=channel,
-        queue=CARE,
-        **more,  # type: ignore[arg-type]
-    )
-
-
-def queued(id_: str, at_us: int, queue: QueueId = CARE) -> e.ContactQueued:
-    return e.ContactQueued(
-        at_us=at_us,
-        contact=ContactId(id_),
-        queue=queue,
-        tier=0,
-        head_start_us=0,
-        due_at_us=at_us,
-        arrival_no=1,
-        visit_no=1,
-        visit_at_us=at_us,
-    )
-
-
-def offered(
-    id_: str, contact: str, at_us: int, agent: str = "ana", channel: str = "voice"
-) -> e.ContactOffered:
-    return e.ContactOffered(
-        at_us=at_us,
-        reservation=ReservationId(id_),
-        contact=ContactId(contact),
-        agent=AgentId(agent),
-        queue=CARE,
-        channel=channel,
-        units=100,
-        rank=1,
-        deadline_at_us=at_us + 20 * SECOND_US,
-        decision=DECISION,
-    )
-
-
-def named(id_: str, contact: str, agent: str = "ana") -> dict[str, object]:
-    return {
-        "reservation": ReservationId(id_),
-        "contact": ContactId(contact),
-        "agent": AgentId(agent),
-    }
-
-
-def closed(id_: str, at_us: int, outcome: ContactOutcome) -> e.ContactClosed:
-    return e.ContactClosed(at_us=at_us, contact=ContactId(id_), outcome=outcome)
-
-
-def presence(at_us: int, state: Presence, reason: str = "", agent: str = "ana") -> e.Event:
-    return e.PresenceChanged(at_us=at_us, agent=AgentId(agent), presence=state, reason=reason)
-
-
-def answer(measures: Measures, id_: str, at_us: int, *, wrap_us: int = 0, talk_us: int = 0) -> None:
-    """Offer at `at_us`, connect at once, talk, wrap up."""
-    res = "r" + id_
-    ids = named(res, id_)
-    measures.apply(offered(res, id_, at_us))
-    measures.apply(e.OfferAccepted(at_us=at_us, **ids))  # type: ignore[arg-type]
-    measures.apply(e.ReservationConnected(at_us=at_us, reservation=ReservationId(res)))
-    end_us = at_us + talk_us
-    measures.apply(closed(id_, end_us, ContactOutcome.COMPLETED))
-    wrap = e.WrapUpStarted(at_us=end_us, reservation=ReservationId(res), deadline_at_us=end_us)
-    measures.apply(wrap)
-    measures.apply(e.ReservationEnded(at_us=end_us + wrap_us, reservation=ReservationId(res)))
-
-
-def cell(
-    measures: Measures, now_us: int, queue: str = "care", channel: str = "voice"
-) -> dict[str, object]:
-    queues = measures.snapshot(now_us)["queues"]
-    assert isinstance(queues, dict)
-    found = queues[queue][channel]
-    assert isinstance(found, dict)
-    return found
-
-
-def agent(measures: Measures, now_us: int, id_: str = "ana") -> dict[str, object]:
-    agents = measures.snapshot(now_us)["agents"]
-    assert isinstance(agents, dict)
-    found = agents[id_]
-    assert isinstance(found, dict)
-    return found
-
-
-def assert_conserved(measures: Measures, now_us: int) -> None:
-    snapshot = measures.snapshot(now_us)
-    totals, queues = snapshot["totals"], snapshot["queues"]
-    assert isinstance(totals, dict)
-    assert isinstance(queues, dict)
-    for queue, channels in queues.items():
-        for channel, numbers in channels.items():
-            counts = measures.counts(queue, channel)
-            ended = sum(counts[end] for end in ENDS)
-            assert counts[Count.RECEIVED] == ended + numbers["waiting"]
-    closed_ones = sum(totals[outcome.value] for outcome in ContactOutcome)
-    assert totals["received"] == closed_ones + totals["live"]
-    assert totals["live"] == sum(totals["by_state"].values())
 
 
 def test_every_event_is_counted_or_passed_over_on_purpose() -> None:
@@ -245,7 +138,7 @@ def test_handle_time_is_talk_hold_and_wrap_up() -> None:
     measures.apply(received("c1", t))
     measures.apply(queued("c1", t))
     measures.apply(offered("r1", "c1", t + 10))
-    measures.apply(e.OfferAccepted(at_us=t + 15, **named("r1", "c1")))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t + 15, **named("r1", "c1")))
     r1 = ReservationId("r1")
     measures.apply(e.ReservationConnecting(at_us=t + 15, reservation=r1, deadline_at_us=t + 99))
     measures.apply(e.ReservationConnected(at_us=t + 20, reservation=r1))
@@ -272,7 +165,7 @@ def test_several_contacts_at_once_are_contact_time_twice_and_agent_time_once() -
         measures.apply(received(id_, at_us, "chat"))
         measures.apply(queued(id_, at_us))
         measures.apply(offered(res, id_, at_us, channel="chat"))
-        measures.apply(e.OfferAccepted(at_us=at_us, **named(res, id_)))  # type: ignore[arg-type]
+        measures.apply(e.OfferAccepted(at_us=at_us, **named(res, id_)))
     for number, at_us in ((1, t + 100), (2, t + 150)):
         measures.apply(closed(f"c{number}", at_us, ContactOutcome.COMPLETED))
         measures.apply(e.ReservationEnded(at_us=at_us, reservation=ReservationId(f"r{number}")))
@@ -290,13 +183,13 @@ def test_an_interrupted_contact_is_neither_talk_nor_handling_while_suspended() -
         measures.apply(queued(f"c{number}", t))
     r1, r2 = ReservationId("r1"), ReservationId("r2")
     measures.apply(offered("r1", "c1", t, channel="email"))
-    measures.apply(e.OfferAccepted(at_us=t, **named("r1", "c1")))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t, **named("r1", "c1")))
     measures.apply(e.ReservationSuspended(at_us=t + 40, reservation=r1, by=r2))
     assert agent(measures, t + 100)["available_us"] == 60
     measures.apply(e.ReservationResumed(at_us=t + 100, reservation=r1, units=10))
     measures.apply(e.ReservationSuspended(at_us=t + 130, reservation=r1, by=r2))
     measures.apply(offered("r2", "c2", t + 130))
-    measures.apply(e.OfferAccepted(at_us=t + 130, **named("r2", "c2")))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t + 130, **named("r2", "c2")))
     measures.apply(e.ReservationEnded(at_us=t + 150, reservation=r1))
     mine = agent(measures, t + 160)
     assert (mine["talk_us"], mine["handling_us"], mine["holding"]) == (70, 100, 1)
@@ -319,8 +212,8 @@ def test_a_leg_that_does_not_come_up_leaves_the_customer_waiting() -> None:
     measures.apply(queued("c1", t))
     measures.apply(offered("r1", "c1", t + 10))
     ids = named("r1", "c1")
-    measures.apply(e.OfferAccepted(at_us=t + 20, **ids))  # type: ignore[arg-type]
-    measures.apply(e.ReservationFailed(at_us=t + 60, reason="leg", **ids))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t + 20, **ids))
+    measures.apply(e.ReservationFailed(at_us=t + 60, reason="leg", **ids))
     measures.apply(
         e.ContactReturned(at_us=t + 60, contact=ContactId("c1"), reason="leg", head_start_us=0)
     )
@@ -337,7 +230,7 @@ def test_a_contact_handed_back_waits_again_as_a_repeat() -> None:
     measures.apply(received("c1", t, "chat"))
     measures.apply(queued("c1", t))
     measures.apply(offered("r1", "c1", t, channel="chat"))
-    measures.apply(e.OfferAccepted(at_us=t + 5, **named("r1", "c1")))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t + 5, **named("r1", "c1")))
     measures.apply(e.ReservationEnded(at_us=t + 30, reservation=ReservationId("r1")))
     measures.apply(
         e.ContactReturned(at_us=t + 30, contact=ContactId("c1"), reason="back", head_start_us=0)
@@ -413,9 +306,10 @@ def test_an_outcome_counts_in_the_interval_of_arrival_and_a_day_is_kept() -> Non
         recent = cell(measures, at_us)["answered"]
         assert recent == sum(counts[Count.ANSWERED] for _, counts in rows)
     assert measures.counts(CARE, "voice")[Count.ANSWERED] == 1 + 3 * KEPT_INTERVALS
-    shown = cell(measures, at_us)
+    last_us = first_us + (3 * KEPT_INTERVALS - 1) * INTERVAL_US
+    shown = cell(measures, last_us)
     assert (shown["arrivals"], shown["answered"]) == ([1, 1, 1, 1], KEPT_INTERVALS)
-    later = cell(measures, at_us + 2 * DAY_US)
+    later = cell(measures, last_us + 2 * DAY_US)
     assert (later["arrivals"], later["answered"], later["service_level"]) == ([0] * 4, 0, None)
 
 
@@ -477,7 +371,7 @@ def test_a_consult_is_agents_time_and_no_wait_of_a_customer() -> None:
     measures.apply(received("k1", t, "chat", consult_of=ContactId("c1")))
     measures.apply(queued("k1", t))
     measures.apply(offered("r1", "k1", t, channel="chat"))
-    measures.apply(e.OfferAccepted(at_us=t + 5, **named("r1", "k1")))  # type: ignore[arg-type]
+    measures.apply(e.OfferAccepted(at_us=t + 5, **named("r1", "k1")))
     measures.apply(closed("k1", t + 25, ContactOutcome.COMPLETED))
     measures.apply(e.ReservationEnded(at_us=t + 25, reservation=ReservationId("r1")))
     snapshot = measures.snapshot(t + 30)
@@ -547,204 +441,6 @@ def test_events_of_contacts_never_seen_are_passed_over() -> None:
     measures.apply(e.ReservationEnded(at_us=9, reservation=ReservationId("ry")))
     assert measures.snapshot(9)["queues"] == {}
     assert_conserved(measures, 9)
-
-
-@dataclass
-class Wait:
-    """One wait as the generator knows it."""
-
-    queue: str
-    channel: str
-    start_us: int
-    end: str = ""
-    end_us: int = 0
-
-
-@dataclass
-class Lives:
-    """Draws legal lives of contacts and keeps its own list of waits, never asking the fold."""
-
-    random: Random
-    now_us: int = MONDAY_US
-    waits: list[Wait] = field(default_factory=list)
-    open: dict[str, Wait] = field(default_factory=dict)
-    state: dict[str, str] = field(default_factory=dict)
-    channel: dict[str, str] = field(default_factory=dict)
-    queue: dict[str, QueueId] = field(default_factory=dict)
-    held: dict[str, str] = field(default_factory=dict)
-    number: int = 0
-
-    def step(self) -> list[e.Event]:
-        self.now_us += int(self.random.expovariate(1 / (4 * SECOND_US)))
-        if not self.state or self.random.random() < 0.2:
-            return self.arrive()
-        id_ = self.random.choice(list(self.state))
-        options = {
-            "queued": (self.offer, self.offer, self.close, self.overflow, self.switch, self.shelve),
-            "offered": (self.accept, self.accept, self.miss, self.close),
-            "active": (self.close, self.close, self.park, self.transfer, self.hand_back),
-            "parked": (self.write, self.close),
-            "scheduled": (self.write, self.close),
-        }[self.state[id_]]
-        return self.random.choice(options)(id_)
-
-    def arrive(self) -> list[e.Event]:
-        self.number += 1
-        id_ = f"c{self.number}"
-        self.channel[id_] = self.random.choice(("voice", "chat", "email"))
-        self.queue[id_] = CARE
-        event = received(id_, self.now_us, self.channel[id_])
-        draw = self.random.random()
-        if draw < 0.1:
-            self.begin(id_)
-            return [event, *self.close(id_, ContactOutcome.DEFLECTED)]
-        if draw < 0.2:
-            self.state[id_] = "scheduled"
-            return [event, self.scheduled(id_)]
-        return [event, *self.write(id_)]
-
-    def begin(self, id_: str, start_us: int = 0) -> None:
-        wait = Wait(self.queue[id_], self.channel[id_], start_us or self.now_us)
-        self.open[id_] = wait
-        self.waits.append(wait)
-
-    def end(self, id_: str, how: str) -> None:
-        wait = self.open.pop(id_, None)
-        if wait is not None:
-            wait.end, wait.end_us = how, self.now_us
-
-    def scheduled(self, id_: str) -> e.Event:
-        return e.ContactScheduled(
-            at_us=self.now_us, contact=ContactId(id_), not_before_us=self.now_us
-        )
-
-    def write(self, id_: str) -> list[e.Event]:
-        self.state[id_] = "queued"
-        self.begin(id_)
-        return [queued(id_, self.now_us, self.queue[id_])]
-
-    def shelve(self, id_: str) -> list[e.Event]:
-        self.end(id_, "withdrawn")
-        self.state[id_] = "scheduled"
-        return [self.scheduled(id_)]
-
-    def offer(self, id_: str) -> list[e.Event]:
-        self.number += 1
-        self.state[id_], self.held[id_] = "offered", f"r{self.number}"
-        return [offered(self.held[id_], id_, self.now_us, "ana", self.channel[id_])]
-
-    def ids(self, id_: str) -> dict[str, object]:
-        return named(self.held[id_], id_)
-
-    def accept(self, id_: str) -> list[e.Event]:
-        accepted = e.OfferAccepted(at_us=self.now_us, **self.ids(id_))  # type: ignore[arg-type]
-        if self.channel[id_] == "voice" and self.random.random() < 0.3:
-            failed = e.ReservationFailed(
-                at_us=self.now_us,
-                reason="leg",
-                **self.ids(id_),  # type: ignore[arg-type]
-            )
-            return [accepted, failed, *self.back(id_)]
-        self.end(id_, "answered")
-        self.state[id_] = "active"
-        connected = e.ReservationConnected(
-            at_us=self.now_us, reservation=ReservationId(self.held[id_])
-        )
-        return [accepted, connected]
-
-    def back(self, id_: str) -> list[e.Event]:
-        del self.held[id_]
-        self.state[id_] = "queued"
-        return [
-            e.ContactReturned(at_us=self.now_us, contact=ContactId(id_), reason="", head_start_us=0)
-        ]
-
-    def miss(self, id_: str) -> list[e.Event]:
-        kind = self.random.choice((e.OfferExpired, e.OfferRejected, e.OfferRescinded))
-        return [kind(at_us=self.now_us, **self.ids(id_)), *self.back(id_)]
-
-    def finish(self, id_: str) -> list[e.Event]:
-        held = ReservationId(self.held.pop(id_))
-        return [e.ReservationEnded(at_us=self.now_us, reservation=held)]
-
-    def park(self, id_: str) -> list[e.Event]:
-        self.state[id_] = "parked"
-        parked = e.ContactParked(at_us=self.now_us, contact=ContactId(id_))
-        return [*self.finish(id_), parked]
-
-    def transfer(self, id_: str) -> list[e.Event]:
-        ended = self.finish(id_)
-        self.queue[id_] = self.random.choice((CARE, SALES))
-        return [*ended, *self.write(id_)]
-
-    def hand_back(self, id_: str) -> list[e.Event]:
-        held = self.held[id_]
-        events = self.back(id_)
-        self.begin(id_)
-        return [e.ReservationEnded(at_us=self.now_us, reservation=ReservationId(held)), *events]
-
-    def overflow(self, id_: str) -> list[e.Event]:
-        start_us, old = self.open[id_].start_us, self.queue[id_]
-        self.end(id_, "overflowed")
-        self.queue[id_] = SALES if old == CARE else CARE
-        self.begin(id_, start_us)
-        return [
-            e.ContactOverflowed(
-                at_us=self.now_us,
-                contact=ContactId(id_),
-                from_queue=old,
-                queue=self.queue[id_],
-                tier=0,
-                head_start_us=0,
-                due_at_us=0,
-            )
-        ]
-
-    def switch(self, id_: str) -> list[e.Event]:
-        start_us, old = self.open[id_].start_us, self.channel[id_]
-        self.end(id_, "switched")
-        self.channel[id_] = "chat" if old != "chat" else "email"
-        self.begin(id_, start_us)
-        return [
-            e.ContactSwitched(
-                at_us=self.now_us,
-                contact=ContactId(id_),
-                from_channel=old,
-                channel=self.channel[id_],
-                queue=self.queue[id_],
-                tier=0,
-                due_at_us=0,
-                head_start_us=0,
-            )
-        ]
-
-    def close(self, id_: str, outcome: ContactOutcome | None = None) -> list[e.Event]:
-        outcome = outcome or self.random.choice(list(ContactOutcome))
-        self.end(id_, outcome.value)
-        self.state.pop(id_, None)
-        events: list[e.Event] = [closed(id_, self.now_us, outcome)]
-        if id_ in self.held:
-            events += self.finish(id_)
-        return events
-
-    def recount(self, queue: str, channel: str) -> dict[str, int]:
-        mine = [w for w in self.waits if (w.queue, w.channel) == (queue, channel)]
-        channels = default_channels()
-        care_voice = queue == "care" and channel == "voice"
-        target_us = 20 * SECOND_US if care_voice else channels[channel].target_us
-        counts = {"received": len(mine), "wait_us": 0}
-        for wait in mine:
-            length_us = wait.end_us - wait.start_us
-            names = [wait.end] if wait.end else []
-            if wait.end == "answered":
-                counts["wait_us"] += length_us
-                names += ["answered_in_target"] * (length_us <= target_us)
-            if wait.end == "abandoned":
-                names += ["abandoned_in_target"] * (length_us <= target_us)
-                names += ["short_abandoned"] * (length_us < 5 * SECOND_US)
-            for name in names:
-                counts[name] = counts.get(name, 0) + 1
-        return counts
 
 
 @pytest.mark.parametrize("seed", range(20))
