@@ -24,7 +24,7 @@ from router.api import http
 from router.api.auth import Tokens
 from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
-from router.errors import ConfigError, JournalDamaged
+from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_store import RedisBlocks, RedisJournal
@@ -37,6 +37,7 @@ from router.runtime.metrics import CONTENT_TYPE, Metrics
 from router.runtime.tasks import FATAL, spawn
 from router.runtime.upkeep import Upkeep
 from router.runtime.webhooks import Webhook
+from router.runtime.writer import Stopped
 
 log = logging.getLogger("router.app")
 
@@ -158,7 +159,7 @@ class Server:
         host.load(settings.adapters)
         try:
             await host.start(settings.agents)
-        except JournalDamaged as error:
+        except (JournalDamaged, Fenced, Stopped) as error:
             log.error(  # noqa: TRY400 - the finding says it all
                 "workspace refused", extra={"workspace": name, "why": str(error)}
             )

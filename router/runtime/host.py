@@ -119,7 +119,7 @@ class Host:
 
     async def apply(self, policy: Policy, by: str) -> None:
         """New settings. Raises what `Workspace.ask` raises."""
-        await self.workspace.ask(c.ApplyPolicy(policy=policy, by=by))
+        await self.workspace.apply(policy, by)
 
     async def stop(self) -> None:
         """Adapters first, so that nothing new comes in; then what is under way is finished."""

@@ -210,7 +210,7 @@ class Workspace:
     async def start(self) -> None:
         """Take the workspace, load its rows, restate what is open, serve.
 
-        Raises JournalBusy and JournalDamaged.
+        Raises JournalBusy, JournalDamaged, and Fenced or Stopped if it is lost at once.
         """
         self.own = await self.journal.acquire(self.name)
         self.seq = self.own.seq
@@ -221,12 +221,18 @@ class Workspace:
         for tell in self.on_loaded:
             tell()
         self.metrics.started(self.own.epoch)
+        await self._turn()
         self._running = spawn(self._run(), f"loop:{self.name}")
-        if self.seq:
-            await self.ask(ApplyPolicy(policy=self.policy, by="start"))
+        if self._own_rows.of("policy").get("version") != self.policy.version.encode():
+            await self.apply(self.policy, "start")
         if self._ahead_us:
             # The wall clock went back while nobody looked: lengths stay, calendar deadlines move.
             await self.ask(StepClock(by_us=-self._ahead_us))
+
+    async def apply(self, policy: Policy, by: str) -> None:
+        """New settings, kept in mind so that a restart with the same ones changes nothing."""
+        version = RowWrite("policy", "version", policy.version.encode())
+        await self.ask(ApplyPolicy(policy=policy, by=by), rows=[version])
 
     async def stop(self) -> None:
         """Finish what is in the inbox, give the workspace up. Safe to repeat."""
