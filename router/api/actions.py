@@ -344,6 +344,7 @@ async def perform(
             agent=asked.who.agent,
             by=asked.who.by,
             message=body.message,
+            archive=archive,
         )
         sent = [event.message for event in answer.events if type(event) is MessageSent]
         return answer, {"message": sent[0]} if sent else {}
@@ -355,9 +356,13 @@ async def perform(
 def check_owner(asked: Asked, action: Action) -> None:
     """An agent's token acts on what is theirs; anything else looks as if it were not there.
 
-    Raises NotFound.
+    Raises NotFound; a reservation that is over is left to the engine, which says `gone`.
     """
     agent = asked.agent
+    if action.target == "reservation" and not asked.tenant.is_open(asked.id):
+        if not asked.tenant.was_reservation(asked.id):
+            raise NotFound("reservation", asked.id)
+        return
     if not agent:
         return
     match action.target:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -19,7 +19,6 @@ from router.api.tenant import message_view
 from router.api.views import reservation_view
 from router.core import events as e
 from router.core.model import AgentId, Contact, ContactId, ContactState, ReservationId
-from router.runtime.feed import Feed, Subscription
 from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -50,19 +49,6 @@ def event_view(event: e.Event) -> Any:
     return event
 
 
-class Tap(Subscription):
-    """A reader of the feed that is called inside the commit's turn instead of being woken later."""
-
-    def __init__(self, feed: Feed, told: Callable[[int, Sequence[e.Event]], None]) -> None:
-        super().__init__(feed, feed.last_seq() + 1)
-        self._told = told
-        feed._subscribers[self] = None
-
-    def push(self, first_seq: int, events: Sequence[e.Event]) -> None:
-        """A frame is durable."""
-        self._told(first_seq, events)
-
-
 class Hub:
     """Who holds what in one workspace, and whose screens must hear of it."""
 
@@ -85,7 +71,7 @@ class Hub:
         for contact in state.contacts.values():
             if contact.state is ContactState.PARKED:
                 self._park(contact)
-        Tap(tenant.workspace.feed, self._published)
+        tenant.workspace.feed.tap(self._published)
 
     def join(self, agent: AgentId, screen: Screen, contacts: Iterable[ContactId]) -> None:
         """A desk has its welcome, with these contacts; what happens from now on goes there."""

@@ -105,6 +105,17 @@ class Tenant:
         row = self.state.reservations.get(ReservationId(id_))
         return row is not None and row.agent == agent
 
+    def is_open(self, id_: str) -> bool:
+        """Is this an open reservation?"""
+        return ReservationId(id_) in self.state.reservations
+
+    def was_reservation(self, id_: str) -> bool:
+        """Was this ever a reservation here? They are numbered from r1 on."""
+        number = id_[1:]
+        if id_[:1] != "r" or not (number.isascii() and number.isdigit() and len(number) < 18):
+            return False
+        return 0 < int(number) <= self.state.totals.reservation_no
+
     def has_contact(self, agent: AgentId, id_: str) -> bool:
         """Does the agent hold this contact: offered, served, wrapping, consulted about, or parked?"""
         contact = self.state.contacts.get(ContactId(id_))

@@ -127,7 +127,7 @@ async def test_a_contact_lives_its_life_at_the_desk(site: Site, packed: bool) ->
         answer = await ana.do("finish_wrap_up", reservation=reservation)
         assert answer["ok"], answer
         answer = await ana.do("finish_wrap_up", reservation=reservation)
-        assert answer["error"]["code"] == "not_found"
+        assert answer["error"]["code"] == "gone"
     async with desk(site) as (_, welcome):
         assert welcome["reservations"] == []
 

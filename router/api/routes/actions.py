@@ -72,8 +72,6 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         await call.tenant.read()
         return await _answer(call, action, 0, {})
 
-    if action.plan is None:  # a message has ids of its own
-        return await run(())
     return await once(call, action.name, call.id, run, replay)
 
 
@@ -163,5 +161,5 @@ ROUTES: tuple[Route, ...] = (
     Route("postMessage", "POST", "/v1/contacts/{id}/messages", post_message,
           roles("admin supervisor agent adapter client"), {200: ActionAnswer},
           "Write to the customer (agents), or hand in what the customer wrote (`from_customer`).",
-          body=b.MessagePostBody, errors=(404, 409, 507)),
+          body=b.MessagePostBody, idempotent=True, errors=(404, 409, 507)),
 )  # fmt: skip
