@@ -8,7 +8,10 @@ import msgspec
 import pytest
 
 from router.config import Config, load, loads
-from router.core.model import MINUTE_US, SECOND_US, QueueId
+from router.core.commands import PutAgent, SetPresence, SubmitContact
+from router.core.engine import Engine
+from router.core.events import ContactOffered
+from router.core.model import MINUTE_US, SECOND_US, AgentId, ContactId, Presence, QueueId
 from router.core.policy import (
     Action,
     ActionKind,
@@ -436,3 +439,18 @@ def test_the_demo_shows_the_product_in_sixty_lines() -> None:
     assert served == set(demo.policy.queues)
     entered = {entry.queue for entry in demo.policy.entry_points.values()}
     assert entered == set(demo.policy.queues)
+
+
+def test_the_engine_runs_the_demo_from_every_entry_point() -> None:
+    demo = load(CONFIG / "demo.yaml").workspaces["main"]
+    now_us = 1_795_600_800_000_000  # a Wednesday, 11:00 in Berlin
+    for entry in demo.policy.entry_points.values():
+        engine = Engine(demo.policy)
+        for agent in demo.agents:
+            made = PutAgent(agent=AgentId(agent.id), skills=agent.skills, profile=agent.profile)
+            engine.handle(made, now_us)
+            engine.handle(SetPresence(agent=AgentId(agent.id), presence=Presence.READY), now_us)
+        engine.advance(now_us)
+        arrival = SubmitContact(contact=ContactId("c"), channel=entry.channel, entry_point=entry.id)
+        events = engine.handle(arrival, now_us).events
+        assert any(isinstance(event, ContactOffered) for event in events), (entry.id, events)
