@@ -128,10 +128,9 @@ async def read_own(line: Line, workspace: str, space: Keyspace) -> Own:
         return Own((*new, own_crc(*new)))
     try:
         epoch, nonce, seq, at_us, head, crc = found
-        row = (workspace, int(epoch), nonce.decode(), int(seq), int(at_us), head, int(crc))
+        return Own((workspace, int(epoch), nonce.decode(), int(seq), int(at_us), head, int(crc)))
     except (TypeError, ValueError, AttributeError) as error:
         raise JournalDamaged(f"workspace {workspace!r}: {space.own}: {error}") from error
-    return Own(row)
 
 
 async def scan(line: Line, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:

@@ -22,7 +22,8 @@ import redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry as BlockingRetry
 
 from router.errors import Fenced, JournalDamaged, JournalError, JournalFailed, StoreFull
@@ -65,16 +66,18 @@ from router.journal.workspace_file import Own, own_crc
 
 _LIBRARY = "router_journal_1"
 _CODE = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
-_FULL = ("MISCONF", "OOM")
 
 
 class RedisLine:
-    """One connection, one command at a time, nothing repeated.
+    """One connection, one command at a time.
 
+    Nothing is repeated, save on a line that `only_reads`, whose server has closed the connection.
     Raises StoreFull, JournalFailed (it may have happened nevertheless) and ResponseError.
     """
 
-    def __init__(self, url: str, password: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, password: str | None, timeout_s: float, *, only_reads: bool = False
+    ) -> None:
         settings: dict[str, Any] = {} if password is None else {"password": password}
         pool = ConnectionPool.from_url(
             url,
@@ -87,26 +90,40 @@ class RedisLine:
         )
         self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
         self._timeout_s = timeout_s
+        self._only_reads = only_reads
         self._one_at_a_time = asyncio.Lock()
 
     async def call(self, *words: str | bytes | int) -> Any:
         """The raw answer: bytes, int, None, or lists of these."""
         async with self._one_at_a_time:
             try:
+                return await self._exchange(words)
+            except ResponseError as error:
+                if _is_full(error):
+                    raise StoreFull(f"Redis takes no writes now: {error}") from error
+                raise
+            except (RedisError, OSError, TimeoutError) as error:
+                words_of_error = str(error) or f"no answer within {self._timeout_s:g} s"
+                raise JournalFailed(
+                    f"Redis did not answer {words[0]!r}: {words_of_error}"
+                ) from error
+
+    async def _exchange(self, words: Sequence[str | bytes | int]) -> Any:
+        may_repeat = self._only_reads and self._connection.is_connected
+        while True:
+            try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._connection.connect()  # type: ignore[no-untyped-call]
                     await self._connection.send_command(*words)
                     return await self._connection.read_response(disable_decoding=True)
-            except ResponseError as error:
-                if str(error).startswith(_FULL) or "OOM command not allowed" in str(error):
-                    raise StoreFull(f"Redis takes no writes now: {error}") from error
+            except ResponseError:
                 raise
-            except (RedisError, OSError, TimeoutError) as error:
+            except BaseException as error:
+                # Also when the caller gave up: a late answer must not meet the next command.
                 await self._connection.disconnect(nowait=True)
-                raise JournalFailed(f"Redis did not answer {words[0]!r}: {error}") from error
-            except BaseException:  # given up while waiting: the answer must not meet another call
-                await self._connection.disconnect(nowait=True)
-                raise
+                if not (may_repeat and isinstance(error, RedisConnectionError)):
+                    raise
+                may_repeat = False
 
     async def function(self, name: str, keys: Sequence[str], *words: str | bytes | int) -> Any:
         """Call one of our functions; a server that has lost them gets them again."""
@@ -139,7 +156,7 @@ class RedisJournal(Journal):
 
     def __init__(self, url: str, *, password: str | None = None, timeout_s: float = 5.0) -> None:
         self._writing = RedisLine(url, password, timeout_s)
-        self._reading = RedisLine(url, password, timeout_s)
+        self._reading = RedisLine(url, password, timeout_s, only_reads=True)
         self._heads: dict[str, bytes] = {}
         """Nonce -> digest of the last frame, for the chain."""
         self._spaces: dict[str, Keyspace] = {}
@@ -356,6 +373,11 @@ class RedisJournal(Journal):
         self._stats.bytes_stored = sum(size or 0 for size in sizes)
 
 
+def _is_full(error: ResponseError) -> bool:
+    """No memory left, or no disk for the append-only file (MISCONF)."""
+    return isinstance(error, OutOfMemoryError) or str(error).startswith(("OOM", "MISCONF"))
+
+
 def _unless_fenced(own: Ownership, count: int) -> int:
     if count < 0:
         raise Fenced(f"workspace {own.workspace!r}: epoch {own.epoch} is over")
@@ -436,7 +458,7 @@ class RedisBlocks:
         try:
             return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
         except ResponseError as error:
-            if str(error).startswith(_FULL) or "OOM command not allowed" in str(error):
+            if _is_full(error):
                 raise StoreFull(f"keys: Redis takes no writes now: {error}") from error
             raise JournalFailed(f"keys: Redis refused {words[0]!r}: {error}") from error
         except RedisError as error:

@@ -1,0 +1,287 @@
+"""What is particular to Redis: lost answers, a server that forgets, fills up or goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from router.errors import (
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalFailed,
+    StoreFull,
+)
+from router.journal import AppendResult, ArchiveWrite, Commit, RowWrite
+from router.journal.redis_store import RedisJournal
+from router.journal.sqlite import SqliteJournal
+from router.journal.workspace_file import EPOCH_STEP_OF_COPY
+from router.testing.journal_suite import all_events, commit, live_rows
+from tests.journal.conftest import RedisServer
+from tests.journal.writer import commit_at, content
+
+pytestmark = pytest.mark.peer
+OK = AppendResult.OK
+
+
+@pytest.fixture
+async def journal(empty_redis: RedisServer) -> AsyncIterator[RedisJournal]:
+    store = RedisJournal(empty_redis.url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of the test's own, to be stopped and misconfigured."""
+    server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
+    yield server
+    server.close()
+
+
+class DeafLine:
+    """A relay before the server that can keep the answers to itself."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.is_deaf = False
+        self.joined: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> DeafLine:
+        self.server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        port = self.server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        await self.server.wait_closed()
+        await asyncio.gather(*self.joined)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        self.joined.append(me)
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
+
+        async def pump(
+            source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
+        ) -> None:
+            while data := await source.read(65536):
+                if not (answers and self.is_deaf):
+                    target.write(data)
+            target.close()
+            await target.wait_closed()
+
+        await asyncio.gather(
+            pump(reader, to_server, answers=False), pump(from_server, writer, answers=True)
+        )
+
+
+async def test_a_commit_whose_answer_was_lost_is_there_once(empty_redis: RedisServer) -> None:
+    async with DeafLine(empty_redis.port) as line:
+        journal = RedisJournal(line.url, timeout_s=0.3)
+        own = await journal.acquire("w")
+        assert await journal.append(own, commit(1)) is OK
+        line.is_deaf = True
+        with pytest.raises(JournalFailed, match="Redis did not answer"):
+            await journal.append(own, commit(2))
+        line.is_deaf = False
+        assert await journal.append(own, commit(2)) is AppendResult.DUP
+        assert await journal.append(own, commit(3)) is OK
+        assert await all_events(journal, own) == [b"event 1", b"event 2", b"event 3"]
+        assert empty_redis.client.xlen("{w}:log") == 3
+        await journal.close()
+
+
+async def test_giving_up_on_a_call_does_not_mix_up_the_answers(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    own = await journal.acquire("w")
+    archive = [ArchiveWrite("message", f"m{n}", n, b"%d" % n) for n in range(50)]
+    await journal.append(own, commit(1, archive=archive))
+    for number in range(50):
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(journal.fetch(own, "message", ["m1"]))
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+            asking.cancel()
+        wanted = f"m{number}"
+        assert await journal.fetch(own, "message", [wanted]) == {wanted: b"%d" % number}
+
+
+async def test_a_server_that_lost_the_functions_gets_them_again(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    own = await journal.acquire("w")
+    empty_redis.client.execute_command("FUNCTION", "FLUSH")
+    assert await journal.append(own, commit(1)) is OK
+
+
+async def test_a_server_that_evicts_is_refused_with_words(own_redis: RedisServer) -> None:
+    own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
+    journal = RedisJournal(own_redis.url)
+    with pytest.raises(JournalError, match="maxmemory-policy allkeys-lru: expected noeviction"):
+        await journal.acquire("w")
+    assert any("allkeys-lru" in finding.text for finding in await journal.check("w"))
+    await journal.close()
+
+
+async def test_doctor_warns_of_a_server_that_forgets(own_redis: RedisServer) -> None:
+    journal = RedisJournal(own_redis.url)
+    await journal.acquire("w")
+    assert all(finding.level == "ok" for finding in await journal.check("w"))
+    own_redis.client.config_set("appendfsync", "everysec")
+    assert any("power cut" in finding.text for finding in await journal.check("w"))
+    own_redis.client.config_set("appendonly", "no")
+    warnings = [finding.text for finding in await journal.check("w") if finding.level == "warning"]
+    assert any("append-only file is off" in text for text in warnings)
+    await journal.close()
+
+
+async def test_a_full_server_takes_nothing_and_recovers(own_redis: RedisServer) -> None:
+    journal = RedisJournal(own_redis.url)
+    own = await journal.acquire("w")
+    assert await journal.append(own, commit(1)) is OK
+    own_redis.client.config_set("maxmemory", 1_000_000)
+    for _ in range(2):
+        with pytest.raises(StoreFull, match="Redis takes no writes now"):
+            await journal.append(own, commit(2))
+    own_redis.client.config_set("maxmemory", 0)
+    assert await journal.append(own, commit(2)) is OK
+    await journal.close()
+
+
+async def test_a_killed_server_comes_back_with_every_commit(own_redis: RedisServer) -> None:
+    journal = RedisJournal(own_redis.url)
+    own = await journal.acquire("w")
+    seq = 1
+    for _ in range(50):
+        assert await journal.append(own, commit_at(seq)) is OK
+        seq = commit_at(seq).last_seq + 1
+    own_redis.stop()
+    with pytest.raises(JournalFailed):
+        await journal.append(own, commit_at(seq))
+    own_redis.start()
+    assert await journal.append(own, commit_at(seq)) is OK
+    last = commit_at(seq).last_seq
+    assert await all_events(journal, own) == [content(n) for n in range(1, last + 1)]
+    await journal.close()
+
+
+async def test_a_server_that_forgot_commits_is_a_gap(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    own = await journal.acquire("w")
+    await journal.append(own, commit(1))
+    before = empty_redis.client.hgetall("{w}:own")
+    await journal.append(own, commit(2))
+    await journal.append(own, commit(3))
+    empty_redis.client.hset("{w}:own", mapping=before)
+    assert await journal.append(own, commit(4)) is AppendResult.GAP
+
+
+async def test_a_server_whose_history_differs_is_fenced(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    own = await journal.acquire("w")
+    await journal.append(own, commit(1))
+    empty_redis.client.hset("{w}:own", "head", b"another frame's.")
+    assert await journal.append(own, commit(2)) is AppendResult.FENCED
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        (lambda db: db.hset("{w}:live", b"contact\0c7", b"junk"), "live row contact 'c7'"),
+        (lambda db: db.hset("{w}:archive:message", "m000000009", b"j"), "row message 'm000000009'"),
+        (lambda db: db.hincrby("{w}:own", "epoch", 1), "table own"),
+        (lambda db: db.hdel("{w}:own", "head"), "{w}:own"),
+        (lambda db: db.delete("{w}:own"), "{w}:own is gone"),
+        (lambda db: db.xdel("{w}:log", "1-0"), ""),
+        (lambda db: db.xadd("{w}:log", {"f": b"junk"}, id="9000-0"), "frame 9000 of the log"),
+    ],
+)
+async def test_damage_is_named(
+    journal: RedisJournal, empty_redis: RedisServer, damage: object, place: str
+) -> None:
+    own = await journal.acquire("w")
+    seq = 1
+    for _ in range(20):
+        await journal.append(own, commit_at(seq))
+        seq = commit_at(seq).last_seq + 1
+    damage(empty_redis.client)  # type: ignore[operator]
+    words = ""
+    try:
+        again = await journal.acquire("w")
+        await live_rows(journal, again)
+        await journal.list_archive(again, "message")
+        await journal.frames(again, 1)
+    except JournalDamaged as error:
+        words = str(error)
+    if place:
+        assert "workspace 'w'" in words
+        assert place in words
+        assert any(finding.level == "error" for finding in await journal.check("w"))
+    else:  # looks as if it had been trimmed, which is no damage
+        assert words == ""
+    other = await journal.acquire("other")
+    assert await journal.append(other, commit(1)) is OK
+
+
+async def test_a_copy_goes_through_a_file_into_another_server_and_into_sqlite(
+    journal: RedisJournal, empty_redis: RedisServer, tmp_path: Path
+) -> None:
+    own = await journal.acquire("w/ü")
+    seq = 1
+    for _ in range(60):
+        await journal.append(own, commit_at(seq))
+        seq = commit_at(seq).last_seq + 1
+    rows = await live_rows(journal, own)
+    archive = await journal.list_archive(own, "message", limit=1000)
+    events = await all_events(journal, own)
+    (path,) = await journal.backup(tmp_path / "copy")
+    assert empty_redis.client.keys("*:copy") == []
+    with pytest.raises(JournalBusy, match="in Redis already"):
+        await journal.restore(path)
+    empty_redis.client.flushall()
+    assert await journal.restore(path) == "w/ü"
+    embedded = SqliteJournal(tmp_path / "copy")
+    for store in (journal, embedded):
+        again = await store.acquire("w/ü")
+        assert again.epoch == own.epoch + EPOCH_STEP_OF_COPY + 1
+        assert await live_rows(store, again) == rows
+        assert await store.list_archive(again, "message", limit=1000) == archive
+        assert await all_events(store, again) == events
+        assert not [f for f in await store.check("w/ü") if f.level == "error"]
+        assert await store.append(own, commit_at(seq)) is AppendResult.FENCED
+        assert await store.append(again, commit_at(seq)) is OK
+        assert await store.expire(again, "message", 5) == 4
+    await embedded.close()
+
+
+async def test_a_password_is_needed_and_used(own_redis: RedisServer) -> None:
+    own_redis.client.config_set("requirepass", "tell nobody")
+    without = RedisJournal(own_redis.url)
+    with pytest.raises(JournalFailed, match=r"(?i)auth"):
+        await without.acquire("w")
+    await without.close()
+    journal = RedisJournal(own_redis.url, password="tell nobody")
+    own = await journal.acquire("w")
+    big = Commit(1, 1, [b"x"] * 600, [RowWrite("contact", f"c{n}", b"x") for n in range(5000)])
+    assert await journal.append(own, big) is OK
+    assert await journal.trim(own, 601) == 1
+    assert journal.stats().bytes_stored > 0
+    await journal.close()
+
+
+async def test_a_server_that_is_not_there_is_a_failure_with_words() -> None:
+    journal = RedisJournal("redis://127.0.0.1:1/0")
+    with pytest.raises(JournalFailed, match="Redis did not answer"):
+        await journal.acquire("w")
+    findings = await journal.check("w")
+    assert [finding.level for finding in findings] == ["error"]
+    await journal.close()
