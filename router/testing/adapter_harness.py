@@ -66,6 +66,8 @@ class RouterDouble:
         """Text by message id, in the order in which they came."""
         self.states: list[str] = []
         self.receipt = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
+        self.gates: dict[str, asyncio.Event] = {}
+        """Calls of this name wait here, after they were noted."""
         self._errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
 
     def fail(self, call: str, *errors: Exception) -> None:
@@ -147,6 +149,8 @@ class RouterDouble:
         self.calls.append(Said(call, of, args))
         self.signal.notify()
         await asyncio.sleep(0)  # as the real one: never at once
+        if call in self.gates:
+            await self.gates[call].wait()
         if self._errors[call]:
             raise self._errors[call].popleft()
 

@@ -22,6 +22,7 @@ from router.testing.conformance import (
     connect,
     deliver,
     offer,
+    rescind,
 )
 
 
@@ -60,11 +61,13 @@ class LoopbackHarness(FailingHarness, LiveHarness):
         await self.loopback.leave(f"x{who}")
 
     def read(self, who: str) -> list[str]:
-        ours = [p for p in self.loopback.performed if p.task.external_id == f"x{who}"]
+        kinds = ("DeliverMessage", "TreatContact", "EndContact")
         return [
             p.task.text or getattr(p.task.effect, "text", "")
-            for p in {p.task.id: p for p in ours if p.outcome == "done"}.values()
-            if p.task.effect.__class__.__name__ in ("DeliverMessage", "TreatContact", "EndContact")
+            for p in self.loopback.performed
+            if p.outcome == "done"
+            and p.task.external_id == f"x{who}"
+            and type(p.task.effect).__name__ in kinds
         ]
 
     async def stall(self) -> int:
@@ -136,6 +139,15 @@ async def test_the_script_answers_and_declines_a_ringing_endpoint() -> None:
         await harness.loopback.answer("r2")
         assert harness.router.said("failed")[0].args == ("busy", True)
         assert harness.router.said("connected")[0].of == "r2"
+        with pytest.raises(ChannelError, match="no ringing endpoint"):
+            await harness.loopback.answer("r1")
+
+
+async def test_a_rescinded_ring_cannot_be_answered_any_more() -> None:
+    async with LoopbackHarness(media=True) as harness:
+        await harness.arrive(CUSTOMER)
+        await harness.channel.perform(harness.task(CUSTOMER, offer("phone/ana"), id_="e1"))
+        await harness.channel.perform(harness.task(CUSTOMER, rescind(), id_="e2"))
         with pytest.raises(ChannelError, match="no ringing endpoint"):
             await harness.loopback.answer("r1")
 

@@ -75,11 +75,10 @@ class RemoteHarness(FailingHarness, LiveHarness):
         await self.far.backend.leave(f"x{who}")
 
     def read(self, who: str) -> list[str]:
-        done = {p.task.id: p.task for p in self.far.backend.performed if p.outcome == "done"}
         return [
-            task.text or getattr(task.effect, "text", "")
-            for task in done.values()
-            if task.external_id == f"x{who}"
+            p.task.text or getattr(p.task.effect, "text", "")
+            for p in self.far.backend.performed
+            if p.outcome == "done" and p.task.external_id == f"x{who}"
         ]
 
     async def stall(self) -> int:
@@ -245,11 +244,43 @@ async def test_calls_about_one_contact_keep_their_order(harness: RemoteHarness) 
         assert said == ["submit", "left"]
 
 
+async def test_a_call_waits_for_the_one_before_it_about_the_same_contact(
+    harness: RemoteHarness,
+) -> None:
+    gate = harness.router.gates["submit"] = asyncio.Event()
+    await harness.far.send({"type": "submit", "cid": 1, "contact": contact(1)})
+    await harness.far.send({"type": "left", "cid": 2, "external_id": "k1"})
+    # Of another contact: not held up.
+    await harness.far.send({"type": "left", "cid": 3, "external_id": "k2"})
+    await harness.signal.until(lambda: bool(harness.router.said("left")))
+    assert [s.of for s in harness.router.said("left")] == ["k2"]
+    gate.set()
+    await harness.signal.until(lambda: len(harness.router.said("left")) == 2)
+
+
 async def test_nothing_after_live_begins_before_it_has_ended(harness: RemoteHarness) -> None:
-    await harness.far.send({"type": "live", "cid": 1, "external_ids": []})
-    await harness.far.send({"type": "submit", "cid": 2, "contact": contact(1)})
+    gate = harness.router.gates["live"] = asyncio.Event()
+
+    async def pipelined() -> None:
+        await harness.far.send({"type": "live", "cid": 1, "external_ids": []})
+        await harness.far.send({"type": "submit", "cid": 2, "contact": contact(1)})
+
+    work = asyncio.get_running_loop().create_task(pipelined())
+    await harness.signal.until(lambda: bool(harness.router.said("live")))
+    await harness.far.backend.router.ended("somebody else")
+    assert len(harness.router.said("submit")) == 1
+    gate.set()
+    await work
     await harness.signal.until(lambda: len(harness.router.said("submit")) == 2)
-    assert [s.call for s in harness.router.calls][-2:] == ["live", "submit"]
+
+
+async def test_an_old_owners_effect_is_not_even_sent(harness: RemoteHarness) -> None:
+    await harness.remote.perform(harness.task(CUSTOMER, deliver(1), epoch=7, text="new"))
+    with pytest.raises(ChannelError, match="epoch 6 is over: the current one is 7"):
+        await harness.remote.perform(
+            harness.task(CUSTOMER, deliver(2), id_="e2", epoch=6, text="old")
+        )
+    assert [f["epoch"] for f in harness.far.down if f["type"] == "perform"] == [7]
 
 
 async def test_a_sender_without_measure_is_held_back(harness: RemoteHarness) -> None:

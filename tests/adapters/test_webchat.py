@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from adapters.webchat.channel import filled
-from adapters.webchat.codec import TEXT_BYTES, Message
+from adapters.webchat.channel import WebChat, filled
+from adapters.webchat.codec import TEXT_BYTES, Message, Signer, Visitor
 from adapters.webchat.visits import BUFFER, OpenPage
 from router.channel import (
     Address,
@@ -20,12 +21,15 @@ from router.channel import (
     ConnectAgent,
     EndContact,
     HoldContact,
+    OutcomeUnknown,
     Receipt,
     StartContact,
     Task,
     TreatContact,
 )
 from router.core.model import AgentId, ContactId, ReservationId
+from router.errors import ConfigError
+from router.testing.adapter_harness import RouterDouble, Signal
 from router.testing.conformance import CUSTOMER, OTHER, AdapterSuite, deliver
 from tests.adapters.webchat_harness import Browser, WebChatHarness
 
@@ -151,6 +155,78 @@ async def test_a_question_without_answer_ends_empty(harness: WebChatHarness) -> 
     assert harness.router.said("collected")[0].args == ("topic", "")
 
 
+async def test_a_message_that_two_effects_bring_is_shown_once(harness: WebChatHarness) -> None:
+    for number in range(2):
+        await harness.channel.perform(
+            harness.task(CUSTOMER, deliver(1), id_=f"e{number}", text="once")
+        )
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(2), id_="e9", text="last"))
+    await harness.signal.until(lambda: "last" in harness.read(CUSTOMER))
+    assert harness.read(CUSTOMER) == ["once", "last"]
+
+
+async def test_of_two_first_messages_the_second_joins_the_first() -> None:
+    async with WebChatHarness() as harness:
+        browser = harness.browser(CUSTOMER)
+        await browser.open()
+        [conversation] = harness.chat.conversations.values()
+        gate = harness.router.gates["submit"] = asyncio.Event()
+        async with asyncio.TaskGroup() as tabs:
+            tabs.create_task(harness.chat.say(conversation, "m1", "one", "https://x"))
+            await harness.signal.until(lambda: bool(harness.router.said("submit")))
+            tabs.create_task(harness.chat.say(conversation, "m2", "two", "https://x"))
+            await asyncio.sleep(0)
+            gate.set()
+        assert [s.call for s in harness.router.calls] == ["submit", "message"]
+
+
+async def test_after_an_unknown_outcome_another_message_joins_what_may_be_there() -> None:
+    async with WebChatHarness() as harness:
+        harness.router.fail("submit", OutcomeUnknown("the store does not answer"))
+        assert await harness.arrive(CUSTOMER) == "try_again"
+        assert await harness.write(CUSTOMER, "another", "m2") == ""
+        assert len(harness.router.said("submit")) == 1
+        assert len(harness.router.said("message")) == 1
+
+
+def test_a_token_is_good_for_its_days_and_its_site_only() -> None:
+    here, there = Signer(b"k" * 32, "here", 30), Signer(b"k" * 32, "there", 30)
+    token = here.sign(Visitor("vx", 3), now_s=1_000)
+    assert here.check(token, 1_000 + 30 * 86_400 - 1) == ("vx", 3)
+    assert here.check(token, 1_000 + 30 * 86_400) is None
+    assert there.check(token, 1_000) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "finding"),
+    [
+        (0o644, b"k" * 32, "may be read by others: chmod 600"),
+        (0o600, b"short", "has 5 bytes, expected >= 16"),
+    ],
+)
+def test_a_weak_secret_is_refused(tmp_path: Path, mode: int, content: bytes, finding: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=finding):
+        WebChat("site", {"key": "k", "secret_file": str(file)}, RouterDouble(Signal()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "finding"),
+    [
+        ({}, "missing required field `key`"),
+        ({"key": ""}, "key must not be empty"),
+        ({"key": "k", "origin": ["self"]}, "did you mean 'origins'"),
+        ({"key": "k", "origins": ["example.com"]}, "expected https://host or self"),
+        ({"key": "k", "burst": 0}, "must be > 0"),
+    ],
+)
+def test_wrong_settings_say_what_was_expected(settings: dict[str, Any], finding: str) -> None:
+    with pytest.raises(ConfigError, match=finding):
+        WebChat("site", settings, RouterDouble(Signal()))
+
+
 async def test_a_visitors_id_cannot_stand_for_an_agents_message(harness: WebChatHarness) -> None:
     await harness.write(CUSTOMER, "mine", "m7")
     await harness.channel.perform(harness.task(CUSTOMER, deliver(7), text="the agent's"))
@@ -171,6 +247,8 @@ async def test_after_the_farewell_the_next_message_begins_a_new_contact(
     task = harness.task(CUSTOMER, farewell(), id_="e9")
     task.external_id = first
     await harness.channel.perform(task)
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(), id_="e10", text="go on"))
+    await harness.signal.until(lambda: "go on" in browser.told())
     assert len(browser.of("ended")) == 1
 
 
@@ -186,7 +264,7 @@ async def test_a_contact_closed_behind_our_back_is_begun_anew(harness: WebChatHa
     assert list(harness.router.messages.values()) == ["hello", "hello again"]
 
 
-async def test_after_a_restart_the_token_joins_the_same_contact(tmp_path: Any) -> None:
+async def test_after_a_restart_the_token_joins_the_same_contact(tmp_path: Path) -> None:
     secret = str(tmp_path / "var" / "secret")
     async with WebChatHarness(secret_file=secret) as before:
         await before.arrive(CUSTOMER)
