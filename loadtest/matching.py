@@ -145,7 +145,7 @@ class World:
         self.roster.use(self.policy, self.now_us)
         self.matcher.use(self.policy)
         for seat in self.seats:
-            seat.subsets = self.waiting.subsets(seat.agent.skills)
+            self.waiting.enroll(seat.agent.id, seat.reader, seat.agent.skills)
 
     def _requirements(self) -> Requirements:
         skills = self.rng.choice(self.seats).agent.skills

@@ -226,6 +226,7 @@ def _agent_put(state: State, event: e.AgentPut) -> None:
         state.touch_totals()
     else:
         state.roster.unshelve(seat)
+        state.waiting.withdraw(event.agent, seat.reader)
         if seat.agent.presence is Presence.READY:
             state.roster.pool(seat).ready -= 1
     agent = seat.agent
@@ -237,7 +238,7 @@ def _agent_put(state: State, event: e.AgentPut) -> None:
     agent.endpoints = event.endpoints
     agent.auto_accept = event.auto_accept
     agent.version += 1
-    seat.subsets = None
+    state.waiting.enroll(agent.id, seat.reader, agent.skills)
     seat.hot = {}
     if agent.presence is Presence.READY:
         state.roster.pool(seat).ready += 1
@@ -250,6 +251,7 @@ def _agent_removed(state: State, event: e.AgentRemoved) -> None:
     seat = state.unshelve(event.agent)
     if seat.agent.presence is Presence.READY:
         state.roster.pool(seat).ready -= 1
+    state.waiting.withdraw(event.agent, seat.reader)
     del state.roster.seats[event.agent]
     del state.agents[event.agent]
     state.timers.cancel(("lost", event.agent))

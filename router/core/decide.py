@@ -79,7 +79,7 @@ class Decider(Reservations):
         waiting = self.state.waiting
         places = self.policy.waiting_places
         queue_is_full = queue.most_waiting is not None and (
-            waiting.count(queue.id) > queue.most_waiting
+            self.state.positions.count_all(queue.id) > queue.most_waiting
         )
         if not queue_is_full and (places is None or len(waiting) <= places):
             return

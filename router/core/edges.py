@@ -180,5 +180,5 @@ class Edges:
         """Agents ready for a queue, and how many of them have room for a channel."""
         pools = self.matcher.pools(queue)
         serving = sum(pool.ready for pool in pools)
-        classes = self.state.roster.available(pools, self.state.roster.bits[channel])
+        classes = self.state.roster.available(pools, self.state.roster.bits[channel]) or ()
         return serving, sum(len(shelf.order) for shelves in classes for shelf in shelves)

@@ -18,7 +18,6 @@ excluded or cooling down for this contact, and the contact is not held for anoth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import merge
 from itertools import islice
 from typing import NamedTuple
 
@@ -41,7 +40,6 @@ from router.core.skills import meets
 _RUNNERS_UP = 3
 _BEYOND = 8
 """Agents looked at after the winner, for the runners-up of a decision record."""
-_ALL = 1 << 40
 _SURVEY_HEADS = 8
 """Bucket heads looked at per group for the runners-up of a decision record."""
 
@@ -122,19 +120,21 @@ class Matcher:
             return self._only_agent(contact, now_us)
         queue = self.policy.queues[contact.queue]
         bit = self.roster.bits[contact.channel]
-        want = count + _RUNNERS_UP
         found: list[AgentChoice] = []
         for rank, pools in self._ranks(contact, queue, now_us):
             classes = self.roster.available(pools, bit)
+            if classes is None:
+                continue
             for seat, by_interruption in self._by_strategy(classes, contact, queue, count):
                 found.append(AgentChoice(seat, rank, by_interruption))
-            if len(found) >= want:
+            if len(found) >= count:
                 break
         if not found:
             return None
         if not queue.rank_first:
             found = [c._replace(rank=self.rank_of(c.seat, contact, now_us)) for c in found]
-        return AgentSelection(found[:count], found[count:want], len(found) >= want)
+        runners_up = found[count : count + _RUNNERS_UP]
+        return AgentSelection(found[:count], runners_up, more=True)
 
     def _only_agent(self, contact: Contact, now_us: int) -> AgentSelection | None:
         seat = self.roster.seats.get(contact.target_agent or contact.hold_agent)
@@ -174,13 +174,17 @@ class Matcher:
     ) -> Iterator[tuple[Seat, bool]]:
         want = count + _RUNNERS_UP
         if queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED):
-            beyond = _BEYOND if count == 1 else _ALL
+            found = 0
             for i, shelves in enumerate(classes):
-                for seat in islice(_idle(shelves, contact, beyond), want):
+                if not shelves or found >= count:
+                    continue
+                seats = _longest_idle(shelves, contact, want if count > 1 else 1)
+                for seat in seats[: want - found]:
                     yield seat, i == 2
+                found += len(seats)
             return
         for by_interruption, shelves in ((False, classes[0] + classes[1]), (True, classes[2])):
-            seats = [seat for shelf in shelves for seat in shelf.walk(contact, _ALL)]
+            seats = [seat for shelf in shelves for seat in shelf.walk(contact)]
             seats.sort(key=lambda seat: agent_score(seat, contact, queue, self.policy))
             for seat in seats[:want]:
                 yield seat, by_interruption
@@ -195,14 +199,12 @@ class Matcher:
         own = self._best_own(seat, now_us) if seat.agent.id in self.waiting.own else None
         if not self.waiting.busy:
             return own
-        groups = None
+        groups = seat.reader.groups
         for rank, lines, listed in self._walk(seat.agent.profile, room):
             if own is not None and own.rank < rank:
                 return own
             if self.waiting.busy.isdisjoint(lines):
                 continue
-            if groups is None:
-                groups = self._groups(seat)
             if self.waiting.busy <= lines:
                 best = _best_anywhere(groups, seat)
             else:
@@ -224,15 +226,6 @@ class Matcher:
             return None
         rank, _, contact = min(found, key=lambda item: item[:2])
         return ContactChoice(contact, rank)
-
-    def _groups(self, seat: Seat) -> list[Group]:
-        generation, groups = seat.groups
-        if generation != self.waiting.generation:
-            if seat.subsets is None:
-                seat.subsets = self.waiting.subsets(seat.agent.skills)
-            groups = self.waiting.reachable_groups(seat.subsets)
-            seat.groups = (self.waiting.generation, groups)
-        return groups
 
     def _walk(self, profile: str, room: int) -> list[Lines]:
         """An agent's lines by rank, for the channels it has room for."""
@@ -352,7 +345,7 @@ class Matcher:
         for rank, lines, _ in self._walk(seat.agent.profile, seat.room | seat.interrupted):
             if rank != choice.rank:
                 continue
-            for group in self._groups(seat):
+            for group in seat.reader.groups:
                 heads = group.heads
                 more = more or len(heads) > _SURVEY_HEADS
                 for head in heads[:_SURVEY_HEADS]:
@@ -371,13 +364,20 @@ class Matcher:
         return [contact for _, contact in found[:_RUNNERS_UP]], eligible, more
 
 
-def _idle(shelves: list[Shelf], contact: Contact, beyond: int) -> Iterator[Seat]:
-    """Eligible agents of several shelves, longest idle first."""
-    if not shelves:
-        return iter(())
-    if len(shelves) == 1:
-        return shelves[0].walk(contact, beyond)
-    return merge(*(shelf.walk(contact, beyond) for shelf in shelves), key=lambda seat: seat.idle)
+def _longest_idle(shelves: list[Shelf], contact: Contact, want: int) -> list[Seat]:
+    """Eligible agents of several shelves, longest idle first: `want` of them, and some more."""
+    if want == 1 and len(shelves) > 1:
+        # The first of each shelf is enough: the rest of a shelf comes after its own first.
+        found = [seat for shelf in shelves if (seat := shelf.first(contact)) is not None]
+    elif want == 1:
+        first = shelves[0].first(contact)
+        if first is None:
+            return []
+        return list(islice(shelves[0].after(first, contact, _BEYOND), 1 + _RUNNERS_UP))
+    else:
+        found = [seat for shelf in shelves for seat in islice(shelf.walk(contact), want)]
+    found.sort(key=lambda seat: seat.idle)
+    return found
 
 
 def _best_anywhere(groups: list[Group], seat: Seat) -> Entry | None:
@@ -415,10 +415,10 @@ def _best_in(
     agent_id = seat.agent.id
     best: Entry | None = None
     best_head: Head | None = None
-    few = len(listed) * 4
+    few = len(listed) * len(listed)
     for group in groups:
         by_line = group.by_line
-        if by_line is not None and few < len(group.heads):
+        if by_line is not None and few < len(by_line):
             runs = [by_line[line] for line in listed if line in by_line]
         else:
             runs = [group.heads]

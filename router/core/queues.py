@@ -5,18 +5,17 @@ delay): agents whose profile delays a queue read the line of that delay, which a
 it has waited that long. A bucket holds the contacts of one line with one requirement signature, in
 order of their static key ``(tier, due - head start, arrival number)``.
 
-Buckets are grouped by *which skills* they ask (at most the three first of them): an agent with s
-skills intersects its skill subsets with the groups that are not empty, one C-level set operation,
-and compares bucket heads there. Splitting a group by level vector, and comparing heads only, keeps
+Buckets are grouped by *which skills* they ask (at most the three first of them): an agent
+knows the groups within its reach (a new group is made known to those who have its rarest skill) and
+compares bucket heads there. Splitting a group by level vector, and comparing heads only, keeps
 a backlog that this agent cannot serve from being scanned contact by contact.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
-from itertools import combinations
 
 from sortedcontainers import SortedList
 
@@ -27,9 +26,7 @@ LineKey = tuple[QueueId, str, int]
 
 _SUBSET = 3
 """Skills of a requirement that name its group; more are checked with the levels."""
-_SUBSETS_MOST = 300
-"""An agent with more skill subsets than this compares with all groups instead."""
-_GROUPS_MOST = 50_000
+_GROUPS_MOST = 100_000
 """Groups kept, empty ones too; then the empty ones are forgotten."""
 _BY_LINE_FROM = 48
 """A group with more heads than this is indexed by line as well."""
@@ -185,8 +182,22 @@ class Positions:
         return keys.bisect_left(key) + 1 if keys else 1
 
     def count(self, queue: QueueId, channel: str) -> int:
-        """How many wait."""
+        """How many wait on one channel."""
         return len(self._keys.get((queue, channel), ()))
+
+    def count_all(self, queue: QueueId) -> int:
+        """How many wait in a queue, on all channels."""
+        return sum(len(keys) for (name, _), keys in self._keys.items() if name == queue)
+
+
+class Reader:
+    """What an agent knows of the groups: its skills as a mask, and the groups within reach."""
+
+    __slots__ = ("groups", "mask")
+
+    def __init__(self) -> None:
+        self.mask = 0
+        self.groups: list[Group] = []
 
 
 class Waiting:
@@ -198,12 +209,10 @@ class Waiting:
         self.lines: dict[LineKey, Line] = {}
         self.own: dict[AgentId, dict[ContactId, Entry]] = {}
         """Contacts that only this agent may have: held for it, or sent to it."""
-        self.counts: dict[QueueId, int] = {}
         self.busy: set[Line] = set()
         """Lines with somebody in them."""
-        self.generation = 0
-        """Grows with each new group: what agents remember of the groups is looked up again."""
-        self._known: set[int] = set()
+        self._readers: dict[int, dict[AgentId, Reader]] = {}
+        """Agents by the bit of each of their skills; 0: all of them."""
         self._skills: dict[str, int] = {}
         self._buckets: dict[Requirements, dict[Line, Bucket]] = {}
         self._masks: dict[Requirements, int] = {}
@@ -211,10 +220,6 @@ class Waiting:
 
     def __len__(self) -> int:
         return len(self.entries)
-
-    def count(self, queue: QueueId) -> int:
-        """Contacts waiting in a queue, all channels."""
-        return self.counts.get(queue, 0)
 
     def line(self, queue: QueueId, channel: str, delay_us: int) -> Line:
         """The line with this name; made on first use and kept."""
@@ -230,7 +235,6 @@ class Waiting:
         self._no += 1
         entry = Entry(contact, self._no)
         self.entries[contact.id] = entry
-        self.counts[contact.queue] = self.counts.get(contact.queue, 0) + 1
         return entry
 
     def place(self, entry: Entry, line: Line) -> None:
@@ -252,7 +256,6 @@ class Waiting:
         """It waits no more. Uses the place it was given, whatever the contact says by now."""
         entry = self.entries.pop(contact.id)
         entry.alive = False
-        self.counts[contact.queue] -= 1
         for bucket in entry.buckets:
             bucket.discard(entry)
             bucket.line.count -= 1
@@ -269,30 +272,39 @@ class Waiting:
                 if not self.own[agent]:
                     del self.own[agent]
 
-    def subsets(self, skills: dict[str, int]) -> frozenset[int] | int:
-        """What an agent with these skills intersects with the groups there are.
+    def enroll(self, agent: AgentId, reader: Reader, skills: Iterable[str]) -> None:
+        """An agent with these skills: told of every group within reach, now and later."""
+        reader.mask = 0
+        for skill in skills:
+            bit = self._bit(skill)
+            reader.mask |= bit
+            self._readers.setdefault(bit, {})[agent] = reader
+        self._readers.setdefault(0, {})[agent] = reader
+        reader.groups = [g for mask, g in self.groups.items() if not mask & ~reader.mask]
 
-        Either all its skill subsets up to three as masks, or, for an agent with very many skills,
-        the mask of all of them (then every group is compared).
-        """
-        bits = [self._bit(skill) for skill in skills]
-        if 1 + sum(_choose(len(bits), size) for size in range(1, _SUBSET + 1)) > _SUBSETS_MOST:
-            return sum(bits)
-        masks = [0]
-        for size in range(1, _SUBSET + 1):
-            masks.extend(sum(chosen) for chosen in combinations(bits, size))
-        return frozenset(masks)
+    def withdraw(self, agent: AgentId, reader: Reader) -> None:
+        """The agent is gone, or its skills change."""
+        for bit, readers in self._readers.items():
+            if not bit & ~reader.mask:
+                readers.pop(agent, None)
 
-    def reachable_groups(self, subsets: frozenset[int] | int) -> list[Group]:
-        """Groups (some may be empty by now) whose skills the agent has."""
-        groups = self.groups
-        if isinstance(subsets, int):
-            return [group for mask, group in groups.items() if not mask & ~subsets]
-        return [groups[mask] for mask in subsets & self._known]
-
-    def _forget_empty(self) -> None:
-        self.groups = {mask: group for mask, group in self.groups.items() if group.heads}
-        self._known = set(self.groups)
+    def _new_group(self, mask: int) -> Group:
+        if len(self.groups) >= _GROUPS_MOST:
+            self.groups = {m: group for m, group in self.groups.items() if group.heads}
+            for reader in self._readers.get(0, {}).values():
+                reader.groups = [group for group in reader.groups if group.heads]
+        group = self.groups[mask] = Group(mask)
+        rarest: dict[AgentId, Reader] | None = self._readers.get(0, {}) if not mask else None
+        for bit in _bits(mask):
+            readers = self._readers.get(bit)
+            if not readers:
+                return group
+            if rarest is None or len(readers) < len(rarest):
+                rarest = readers
+        for reader in (rarest or {}).values():
+            if not mask & ~reader.mask:
+                reader.groups.append(group)
+        return group
 
     def _bucket(self, line: Line, requirements: Requirements) -> Bucket:
         per_line = self._buckets.get(requirements)
@@ -306,11 +318,7 @@ class Waiting:
                 mask = self._masks[requirements] = sum(bits[:_SUBSET])
             group = self.groups.get(mask)
             if group is None:
-                if len(self.groups) >= _GROUPS_MOST:
-                    self._forget_empty()
-                group = self.groups[mask] = Group(mask)
-                self._known.add(mask)
-                self.generation += 1
+                group = self._new_group(mask)
             self._no += 1
             bucket = per_line[line] = Bucket(self._no, line, requirements, group)
         return bucket
@@ -322,8 +330,10 @@ class Waiting:
         return bit
 
 
-def _choose(n: int, k: int) -> int:
-    total = 1
-    for i in range(k):
-        total = total * (n - i) // (i + 1)
-    return total if n >= k else 0
+def _bits(mask: int) -> list[int]:
+    found = []
+    while mask:
+        bit = mask & -mask
+        found.append(bit)
+        mask ^= bit
+    return found

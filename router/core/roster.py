@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from router.core.capacity import Load, room_masks
 from router.core.model import Agent, AgentId, Contact, Presence, Requirements
 from router.core.policy import Channel, Policy
-from router.core.queues import Group
+from router.core.queues import Reader
 from router.core.skills import meets
 
 IdleOrder = OrderedDict[AgentId, "Seat"]
@@ -24,6 +24,7 @@ IdleKey = tuple[int, str]
 ShelfKey = tuple[bool, int, int]
 """Loaded, channels with true room, channels with room by interruption."""
 
+_NOBODY: IdleOrder = OrderedDict()
 _LONG_WALK = 16
 """Agents stepped over after which a walk counts as long."""
 _HOT_AFTER = 3
@@ -37,14 +38,13 @@ class Seat:
 
     __slots__ = (
         "agent",
-        "groups",
         "hot",
         "idle",
         "interrupted",
         "load",
+        "reader",
         "room",
         "shelf",
-        "subsets",
     )
 
     def __init__(self, agent: Agent) -> None:
@@ -56,10 +56,7 @@ class Seat:
         """Bits of the channels with room only by interruption."""
         self.shelf: Shelf | None = None
         self.idle: IdleKey = (0, "")
-        self.subsets: frozenset[int] | int | None = None
-        """Skill subsets as `Waiting` knows them; None = to be computed."""
-        self.groups: tuple[int, list[Group]] = (-1, [])
-        """Groups of waiting contacts within reach, and the generation of groups they are from."""
+        self.reader = Reader()
         self.hot: dict[Shelf, _HotOf] = {}
 
 
@@ -137,52 +134,80 @@ class Shelf:
         # While it stood here it was entered in every new list it belongs to.
         known.seen = len(self._hot_all)
 
-    def walk(self, contact: Contact, beyond: int) -> Iterator[Seat]:
-        """Agents here who meet what the contact asks, longest idle first.
-
-        After the first one at most `beyond` more agents are looked at.
-        """
+    def first(self, contact: Contact) -> Seat | None:
+        """The longest idle agent here who meets what the contact asks."""
         requirements = contact.requirements
         excluded = contact.excluded
         listed = self._hot.get(requirements) if requirements else self.order
         if listed is not None:
             for id_, seat in listed.items():
                 if id_ not in excluded:
-                    yield seat
-                    beyond -= 1
-                    if beyond < 0:
-                        return
-            return
+                    return seat
+            return None
+        listed = self._rarest(requirements)
+        misses = 0
+        for id_, seat in listed.items():
+            levels = seat.agent.skills
+            for skill, level in requirements:
+                if levels.get(skill, 0) < level:
+                    misses += 1
+                    if misses == _LONG_WALK and self._is_hot(requirements, listed):
+                        return self.first(contact)
+                    break
+            else:
+                if id_ not in excluded:
+                    return seat
+        return None
+
+    def walk(self, contact: Contact) -> Iterator[Seat]:
+        """All agents here who meet what the contact asks, longest idle first."""
+        requirements = contact.requirements
+        for id_, seat in self._listed(requirements).items():
+            if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
+                yield seat
+
+    def after(self, first: Seat, contact: Contact, beyond: int) -> Iterator[Seat]:
+        """`first`, found by `first()`, and who comes next among the `beyond` agents behind."""
+        requirements = contact.requirements
+        looked = -1
+        for id_, seat in self._listed(requirements).items():
+            if looked < 0:
+                if seat is not first:
+                    continue
+                looked = 0
+            if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
+                yield seat
+            looked += 1
+            if looked > beyond:
+                return
+
+    def _listed(self, requirements: Requirements) -> IdleOrder:
+        """The shortest list that everybody who meets the requirements stands in."""
+        if not requirements:
+            return self.order
+        hot = self._hot.get(requirements)
+        return self._rarest(requirements) if hot is None else hot
+
+    def _rarest(self, requirements: Requirements) -> IdleOrder:
+        """The shortest list that everybody who meets the requirements stands in."""
+        shortest: IdleOrder | None = None
         for skill, _ in requirements:
             found = self.by_skill.get(skill)
             if not found:
-                return
-            if listed is None or len(found) < len(listed):
-                listed = found
-        assert listed is not None
-        misses, first = 0, True
-        for id_, seat in listed.items():
-            if meets(seat.agent.skills, requirements):
-                if id_ not in excluded:
-                    yield seat
-                    first = False
-            elif first:
-                misses += 1
-                if misses == _LONG_WALK:
-                    self._warm_up(requirements, listed)
-            if not first:
-                beyond -= 1
-                if beyond < 0:
-                    return
+                return _NOBODY
+            if shortest is None or len(found) < len(shortest):
+                shortest = found
+        assert shortest is not None
+        return shortest
 
-    def _warm_up(self, requirements: Requirements, listed: IdleOrder) -> None:
+    def _is_hot(self, requirements: Requirements, listed: IdleOrder) -> bool:
         """A long walk for this signature; the third one gives it a list of its own."""
         walks = self._warm.get(requirements, 0) + 1
         if walks < _HOT_AFTER:
             if len(self._warm) >= _HOT_MOST:
                 self._warm = {}
             self._warm[requirements] = walks
-            return
+            return False
         if len(self._hot_all) >= _HOT_MOST:
             self._cool_down()
         hot: IdleOrder = OrderedDict()
@@ -192,6 +217,7 @@ class Shelf:
                 seat.hot[self].lists.append(hot)
         self._hot[requirements] = hot
         self._hot_all.append((requirements, hot))
+        return True
 
     def _cool_down(self) -> None:
         """Too many signatures have a list: drop them all, those still popular come back."""
@@ -329,15 +355,20 @@ class Roster:
             seat.shelf = shelf
         self._unplaced = {}
 
-    def available(self, pools: Iterable[Pool], bit: int) -> list[list[Shelf]]:
-        """Shelves with room for a channel: true room first (unloaded before loaded), then by interruption."""
-        classes: list[list[Shelf]] = [[], [], []]
+    def available(self, pools: Iterable[Pool], bit: int) -> list[list[Shelf]] | None:
+        """Shelves with room for a channel: unloaded, loaded, and by interruption only; or None."""
         if self._unplaced:
             self._place()
+        classes: list[list[Shelf]] | None = None
         for pool in pools:
             for shelf in pool.standing.values():
                 if shelf.room & bit:
-                    classes[1 if shelf.loaded else 0].append(shelf)
+                    at = 1 if shelf.loaded else 0
                 elif shelf.interrupted & bit:
-                    classes[2].append(shelf)
+                    at = 2
+                else:
+                    continue
+                if classes is None:
+                    classes = [[], [], []]
+                classes[at].append(shelf)
         return classes

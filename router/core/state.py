@@ -145,6 +145,7 @@ class State:
         soonest_us = now_us + grace_us
         for agent in sorted(self.agents.values(), key=lambda a: a.order):
             seat = self.roster.seats[agent.id] = Seat(agent)
+            self.waiting.enroll(agent.id, seat.reader, agent.skills)
             if agent.presence is Presence.READY:
                 self.roster.pool(seat).ready += 1
             if agent.lost_at_us:
