@@ -260,9 +260,9 @@ async def _close(app: web.Application) -> None:
 
 
 class SlowClients:
-    """Cuts connections that have opened and then not sent a whole request header in time.
+    """Cuts connections that have opened and then not sent a first whole request header in time.
 
-    aiohttp times out idle kept-alive connections, not those that never finish their first header.
+    aiohttp gives them its keep-alive timeout, which is meant for pauses between requests.
     """
 
     def __init__(self, server: web.Server, limit_s: float = 20.0) -> None:
@@ -285,8 +285,7 @@ class SlowClients:
         now = loop.time()
         since: dict[Any, float] = {}
         for connection in list(self._server.connections):
-            # Between requests `_keepalive_handle` is set; during one `_current_request` is.
-            if connection._current_request is not None or connection._keepalive_handle is not None:
+            if connection._request_count:
                 continue
             first = since[connection] = self._since.get(connection, now)
             if now - first > self._limit_s:

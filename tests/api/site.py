@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,16 +71,17 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
-        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        text = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        data = None if text is None else io.BytesIO(text)
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
         async with self.session.request(
             method, self.base + path, data=data, headers=sent
         ) as response:
-            text = await response.read()
+            got = await response.read()
             is_json = "json" in response.headers.get("Content-Type", "")
             return Answer(
-                response.status, json.loads(text) if text and is_json else text, response.headers
+                response.status, json.loads(got) if got and is_json else got, response.headers
             )
 
     def socket(self, path: str, **options: Any) -> Any:
