@@ -17,8 +17,8 @@ here. Feed it each frame; `violations` holds an id and a sentence for each broke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from router.core import events as e
 from router.core.model import (
@@ -91,7 +91,7 @@ class Violation(NamedTuple):
 
 
 class Auditor:
-    """Reads frames. `sample` n: the rules about everybody are checked each n-th frame only."""
+    """Reads frames. `sample` n: of the scans over everybody only each n-th is made."""
 
     def __init__(self, policy: Policy, *, sample: int = 1) -> None:
         self.world = World(policy)
@@ -108,6 +108,7 @@ class Auditor:
         self._external: dict[tuple[str, str], ContactId] = {}
         self._grown: dict[AgentId, None] = {}
         self._grace_until_us = 0
+        self._pulled = ""
 
     def expect_policy(self, policy: Policy) -> None:
         """Settings that a later `PolicyApplied` will name."""
@@ -128,8 +129,9 @@ class Auditor:
         need not be the best one.
         """
         self.frames += 1
+        self._pulled = pulled
         for event in events:
-            self._event(event, pulled)
+            self._event(event)
         self.world.now_us = now_us
         for agent in self._grown:
             self._check_capacity(agent)
@@ -148,7 +150,7 @@ class Auditor:
 
     # One event.
 
-    def _event(self, event: e.Event, pulled: str) -> None:
+    def _event(self, event: e.Event) -> None:
         world = self.world
         if event.at_us < world.now_us:
             self._broken("I16", f"{type(event).__name__} at {event.at_us} after {world.now_us}")
@@ -156,29 +158,9 @@ class Auditor:
         self.events[type(event).__name__] += 1
         if not self._knows(event):
             return
-        match event:
-            case e.ContactReceived():
-                self._on_received(event)
-            case e.ContactQueued():
-                self._on_queued(event)
-            case e.ContactReturned():
-                self._on_returned(event)
-            case e.ContactOverflowed() | e.ContactSwitched():
-                self._on_new_target(event)
-            case e.ContactRelaxed():
-                self._on_relaxed(event)
-            case e.ContactOffered():
-                self._on_offered(event, pulled)
-            case e.OfferAccepted():
-                self._on_accepted(event)
-            case e.ContactClosed():
-                self._on_closed(event)
-            case e.ReservationResumed():
-                self._grown[world.reservations[event.reservation].agent] = None
-            case e.PolicyApplied():
-                world.use(self._policies[event.version])
-            case _:
-                pass
+        check = CHECKS.get(type(event))
+        if check is not None:
+            check(self, event)
         world.apply(event)
 
     def _knows(self, event: e.Event) -> bool:
@@ -207,6 +189,12 @@ class Auditor:
         if agent and not known:
             return self._broken("I16", f"{name} for agent {agent}, who does not exist")
         return True
+
+    def _on_resumed(self, event: e.ReservationResumed) -> None:
+        self._grown[self.world.reservations[event.reservation].agent] = None
+
+    def _on_policy(self, event: e.PolicyApplied) -> None:
+        self.world.use(self._policies[event.version])
 
     def _on_received(self, event: e.ContactReceived) -> None:
         self.received += 1
@@ -277,6 +265,21 @@ class Auditor:
             if other.id != event.reservation and other.state in SERVING:
                 self._broken("I3", f"{event.contact} is served by {other.agent} and {event.agent}")
 
+    def _on_expired(self, event: e.OfferExpired) -> None:
+        """A miss counts only if nobody accepted."""
+        deadline_at_us = self.world.reservations[event.reservation].deadline_at_us
+        if event.at_us < deadline_at_us:
+            self._broken("I11", f"{event.reservation} expired before its deadline")
+        contact = self.world.contacts.get(event.contact)
+        if contact is None or contact.state is not ContactState.OFFERED:
+            self._broken("I3", f"{event.reservation} counts as missed though somebody accepted")
+
+    def _on_rejected(self, event: e.OfferRejected) -> None:
+        contact = self.world.contacts.get(event.contact)
+        queue = self.world.policy.queues.get(contact.queue) if contact else None
+        if queue is not None and event.until_us < event.at_us + queue.decline.cool_down_us:
+            self._broken("I4", f"{event.contact} may go to {event.agent} again without cool-down")
+
     def _on_closed(self, event: e.ContactClosed) -> None:
         contact = self.world.contacts[event.contact]
         self.closed[event.outcome] += 1
@@ -314,7 +317,7 @@ class Auditor:
 
     # Offers: the oracle of matching.
 
-    def _on_offered(self, event: e.ContactOffered, pulled: str) -> None:
+    def _on_offered(self, event: e.ContactOffered) -> None:
         self.offers += 1
         self._grown[event.agent] = None
         world = self.world
@@ -335,16 +338,14 @@ class Auditor:
         ]
         for reservation in made_room:  # as it was before the interruption
             reservation.state, reservation.units = ReservationState.CONNECTED, reservation.cost
-        self._check_choice(event, agent, contact, pulled)
+        self._check_choice(event, agent, contact)
         for reservation in made_room:
             reservation.state, reservation.units = ReservationState.SUSPENDED, 0
 
-    def _check_choice(
-        self, event: e.ContactOffered, agent: Agent, contact: Contact, pulled: str
-    ) -> None:
+    def _check_choice(self, event: e.ContactOffered, agent: Agent, contact: Contact) -> None:
         world = self.world
         self._check_resumed_first(agent)
-        if contact.id == pulled:
+        if contact.id == self._pulled or self.offers % self._sample:
             return
         queue = world.policy.queues[contact.queue]
         fit = world.eligible(agent, contact)
@@ -466,3 +467,21 @@ class Auditor:
         if len(self.violations) < MOST_VIOLATIONS:
             self.violations.append(Violation(id_, self.world.now_us, text))
         return False
+
+
+CHECKS: dict[type, Callable[[Auditor, Any], None]] = {
+    e.ContactReceived: Auditor._on_received,
+    e.ContactQueued: Auditor._on_queued,
+    e.ContactReturned: Auditor._on_returned,
+    e.ContactOverflowed: Auditor._on_new_target,
+    e.ContactSwitched: Auditor._on_new_target,
+    e.ContactRelaxed: Auditor._on_relaxed,
+    e.ContactOffered: Auditor._on_offered,
+    e.ContactClosed: Auditor._on_closed,
+    e.OfferAccepted: Auditor._on_accepted,
+    e.OfferExpired: Auditor._on_expired,
+    e.OfferRejected: Auditor._on_rejected,
+    e.ReservationResumed: Auditor._on_resumed,
+    e.PolicyApplied: Auditor._on_policy,
+}
+"""What is looked at before an event is folded; the others are only folded."""

@@ -398,9 +398,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    cases = load(options.file)
+    found = load(options.file)
+    cases: list[Case | LossCase] = [*found.simulated_cases, *found.exact_cases]
     missed = 0
-    for case in (*cases.simulated_cases, *cases.exact_cases):
+    for case in cases:
         if options.case not in (None, case.id):
             continue
         try:

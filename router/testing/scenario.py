@@ -283,19 +283,18 @@ def _write(story: Story, words: Words) -> Iterator[c.Command]:
     yield c.SendMessage(contact=contact, message=message, size=len(message), agent=agent)
 
 
-def _of_contact(command: type[c.Command]) -> Play:
+def _of_contact(make: Callable[[ContactId, str], c.Command]) -> Play:
+    """A verb, a contact, and what is left of the line as the reason."""
+
     def play(_: Story, words: Words) -> Iterator[c.Command]:
-        fields: dict[str, object] = {"contact": words.name("contact")}
-        if "reason" in command.__struct_fields__:
-            fields["reason"] = words.rest()
-        yield command(**fields)
+        yield make(ContactId(words.name("contact")), words.rest())
 
     return play
 
 
-def _of_reservation(command: type[c.Command]) -> Play:
+def _of_reservation(make: Callable[[ReservationId], c.Command]) -> Play:
     def play(_: Story, words: Words) -> Iterator[c.Command]:
-        yield command(reservation=words.name("reservation"))
+        yield make(ReservationId(words.name("reservation")))
 
     return play
 
@@ -443,18 +442,18 @@ INPUTS: dict[str, Play] = {
     "contact": _contact,
     "message": _message,
     "write": _write,
-    "abandon": _of_contact(c.AbandonContact),
-    "cancel": _of_contact(c.CancelContact),
-    "complete": _of_contact(c.CompleteContact),
-    "park": _of_contact(c.ParkContact),
-    "requeue": _of_contact(c.RequeueContact),
-    "hold": _of_contact(c.HoldCustomer),
-    "unhold": _of_contact(c.ResumeCustomer),
-    "watch": _of_contact(c.WatchContact),
-    "accept": _of_reservation(c.AcceptOffer),
-    "reject": _of_reservation(c.RejectOffer),
-    "connect": _of_reservation(c.ConnectReservation),
-    "finish": _of_reservation(c.FinishWrapUp),
+    "abandon": _of_contact(lambda id_, reason: c.AbandonContact(contact=id_, reason=reason)),
+    "cancel": _of_contact(lambda id_, reason: c.CancelContact(contact=id_, reason=reason)),
+    "complete": _of_contact(lambda id_, reason: c.CompleteContact(contact=id_, reason=reason)),
+    "park": _of_contact(lambda id_, reason: c.ParkContact(contact=id_, reason=reason)),
+    "requeue": _of_contact(lambda id_, reason: c.RequeueContact(contact=id_, reason=reason)),
+    "hold": _of_contact(lambda id_, _: c.HoldCustomer(contact=id_)),
+    "unhold": _of_contact(lambda id_, _: c.ResumeCustomer(contact=id_)),
+    "watch": _of_contact(lambda id_, _: c.WatchContact(contact=id_)),
+    "accept": _of_reservation(lambda id_: c.AcceptOffer(reservation=id_)),
+    "reject": _of_reservation(lambda id_: c.RejectOffer(reservation=id_)),
+    "connect": _of_reservation(lambda id_: c.ConnectReservation(reservation=id_)),
+    "finish": _of_reservation(lambda id_: c.FinishWrapUp(reservation=id_)),
     "fail": _fail,
     "extend": _extend,
     "transfer": _transfer,

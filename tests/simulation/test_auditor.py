@@ -264,7 +264,7 @@ def test_an_offer_to_somebody_who_left_is_seen() -> None:
 def test_a_key_that_changes_on_return_is_seen() -> None:
     reject = e.OfferRejected(
         at_us=6, reservation=ReservationId("r1"), contact=ContactId("c1"), agent=AgentId("ana"),
-        until_us=30 * SECOND_US,
+        until_us=6 + 30 * SECOND_US,
     )  # fmt: skip
     back = e.ContactReturned(at_us=6, contact=ContactId("c1"), reason="rejected", head_start_us=5)
     found = audit([*agent("ana"), *arrive("c1", 5, 1), offer("r1", "c1", "ana", 5), reject, back])
@@ -346,3 +346,28 @@ def test_minutes_of_opening_follow_the_wall_clock_over_a_clock_change() -> None:
     assert hours.is_open(midnight)
     assert not hours.is_open(midnight + 2 * 3600 * SECOND_US)
     assert hours.add_open(midnight, 3600 * SECOND_US) == midnight + 3600 * SECOND_US
+
+
+def test_a_miss_that_counts_though_somebody_accepted_is_seen() -> None:
+    missed = e.OfferExpired(
+        at_us=7, reservation=ReservationId("r2"), contact=ContactId("c1"), agent=AgentId("bo")
+    )
+    found = audit(
+        [
+            *agent("ana"), *agent("bo"), *arrive("c1", 5, 1), offer("r1", "c1", "ana", 5),
+            offer("r2", "c1", "bo", 5), accept("r1", "c1", "ana", 6), missed,
+        ],
+        settings=policy(parallel=2),
+    )  # fmt: skip
+    assert found == [
+        "I11 r2 expired before its deadline",
+        "I3 r2 counts as missed though somebody accepted",
+    ]
+
+
+def test_a_rejection_without_cool_down_is_seen() -> None:
+    reject = e.OfferRejected(
+        at_us=6, reservation=ReservationId("r1"), contact=ContactId("c1"), agent=AgentId("ana")
+    )
+    found = audit([*agent("ana"), *arrive("c1", 5, 1), offer("r1", "c1", "ana", 5), reject])
+    assert "I4 c1 may go to ana again without cool-down" in found
