@@ -17,6 +17,7 @@ from adapters.webchat.codec import (
     Down,
     Ended,
     Hold,
+    Joined,
     Message,
     Phase,
     Place,
@@ -205,6 +206,8 @@ class WebChat(Channel):
             self._show(conversation, message_id, "visitor", text)
         if receipt.state == "closed":
             self._end(conversation)
+        elif receipt.state == "active":
+            self._join(conversation)
         elif conversation.phase == "waiting":
             self._show_place(conversation, receipt.position, receipt.wait_us, "")
 
@@ -235,7 +238,7 @@ class WebChat(Channel):
         match effect:
             case DeliverMessage(message=message):
                 conversation = self._conversation_of(task)
-                conversation.phase = "talking"
+                self._join(conversation)
                 # A visitor's page chooses its ids itself, and cannot put a colon into them.
                 if conversation.knows(f"a:{message}") is None:
                     self._show(conversation, f"a:{message}", "agent", task.text)
@@ -253,7 +256,7 @@ class WebChat(Channel):
                 self._tell(conversation, Hold(held))
             case ConnectAgent(reservation=reservation):
                 # A chat has no leg that must come up: it is there.
-                self._conversation_of(task).phase = "talking"
+                self._join(self._conversation_of(task))
                 self._later(lambda: self.router.connected(reservation), "connected")
             case StartContact(contact=contact):
                 self._start_contact(task, contact)
@@ -285,7 +288,7 @@ class WebChat(Channel):
         if conversation.begun:
             self._renew(conversation)
         conversation.begun = True
-        conversation.phase = "talking"
+        self._join(conversation)
         external_id = conversation.external_id
         self._later(lambda: self.router.started(contact, external_id), "started")
 
@@ -394,6 +397,11 @@ class WebChat(Channel):
         conversation.begun = False
         conversation.phase = "idle"
         self._tell(conversation, Token(self._token(conversation)))
+
+    def _join(self, conversation: Conversation) -> None:
+        if conversation.phase != "talking":
+            conversation.phase = "talking"
+            self._tell(conversation, Joined())
 
     def _end(self, conversation: Conversation, text: str = "") -> None:
         if text:

@@ -103,6 +103,10 @@ class Hold(_Down, frozen=True):
     held: bool = False
 
 
+class Joined(_Down, frozen=True):
+    """An agent has the conversation now: nobody waits any more."""
+
+
 class Ended(_Down, frozen=True):
     """The conversation is over; the next message begins a new one."""
 
@@ -129,7 +133,7 @@ class Error(_Down, frozen=True):
     text: str
 
 
-Down = Message | Place | Ask | Welcome | Hold | Ended | Token | Refused | Error
+Down = Message | Place | Ask | Welcome | Hold | Joined | Ended | Token | Refused | Error
 
 _DECODER: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
 _ENCODER = msgspec.json.Encoder()

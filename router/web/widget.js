@@ -160,6 +160,7 @@
     if (waitS === undefined || waitS < 0) {
       return `${where} We cannot say yet how long it will take.`;
     }
+    if (waitS === 0) return "Somebody will be with you in a moment.";
     const minutes = Math.ceil(waitS / 60);
     if (minutes <= 1) return `${where} It should take about a minute.`;
     return `${where} It should take about ${minutes} minutes.`;
@@ -277,6 +278,7 @@
         case "message": this.message(frame); break;
         case "refused": this.refused(frame); break;
         case "place": this.place = frame; this.state = "waiting"; break;
+        case "joined": this.state = "talking"; break;
         case "hold": this.held = Boolean(frame.held); break;
         case "ask": this.ask(frame); break;
         case "ended": this.ended(); break;
@@ -318,7 +320,6 @@
         this.show(frame);
         if (this.panel.hidden && frame.who !== "visitor") this.count(this.unread + 1);
       }
-      if (frame.who === "agent") this.state = "talking";
       if (frame.who === "visitor" && ["idle", "ended"].includes(this.state)) {
         this.state = "waiting";
         this.place = {};

@@ -454,6 +454,15 @@ async def test_a_chat_has_no_leg_to_bring_up(harness: WebChatHarness) -> None:
                         agent=AgentId("ana"), deadline_at_us=1)  # fmt: skip
     await harness.channel.perform(harness.task(CUSTOMER, join))
     await harness.signal.until(lambda: bool(harness.router.said("connected")))
+    await harness.browser(CUSTOMER).until("joined")
+
+
+async def test_a_visitor_who_is_served_is_not_told_to_wait(harness: WebChatHarness) -> None:
+    harness.router.receipt = Receipt(contact="", state="active", position=0, wait_us=0)
+    places = len(harness.browser(CUSTOMER).of("place"))
+    await harness.write(CUSTOMER, "anybody there?", "m2")
+    await harness.browser(CUSTOMER).until("joined")
+    assert len(harness.browser(CUSTOMER).of("place")) == places
 
 
 async def test_an_effect_for_a_contact_that_is_not_of_this_site_fails(
