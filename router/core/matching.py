@@ -18,6 +18,7 @@ excluded or cooling down for this contact, and the contact is not held for anoth
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -57,8 +58,8 @@ class AgentSelection(NamedTuple):
 
     chosen: list[AgentChoice]
     runners_up: list[AgentChoice]
-    more: bool
-    """There may be more eligible agents than those listed."""
+    shelf: Shelf | None
+    """Where those who came next stand, when they were not needed for the choice."""
 
 
 class ContactChoice(NamedTuple):
@@ -120,10 +121,19 @@ class Matcher:
             return self._only_agent(contact, now_us)
         queue = self.policy.queues[contact.queue]
         bit = self.roster.bits[contact.channel]
+        simple = count == 1 and queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED)
         found: list[AgentChoice] = []
+        shelf: Shelf | None = None
         for rank, pools in self._ranks(contact, queue, now_us):
             classes = self.roster.available(pools, bit)
             if classes is None:
+                continue
+            if simple:
+                first = _longest_idle(classes, contact)
+                if first is not None:
+                    shelf = first.shelf
+                    found = [AgentChoice(first, rank, shelf in classes[2])]
+                    break
                 continue
             for seat, by_interruption in self._by_strategy(classes, contact, queue, count):
                 found.append(AgentChoice(seat, rank, by_interruption))
@@ -133,8 +143,7 @@ class Matcher:
             return None
         if not queue.rank_first:
             found = [c._replace(rank=self.rank_of(c.seat, contact, now_us)) for c in found]
-        runners_up = found[count : count + _RUNNERS_UP]
-        return AgentSelection(found[:count], runners_up, more=True)
+        return AgentSelection(found[:count], found[count : count + _RUNNERS_UP], shelf)
 
     def _only_agent(self, contact: Contact, now_us: int) -> AgentSelection | None:
         seat = self.roster.seats.get(contact.target_agent or contact.hold_agent)
@@ -143,7 +152,7 @@ class Matcher:
         bit = self.roster.bits[contact.channel]
         by_interruption = not seat.room & bit
         rank = self.rank_of(seat, contact, now_us)
-        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [], False)
+        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [], None)
 
     def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[tuple[int, list[Pool]]]:
         """Pools that may serve the contact now, by rank."""
@@ -172,21 +181,11 @@ class Matcher:
     def _by_strategy(
         self, classes: list[list[Shelf]], contact: Contact, queue: Queue, count: int
     ) -> Iterator[tuple[Seat, bool]]:
-        want = count + _RUNNERS_UP
-        if queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED):
-            found = 0
-            for i, shelves in enumerate(classes):
-                if not shelves or found >= count:
-                    continue
-                seats = _longest_idle(shelves, contact, want if count > 1 else 1)
-                for seat in seats[: want - found]:
-                    yield seat, i == 2
-                found += len(seats)
-            return
+        score = partial(agent_score, contact=contact, queue=queue, policy=self.policy)
         for by_interruption, shelves in ((False, classes[0] + classes[1]), (True, classes[2])):
             seats = [seat for shelf in shelves for seat in shelf.walk(contact)]
-            seats.sort(key=lambda seat: agent_score(seat, contact, queue, self.policy))
-            for seat in seats[:want]:
+            seats.sort(key=score)
+            for seat in seats[: count + _RUNNERS_UP]:
                 yield seat, by_interruption
 
     # -- contact selection --------------------------------------------------------------------
@@ -310,15 +309,21 @@ class Matcher:
                 choice.seat, contact, queue, self.policy, choice.rank, choice.by_interruption
             )
 
+        winner = selection.chosen[which]
         others = selection.chosen[which + 1 :] + selection.runners_up
+        if selection.shelf is not None:
+            others = [
+                winner._replace(seat=seat)
+                for seat in selection.shelf.after(winner.seat, contact, _BEYOND)
+            ]
         return Decision(
             edge="contact",
             strategy=queue.strategy.value,
             step=contact.step,
             requirements=contact.requirements,
-            eligible=len(selection.chosen) + len(selection.runners_up),
-            eligible_more=selection.more,
-            winner=shown(selection.chosen[which]),
+            eligible=1 + len(others),
+            eligible_more=contact.target_agent == "" and contact.hold_agent == "",
+            winner=shown(winner),
             runners_up=tuple(shown(c) for c in others[:_RUNNERS_UP]),
             policy_version=self.policy.version,
         )
@@ -364,20 +369,17 @@ class Matcher:
         return [contact for _, contact in found[:_RUNNERS_UP]], eligible, more
 
 
-def _longest_idle(shelves: list[Shelf], contact: Contact, want: int) -> list[Seat]:
-    """Eligible agents of several shelves, longest idle first: `want` of them, and some more."""
-    if want == 1 and len(shelves) > 1:
-        # The first of each shelf is enough: the rest of a shelf comes after its own first.
-        found = [seat for shelf in shelves if (seat := shelf.first(contact)) is not None]
-    elif want == 1:
-        first = shelves[0].first(contact)
-        if first is None:
-            return []
-        return list(islice(shelves[0].after(first, contact, _BEYOND), 1 + _RUNNERS_UP))
-    else:
-        found = [seat for shelf in shelves for seat in islice(shelf.walk(contact), want)]
-    found.sort(key=lambda seat: seat.idle)
-    return found
+def _longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:
+    """The first eligible agent of these shelves, true room and unloaded ones before others."""
+    for shelves in classes:
+        best: Seat | None = None
+        for shelf in shelves:
+            seat = shelf.first(contact)
+            if seat is not None and (best is None or seat.idle < best.idle):
+                best = seat
+        if best is not None:
+            return best
+    return None
 
 
 def _best_anywhere(groups: list[Group], seat: Seat) -> Entry | None:

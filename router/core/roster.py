@@ -145,18 +145,20 @@ class Shelf:
                     return seat
             return None
         listed = self._rarest(requirements)
+        # Being in the other skills' lists is asked first: it touches less memory than the agent.
+        others = [self.by_skill[skill] for skill, _ in requirements if listed]
+        others = [other for other in others if other is not listed]
         misses = 0
         for id_, seat in listed.items():
-            levels = seat.agent.skills
-            for skill, level in requirements:
-                if levels.get(skill, 0) < level:
-                    misses += 1
-                    if misses == _LONG_WALK and self._is_hot(requirements, listed):
-                        return self.first(contact)
+            for other in others:
+                if id_ not in other:
                     break
             else:
-                if id_ not in excluded:
+                if id_ not in excluded and meets(seat.agent.skills, requirements):
                     return seat
+            misses += 1
+            if misses == _LONG_WALK and self._is_hot(requirements, listed):
+                return self.first(contact)
         return None
 
     def walk(self, contact: Contact) -> Iterator[Seat]:
@@ -166,20 +168,22 @@ class Shelf:
             if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
                 yield seat
 
-    def after(self, first: Seat, contact: Contact, beyond: int) -> Iterator[Seat]:
-        """`first`, found by `first()`, and who comes next among the `beyond` agents behind."""
+    def after(self, first: Seat, contact: Contact, beyond: int) -> list[Seat]:
+        """Who comes next after `first` (found by `first()`), among the `beyond` agents behind."""
         requirements = contact.requirements
+        found = []
         looked = -1
         for id_, seat in self._listed(requirements).items():
             if looked < 0:
-                if seat is not first:
-                    continue
-                looked = 0
+                if seat is first:
+                    looked = 0
+                continue
             if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
-                yield seat
+                found.append(seat)
             looked += 1
-            if looked > beyond:
-                return
+            if looked == beyond:
+                break
+        return found
 
     def _listed(self, requirements: Requirements) -> IdleOrder:
         """The shortest list that everybody who meets the requirements stands in."""
@@ -285,6 +289,9 @@ class Roster:
         self.bits: dict[str, int] = {}
         """Bit of each channel in room masks."""
         self._unplaced: dict[AgentId, Seat] = {}
+        self._all = 0
+        self._uniform = False
+        """An agent with nothing to do, and no numbers of its own, has room for every channel."""
         self._policy = Policy(version="")
         self._channels: list[tuple[int, Channel]] = []
         self._profile_channels: dict[str, list[tuple[int, Channel]]] = {}
@@ -295,6 +302,10 @@ class Roster:
             self.unshelve(seat)
         self._policy = policy
         self.bits = {name: 1 << i for i, name in enumerate(policy.channels)}
+        self._all = (1 << len(policy.channels)) - 1
+        self._uniform = all(
+            c.cost <= policy.capacity and c.maximum > 0 for c in policy.channels.values()
+        )
         self._channels = [(self.bits[c.name], c) for c in policy.channels.values()]
         self.pools = {name: Pool(name) for name in policy.profiles}
         for seat in self.seats.values():
@@ -321,7 +332,12 @@ class Roster:
         if agent.presence is not Presence.READY or agent.lost_at_us:
             return
         load = seat.load
-        seat.room, seat.interrupted = room_masks(agent, load, self._channels, self._policy, now_us)
+        if not load.reservations and self._uniform and not agent.capacity and not agent.maximum:
+            seat.room, seat.interrupted = self._all, 0
+        else:
+            seat.room, seat.interrupted = room_masks(
+                agent, load, self._channels, self._policy, now_us
+            )
         if seat.room or seat.interrupted:
             # Unloaded ones by how long they are idle, then loaded ones by their last accept.
             seat.idle = (
