@@ -123,6 +123,10 @@ class ManualClock:
             heapq.heappush(self._timers, (at_us, self._count, timer))
         return timer
 
+    def pending(self) -> int:
+        """How many calls are due later."""
+        return sum(timer.callback is not None for _, _, timer in self._timers)
+
     def advance(self, by_us: int) -> None:
         """Let time pass; timers fire in order."""
         end_us = self._now_us + by_us

@@ -7,6 +7,7 @@ id, the same message), and knows contacts that are closed already.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,11 +25,12 @@ from router.core.model import (
 )
 from router.core.policy import EntryPoint, Policy
 from router.core.record import Value
-from router.errors import Invalid, NotFound
+from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite, RowWrite
 from router.journal.codec import decode_row
-from router.runtime.envelope import Envelope, contact_id, message_id, seal
+from router.runtime.envelope import Envelope, contact_id, seal
 from router.runtime.loop import shed_class
+from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
     from router.runtime.loop import Answer, Workspace
@@ -53,6 +55,9 @@ class Routing(Value, kw_only=True):
 
 
 DEFAULT = Routing()
+REFILL_EVERY = 256
+"""Keys handed out between two looks at whether the next block must be made."""
+log = logging.getLogger("router.intake")
 
 
 class Intake:
@@ -62,6 +67,8 @@ class Intake:
         self._workspace = workspace
         self._messages = messages
         self._entry_points = _EntryPoints(workspace.policy)
+        self._keys_used = 0
+        self._refill: asyncio.Task[None] | None = None
         self._under_way: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """Messages whose commit is not done: the same one again waits for the first."""
 
@@ -85,6 +92,7 @@ class Intake:
             known = await self.closed_by_external(channel, new.external_id)
             if known is not None:
                 return known, None
+        await self._keys_ready()
         command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
         answer = await self._workspace.ask(command, (*rows, *archive), shed=shed_class(channel))
         return self._receipt(answer.contact, created=bool(answer.events)), answer
@@ -126,6 +134,7 @@ class Intake:
             known = await self._workspace.journal.fetch(own, "received", [place])
             if place in known:
                 return await self.receipt(known[place].decode())
+        await self._keys_ready()
         command, archive = self.command(new, channel, adapter=adapter, by=by)
         if place:
             contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
@@ -155,8 +164,8 @@ class Intake:
         row = self._workspace.engine.state.contacts.get(ContactId(contact))
         if row is None:
             raise NotFound("contact", contact)
-        id_ = message_id(self._workspace.now_us())
-        key = row.seal_key or self._workspace.keys.new_key()[0]
+        id_ = self._messages.new_id()
+        key = row.seal_key or self._new_key()
         archived, size = self._messages.row(
             id_,
             "agent" if agent else "router",
@@ -185,7 +194,7 @@ class Intake:
         customer, sealer = new.customer, workspace.sealer
         key = ""
         if customer.address or customer.name or new.message is not None or adapter:
-            key = workspace.keys.new_key()[0]
+            key = self._new_key()
         envelope = Envelope(
             customer.address,
             customer.name,
@@ -200,7 +209,7 @@ class Intake:
         archive: list[ArchiveWrite] = []
         id_, size = "", 0
         if new.message is not None:
-            id_ = message_id(now_us)
+            id_ = self._messages.new_id()
             row, size = self._messages.row(id_, "customer", new.message, key=key)
             archive.append(row)
         command = c.SubmitContact(
@@ -242,6 +251,28 @@ class Intake:
         if self._entry_points.policy is not self._workspace.policy:
             self._entry_points = _EntryPoints(self._workspace.policy)
         return self._entry_points.find(channel, name, to, adapter, queue)
+
+    def _new_key(self) -> str:
+        """A fresh key's id; the next block is made long before this one is used up."""
+        id_ = self._workspace.keys.new_key()[0]
+        self._keys_used += 1
+        if self._keys_used >= REFILL_EVERY and self._refill is None:
+            self._keys_used = 0
+            self._refill = spawn(self._refill_keys(), "keys")
+        return id_
+
+    async def _refill_keys(self) -> None:
+        try:
+            await self._workspace.keys.refill()
+        except RouterError as error:  # upkeep tries again; until then `new_key` says so
+            log.warning("no new keys", extra={"error": str(error)})
+        finally:
+            self._refill = None
+
+    async def _keys_ready(self) -> None:
+        """After a burst: wait for the block that is being made rather than turn a customer away."""
+        if self._refill is not None and self._keys_used > REFILL_EVERY:
+            await asyncio.wait([self._refill])
 
     # --- what is known ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from router.channel import NewMessage
 from router.core.record import Value
 from router.errors import Invalid
 from router.journal import ArchiveWrite
+from router.runtime.envelope import message_id
 from router.runtime.frame import HERE
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ class Messages:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._last_us = 0
+
+    def new_id(self) -> str:
+        """An id that sorts behind every earlier one of this workspace."""
+        self._last_us = max(self._workspace.now_us(), self._last_us + 1)
+        return message_id(self._last_us)
 
     def row(
         self,

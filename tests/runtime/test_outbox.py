@@ -205,7 +205,7 @@ async def test_effects_wait_for_an_adapter_that_is_down_but_not_beyond_their_dea
     bench.put("1-1", DELIVER, until_us=now_us + 5 * SECOND)
     waits = DeliverMessage(channel="chat", contact=ContactId("c2"), message="m2")
     bench.put("1-2", waits, until_us=now_us + 60 * SECOND)
-    await until(lambda: bench.world.clock._timers)
+    await until(lambda: bench.world.clock.pending())
     bench.world.clock.advance(6 * SECOND)
     settled = await bench.settled("1-1")
     assert (settled.result, settled.reason) == ("failed", "adapter_down")
@@ -221,7 +221,7 @@ async def test_an_adapter_that_fails_each_time_is_left_in_peace_for_a_while(benc
         await bench.settled(f"1-{number}")
     bench.adapter.performed.clear()
     bench.put("1-9", DELIVER)
-    await until(lambda: bench.world.clock._timers)
+    await until(lambda: bench.world.clock.pending())
     assert bench.adapter.performed == []
     bench.world.clock.advance(11 * SECOND)
     assert (await bench.settled("1-9")).result == "done"

@@ -1,0 +1,95 @@
+"""The event stream: everything once in order, from the journal, then live."""
+
+from __future__ import annotations
+
+from router.core import events as e
+from router.runtime import feed
+from router.runtime.feed import Subscription
+from router.runtime.loop import Workspace
+from tests.runtime.world import World, submit
+
+
+async def take(stream: Subscription, count: int) -> list[int]:
+    seen: list[int] = []
+    while len(seen) < count:
+        seen += [seq for seq, _ in await stream.batch()]
+    return seen
+
+
+async def contacts(workspace: Workspace, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        await workspace.ask(submit(f"c{number}"))
+
+
+async def test_a_reader_gets_the_stored_events_and_then_the_live_ones(world: World) -> None:
+    workspace = await world.workspace()
+    await contacts(workspace, 0, 5)
+    stream = workspace.feed.subscribe(3)
+    stored = await take(stream, workspace.seq - 2)
+    await contacts(workspace, 5, 5)
+    live = await take(stream, workspace.seq - stored[-1])
+    assert stored + live == list(range(3, workspace.seq + 1))
+
+
+async def test_events_that_come_while_the_past_is_read_are_not_missed(world: World) -> None:
+    workspace = await world.workspace()
+    await contacts(workspace, 0, 200)
+    stream = workspace.feed.subscribe(1)
+    seen = [seq for seq, _ in await stream.batch()]
+    await contacts(workspace, 200, 50)
+    seen += await take(stream, workspace.seq - len(seen))
+    assert seen == list(range(1, workspace.seq + 1))
+
+
+async def test_a_slow_reader_holds_bounded_memory_and_misses_nothing(
+    world: World,
+) -> None:
+    workspace = await world.workspace()
+    stream = workspace.feed.subscribe()
+    stream._behind = False
+    first = workspace.seq + 1
+    held = 0
+    for number in range(feed.LIVE_EVENTS // 2 + 100):
+        workspace.put(submit(f"c{number}"))
+        if number % 400 == 399:
+            await workspace.ask(submit(f"d{number}"))
+        held = max(held, stream._held)
+    await workspace.ask(submit("last"))
+    assert held <= feed.LIVE_EVENTS
+    assert workspace.seq - first >= feed.LIVE_EVENTS
+    assert await take(stream, workspace.seq - first + 1) == list(range(first, workspace.seq + 1))
+
+
+async def test_trimmed_events_are_counted_as_skipped(world: World) -> None:
+    workspace = await world.workspace()
+    await contacts(workspace, 0, 10)
+    await world.journal.trim(workspace.own, 12)
+    oldest = await world.journal.oldest_seq(workspace.own)
+    stream = workspace.feed.subscribe(1)
+    seen = await take(stream, workspace.seq - oldest + 1)
+    assert seen == list(range(oldest, workspace.seq + 1))
+    assert stream.skipped == oldest - 1 > 0
+
+
+async def test_a_tap_sees_the_state_as_it_was_committed(world: World) -> None:
+    workspace = await world.workspace()
+    seen: list[tuple[int, int]] = []
+
+    def look(first_seq: int, events: object) -> None:
+        seen.append((first_seq, len(workspace.engine.state.contacts)))
+
+    end = workspace.feed.tap(look)
+    await contacts(workspace, 0, 2)
+    end()
+    await contacts(workspace, 2, 1)
+    assert [count for _, count in seen] == [1, 2]
+
+
+async def test_a_stopped_workspace_ends_its_streams(world: World) -> None:
+    workspace = await world.workspace()
+    stream = workspace.feed.subscribe()
+    await contacts(workspace, 0, 1)
+    assert isinstance((await stream.batch())[0][1], e.ContactReceived)
+    await workspace.stop()
+    assert await stream.batch() == []
+    assert len(workspace.feed) == 0
