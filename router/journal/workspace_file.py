@@ -244,7 +244,6 @@ class WorkspaceFile:
         now = read_own(db, self.workspace)
         if (now.epoch, now.nonce) != (own.epoch, own.nonce):
             return AppendResult.FENCED
-        self._head = now.head
         if commit.first_seq > now.seq + 1:
             return AppendResult.GAP
         stored = db.execute(

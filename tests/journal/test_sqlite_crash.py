@@ -68,6 +68,7 @@ async def test_a_killed_writer_loses_nothing_it_acknowledged(
     assert acknowledged > 1000
 
 
+@pytest.mark.slow
 async def test_a_torn_log_leaves_a_consistent_prefix(tmp_path: Path) -> None:
     source = tmp_path / "source"
     journal = SqliteJournal(source, durability="process")
