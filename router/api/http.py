@@ -27,7 +27,7 @@ from router.api.tenant import Tenant
 from router.api.websocket import Sockets
 from router.api.wire import BODY_BYTES, encode_json, parse_json, typed
 from router.config import ServerSettings
-from router.errors import RouterError
+from router.errors import Invalid, NotFound, RouterError
 from router.runtime.clock import Clock
 from router.runtime.context import AppContext
 
@@ -163,6 +163,7 @@ def _serve(api: Api, route: Route) -> WebHandler:
     """One operation as an aiohttp handler."""
     handler, admitted, body_type = route.handler, route.roles, route.body
     name, method, clock = route.operation, route.method, api.clock
+    has_id = "{id}" in route.path
 
     async def serve(request: web.Request) -> web.StreamResponse:
         started_us = clock.now_us()
@@ -182,6 +183,9 @@ def _serve(api: Api, route: Route) -> WebHandler:
             response = _answer(reply) if isinstance(reply, Reply) else reply
         except asyncio.CancelledError:
             raise
+        except NotFound as error:
+            # A name in a body that means nothing makes the body wrong, not the path.
+            response = problem(error if has_id else Invalid(error.code, str(error)))
         except (ApiError, RouterError) as error:
             response = problem(error)
         except web.HTTPRequestEntityTooLarge:

@@ -195,6 +195,7 @@ async def batch(call: Call) -> Reply:
 
 def _failed(error: RouterError) -> BatchItem:
     status, problem = describe(error)
+    status = 422 if status == 404 else status  # a name in the body, as for a single one
     return BatchItem(status=status, code=problem["code"], detail=problem["detail"])
 
 
