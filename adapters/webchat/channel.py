@@ -261,9 +261,9 @@ class WebChat(Channel):
             case StartContact(contact=contact):
                 self._start_contact(task, contact)
             case EndContact(text=text):
-                visitor, number = _parts(task.external_id)
-                known = self.conversations.get(visitor)
-                if known is not None and known.number == number:
+                # Whoever is not here has nothing to close; that is no failure.
+                known = self.conversations.get(task.external_id.rpartition(".")[0])
+                if known is not None and known.external_id == task.external_id:
                     self._end(known, text)
             case _:
                 pass  # offers: the agent answers at the desk

@@ -293,18 +293,14 @@
       this.state = frame.state;
       this.place = { position: frame.position, wait_s: frame.wait_s };
       this.held = Boolean(frame.held);
-      const waiting = new Set(this.connection.pending.map((message) => message.id));
-      const unsent = [...this.shown].filter(([id]) => waiting.has(id));
-      // What is old is not read out again.
+      // What is old is not read out again. What is shown stays: the server may know less by now.
       this.log.setAttribute("aria-live", "off");
-      this.log.replaceChildren();
-      this.shown.clear();
-      this.showGreeting();
-      for (const message of frame.messages || []) this.show(message);
-      for (const [id, element] of unsent) {
-        this.shown.set(id, element);
-        this.log.append(element);
+      if (!this.shown.size) this.showGreeting();
+      for (const message of frame.messages || []) {
+        if (this.shown.has(message.id)) this.confirm(message.id);
+        else this.show(message);
       }
+      for (const { id } of this.connection.pending) this.log.append(this.shown.get(id));
       requestAnimationFrame(() => this.log.setAttribute("aria-live", "polite"));
       this.choices.replaceChildren();
       if (frame.ask) this.ask(frame.ask);
@@ -312,11 +308,8 @@
     }
 
     message(frame) {
-      const known = this.shown.get(frame.id);
-      if (known) {
-        known.dataset.state = "";
-        known.querySelector(".state").textContent = "";
-      } else {
+      if (this.shown.has(frame.id)) this.confirm(frame.id);
+      else {
         this.show(frame);
         if (this.panel.hidden && frame.who !== "visitor") this.count(this.unread + 1);
       }
@@ -325,6 +318,12 @@
         this.place = {};
       }
       this.scroll();
+    }
+
+    confirm(id) {
+      const element = this.shown.get(id);
+      element.dataset.state = "";
+      element.querySelector(".state").textContent = "";
     }
 
     refused(frame) {
