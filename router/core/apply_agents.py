@@ -298,10 +298,14 @@ def _agent_back(state: State, event: e.AgentBack) -> None:
     state.touch_agent(seat.agent)
 
 
+@applies(e.ClockStepped)
+def _clock_stepped(state: State, event: e.ClockStepped) -> None:
+    state.step_clock(event.by_us)
+
+
 @applies(e.RouteAnswered)
 @applies(e.EffectSettled)
 @applies(e.PolicyApplied)
-@applies(e.ClockStepped)
 @applies(e.CommandDeadLettered)
 def _nothing(state: State, event: e.Event) -> None:
     """Facts for the stream, the audit and reports; no state hangs on them."""

@@ -53,7 +53,7 @@ def _scheduled(state: State, event: e.ContactScheduled) -> None:
     contact.not_after_us = event.not_after_us
     contact.direction = event.direction
     contact.reservations = ()
-    state.timers.set(("window", contact.id), event.not_before_us)
+    state.set_window(contact, event.not_before_us)
     state.timers.cancel(("close", contact.id))
     state.timers.cancel(("silence", contact.id))
     state.touch(contact)

@@ -79,7 +79,7 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     contact = d.state.contacts[command.contact]
     if command.message:
         _received(d, contact, command.message, command.message_size)
-    if contact.not_before_us > d.now_us:
+    if contact.not_before_us > d.calendar_us:
         d.begin(contact, queue, "submitted", command.tier)
         return
     d.enter_queue(
@@ -275,7 +275,7 @@ def reschedule_contact(d: Decider, command: c.RescheduleContact) -> None:
         e.ContactScheduled(
             at_us=d.now_us,
             contact=contact.id,
-            not_before_us=max(command.not_before_us, d.now_us),
+            not_before_us=max(command.not_before_us, d.calendar_us),
             not_after_us=command.not_after_us,
             direction=contact.direction,
             reason="rescheduled",
@@ -409,7 +409,7 @@ def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:
     """The customer of an activated contact is known: into the queue."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    if contact.state is not ContactState.SCHEDULED or contact.not_before_us > d.now_us:
+    if contact.state is not ContactState.SCHEDULED or contact.not_before_us > d.calendar_us:
         return  # asked twice, or rescheduled meanwhile
     if command.found and command.segment != contact.segment:
         d.emit(e.ContactUpdated(at_us=d.now_us, contact=contact.id, segment=command.segment))
@@ -518,7 +518,7 @@ def _check_new(d: Decider, command: c.SubmitContact) -> None:
         raise Refused("too_many_contacts", f"{len(d.state.contacts)} contacts are live")
     if not 0 < len(command.contact) <= NAME_MOST or len(command.external_id) > NAME_MOST:
         raise Invalid("id", f"an id has at most {NAME_MOST} characters")
-    if command.not_after_us and command.not_after_us <= max(command.not_before_us, d.now_us):
+    if command.not_after_us and command.not_after_us <= max(command.not_before_us, d.calendar_us):
         raise Invalid("window", "not_after must be later than not_before, and in the future")
     if command.target_agent:
         d.agent(command.target_agent)

@@ -22,7 +22,7 @@ from router.core.model import (
 from router.core.offers import expire_offer, fail
 from router.core.relaxation import check_step
 from router.core.service import park
-from router.core.staff import lost_for_good
+from router.core.staff import lost_for_good, turn_hours
 from router.core.timers import TimerKey
 
 
@@ -48,7 +48,7 @@ def _window(d: Decider, key: TimerKey) -> None:
     contact = d.state.contacts.get(ContactId(key[1]))
     if contact is None:
         return
-    if contact.not_after_us and contact.not_after_us <= d.now_us:
+    if contact.not_after_us and contact.not_after_us <= d.calendar_us:
         if contact.state in (ContactState.SCHEDULED, ContactState.QUEUED):
             d.close(contact, ContactOutcome.EXPIRED, "window_over")
     elif contact.state is ContactState.SCHEDULED:
@@ -124,12 +124,11 @@ def _lost(d: Decider, key: TimerKey) -> None:
 
 
 def _hours(d: Decider, key: TimerKey) -> None:
-    queue = QueueId(key[1])
-    if queue not in d.policy.queues or not d.state.turn_hours(queue, d.now_us):
-        return
-    for contact_id, entry in d.state.waiting.entries.items():
-        if entry.contact.queue == queue:
-            d.try_later(contact_id)
+    turn_hours(d, QueueId(key[1]))
+
+
+def _resume(d: Decider, key: TimerKey) -> None:
+    """After a restart: what fell due meanwhile has fired, now `advance` matches."""
 
 
 _KINDS: dict[str, Callable[[Decider, TimerKey], None]] = {
@@ -146,4 +145,5 @@ _KINDS: dict[str, Callable[[Decider, TimerKey], None]] = {
     "ramp": _ramp,
     "lost": _lost,
     "hours": _hours,
+    "resume": _resume,
 }

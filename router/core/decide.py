@@ -99,7 +99,7 @@ class Decider(Reservations):
             case Full.DEFLECT:
                 self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
             case Full.CALLBACK:
-                opens_us = self.state.hours[contact.queue].next_open(self.now_us) or 0
+                opens_us = self.state.hours[contact.queue].next_open(self.calendar_us) or 0
                 self.begin_callback(
                     contact,
                     ContactId(f"{contact.id}-callback"),
@@ -221,7 +221,7 @@ class Decider(Reservations):
 
     def begin(self, contact: Contact, queue: Queue, reason: str, tier: int | None = None) -> None:
         """A received contact goes on the shelf until its window opens, or into its queue."""
-        if contact.not_before_us > self.now_us:
+        if contact.not_before_us > self.calendar_us:
             self.emit(
                 e.ContactScheduled(
                     at_us=self.now_us,

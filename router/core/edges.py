@@ -72,6 +72,11 @@ class Edges:
         return self.state.policy
 
     @property
+    def calendar_us(self) -> int:
+        """Now as the wall clock shows it; hours and windows go by it."""
+        return self.now_us + self.state.totals.clock_offset_us
+
+    @property
     def matcher(self) -> Matcher:
         """The algorithm."""
         return self.state.matcher
@@ -158,7 +163,8 @@ class Edges:
     def due_at_us(self, queue: Queue, channel: str, started_us: int) -> int:
         """Start of the visit plus the service-level target, counted in open hours."""
         target_us = queue.targets_us.get(channel, self.policy.channels[channel].target_us)
-        return self.state.hours[queue.id].add_open(started_us, target_us)
+        offset_us = self.state.totals.clock_offset_us
+        return self.state.hours[queue.id].add_open(started_us + offset_us, target_us) - offset_us
 
     def promise_us(self, queue: QueueId, channel: str, key: tuple[int, int, int]) -> int:
         """Estimated wait of a contact with this key in this queue; -1 = unknown."""

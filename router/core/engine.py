@@ -112,7 +112,8 @@ class Engine:
             d.try_later(contact_id)
         for agent_id in self.state.agents:
             d.fill_later(agent_id)
-        d.settle()
+        # Matched by the first `advance`, after what fell due meanwhile has taken effect.
+        self.state.timers.set(("resume",), d.now_us)
         return Outcome(d.events, d.effects)
 
     def preview(self, queue: QueueId, channel: str, asked: Requirements) -> list[Reach]:

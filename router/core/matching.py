@@ -163,6 +163,8 @@ class Matcher:
         waited = now_us - contact.visit_at_us
         best: dict[str, tuple[int, Pool]] = {}
         for name in (contact.queue, *contact.extra_queues):
+            if name in self.closed:
+                continue  # an added queue whose agents are not in service
             for rank, delay_us, pool in self._serving.get(name, ()):
                 if waited >= delay_us and (
                     pool.profile not in best or rank < best[pool.profile][0]
@@ -174,7 +176,9 @@ class Matcher:
         for rank, pool in best.values():
             ranks.setdefault(rank, []).append(pool)
         found = sorted(ranks.items())
-        if not contact.extra_queues and not any(d for _, d, _ in self._serving[contact.queue]):
+        if not contact.extra_queues and not any(
+            delay_us for _, delay_us, _ in self._serving.get(contact.queue, ())
+        ):
             self._plain[contact.queue] = found
         return found
 
@@ -253,6 +257,7 @@ class Matcher:
             served.rank
             for served in (profile.queues if profile else ())
             if (served.queue == contact.queue or served.queue in contact.extra_queues)
+            and served.queue not in self.closed
             and waited >= served.delay_us
         ]
         return min(ranks, default=0)
@@ -278,6 +283,7 @@ class Matcher:
         profile = self.policy.profiles.get(agent.profile)
         return profile is not None and any(
             (served.queue == contact.queue or served.queue in contact.extra_queues)
+            and served.queue not in self.closed
             and waited >= served.delay_us
             for served in profile.queues
         )

@@ -242,7 +242,8 @@ class Totals(Row, kw_only=True):
     reservation_no: int = 0
     effect_no: int = 0
     agent_no: int = 0
-    decision_no: int = 0
+    clock_offset_us: int = 0
+    """Calendar time minus engine time: the wall clock was set so much since the start."""
 
 
 class Term(Value):

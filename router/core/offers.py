@@ -163,7 +163,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
 
 def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
     """An outbound customer was not reached: later, or given up."""
-    at_us = d.now_us + d.policy.callback_retry_us
+    at_us = d.calendar_us + d.policy.callback_retry_us
     if contact.attempts >= d.policy.callback_attempts or (
         contact.not_after_us and at_us >= contact.not_after_us
     ):

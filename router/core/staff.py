@@ -9,7 +9,14 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.arrivals import LEVELS, NAME_MOST
 from router.core.decide import Decider
-from router.core.model import Agent, AgentId, ContactState, Presence, ReservationState
+from router.core.model import (
+    Agent,
+    AgentId,
+    ContactState,
+    Presence,
+    QueueId,
+    ReservationState,
+)
 from router.core.offers import declined, release_held
 from router.core.policy import Channel, Policy, Queue
 from router.errors import Invalid, Refused
@@ -202,6 +209,17 @@ def keeping_live(d: Decider, new: Policy) -> Policy:
 def step_clock(d: Decider, command: c.StepClock) -> None:
     """The wall clock was set; calendars are read anew, lengths run on."""
     d.emit(e.ClockStepped(at_us=d.now_us, by_us=command.by_us))
+    for queue in d.policy.queues:
+        turn_hours(d, queue)
+
+
+def turn_hours(d: Decider, queue: QueueId) -> None:
+    """Open or close a queue by the calendar, and match what that makes matchable."""
+    if queue not in d.policy.queues or not d.state.turn_hours(queue, d.now_us):
+        return
+    for contact_id, entry in d.state.waiting.entries.items():
+        if entry.contact.queue == queue or queue in entry.contact.extra_queues:
+            d.try_later(contact_id)
 
 
 def settle_effect(d: Decider, command: c.SettleEffect) -> None:

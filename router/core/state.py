@@ -7,7 +7,7 @@ roster, timers) are kept beside them by the same handlers and rebuilt from the r
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from router.core import events as e
@@ -143,6 +143,7 @@ class State:
         Raises AssertionError if rows contradict each other.
         """
         soonest_us = now_us + grace_us
+        self.totals.clock_offset_us = 0  # engine time begins at the wall clock's anew
         for agent in sorted(self.agents.values(), key=lambda a: a.order):
             seat = self.roster.seats[agent.id] = Seat(agent)
             self.waiting.enroll(agent.id, seat.reader, agent.skills)
@@ -170,7 +171,7 @@ class State:
     def _restart_timers(self, contact: Contact, soonest_us: int) -> None:
         channel = self.policy.channels[contact.channel]
         if contact.state is ContactState.SCHEDULED:
-            self.timers.set(("window", contact.id), contact.not_before_us)
+            self.set_window(contact, contact.not_before_us)
         elif contact.state is ContactState.PARKED and channel.close_after_us:
             at_us = max(contact.parked_at_us + channel.close_after_us, soonest_us)
             self.timers.set(("close", contact.id), at_us)
@@ -230,7 +231,21 @@ class State:
         else:
             self.place(contact, now_us)
         if contact.not_after_us:
-            self.timers.set(("window", contact.id), contact.not_after_us)
+            self.set_window(contact, contact.not_after_us)
+
+    def set_window(self, contact: Contact, at_us: int) -> None:
+        """A calendar moment at which the contact's window opens or closes."""
+        self.timers.set(("window", contact.id), at_us - self.totals.clock_offset_us)
+
+    def step_clock(self, by_us: int) -> None:
+        """The wall clock was set: what hangs on the calendar is due at another moment now."""
+        self.totals.clock_offset_us += by_us
+        self.touch_totals()
+        for contact in self.contacts.values():
+            if contact.state is ContactState.SCHEDULED:
+                self.set_window(contact, contact.not_before_us)
+            elif contact.state is ContactState.QUEUED and contact.not_after_us:
+                self.set_window(contact, contact.not_after_us)
 
     def push_step(self, contact: Contact, at_us: int) -> None:
         """The contact's next relaxation step is due at."""
@@ -263,12 +278,13 @@ class State:
     def turn_hours(self, queue: QueueId, now_us: int) -> bool:
         """Open or close a queue as its hours say at this moment; true when it changed."""
         hours = self.hours[queue]
-        edge = hours.next_edge(now_us)
+        offset_us = self.totals.clock_offset_us
+        edge = hours.next_edge(now_us + offset_us)
         if edge is None:
             self.timers.cancel(("hours", queue))
         else:
-            self.timers.set(("hours", queue), edge)
-        closed = not hours.is_open(now_us)
+            self.timers.set(("hours", queue), edge - offset_us)
+        closed = not hours.is_open(now_us + offset_us)
         if closed == (queue in self.matcher.closed):
             return False
         borrowed = [
@@ -288,6 +304,11 @@ class State:
         heap = self.dues.get(key)
         if heap is None:
             heap = self.dues[key] = []
+        if len(heap) > 1000 + 4 * len(self.waiting.entries):
+            # Those who were served at once leave entries behind that are due much later.
+            live = dict.fromkeys(due for due in heap if not self._is_stale(due))
+            heap[:] = live
+            heapify(heap)
         heappush(heap, (at_us, contact.arrival_no, contact.id, contact.visit_no))
         if heap[0][0] == at_us:
             self.timers.set(key, at_us)
