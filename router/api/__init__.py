@@ -1,4 +1,5 @@
 """The network surface: HTTP, event stream, desk and adapter sockets. Decides nothing about routing.
 
-Start at `table.py`: every operation is one entry there; `http.py` serves it, `openapi.py` describes it.
+Start at `table.py`: every operation is one entry there; `http.py` serves it,
+`openapi.py` describes it.
 """

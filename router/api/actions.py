@@ -1,7 +1,8 @@
 """What can be done to a contact, a reservation, an agent: one table for HTTP and for sockets.
 
-Over HTTP an action is ``POST /v1/contacts/{id}:finish-…`` (dashes), on a socket ``{"type": "finish_…"}``
-(underscores); the body's fields are the same. An agent's own token may act on what is theirs alone.
+Over HTTP an action is ``POST /v1/contacts/{id}:finish-…`` (dashes), on a socket
+``{"type": "finish_…"}`` (underscores); the body's fields are the same. An agent's own token may act
+on what is theirs alone.
 """
 
 from __future__ import annotations
@@ -285,10 +286,13 @@ CALLERS = _roles("admin supervisor adapter client")
 ACTIONS: tuple[Action, ...] = (
     Action("accept", "reservation", b.EmptyBody, _accept, STAFF, "Take an offer."),
     Action("reject", "reservation", b.ReasonBody, _reject, STAFF, "Decline an offer."),
-    Action("connected", "reservation", b.EmptyBody, _connected, MEDIA, "The agent's media leg is up."),
+    Action("connected", "reservation", b.EmptyBody, _connected, MEDIA,
+           "The agent's media leg is up."),
     Action("failed", "reservation", b.FailBody, _failed, MEDIA, "The agent's media leg failed."),
-    Action("finish_wrap_up", "reservation", b.FinishBody, _finish_wrap_up, STAFF, "Wrap-up is done."),
-    Action("extend_wrap_up", "reservation", b.ExtendBody, _extend_wrap_up, STAFF, "More time for wrap-up."),
+    Action("finish_wrap_up", "reservation", b.FinishBody, _finish_wrap_up, STAFF,
+           "Wrap-up is done."),
+    Action("extend_wrap_up", "reservation", b.ExtendBody, _extend_wrap_up, STAFF,
+           "More time for wrap-up."),
     Action("cancel", "contact", b.ReasonBody, _cancel, _roles("admin supervisor client"),
            "Withdraw a contact that nobody serves."),
     Action("abandon", "contact", b.ReasonBody, _abandon, _roles("admin adapter client"),
@@ -299,23 +303,30 @@ ACTIONS: tuple[Action, ...] = (
     Action("require", "contact", b.RequireBody, _require, LEADS,
            "Replace what a waiting contact asks of its agent."),
     Action("pull", "contact", b.PullBody, _pull, STAFF, "Give a waiting contact to an agent now."),
-    Action("watch", "contact", b.WatchBody, _watch, STAFF, "Put it before the supervisor, or take it away."),
-    Action("update", "contact", b.UpdateBody, _update, _roles("admin supervisor agent adapter client"),
+    Action("watch", "contact", b.WatchBody, _watch, STAFF,
+           "Put it before the supervisor, or take it away."),
+    Action("update", "contact", b.UpdateBody, _update,
+           _roles("admin supervisor agent adapter client"),
            "Set attributes (merged; null removes), name the customer."),
     Action("transfer", "contact", b.TransferBody, _transfer, STAFF,
            "Hand on to a queue, an agent, or other requirements."),
-    Action("requeue", "contact", b.ReasonBody, _requeue, STAFF, "Give it back to its place in the queue."),
-    Action("park", "contact", b.ReasonBody, _park, STAFF, "Wait for the customer without holding capacity."),
+    Action("requeue", "contact", b.ReasonBody, _requeue, STAFF,
+           "Give it back to its place in the queue."),
+    Action("park", "contact", b.ReasonBody, _park, STAFF,
+           "Wait for the customer without holding capacity."),
     Action("hold", "contact", b.EmptyBody, _hold, STAFF, "Put the customer on hold."),
     Action("resume", "contact", b.EmptyBody, _resume, STAFF, "Take the customer off hold."),
-    Action("complete", "contact", b.CompleteBody, _complete, _roles("admin supervisor agent adapter"),
+    Action("complete", "contact", b.CompleteBody, _complete,
+           _roles("admin supervisor agent adapter"),
            "The matter is done; wrap-up begins."),
-    Action("switch_channel", "contact", b.SwitchBody, _switch_channel, _roles("admin supervisor agent client"),
+    Action("switch_channel", "contact", b.SwitchBody, _switch_channel,
+           _roles("admin supervisor agent client"),
            "Go on by another channel as the same contact, with its age."),
     Action("callback", "contact", b.CallbackBody, _callback,
            _roles("admin supervisor agent adapter client"),
            "Deflect this contact; a callback inherits its age, queue and requirements."),
-    Action("reschedule", "contact", b.RescheduleBody, _reschedule, CALLERS, "Move a scheduled contact's window."),
+    Action("reschedule", "contact", b.RescheduleBody, _reschedule, CALLERS,
+           "Move a scheduled contact's window."),
     Action("consult", "contact", b.ConsultBody, _consult, STAFF, "Ask another agent about it."),
     Action("end_consult", "contact", b.EndConsultBody, _end_consult, STAFF,
            "End a consult: hand over, or go on alone."),
@@ -324,7 +335,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("input", "contact", b.InputBody, _input, _roles("admin adapter client"),
            "What play-and-collect got."),
     Action("send", "contact", b.SendBody, None, STAFF, "Write to the customer."),
-    Action("presence", "agent", b.PresenceBody, _presence, STAFF, "Ready, not ready (why), offline."),
+    Action("presence", "agent", b.PresenceBody, _presence, STAFF,
+           "Ready, not ready (why), offline."),
 )  # fmt: skip
 
 BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}

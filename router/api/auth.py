@@ -1,8 +1,8 @@
 """Who is asking: opaque tokens, what each role may do, and the ticket that signs a page in.
 
-A token is ``crt_`` (a ticket ``crk_``) + 43 characters of 256 random bits + 6 of a checksum. Only its
-SHA-256 is stored, as a live row of its workspace, so a token says which workspace its bearer belongs
-to: nothing in a path or body can.
+A token is ``crt_`` (a ticket ``crk_``) + 43 characters of 256 random bits + 6 of a checksum. Only
+its SHA-256 is stored, as a live row of its workspace, so a token says which workspace its bearer
+belongs to: nothing in a path or body can.
 """
 
 from __future__ import annotations

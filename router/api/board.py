@@ -1,7 +1,7 @@
 """The wallboard's picture of a workspace: kept by the events, shown as whole objects that changed.
 
-Made when the first supervisor (or queue listing) asks, and kept from then on: an event costs about a
-microsecond, a look costs what has changed since the last one.
+Made when the first supervisor (or queue listing) asks, and kept from then on: an event costs about
+a microsecond, a look costs what has changed since the last one.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Desk:
     # --- coming and going -----------------------------------------------------------------------
 
     async def open_agent(self, hello: b.HelloBody, resumed: bool) -> None:
-        """Sign the agent's screen in and send the full state. Raises NotFound for a removed agent."""
+        """Sign the screen in and send the full state. Raises NotFound for a removed agent."""
         tenant = self._tenant
         self._session = await tenant.desks.open(self._agent)
         self._tasks.spawn(self._watch(self._session), "session")

@@ -136,7 +136,7 @@ API: web.AppKey[Api] = web.AppKey("api", Api)
 
 
 def _mount(app: web.Application, api: Api) -> None:
-    """Routes that differ in a verb after a colon share one resource: aiohttp sees the path before it."""
+    """Routes that differ in a verb after a colon share what aiohttp sees: the path before it."""
     by_path: dict[str, dict[str, dict[str, WebHandler]]] = {}
     for route in ROUTES:
         path, verb = route.path, ""
@@ -151,7 +151,7 @@ def _mount(app: web.Application, api: Api) -> None:
 
 
 def _mount_adapters(app: web.Application, api: Api) -> None:
-    """Adapters that serve paths of their own (the chat widget's socket); no token of ours is asked."""
+    """Adapters with paths of their own (the chat widget's socket); no token of ours is asked."""
     for tenant in api.tenants.values():
         for name, routes in tenant.channels.routes():
             inner = web.Application()

@@ -51,7 +51,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         "info": {
             "title": "contact-router",
             "version": "1",
-            "description": "Contacts of every channel into one queue model, and to the right agent.",
+            "description": "Contacts of every channel in one queue model, to the right agent.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

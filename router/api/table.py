@@ -1,7 +1,7 @@
 """The table of operations: handler, method, path, types, roles, words. The single source.
 
-`http.py` serves it, `openapi.py` describes it, the tests generate their cases from it. A path may end
-in ``:verb``; ids hold no colon.
+`http.py` serves it, `openapi.py` describes it, the tests generate their cases from it. A path may
+end in ``:verb``; ids hold no colon.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Tenant:
         return 0 < int(number) <= self.state.totals.reservation_no
 
     def has_contact(self, agent: AgentId, id_: str) -> bool:
-        """Does the agent hold this contact: offered, served, wrapping, consulted about, or parked?"""
+        """Does the agent hold it: offered, served, wrapping, consulted about, or parked?"""
         contact = self.state.contacts.get(ContactId(id_))
         if contact is None:  # closed: in wrap-up only
             return any(r.contact == id_ for r in self.reservations_of(agent))

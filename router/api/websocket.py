@@ -1,5 +1,5 @@
-"""WebSockets: the handshake, the bounded outgoing buffer, liveness. What is said is in `desk.py` and
-`channels.py`.
+"""WebSockets: the handshake, the bounded outgoing buffer, liveness. What is said is in `desk.py`
+and `channels.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Bytes from the network to checked values, and back: JSON and msgpack, bounded and strict.
 
-What is refused, whatever the operation: more than `DEPTH` levels, duplicate keys, NaN and infinities,
-numbers beyond 64 bits, text that is not Unicode, fields that the operation does not know.
+What is refused, whatever the operation: more than `DEPTH` levels, duplicate keys, NaN and
+infinities, numbers beyond 64 bits, text that is not Unicode, fields that the operation does not
+know.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def parse_msgpack(raw: bytes) -> Any:
 
 
 def typed(value: Any, type_: type[T]) -> T:
-    """A plain value as a record of this type. Raises Invalid, naming the place (``$.peer.address``)."""
+    """A plain value as a record of this type. Raises Invalid, naming the place (`$.peer`)."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:

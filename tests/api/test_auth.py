@@ -73,9 +73,7 @@ async def test_wrong_tokens_are_nobodys(site: Site) -> None:
 
 
 async def test_who_guesses_tokens_is_slowed_down(site: Site) -> None:
-    statuses = [
-        (await site.anybody("crt_guess")("GET", "/v1/agents")).status for _ in range(60)
-    ]
+    statuses = [(await site.anybody("crt_guess")("GET", "/v1/agents")).status for _ in range(60)]
     assert statuses[0] == 401
     assert statuses[-1] == 429
     assert (await (await site.client("admin"))("GET", "/v1/agents")).status == 200

@@ -125,7 +125,9 @@ async def test_an_idempotency_key_makes_a_request_happen_once(site: Site) -> Non
     )
     assert len({a.body["contact"] for a in answers}) == 1
     assert sorted(a.status for a in answers) == [200, 200, 200, 200, 201]
-    assert (await admin("GET", "/v1/contacts")).body["contacts"][0]["id"] == answers[0].body["contact"]
+    assert (await admin("GET", "/v1/contacts")).body["contacts"][0]["id"] == answers[0].body[
+        "contact"
+    ]
     other = await admin("POST", "/v1/contacts", CONTACT | {"tier": 2}, Idempotency_Key="k1")
     assert (other.status, other.code) == (422, "idempotency_mismatch")
     contact = answers[0].body["contact"]
@@ -172,7 +174,14 @@ async def test_pages_meet_every_contact_once(site: Site) -> None:
         assert found == wanted
     assert (await admin("GET", "/v1/contacts?queue=billing")).body["contacts"] == []
     assert len((await admin("GET", "/v1/contacts?external_id=e7")).body["contacts"]) == 1
-    for bad in ("limit=0", "limit=x", "limit=501", "limit=1e2", "state=bored", "queue=" + "q" * 300):
+    for bad in (
+        "limit=0",
+        "limit=x",
+        "limit=501",
+        "limit=1e2",
+        "state=bored",
+        "queue=" + "q" * 300,
+    ):
         assert (await admin("GET", f"/v1/contacts?{bad}")).status == 422, bad
 
 
@@ -225,10 +234,8 @@ async def test_queues_belong_to_the_file(site: Site) -> None:
     refused = await admin("PUT", "/v1/queues/billing", {})
     assert (refused.status, refused.body["place"]) == (409, queue["place"])
     assert queue["place"] in refused.body["detail"]
-    preview = (
-        await admin("POST", "/v1/queues/billing:preview", {"channel": "voice"})
-    ).body
-    assert [step["step"] for step in preview["steps"]][0] == "asked"
+    preview = (await admin("POST", "/v1/queues/billing:preview", {"channel": "voice"})).body
+    assert preview["steps"][0]["step"] == "asked"
     assert preview["steps"][0]["requirements"] == {"billing": 6}
     assert preview["steps"][1]["requirements"] == {"billing": 3}
 
@@ -419,7 +426,12 @@ async def test_pages_have_strict_headers(site: Site) -> None:
     page = await nobody("GET", "/desk")
     assert page.status == 200
     policy = page.headers["Content-Security-Policy"]
-    for part in ("default-src 'self'", "script-src 'self'", "object-src 'none'", "frame-ancestors 'none'"):
+    for part in (
+        "default-src 'self'",
+        "script-src 'self'",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+    ):
         assert part in policy
     assert "unsafe" not in policy
     assert "require-trusted-types-for 'script'" in policy

@@ -19,7 +19,8 @@ from tests.api.site import Site
 
 # admin, supervisor, agent, adapter, client, metrics: yes or no; "open" = no token asked.
 MATRIX = {
-    "submitContact": "y y n y y n", "submitContacts": "y y n y y n", "receiveMessage": "y n n y y n",
+    "submitContact": "y y n y y n", "submitContacts": "y y n y y n",
+    "receiveMessage": "y n n y y n",
     "listContacts": "y y y y y n", "getContact": "y y y y y n", "updateContact": "y y y y y n",
     "listMessages": "y y y n n n", "postMessage": "y y y y y n", "listContactEvents": "y y y n n n",
     "listDecisions": "y y y n n n", "streamEvents": "y y n n y n",
@@ -36,7 +37,8 @@ MATRIX = {
     "contactEndConsult": "y y y n n n", "contactCollect": "y y n n n n",
     "contactInput": "y n n y y n", "agentPresence": "y y y n n n",
     "listAgents": "y y n n n n", "getAgent": "y y y n n n", "putAgent": "y n n n n n",
-    "deleteAgent": "y n n n n n", "listReservations": "y y y n n n", "getReservation": "y y y y n n",
+    "deleteAgent": "y n n n n n", "listReservations": "y y y n n n",
+    "getReservation": "y y y y n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",
@@ -154,7 +156,16 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
 async def test_lists_show_nothing_of_another_workspace(site: Site) -> None:
     theirs = await ids_of(site, "elm")
     admin = await site.client("admin")
-    for path in ("contacts", "reservations", "agents", "tokens", "audit", "queues", "stats", "health"):
+    for path in (
+        "contacts",
+        "reservations",
+        "agents",
+        "tokens",
+        "audit",
+        "queues",
+        "stats",
+        "health",
+    ):
         text = str((await admin("GET", f"/v1/{path}")).body)
         for name in ("contacts", "agents", "tokens"):
             assert theirs[name] not in text, path
@@ -200,9 +211,7 @@ def test_the_description_is_valid_openapi() -> None:
 
 async def test_the_server_serves_exactly_what_it_describes(site: Site) -> None:
     document = (await site.anybody()("GET", "/openapi.json")).body
-    described = {
-        (method.upper(), path) for path, ms in document["paths"].items() for method in ms
-    }
+    described = {(method.upper(), path) for path, ms in document["paths"].items() for method in ms}
     assert described == {(route.method, route.path) for route in ROUTES}
     served = set()
     for resource in site.server._runners[0].app.router.resources():

@@ -153,7 +153,8 @@ FROM_CUSTOMER = roles("admin adapter client")
 ROUTES: tuple[Route, ...] = (
     *(_route(action) for action in ACTIONS if action.name not in {"update", "send"}),
     Route("updateContact", "PATCH", "/v1/contacts/{id}", patch, BY_NAME["update"].roles,
-          {200: ActionAnswer}, "Merge attributes (null removes), name the customer; If-Match is honoured.",
+          {200: ActionAnswer},
+          "Merge attributes (null removes), name the customer; If-Match is honoured.",
           body=b.UpdateBody, idempotent=True, errors=(404, 409, 412, 507)),
     Route("listMessages", "GET", "/v1/contacts/{id}/messages", messages,
           roles("admin supervisor agent"), {200: MessagePage}, "Its messages, oldest first.",
