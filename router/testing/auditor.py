@@ -59,6 +59,8 @@ AFTER_THE_END = (
     e.ReservationEnded,
 )
 
+NAMES_ANYBODY = (e.AgentPut, e.MessageSent, e.CoolDownEnded)
+"""Events that may name an agent who is not there: not yet, or no more."""
 _R = ReservationState
 MOVES: dict[type, tuple[ReservationState, ...]] = {
     e.OfferAccepted: (_R.OFFERED,),
@@ -106,7 +108,7 @@ class Auditor:
         self._sample = sample
         self._ended: dict[ContactId, None] = {}
         self._external: dict[tuple[str, str], ContactId] = {}
-        self._grown: dict[AgentId, None] = {}
+        self._grown: dict[tuple[AgentId, str], None] = {}
         self._grace_until_us = 0
         self._pulled = ""
 
@@ -116,6 +118,7 @@ class Auditor:
 
     def recovered(self, now_us: int) -> None:
         """The engine was started again: no deadline is earlier than the grace from now."""
+        self.world.clock_offset_us = 0  # engine time begins at the wall clock's anew
         grace_until_us = now_us + self.world.policy.grace_us
         for reservation in self.world.reservations.values():
             if 0 < reservation.deadline_at_us < grace_until_us:
@@ -133,8 +136,8 @@ class Auditor:
         for event in events:
             self._event(event)
         self.world.now_us = now_us
-        for agent in self._grown:
-            self._check_capacity(agent)
+        for agent, channel in self._grown:
+            self._check_capacity(agent, channel)
         self._grown.clear()
         if self.frames % self._sample == 0:
             self._check_contacts()
@@ -185,13 +188,14 @@ class Auditor:
             if reservation.state not in moves:
                 return self._broken("I3", f"{name} for {reservation.id}, {reservation.state.value}")
         agent = getattr(event, "agent", "")
-        known = agent in self.world.agents or isinstance(event, e.AgentPut | e.MessageSent)
+        known = agent in self.world.agents or isinstance(event, NAMES_ANYBODY)
         if agent and not known:
             return self._broken("I16", f"{name} for agent {agent}, who does not exist")
         return True
 
     def _on_resumed(self, event: e.ReservationResumed) -> None:
-        self._grown[self.world.reservations[event.reservation].agent] = None
+        reservation = self.world.reservations[event.reservation]
+        self._grown[reservation.agent, reservation.channel] = None
 
     def _on_policy(self, event: e.PolicyApplied) -> None:
         self.world.use(self._policies[event.version])
@@ -311,7 +315,9 @@ class Auditor:
         if hours is None:
             expected: int | None = visit_at_us + target_us
         else:
-            expected = hours.add_open(visit_at_us, target_us)
+            offset_us = self.world.clock_offset_us
+            expected = hours.add_open(visit_at_us + offset_us, target_us)
+            expected = None if expected is None else expected - offset_us
         if expected is not None and due_at_us != expected:
             self._broken("I4", f"{contact} is due at {expected}, not at {due_at_us}")
 
@@ -319,7 +325,7 @@ class Auditor:
 
     def _on_offered(self, event: e.ContactOffered) -> None:
         self.offers += 1
-        self._grown[event.agent] = None
+        self._grown[event.agent, event.channel] = None
         world = self.world
         contact, agent = world.contacts[event.contact], world.agents[event.agent]
         if not world.is_available(agent):
@@ -372,18 +378,18 @@ class Auditor:
 
     # After each frame.
 
-    def _check_capacity(self, agent_id: AgentId) -> None:
+    def _check_capacity(self, agent_id: AgentId, channel: str) -> None:
+        """After an increase. Less capacity than is held already is no breach of anything."""
         agent = self.world.agents.get(agent_id)
         if agent is None:
             return
         load, capacity = self.world.load(agent_id), self.world.capacity(agent)
         if load > capacity:
             self._broken("I2", f"{agent_id} holds {load} of {capacity} units")
-        counts = Counter(r.channel for r in self.world.held[agent_id].values())
-        for name, count in counts.items():
-            most = agent.maximum.get(name, self.world.channel(name).maximum)
-            if count > most:
-                self._broken("I2", f"{agent_id} holds {count} {name} contacts, at most {most}")
+        count = self.world.counts(agent_id, channel)
+        most = agent.maximum.get(channel, self.world.channel(channel).maximum)
+        if count > most:
+            self._broken("I2", f"{agent_id} holds {count} {channel} contacts, at most {most}")
 
     def _check_contacts(self) -> None:
         if self.received != sum(self.closed.values()) + len(self.world.contacts):
@@ -422,7 +428,8 @@ class Auditor:
         for contact in self.world.contacts.values():
             if contact.state is ContactState.SCHEDULED:
                 # One with a customer waits until the runtime has brought the profile.
-                if contact.not_before_us < now_us and not contact.customer:
+                calendar_us = now_us + self.world.clock_offset_us
+                if contact.not_before_us < calendar_us and not contact.customer:
                     self._broken("I11", f"{contact.id} is scheduled beyond its moment")
             elif contact.state is ContactState.QUEUED:
                 self._check_step(contact)

@@ -20,6 +20,7 @@ from router.core.model import (
     ContactId,
     ContactState,
     Presence,
+    QueueId,
     Reservation,
     ReservationId,
     ReservationState,
@@ -81,6 +82,8 @@ class World:
 
     def __init__(self, policy: Policy) -> None:
         self.now_us = 0
+        self.clock_offset_us = 0
+        """How far the calendar has been set ahead of engine time since the start."""
         self.contacts: dict[ContactId, Contact] = {}
         """Live ones."""
         self.reservations: dict[ReservationId, Reservation] = {}
@@ -115,7 +118,7 @@ class World:
     def is_open(self, queue: Queue) -> bool:
         """Whether the queue serves at this moment."""
         hours = self.hours(queue)
-        return hours is None or hours.is_open(self.now_us)
+        return hours is None or hours.is_open(self.now_us + self.clock_offset_us)
 
     def load(self, agent: AgentId) -> int:
         """Units held."""
@@ -172,12 +175,19 @@ class World:
         ranks = [
             entry.rank
             for entry in (profile.queues if profile else ())
-            if (entry.queue == contact.queue or entry.queue in contact.extra_queues)
+            if (entry.queue == contact.queue or self._is_borrowed(entry.queue, contact))
             and waited_us >= entry.delay_us
         ]
         if contact.target_agent:  # the profile is not asked
             return min(ranks, default=0)
         return min(ranks, default=None)
+
+    def _is_borrowed(self, queue_id: QueueId, contact: Contact) -> bool:
+        """Added by a relaxation step, and open: a closed queue lends nobody."""
+        if queue_id not in contact.extra_queues:
+            return False
+        queue = self.policy.queues.get(queue_id)
+        return queue is not None and self.is_open(queue)
 
     def eligible(self, agent: Agent, contact: Contact) -> tuple[int, int] | None:
         """(0 or 1 = by interruption, rank), or None when the pair may not meet now."""
@@ -438,6 +448,9 @@ class World:
             agent.lost_at_us = 0
         agent.presence_at_us = event.at_us
 
+    def _stepped(self, event: e.ClockStepped) -> None:
+        self.clock_offset_us += event.by_us
+
     def _lost(self, event: e.AgentLost) -> None:
         self.agents[event.agent].lost_at_us = event.at_us
 
@@ -480,6 +493,7 @@ FOLDS: dict[type, Callable[[World, Any], None]] = {
     e.AgentPut: World._put,
     e.AgentRemoved: World._removed,
     e.PresenceChanged: World._presence,
+    e.ClockStepped: World._stepped,
     e.AgentLost: World._lost,
     e.AgentBack: World._back,
 }

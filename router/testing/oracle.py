@@ -76,9 +76,8 @@ def _terms(
         term = len(agent.skills.keys() - asked.keys())
     elif queue.strategy is Strategy.ROUND_ROBIN:
         term = agent.offered_at_us
-    elif queue.strategy is Strategy.ORDERED:
-        term = rank
-    return (rank if queue.rank_first else 0, interrupts, term, *world.idle_order(agent))
+    by_rank = queue.rank_first or queue.strategy is Strategy.ORDERED
+    return (rank if by_rank else 0, interrupts, term, *world.idle_order(agent))
 
 
 def relaxed(requirements: Requirements, actions: Sequence[Action]) -> Requirements:

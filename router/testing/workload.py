@@ -127,7 +127,10 @@ class Workload:
     def _message(self) -> c.Command | None:
         contact = self._contact(ContactState.PARKED, ContactState.ACTIVE, ContactState.QUEUED)
         if contact is None or contact.channel not in MESSAGING or not contact.peer_key:
-            return None
+            first = self.submit()
+            if first.channel not in MESSAGING or len(self._world.contacts) >= self._most_live:
+                return None
+            return c.ReceiveMessage(message=f"m{self._number}", size=40, contact=first)
         self._number += 1
         fresh = c.SubmitContact(
             contact=ContactId(f"c{self._number}"),
@@ -169,8 +172,10 @@ class Workload:
         )
 
     def _move(self) -> c.Command | None:
-        contact = self._contact(ContactState.QUEUED)
-        return c.MoveContact(contact=contact.id, queue=self._queue()) if contact else None
+        contact, queue = self._contact(ContactState.QUEUED), self._queue()
+        if contact is None or contact.queue == queue:
+            return None
+        return c.MoveContact(contact=contact.id, queue=queue)
 
     def _require(self) -> c.Command | None:
         contact = self._contact(ContactState.QUEUED)
@@ -218,6 +223,8 @@ class Workload:
         if contact is None:
             return None
         channel = self._rng.choice(list(self._world.policy.channels))
+        if channel == contact.channel:
+            return None
         queue = self._queue() if self._rng.random() < 0.3 else QueueId("")
         return c.SwitchChannel(contact=contact.id, channel=channel, queue=queue)
 
@@ -263,12 +270,11 @@ class Workload:
 
     def _hold(self) -> c.Command | None:
         served = self._served()
-        if served is None:
-            return None
-        contact, reservation = served
-        if reservation.hold_at_us:
-            return c.ResumeCustomer(contact=contact.id)
-        return c.HoldCustomer(contact=contact.id)
+        return c.HoldCustomer(contact=served[0].id) if served else None
+
+    def _unhold(self) -> c.Command | None:
+        held = [r for r in self._world.reservations.values() if r.hold_at_us]
+        return c.ResumeCustomer(contact=self._rng.choice(held).contact) if held else None
 
     def _transfer(self) -> c.Command | None:
         served = self._served()
@@ -286,18 +292,22 @@ class Workload:
 
     def _consult(self) -> c.Command | None:
         served = self._served()
-        if served is None or served[0].consult_of:
+        if served is None or served[0].consult_of or served[0].consult:
             return None
-        contact = served[0]
-        if contact.consult:
-            return c.EndConsult(contact=contact.id, hand_over=self._rng.random() < 0.5)
         self._number += 1
         return c.StartConsult(
-            contact=contact.id,
+            contact=served[0].id,
             consult=ContactId(f"c{self._number}"),
             queue=self._queue(),
-            target_agent=self._some_agent(0.2),
+            target_agent=self._some_agent(0.5),
         )
+
+    def _end_consult(self) -> c.Command | None:
+        consulting = [contact for contact in self._world.contacts.values() if contact.consult]
+        if not consulting:
+            return None
+        contact = self._rng.choice(consulting)
+        return c.EndConsult(contact=contact.id, hand_over=self._rng.random() < 0.7)
 
     # Agents as such.
 
@@ -320,6 +330,14 @@ class Workload:
         lost = [agent for agent in self._world.agents.values() if agent.lost_at_us]
         return c.DeskBack(agent=self._rng.choice(lost).id) if lost else None
 
+    def _remove_agent(self) -> c.Command | None:
+        agent = self._agent(Presence.OFFLINE)
+        return c.RemoveAgent(agent=agent.id) if agent and len(self._world.agents) > 2 else None
+
+    def _hire(self) -> c.Command | None:
+        self._number += 1
+        return random_agent(self._rng, self._world.policy, AgentId(f"a{self._number:02d}"))
+
     def _put_agent(self) -> c.Command | None:
         agent = self._agent(*Presence)
         if agent is None:
@@ -338,6 +356,13 @@ class Workload:
         if contact is None:
             return None
         return c.CollectInput(contact=contact.id, name="menu", prompt="1 or 2?")
+
+    def _step_clock(self) -> c.Command | None:
+        by_us = self._rng.randrange(1, 900 * SECOND_US)
+        return c.StepClock(by_us=by_us if self._rng.random() < 0.6 else -by_us)
+
+    def _dead_letter(self) -> c.Command | None:
+        return c.DeadLetter(command="SubmitContact", reason="broke the engine twice")
 
     def _live(self) -> c.Command | None:
         channel = self._rng.choice(list(self._world.policy.channels))
@@ -421,14 +446,20 @@ WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {
     Workload._extend: 0.5,
     Workload._park: 2,
     Workload._hold: 1,
+    Workload._unhold: 1,
     Workload._transfer: 1.5,
     Workload._requeue: 0.7,
     Workload._consult: 1.5,
+    Workload._end_consult: 1.5,
     Workload._ready: 8,
     Workload._leave: 1.5,
     Workload._vanish: 0.7,
     Workload._return: 1.5,
     Workload._put_agent: 0.7,
+    Workload._remove_agent: 0.3,
+    Workload._hire: 0.3,
+    Workload._step_clock: 0.1,
+    Workload._dead_letter: 0.05,
     Workload._ask_route: 0.3,
     Workload._collect: 0.3,
     Workload._live: 0.2,

@@ -57,14 +57,15 @@ def random_policy(
 def random_agent(rng: Random, policy: Policy, agent: AgentId) -> PutAgent:
     """An agent of any of the profiles, with a few skills."""
     chosen = rng.sample(SKILLS, rng.randint(1, 4))
+    has_chat = "chat" in policy.channels
     return PutAgent(
         agent=agent,
         name=agent,
         skills={skill: rng.randint(1, 10) for skill in chosen},
         profile=rng.choice(list(policy.profiles)),
         capacity=rng.choice((0, 0, 0, 100, 150)),
-        maximum={"chat": rng.randint(1, 2)} if rng.random() < 0.2 else {},
-        auto_accept=("chat",) if rng.random() < 0.15 else (),
+        maximum={"chat": rng.randint(1, 2)} if has_chat and rng.random() < 0.3 else {},
+        auto_accept=("chat",) if has_chat and rng.random() < 0.2 else (),
     )
 
 
