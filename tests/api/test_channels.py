@@ -1,0 +1,117 @@
+"""An adapter in another process: its socket, against the real `remote` adapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgpack
+import pytest
+
+from tests.api.site import Site
+from tests.api.test_desk import Desk, desk
+
+
+@asynccontextmanager
+async def phones(
+    site: Site, role: str = "adapter", packed: bool = False
+) -> AsyncIterator[tuple[Desk, dict[str, Any]]]:
+    protocol = "contact-router.v1.msgpack" if packed else "contact-router.v1.json"
+    async with site.session.ws_connect(
+        f"{site.base}/v1/channels/phones", protocols=[protocol]
+    ) as socket:
+        one = Desk(socket, packed)
+        await one.say({"type": "hello", "token": await site.token(role)})
+        yield one, await one.hear()
+
+
+def call(number: int, **more: Any) -> dict[str, Any]:
+    contact = {"external_id": f"call-{number}", "customer": {"address": "+49155"}} | more
+    return {"type": "submit", "cid": number, "contact": {"to": "+4930555100"} | contact}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_call_comes_in_is_connected_and_ends(site: Site, packed: bool) -> None:
+    async with phones(site, packed=packed) as (pbx, welcome), desk(site) as (ana, _):
+        assert welcome["type"] == "welcome"
+        await ana.do("presence", presence="ready")
+        await pbx.say(call(1))
+        answer = await pbx.until(type="answer", cid=1)
+        contact = answer["receipt"]["contact"]
+        offer = await ana.until(event="ContactOffered")
+        assert offer["contact"]["id"] == contact
+        reservation = offer["reservation"]["id"]
+        assert (await ana.do("accept", reservation=reservation))["ok"]
+        task = await pbx.until(type="perform")
+        while task["effect"]["type"] != "ConnectAgent":
+            task = await pbx.until(type="perform")
+        assert task["external_id"] == "call-1"
+        await pbx.say({"type": "result", "effect": task["id"], "outcome": "done"})
+        await pbx.say({"type": "connected", "cid": 2, "reservation": reservation})
+        await pbx.until(type="answer", cid=2)
+        await ana.until(event="ReservationConnected")
+        await pbx.say({"type": "ended", "cid": 3, "external_id": "call-1", "reason": "hung up"})
+        await ana.until(event="WrapUpStarted")
+
+
+async def test_many_calls_can_be_under_way_and_each_is_answered(site: Site) -> None:
+    async with phones(site) as (pbx, _):
+        for number in range(300):
+            await pbx.say(call(number))
+        cids = set()
+        while len(cids) < 300:
+            frame = await pbx.hear()
+            if frame["type"] == "answer":
+                assert frame["receipt"]["contact"]
+                cids.add(frame["cid"])
+        await pbx.say(call(7) | {"cid": "again"})
+        again = await pbx.until(type="answer", cid="again")
+        assert again["receipt"]["created"] is False
+
+
+async def test_only_the_adapters_own_token_opens_its_socket(site: Site) -> None:
+    for role in ("admin", "client", "agent"):
+        async with site.session.ws_connect(f"{site.base}/v1/channels/phones") as socket:
+            await socket.send_str(json.dumps({"type": "hello", "token": await site.token(role)}))
+            assert await Desk(socket).closed() == 4403
+    for name in ("texts", "nothing"):
+        async with site.session.ws_connect(f"{site.base}/v1/channels/{name}") as socket:
+            token = await site.token("adapter")
+            await socket.send_str(json.dumps({"type": "hello", "token": token}))
+            assert await Desk(socket).closed() == 4403
+
+
+async def test_a_newer_session_of_an_adapter_replaces_the_older(site: Site) -> None:
+    async with phones(site) as (old, _), phones(site) as (new, welcome):
+        assert welcome["type"] == "welcome"
+        assert await old.closed() in {4001, 4409}
+        await new.say(call(1))
+        await new.until(type="answer", cid=1)
+
+
+async def test_garbage_on_the_socket_harms_nobody(site: Site) -> None:
+    async with phones(site) as (pbx, _):
+        for text in ("{", "[]", "null", '{"type": "fly"}', '{"type": "submit", "cid": 1}'):
+            await pbx.socket.send_str(text)
+        await pbx.say(call(2))
+        answer = await pbx.until(type="answer", cid=2)
+        assert answer["receipt"]["contact"]
+    async with phones(site, packed=True) as (pbx, _):
+        await pbx.socket.send_bytes(b"\xc1")
+        await pbx.say(call(3))
+        await pbx.until(type="answer", cid=3)
+
+
+async def test_the_hello_is_the_same_in_msgpack(site: Site) -> None:
+    async with site.session.ws_connect(
+        f"{site.base}/v1/channels/phones", protocols=["contact-router.v1.msgpack"]
+    ) as socket:
+        await socket.send_bytes(msgpack.packb({"type": "hello", "token": "crt_x"}))
+        assert await Desk(socket, packed=True).closed() == 4401
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await site.session.ws_connect(
+            f"{site.base}/v1/channels/phones", headers={"Origin": "https://evil.example"}
+        )
