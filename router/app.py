@@ -302,6 +302,7 @@ def notify(state: str) -> None:
 async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     """The journal and the key store that the configuration names. Raises JournalBusy ..."""
     settings = config.server.journal
+    installation_secret(data)  # belongs to the data from the first moment on
     journal = journal_of(config, data)
     try:
         if settings.store is Store.REDIS:

@@ -206,12 +206,7 @@ class Intake:
         known = routing.customer or (
             "p" + sealer.peer_key(channel, customer.address, "") if customer.address else ""
         )
-        archive: list[ArchiveWrite] = []
-        id_, size = "", 0
-        if new.message is not None:
-            id_ = self._messages.new_id()
-            row, size = self._messages.row(id_, "customer", new.message, key=key)
-            archive.append(row)
+        archive, id_, size = self._first_message(new.message, key)
         command = c.SubmitContact(
             contact=ContactId(contact_id(now_us)),
             channel=channel,
@@ -240,6 +235,15 @@ class Intake:
             by=by or adapter,
         )
         return command, archive
+
+    def _first_message(
+        self, message: NewMessage | None, key: str
+    ) -> tuple[list[ArchiveWrite], str, int]:
+        if message is None:
+            return [], "", 0
+        id_ = self._messages.new_id()
+        row, size = self._messages.row(id_, "customer", message, key=key)
+        return [row], id_, size
 
     def entry_point(
         self, channel: str, name: str, to: str, adapter: str, queue: str

@@ -13,7 +13,13 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from router.core.commands import ApplyPolicy, Command, DeadLetter, SettleEffect, StepClock
+from router.core.commands import (
+    ApplyPolicy,
+    Command,
+    DeadLetter,
+    SettleEffect,
+    StepClock,
+)
 from router.core.effects import Effect
 from router.core.engine import Engine, Outcome
 from router.core.policy import Policy
@@ -37,13 +43,15 @@ from router.journal import (
 )
 from router.journal.codec import decode_row
 from router.journal.seal import Sealer
-from router.runtime.clock import Clock, Timer
+from router.runtime.alarm import Alarm
+from router.runtime.clock import Clock
 from router.runtime.crash import crash_point
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
 from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Input, shed_class
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
+from router.runtime.recent import RecentlyClosed
 from router.runtime.tasks import spawn
 from router.runtime.writer import Stopped, Writer
 
@@ -99,11 +107,11 @@ class Workspace:
         self._make_engine = make_engine
         self._most = inbox
         self._own_rows = OwnRows()
+        self._recent = RecentlyClosed(2 * BATCH)
         self._writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
         self._inbox: deque[Input] = deque()
         self._wake = asyncio.Event()
-        self._timer: Timer | None = None
-        self._timer_at_us = 0
+        self._alarm = Alarm(clock, self._wake.set)
         self._ahead_us = 0
         self._last_us = 0
         self._effects = 0
@@ -241,8 +249,7 @@ class Workspace:
         if self._running is not None:
             await asyncio.wait([self._running], timeout=10)
             self._running.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self._refuse_all(lambda: Overloaded(f"workspace {self.name}: stopping", 5.0))
         self.feed.close()
         if not self.stopped and self.own.epoch:
@@ -273,7 +280,8 @@ class Workspace:
                 if not self._inbox and not self._is_due():
                     if self._ending:
                         return
-                    self._arm()
+                    due = self.engine.next_deadline()
+                    self._alarm.set(None if due is None else due - self._ahead_us)
                     self._wake.clear()
                     await self._wake.wait()
                 await self._turn()
@@ -302,6 +310,7 @@ class Workspace:
                 commit = turn.commit(changes, effects, self._own_rows, at_us=self._last_us)
                 await self._writer.write(self.own, commit, lambda: self._give_up(batch))
                 self.seq = commit.last_seq
+                self._recent.add(changes.closed)
                 self.feed.publish(commit.first_seq, turn.events)
         finally:
             self._is_turning = False
@@ -381,6 +390,10 @@ class Workspace:
 
     def _handle(self, item: Input, turn: Turn) -> None:
         command = item.command
+        closed = self._recent.find(command, self.engine.state.by_external)
+        if closed is not None:
+            turn.answers.append((item, len(turn.events), len(turn.events), closed))
+            return
         try:
             outcome: Outcome = self.engine.handle(command, self._last_us)
         except Refused as error:
@@ -474,20 +487,6 @@ class Workspace:
             return True
         due = self.engine.next_deadline()
         return due is not None and due <= self.now_us()
-
-    def _arm(self) -> None:
-        """One timer for the nearest deadline; an earlier one than needed is left alone."""
-        due = self.engine.next_deadline()
-        if due is None or (self._timer is not None and self._timer_at_us <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at_us = due
-        self._timer = self.clock.call_at(due - self._ahead_us, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._wake.set()
 
     def _read(self, from_seq: int, limit: int) -> Awaitable[list[StoredFrame]]:
         return self.journal.frames(self.own, from_seq, limit)

@@ -359,3 +359,14 @@ async def test_stop_finishes_what_is_under_way_and_refuses_the_rest(world: World
     assert (await answer).contact == "c1"
     with pytest.raises(Overloaded):
         workspace.put(submit("c2"))
+
+
+async def test_an_arrival_whose_contact_closes_while_it_waits_is_not_taken_twice(
+    world: World,
+) -> None:
+    workspace = await world.workspace()
+    await workspace.ask(submit("c1", external_id="x1"))
+    await workspace.ask(c.AbandonContact(contact=ContactId("c1")))
+    answer = await workspace.ask(submit("c2", external_id="x1"))
+    assert (answer.contact, answer.events) == ("c1", ())
+    assert workspace.engine.state.contacts == {}
