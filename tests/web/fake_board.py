@@ -7,9 +7,15 @@ from typing import Any
 
 from tests.web.fake_world import MINUTE, SECOND, TARGETS, World, now_us
 
-NAMES = ("Ana Ben Cleo Dimitri Elif Farah Goran Hana Ivo Jasmin Kofi Lena Mateo Nadia Oskar Pia Quentin Rosa Sami Tove "
-         "Umar Vera Wanda Xenia Yusuf Zoe").split()  # fmt: skip
-FAMILY = "Okafor Marchetti Lindqvist Novak Haddad Weber Tanaka Silva Kowalski Berg Costa Fischer".split()
+NAMES = (
+    "Ana", "Ben", "Cleo", "Dimitri", "Elif", "Farah", "Goran", "Hana", "Ivo", "Jasmin", "Kofi",
+    "Lena", "Mateo", "Nadia", "Oskar", "Pia", "Quentin", "Rosa", "Sami", "Tove", "Umar", "Vera",
+    "Wanda", "Xenia", "Yusuf", "Zoe",
+)  # fmt: skip
+FAMILY = (
+    "Okafor", "Marchetti", "Lindqvist", "Novak", "Haddad", "Weber", "Tanaka", "Silva", "Kowalski",
+    "Berg", "Costa", "Fischer",
+)  # fmt: skip
 QUEUES = {"care": 9, "billing": 5, "technical": 3, "retention": 0, "sales": 1}
 
 
@@ -28,7 +34,14 @@ def busy(world: World, *, agents: int = 64, waiting: int = 18, seed: int = 7) ->
         "channels": [
             {"name": "phones", "channel": "voice", "type": "loopback", "state": "up"},
             {"name": "site", "channel": "chat", "type": "webchat", "state": "up"},
-            {"name": "texts", "channel": "sms", "type": "loopback", "state": "degraded", "detail": "12 sends waiting", "outbox": 12},
+            {
+                "name": "texts",
+                "channel": "sms",
+                "type": "loopback",
+                "state": "degraded",
+                "detail": "12 sends waiting",
+                "outbox": 12,
+            },
             {"name": "mail", "channel": "email", "type": "loopback", "state": "up"},
         ],
         "totals": {
@@ -36,20 +49,28 @@ def busy(world: World, *, agents: int = 64, waiting: int = 18, seed: int = 7) ->
             "active": sum(q["active"] for q in queues),
             "parked": 11,
             "oldest_at_us": min(c["visit_at_us"] for c in contacts),
-            "agents": {p: sum(1 for a in people if a["presence"] == p) for p in ("ready", "not_ready", "offline")},
+            "agents": {
+                p: sum(1 for a in people if a["presence"] == p)
+                for p in ("ready", "not_ready", "offline")
+            },
             "received": 1208,
             "answered": 1131,
             "abandoned": 31,
             "service_level": 0.86,
         },
-    }  # fmt: skip
+    }
     for contact in contacts:
         world.events[contact["id"]] = life(contact)
 
 
 def _agent(number: int, draw: random.Random, now: int) -> dict[str, Any]:
-    presence, reason = draw.choice([("ready", "")] * 7 + [("not_ready", "break"), ("not_ready", "lunch"), ("offline", "")])
-    held = draw.choice([{}, {"voice": 1}, {"chat": 2}, {"chat": 1, "sms": 1}, {"email": 3}]) if presence == "ready" else {}
+    presences = [("not_ready", "break"), ("not_ready", "lunch"), ("offline", "")]
+    presence, reason = draw.choice([("ready", "")] * 7 + presences)
+    held = (
+        draw.choice([{}, {"voice": 1}, {"chat": 2}, {"chat": 1, "sms": 1}, {"email": 3}])
+        if presence == "ready"
+        else {}
+    )
     if number == 5:
         presence, reason, held = "not_ready", "rona", {}
     cost = {"voice": 100, "chat": 33, "sms": 20, "email": 10}
@@ -65,10 +86,17 @@ def _agent(number: int, draw: random.Random, now: int) -> dict[str, Any]:
         "load": sum(cost[channel] * count for channel, count in held.items()),
         "by_channel": held,
         "reservations": [
-            {"id": f"r{number}{channel}", "contact": f"c{number:04}x", "channel": channel, "queue": "care", "state": "connected", "since_at_us": since}
+            {
+                "id": f"r{number}{channel}",
+                "contact": f"c{number:04}x",
+                "channel": channel,
+                "queue": "care",
+                "state": "connected",
+                "since_at_us": since,
+            }
             for channel in held
         ],
-    }  # fmt: skip
+    }
 
 
 def _contact(number: int, draw: random.Random, now: int) -> dict[str, Any]:
@@ -97,8 +125,15 @@ def _queue(name: str, contacts: list[dict[str, Any]], draw: random.Random) -> di
     for channel, target in TARGETS.items():
         here = [c for c in mine if c["channel"] == channel]
         oldest = min((c["visit_at_us"] for c in here), default=0)
-        by_channel[channel] = {"waiting": len(here), "oldest_at_us": oldest, "target_us": target, "arrivals": [draw.randrange(20) for _ in range(4)]}
-    level = {"care": 0.86, "billing": 0.71, "technical": 0.54, "retention": None, "sales": 0.95}[name]
+        by_channel[channel] = {
+            "waiting": len(here),
+            "oldest_at_us": oldest,
+            "target_us": target,
+            "arrivals": [draw.randrange(20) for _ in range(4)],
+        }
+    level = {"care": 0.86, "billing": 0.71, "technical": 0.54, "retention": None, "sales": 0.95}[
+        name
+    ]
     return {
         "id": name,
         "open": name != "retention",
@@ -114,20 +149,63 @@ def _queue(name: str, contacts: list[dict[str, Any]], draw: random.Random) -> di
 
 
 def life(contact: dict[str, Any]) -> list[dict[str, Any]]:
-    """A contact's events: received, queued, offered to somebody who did not answer, back in its place."""
+    """A contact's events: received, queued, offered, not answered, back in its place."""
     start = contact["visit_at_us"]
     id_ = contact["id"]
     decision = {
         "edge": "agent",
         "strategy": "longest_idle",
         "eligible": 4,
-        "winner": {"id": id_, "terms": [{"name": "rank", "value": 1}, {"name": "tier", "value": 0}, {"name": "due_us", "value": start + 20 * SECOND}]},
-        "runners_up": [{"id": "c0999", "terms": [{"name": "rank", "value": 1}, {"name": "tier", "value": 1}, {"name": "due_us", "value": start + 5 * MINUTE}]}],
-    }  # fmt: skip
+        "winner": {
+            "id": id_,
+            "terms": [
+                {"name": "rank", "value": 1},
+                {"name": "tier", "value": 0},
+                {"name": "due_us", "value": start + 20 * SECOND},
+            ],
+        },
+        "runners_up": [
+            {
+                "id": "c0999",
+                "terms": [
+                    {"name": "rank", "value": 1},
+                    {"name": "tier", "value": 1},
+                    {"name": "due_us", "value": start + 5 * MINUTE},
+                ],
+            }
+        ],
+    }
     return [
         {"type": "ContactReceived", "at_us": start, "contact": id_, "channel": contact["channel"]},
-        {"type": "ContactQueued", "at_us": start, "contact": id_, "queue": contact["queue"], "requirements": [["en", 5]], "tier": contact["tier"]},
-        {"type": "ContactOffered", "at_us": start + SECOND, "contact": id_, "reservation": "r99", "agent": "a0005", "units": 100, "decision": decision},
-        {"type": "OfferExpired", "at_us": start + 21 * SECOND, "contact": id_, "reservation": "r99", "agent": "a0005"},
-        {"type": "ContactReturned", "at_us": start + 21 * SECOND, "contact": id_, "reason": "no_answer", "head_start_us": 0},
-    ]  # fmt: skip
+        {
+            "type": "ContactQueued",
+            "at_us": start,
+            "contact": id_,
+            "queue": contact["queue"],
+            "requirements": [["en", 5]],
+            "tier": contact["tier"],
+        },
+        {
+            "type": "ContactOffered",
+            "at_us": start + SECOND,
+            "contact": id_,
+            "reservation": "r99",
+            "agent": "a0005",
+            "units": 100,
+            "decision": decision,
+        },
+        {
+            "type": "OfferExpired",
+            "at_us": start + 21 * SECOND,
+            "contact": id_,
+            "reservation": "r99",
+            "agent": "a0005",
+        },
+        {
+            "type": "ContactReturned",
+            "at_us": start + 21 * SECOND,
+            "contact": id_,
+            "reason": "no_answer",
+            "head_start_us": 0,
+        },
+    ]

@@ -1,7 +1,7 @@
 """A server that speaks docs/desk-protocol.md from a small world of its own, for the pages' tests.
 
-It decides nothing: what an agent's command leads to is scripted in `World`. Real sockets, port 0, and
-the headers that the real server sends, so that a page that breaks the policy fails here.
+It decides nothing: what an agent's command leads to is scripted in `World`. Real sockets, port 0,
+and the headers that the real server sends, so that a page that breaks the policy fails here.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class FakeServer:
         app.router.add_delete("/v1/session", self._sign_out)
         app.router.add_get("/v1/desk", self._socket)
         app.router.add_get("/v1/contacts", self._closed)
+        app.router.add_get("/healthz", self._health)
         app.router.add_get("/v1/{kind}/{id}", self._read)
         app.router.add_get("/v1/{kind}/{id}/{what}", self._read)
         app.router.add_get("/{path:.*}", self._page)
@@ -106,8 +107,10 @@ class FakeServer:
     async def _session(self, request: web.Request) -> web.Response:
         ticket = (await request.json())["ticket"]
         if ticket not in TICKETS:
-            return web.json_response({"code": "ticket", "detail": "ticket is not valid"}, status=401)
-        session = {"token": f"crt_{ticket}", "workspace": "main", **TICKETS[ticket]}
+            return web.json_response(
+                {"code": "ticket", "detail": "ticket is not valid"}, status=401
+            )
+        session: dict[str, Any] = {"token": f"crt_{ticket}", "workspace": "main", **TICKETS[ticket]}
         session["expires_at_us"] = now_us() + 3600_000_000
         return web.json_response(session, headers=HEADERS)
 
@@ -123,6 +126,9 @@ class FakeServer:
         if answer is None:
             return web.json_response({"code": "not_found", "detail": "no such thing"}, status=404)
         return web.json_response(answer, headers=HEADERS)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "live"}, headers=HEADERS)
 
     async def _closed(self, request: web.Request) -> web.Response:
         answer = self.world.read("closed", request.query["customer"], "")

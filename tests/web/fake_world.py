@@ -1,4 +1,4 @@
-"""What the fake server knows: one agent's desk and a supervisor's board, moved by scripted commands."""
+"""What the fake server knows: a desk and a board, moved by scripted commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Any
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
-TARGETS = {"voice": 20 * SECOND, "chat": 60 * SECOND, "sms": 300 * SECOND, "email": 4 * 3600 * SECOND}
+TARGETS = {
+    "voice": 20 * SECOND,
+    "chat": 60 * SECOND,
+    "sms": 300 * SECOND,
+    "email": 4 * 3600 * SECOND,
+}
+COSTS = {"voice": 100, "chat": 33, "sms": 20, "email": 10}
 OVER = {"done", "rejected", "expired", "rescinded", "failed"}
 
 
@@ -37,7 +43,13 @@ class World:
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self.decisions: dict[str, list[dict[str, Any]]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
-        self.board: dict[str, Any] = {"queues": [], "agents": [], "contacts": [], "channels": [], "totals": {}}
+        self.board: dict[str, Any] = {
+            "queues": [],
+            "agents": [],
+            "contacts": [],
+            "channels": [],
+            "totals": {},
+        }
         self.closed: dict[str, list[dict[str, Any]]] = {}
         """Earlier contacts by customer."""
         self.number = 0
@@ -50,7 +62,12 @@ class World:
             "agents": [
                 {"id": "ana", "name": "Ana Lindqvist", "presence": "ready"},
                 {"id": "ben", "name": "Ben Okafor", "presence": "ready"},
-                {"id": "cleo", "name": "Cleo Marchetti", "presence": "not_ready", "reason": "lunch"},
+                {
+                    "id": "cleo",
+                    "name": "Cleo Marchetti",
+                    "presence": "not_ready",
+                    "reason": "lunch",
+                },
             ],
             "channels": [
                 {"name": "voice", "media": True, "cost": 100, "maximum": 1},
@@ -64,9 +81,13 @@ class World:
     def whole(self, mode: str) -> dict[str, Any]:
         """What a welcome carries besides the connection's own fields."""
         if mode == "supervisor":
-            formulas = {"service_level": "answered within T / (answered + abandoned - short abandons)"}
+            formulas = {
+                "service_level": "answered within T / (answered + abandoned - short abandons)"
+            }
             return {"board": self.board, "formulas": formulas, "directory": self.directory}
-        contacts = [{**c, "messages": self.messages.get(c["id"], [])[-50:]} for c in self.contacts.values()]
+        contacts = [
+            {**c, "messages": self.messages.get(c["id"], [])[-50:]} for c in self.contacts.values()
+        ]
         return {
             "agent": self.agent,
             "reservations": list(self.reservations.values()),
@@ -78,19 +99,23 @@ class World:
         """Answers to GET."""
         match kind, what:
             case "contacts", "":
-                live = self.contacts.get(id_) or next(
+                return self.contacts.get(id_) or next(
                     (c for c in self.board["contacts"] if c["id"] == id_), None
                 )
-                return live
             case "contacts", "decisions":
                 return {"decisions": self.decisions.get(id_, [])}
             case "contacts", "events":
-                return {"events": [{"seq": n, "event": each} for n, each in enumerate(self.events.get(id_, []))]}
+                return {
+                    "events": [
+                        {"seq": n, "event": each} for n, each in enumerate(self.events.get(id_, []))
+                    ]
+                }
             case "contacts", "messages":
                 return {"messages": self.messages.get(id_, [])}
             case "closed", "":
                 return {"contacts": self.closed.get(id_, [])}
-        return None
+            case _:
+                return None
 
     # -- what happens at a desk ------------------------------------------------------------------
 
@@ -101,7 +126,9 @@ class World:
         frame: dict[str, Any] = {"type": "event", "epoch": 1, "seq": self.seq, "now_us": now_us()}
         frame |= {"event": event, "agent": self.agent}
         reservation = self.reservations.get(fields.get("reservation", ""))
-        contact = self.contacts.get(fields.get("contact", reservation["contact"] if reservation else ""))
+        contact = self.contacts.get(
+            fields.get("contact", reservation["contact"] if reservation else "")
+        )
         if reservation:
             frame["reservation"] = dict(reservation)
             if reservation["state"] in OVER:
@@ -115,7 +142,9 @@ class World:
         self.agent["load"] = sum(r.get("units", 0) for r in self.reservations.values())
         self.tell("agent", frame)
 
-    def offer(self, channel: str, name: str, *, text: str = "", timeout_s: int = 20, **more: Any) -> str:
+    def offer(
+        self, channel: str, name: str, *, text: str = "", timeout_s: int = 20, **more: Any
+    ) -> str:
         """A contact arrives and is offered to the agent. Gives the reservation's id."""
         self.number += 1
         reservation, contact = f"r{self.number}", f"c{self.number:04}"
@@ -127,7 +156,11 @@ class World:
             "state": "offered",
             "queue": queue,
             "entry_point": f"{channel}-main",
-            "peer": {"address": more.pop("address", "+49 30 5550" + str(self.number)), "name": name, "to": "+49 30 555000"},
+            "peer": {
+                "address": more.pop("address", "+49 30 5550" + str(self.number)),
+                "name": name,
+                "to": "+49 30 555000",
+            },
             "customer": more.pop("customer", f"cu{self.number}"),
             "segment": more.pop("segment", "loyal"),
             "attributes": more.pop("attributes", {"topic": "invoice", "plan": "family"}),
@@ -135,7 +168,7 @@ class World:
             "created_at_us": now_us() - 42 * SECOND,
             "visit_at_us": now_us() - 42 * SECOND,
         } | more
-        units = next(c["cost"] for c in self.directory["channels"] if c["name"] == channel)
+        units = COSTS[channel]
         self.reservations[reservation] = {
             "id": reservation,
             "contact": contact,
@@ -150,8 +183,18 @@ class World:
         if text:
             self._message(contact, "customer", text)
         decision = _decision()
-        self.decisions[contact] = [{"at_us": now_us(), "reservation": reservation, "agent": "ana", "decision": decision}]
-        self.event("ContactOffered", reservation=reservation, contact=contact, agent="ana", queue=queue, channel=channel, decision=decision)
+        self.decisions[contact] = [
+            {"at_us": now_us(), "reservation": reservation, "agent": "ana", "decision": decision}
+        ]
+        self.event(
+            "ContactOffered",
+            reservation=reservation,
+            contact=contact,
+            agent="ana",
+            queue=queue,
+            channel=channel,
+            decision=decision,
+        )
         return reservation
 
     def customer_writes(self, contact: str, text: str, **more: Any) -> None:
@@ -169,7 +212,13 @@ class World:
 
     def _message(self, contact: str, from_: str, text: str, **more: Any) -> dict[str, Any]:
         self.number += 1
-        message = {"id": f"m{self.number:08}", "contact": contact, "from": from_, "at_us": now_us(), "text": text} | more
+        message = {
+            "id": f"m{self.number:08}",
+            "contact": contact,
+            "from": from_,
+            "at_us": now_us(),
+            "text": text,
+        } | more
         self.messages.setdefault(contact, []).append(message)
         self.contacts[contact]["last_message_at_us"] = message["at_us"]
         return message
@@ -187,14 +236,28 @@ class World:
         if who:
             self._board_agent(who, frame)
             return
-        self.agent |= {"presence": frame["presence"], "reason": frame.get("reason", ""), "presence_at_us": now_us()}
-        self.event("PresenceChanged", agent_id="ana", presence=frame["presence"], reason=frame.get("reason", ""))
+        self.agent |= {
+            "presence": frame["presence"],
+            "reason": frame.get("reason", ""),
+            "presence_at_us": now_us(),
+        }
+        self.event(
+            "PresenceChanged",
+            agent_id="ana",
+            presence=frame["presence"],
+            reason=frame.get("reason", ""),
+        )
 
     def _do_accept(self, frame: dict[str, Any]) -> None:
         reservation = self.reservations[frame["reservation"]]
         self.contacts[reservation["contact"]]["state"] = "active"
         reservation |= {"state": "accepted", "accepted_at_us": now_us(), "deadline_at_us": 0}
-        self.event("OfferAccepted", reservation=reservation["id"], contact=reservation["contact"], agent="ana")
+        self.event(
+            "OfferAccepted",
+            reservation=reservation["id"],
+            contact=reservation["contact"],
+            agent="ana",
+        )
         reservation |= {"state": "connected", "connected_at_us": now_us()}
         self.event("ReservationConnected", reservation=reservation["id"])
 
@@ -204,7 +267,9 @@ class World:
     def _do_send(self, frame: dict[str, Any]) -> dict[str, Any]:
         known = self.messages.get(frame["contact"], [])
         if not any(each["id"] == frame["message"] for each in known):
-            message = self._message(frame["contact"], "agent", frame["text"], agent="ana", id=frame["message"])
+            message = self._message(
+                frame["contact"], "agent", frame["text"], agent="ana", id=frame["message"]
+            )
             self.event("MessageSent", contact=frame["contact"], message=message)
         return {"message": frame["message"]}
 
@@ -221,14 +286,26 @@ class World:
     def _do_park(self, frame: dict[str, Any]) -> None:
         mine = self._mine(frame)
         mine["state"] = "done"
-        self.contacts[frame["contact"]] |= {"state": "parked", "parked_at_us": now_us(), "last_agent": "ana"}
+        self.contacts[frame["contact"]] |= {
+            "state": "parked",
+            "parked_at_us": now_us(),
+            "last_agent": "ana",
+        }
         self.event("ContactParked", contact=frame["contact"], reservation=mine["id"])
 
     def _do_complete(self, frame: dict[str, Any]) -> None:
         mine = self._mine(frame)
-        self.contacts[frame["contact"]] |= {"state": "closed", "outcome": "completed", "closed_at_us": now_us()}
+        self.contacts[frame["contact"]] |= {
+            "state": "closed",
+            "outcome": "completed",
+            "closed_at_us": now_us(),
+        }
         self.event("ContactClosed", contact=frame["contact"], outcome="completed")
-        mine |= {"state": "wrapping", "wrap_at_us": now_us(), "deadline_at_us": now_us() + 30 * SECOND}
+        mine |= {
+            "state": "wrapping",
+            "wrap_at_us": now_us(),
+            "deadline_at_us": now_us() + 30 * SECOND,
+        }
         mine["disposition"] = frame.get("disposition", "")
         self.event("WrapUpStarted", reservation=mine["id"])
 
@@ -248,7 +325,9 @@ class World:
         mine = self._mine(frame)
         mine["state"] = "done"
         self.contacts[frame["contact"]] |= {"state": "queued", "mine": False}
-        self.event("ReservationEnded", reservation=mine["id"], contact=frame["contact"], reason=reason)
+        self.event(
+            "ReservationEnded", reservation=mine["id"], contact=frame["contact"], reason=reason
+        )
         del self.contacts[frame["contact"]]
 
     def _do_transfer(self, frame: dict[str, Any]) -> None:
@@ -274,7 +353,10 @@ class World:
     def delta(self, **lists: Any) -> None:
         """Objects of the board that changed; `gone` drops."""
         self.seq += 1
-        self.tell("supervisor", {"type": "delta", "epoch": 1, "seq": self.seq, "now_us": now_us(), **lists})
+        self.tell(
+            "supervisor",
+            {"type": "delta", "epoch": 1, "seq": self.seq, "now_us": now_us(), **lists},
+        )
 
     def _change(self, kind: str, id_: str, **fields: Any) -> None:
         for each in self.board[kind]:
@@ -283,13 +365,24 @@ class World:
                 self.delta(**{kind: [each]})
 
     def _board_agent(self, who: str, frame: dict[str, Any]) -> None:
-        self._change("agents", who, presence=frame["presence"], reason=frame.get("reason", ""), presence_at_us=now_us())
+        self._change(
+            "agents",
+            who,
+            presence=frame["presence"],
+            reason=frame.get("reason", ""),
+            presence_at_us=now_us(),
+        )
 
     def _do_move(self, frame: dict[str, Any]) -> None:
         self._change("contacts", frame["contact"], queue=frame["queue"])
 
     def _do_reprioritize(self, frame: dict[str, Any]) -> None:
-        self._change("contacts", frame["contact"], tier=frame.get("tier", 0), head_start_us=frame.get("head_start_us", 0))
+        self._change(
+            "contacts",
+            frame["contact"],
+            tier=frame.get("tier", 0),
+            head_start_us=frame.get("head_start_us", 0),
+        )
 
     def _do_watch(self, frame: dict[str, Any]) -> None:
         self._change("contacts", frame["contact"], watched=frame["watched"])
@@ -305,9 +398,27 @@ def _decision() -> dict[str, Any]:
         "strategy": "longest_idle",
         "requirements": [["en", 5]],
         "eligible": 3,
-        "winner": {"id": "ana", "terms": [{"name": "rank", "value": 1}, {"name": "idle_since_us", "value": idle - 252 * SECOND}]},
+        "winner": {
+            "id": "ana",
+            "terms": [
+                {"name": "rank", "value": 1},
+                {"name": "idle_since_us", "value": idle - 252 * SECOND},
+            ],
+        },
         "runners_up": [
-            {"id": "ben", "terms": [{"name": "rank", "value": 1}, {"name": "idle_since_us", "value": idle - 61 * SECOND}]},
-            {"id": "cleo", "terms": [{"name": "rank", "value": 2}, {"name": "idle_since_us", "value": idle - 400 * SECOND}]},
+            {
+                "id": "ben",
+                "terms": [
+                    {"name": "rank", "value": 1},
+                    {"name": "idle_since_us", "value": idle - 61 * SECOND},
+                ],
+            },
+            {
+                "id": "cleo",
+                "terms": [
+                    {"name": "rank", "value": 2},
+                    {"name": "idle_since_us", "value": idle - 400 * SECOND},
+                ],
+            },
         ],
     }

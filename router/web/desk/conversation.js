@@ -12,17 +12,22 @@ import { channelOf, nameOf, reservationOf } from "./model.js";
 import { Sheet } from "./sheets.js";
 import { WrapUp } from "./wrapup.js";
 
+const SENT = 50;
+
 function Act({ icon, text, letter, on, busy, pressed, ...rest }) {
   return html`<button aria-pressed=${pressed} disabled=${busy} onClick=${on} title=${`${text} (${letter})`} ...${rest}>
     <${Icon} name=${icon} /><span>${text}</span>
   </button>`;
 }
 
+/** Since when the customer is on hold; 0 = not, or no longer of interest. */
+const heldSince = (reservation) => (reservation?.state === "connected" && reservation.hold_at_us) || 0;
+
 function Controls({ desk, contact, reservation }) {
   const id = contact.id;
   const channel = channelOf(desk.known, contact.channel);
   const { sheet } = desk.view;
-  const held = !!reservation.hold_at_us;
+  const held = heldSince(reservation) > 0;
   const consult = consultOf(desk, contact);
   return html`<div class="controls" role="toolbar" aria-label=${t("controls")}>
     ${channel.media &&
@@ -59,8 +64,9 @@ function ConsultStrip({ desk, contact }) {
 }
 
 function Head({ desk, contact, reservation, onAside }) {
+  const held = heldSince(reservation);
   const state = reservation ? reservation.state : contact.state;
-  const since = reservation?.connected_at_us || reservation?.accepted_at_us || contact.parked_at_us;
+  const since = reservation?.wrap_at_us || reservation?.connected_at_us || reservation?.accepted_at_us || contact.parked_at_us;
   return html`<header class="head">
     <div class="head-line">
       <${ChannelIcon} channel=${contact.channel} />
@@ -68,7 +74,7 @@ function Head({ desk, contact, reservation, onAside }) {
       <button class="icon-button aside-button" aria-label=${t("key_customer")} title=${t("key_customer")} onClick=${onAside}><${Icon} name="info" /></button>
     </div>
     <div class="head-line quiet">
-      <span>${t(`state_${reservation?.hold_at_us ? "held" : state}`)} <${Since} at=${reservation?.hold_at_us || since} /></span>
+      <span>${t(`state_${held ? "held" : state}`)} <${Since} at=${held || since} /></span>
       ${contact.queue && html`<span>· ${contact.queue}</span>`}
       ${contact.direction && contact.direction !== "inbound" && html`<span>· ${t(`direction_${contact.direction}`)}</span>`}
       ${contact.watched && html`<span class="attention">· ${t("watched")}</span>`}
@@ -109,9 +115,10 @@ function Unsent({ desk, contact, unsent }) {
   </li>`;
 }
 
-function Older({ desk, contact, first }) {
+/** A push brings the last 50; only then can there be older ones. */
+function Older({ desk, contact, count }) {
   const [state, setState] = useState("more");
-  if (state === "none" || !first) return null;
+  if (state === "none" || count < SENT) return null;
   const load = async () => {
     setState("loading");
     try {
@@ -126,17 +133,14 @@ function Older({ desk, contact, first }) {
   return html`<li class="older"><button class="link" disabled=${state === "loading"} onClick=${load}>${t("older")}</button></li>`;
 }
 
-function Call({ desk, contact, reservation }) {
-  const inputs = Object.entries(contact.attributes || {});
-  const held = reservation?.hold_at_us;
+function Call({ contact, reservation }) {
+  const held = heldSince(reservation);
   const state = held ? "held" : reservation?.state || contact.state;
   return html`<div class="call" data-state=${state}>
     <span class="call-icon"><${Icon} name="voice" /></span>
     <p class="call-state">${t(`state_${state}`)}</p>
-    <p class="call-time"><${Since} at=${held || reservation?.connected_at_us || reservation?.accepted_at_us} /></p>
+    <p class="call-time"><${Since} at=${held || reservation?.wrap_at_us || reservation?.connected_at_us || reservation?.accepted_at_us} /></p>
     <p class="quiet">${contact.peer?.address || ""}${contact.peer?.to ? ` → ${contact.peer.to}` : ""}</p>
-    ${inputs.length > 0 &&
-    html`<dl class="facts inline">${inputs.slice(0, 8).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${String(value)}</dd></div>`)}</dl>`}
   </div>`;
 }
 
@@ -156,7 +160,7 @@ function Said({ desk, contact }) {
   };
   let before = 0;
   return html`<ol class="said" ref=${own} onScroll=${scrolled} tabindex="0" aria-label=${t("conversation")}>
-    <${Older} desk=${desk} contact=${contact} first=${messages[0]} />
+    <${Older} desk=${desk} contact=${contact} count=${messages.length} />
     ${messages.map((message) => {
       const turn = !before || !sameDay(before, message.at_us);
       before = message.at_us;
@@ -193,7 +197,7 @@ export function Conversation({ desk, contact, onAside }) {
   return html`<article class="conversation" aria-label=${nameOf(contact, t("erased"))}>
     <${Head} desk=${desk} contact=${contact} reservation=${reservation} onAside=${onAside} />
     ${serving && html`<${Controls} desk=${desk} contact=${contact} reservation=${reservation} />`}
-    ${media ? html`<${Call} desk=${desk} contact=${contact} reservation=${reservation} />` : html`<${Said} desk=${desk} contact=${contact} />`}
+    ${media ? html`<${Call} contact=${contact} reservation=${reservation} />` : html`<${Said} desk=${desk} contact=${contact} />`}
     <footer class="foot"><${Footer} desk=${desk} contact=${contact} reservation=${reservation} /></footer>
   </article>`;
 }

@@ -3,7 +3,7 @@
 import { Mark, presenceMark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
 import { presenceWords } from "../page/words.js";
-import { html, useEffect, useRef, useState } from "../page/view.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../page/view.js";
 import { channelOf } from "./model.js";
 
 const SHOWN = 40;
@@ -43,7 +43,7 @@ function Destinations({ desk, contact, kind }) {
   const found = destinations(desk, contact, typed);
   const chosen = found[Math.min(place, found.length - 1)];
   const own = useRef(null);
-  useEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => own.current.focus(), []);
   useEffect(() => {
     document.getElementById(`to-${chosen?.key}`)?.scrollIntoView({ block: "nearest" });
   }, [chosen?.key]);
@@ -87,8 +87,8 @@ function Destinations({ desk, contact, kind }) {
     </div>`;
 }
 
-/** The dispositions of the configuration as buttons with a number each. */
-export function Dispositions({ desk, value, onChoose }) {
+/** The dispositions of the configuration as buttons; `numbered` where digits choose them. */
+export function Dispositions({ desk, value, numbered, onChoose }) {
   const known = desk.known.directory.dispositions || [];
   if (!known.length) return null;
   return html`<div class="dispositions" role="radiogroup" aria-label=${t("disposition")}>
@@ -101,7 +101,7 @@ export function Dispositions({ desk, value, onChoose }) {
         class=${value === each ? "chosen" : ""}
         onClick=${() => onChoose(value === each ? "" : each)}
       >
-        ${place < 9 && html`<kbd>${place + 1}</kbd>`} ${word("disposition", each)}
+        ${numbered && place < 9 && html`<kbd>${place + 1}</kbd>`} ${word("disposition", each)}
       </button>`,
     )}
   </div>`;
@@ -112,7 +112,7 @@ function Complete({ desk, contact }) {
   const [reason, setReason] = useState("");
   const own = useRef(null);
   const known = desk.known.directory.dispositions || [];
-  useEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => own.current.focus(), []);
   const draft = desk.drafts.read(contact.id);
   const go = async (event) => {
     event?.preventDefault();
@@ -127,7 +127,7 @@ function Complete({ desk, contact }) {
   };
   return html`<h2>${t("sheet_complete")}</h2>
     ${draft && html`<p class="attention">${t("complete_draft")}</p>`}
-    <${Dispositions} desk=${desk} value=${disposition} onChoose=${setDisposition} />
+    <${Dispositions} numbered desk=${desk} value=${disposition} onChoose=${setDisposition} />
     <form onSubmit=${go}>
       <input ref=${own} aria-label=${t("reason")} placeholder=${t("reason_optional")} value=${reason} onInput=${(event) => setReason(event.target.value)} onKeyDown=${pressed} />
       <div class="sheet-foot">
@@ -140,7 +140,7 @@ function Complete({ desk, contact }) {
 function Requeue({ desk, contact }) {
   const [reason, setReason] = useState("");
   const own = useRef(null);
-  useEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => own.current.focus(), []);
   const go = async (event) => {
     event.preventDefault();
     if (await desk.act("requeue", { contact: contact.id, ...(reason && { reason }) })) desk.open("");

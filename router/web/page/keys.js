@@ -1,7 +1,7 @@
 // Keys. A single letter works while nothing is typed; with Alt it works everywhere.
 
 import { t } from "./texts.js";
-import { html, useEffect, useRef } from "./view.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./view.js";
 
 const TYPING_MS = 1500;
 const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
@@ -49,9 +49,7 @@ export function Key({ name }) {
 /** The sheet behind `?`. */
 export function KeySheet({ bindings, more = [], onClose }) {
   const own = useRef(null);
-  useEffect(() => {
-    own.current.showModal();
-  }, []);
+  useLayoutEffect(() => own.current.showModal(), []);
   return html`<dialog ref=${own} class="sheet keys" onClose=${onClose} aria-labelledby="keys-title">
     <header>
       <h2 id="keys-title">${t("keys_title")}</h2>

@@ -2,7 +2,7 @@
 
 import { t, word } from "../page/texts.js";
 import { shortId } from "../page/words.js";
-import { html, useEffect, useRef, useState } from "../page/view.js";
+import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 
 const MINUTE_US = 60_000_000;
 
@@ -43,7 +43,7 @@ function useActing(wall) {
 /** Takes the focus when it appears, so that the keyboard goes on from here. */
 function Confirm({ busy, go }) {
   const own = useRef(null);
-  useEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => own.current.focus(), []);
   return html`<button ref=${own} class="primary" disabled=${busy} onClick=${go}>${t("confirm")}</button>`;
 }
 

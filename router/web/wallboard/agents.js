@@ -12,10 +12,28 @@ const TILE_WIDTH = 168;
 
 const rank = { ready: 0, not_ready: 1, offline: 2 };
 
+const names = new WeakMap();
+
+/** The name to sort and search by: made once for each object that the server sent. */
+function sortName(agent) {
+  let name = names.get(agent);
+  if (name === undefined) {
+    name = `${agent.name || agent.id} ${agent.id}`.toLowerCase();
+    names.set(agent, name);
+  }
+  return name;
+}
+
+const needsLook = (agent) => (agent.reason === "rona" || agent.lost_at_us ? 0 : 1);
+
 /** Those who need a look first: missed offers and lost desks, then working, ready, not ready, offline. */
 function order(a, b) {
-  const bad = (agent) => (agent.reason === "rona" || agent.lost_at_us ? 0 : 1);
-  return bad(a) - bad(b) || rank[a.presence] - rank[b.presence] || (b.load || 0) - (a.load || 0) || (a.name || a.id).localeCompare(b.name || b.id);
+  return (
+    needsLook(a) - needsLook(b) ||
+    rank[a.presence] - rank[b.presence] ||
+    (b.load || 0) - (a.load || 0) ||
+    (sortName(a) < sortName(b) ? -1 : 1)
+  );
 }
 
 /** What an agent is busy with, in two words: the channels with their counts. */
@@ -49,7 +67,7 @@ export function Agents({ wall, agents, chosen }) {
     const wanted = typed.trim().toLowerCase();
     return [...agents.values()]
       .filter((agent) => !only || agent.presence === only)
-      .filter((agent) => !wanted || `${agent.name} ${agent.id} ${agent.reason || ""} ${agent.profile || ""}`.toLowerCase().includes(wanted))
+      .filter((agent) => !wanted || `${sortName(agent)} ${agent.reason || ""} ${agent.profile || ""}`.includes(wanted))
       .sort(order);
   }, [version, typed, only]);
   return html`<section class="panel agents" aria-label=${t("agents")}>

@@ -4,7 +4,7 @@ import { Since } from "../page/clock.js";
 import { ChannelIcon, Icon, Mark, presenceMark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
 import { presenceWords, requirementWords, shortId } from "../page/words.js";
-import { html, memo, useEffect, useRef } from "../page/view.js";
+import { html, memo, useLayoutEffect, useRef } from "../page/view.js";
 import { AgentActions } from "./actions.js";
 import { Life } from "./life.js";
 import { Due } from "./due.js";
@@ -14,7 +14,7 @@ const LINE_HEIGHT = 60;
 
 function PanelHead({ title, onBack, children }) {
   const own = useRef(null);
-  useEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => own.current.focus(), []);
   return html`<header class="drill-head">
     <button ref=${own} class="icon-button" aria-label=${t("back")} title=${`${t("back")} (Esc)`} onClick=${onBack}><${Icon} name="back" /></button>
     <h2 class="cut grow">${title}</h2>

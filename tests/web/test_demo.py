@@ -1,0 +1,144 @@
+"""The pages against the real server: `contact-router demo`, started as a user starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from playwright.async_api import expect
+
+from tests.web.conftest import OpenPage
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer]
+
+ROOT = Path(__file__).parents[2]
+
+
+class Demo:
+    """A running demo without simulated people, and what it printed."""
+
+    def __init__(self, printed: str) -> None:
+        self.desk = self._find(r"http\S+/desk#ticket=\S+", printed)
+        self.wallboard = self._find(r"http\S+/wallboard#ticket=\S+", printed)
+        self.token = self._find(r"crt_\S+", printed)
+        self.url = self.desk.partition("/desk#")[0]
+
+    @staticmethod
+    def _find(pattern: str, printed: str) -> str:
+        found = re.search(pattern, printed)
+        assert found is not None, f"expected {pattern} in what the demo printed:\n{printed}"
+        return found[0]
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST with the admin's token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(self.url + path, json=body) as response,
+        ):
+            answer: dict[str, Any] = json.loads(await response.text())
+            assert response.status < 300, answer
+            return answer
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    data = str(tmp_path / "demo")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router", "demo", "--quiet-people", "--port", "0", "--data", data),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    printed = ""
+    try:
+        async with asyncio.timeout(30):
+            while "Ctrl-C" not in printed:
+                line = await process.stdout.readline()
+                assert line, f"the demo ended at once:\n{printed}"
+                printed += line.decode()
+        yield Demo(printed)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(20):
+            await process.communicate()
+
+
+async def test_a_text_message_is_routed_to_the_desk_answered_and_closed(
+    demo: Demo, open_page: OpenPage
+) -> None:
+    desk = await open_page(demo.desk)
+    await desk.wait_for_selector(".desk")
+    await desk.locator("#presence").select_option("ready")
+    await expect(desk.locator(".connection")).to_have_attribute("data-state", "live")
+    sent = await demo.post(
+        "/v1/messages",
+        {
+            "channel": "sms",
+            "external_id": "sms-1",
+            "peer": {
+                "address": "+4917100000",
+                "name": "Maria <b>Sandoval</b>",
+                "to": "+4930555300",
+            },
+            "message": {"id": "in-1", "text": "Is my <i>table</i> there? https://oak.example/1"},
+        },
+    )
+    contact = sent["contact"]
+    await desk.wait_for_selector(".offer")
+    await desk.keyboard.press("a")
+    await expect(desk.locator(".conversation h1")).to_have_text("Maria <b>Sandoval</b>")
+    await expect(desk.locator(".message.from-customer")).to_contain_text(
+        "Is my <i>table</i> there?"
+    )
+    await desk.keyboard.press("m")
+    await desk.keyboard.type("Yes, it came this morning.")
+    await desk.keyboard.press("Enter")
+    await expect(desk.locator(".message.from-agent:not(.unsent)")).to_contain_text(
+        "Yes, it came this morning."
+    )
+    await desk.keyboard.press("Escape")
+    await desk.keyboard.press("y")
+    await expect(desk.locator(".decision").first).to_contain_text("could")
+
+    board = await open_page(demo.wallboard, width=1440, height=900)
+    await board.wait_for_selector(".wall")
+    await board.locator("[data-agent=ana]").click()
+    await board.locator("[data-drill=agent] .contact-line").click()
+    await expect(board.locator("[data-event=OfferAccepted]")).to_contain_text("Ana accepted")
+    await expect(board.locator(".decision summary").first).to_be_visible()
+
+    await desk.keyboard.press("e")
+    await desk.keyboard.press("Enter")
+    await desk.wait_for_selector("#finish-wrap-up")
+    await desk.keyboard.press("w")
+    await expect(desk.locator(f"[data-contact={contact}]")).to_have_count(0)
+    await expect(board.locator("[data-event=ContactClosed]")).to_contain_text("completed")
+
+
+async def test_a_call_waits_and_is_moved_by_the_supervisor(demo: Demo, open_page: OpenPage) -> None:
+    board = await open_page(demo.wallboard, width=1440, height=900)
+    await board.wait_for_selector(".wall")
+    body = {
+        "channel": "email",
+        "external_id": "m-1",
+        "entry_point": "orders",
+        "peer": {"address": "p@x.example", "name": "Priya"},
+    }
+    contact = (await demo.post("/v1/contacts", body))["contact"]
+    await board.locator("[data-queue=sales]").click()
+    await board.locator(f"[data-contact={contact}]").click()
+    await expect(board.locator(".timeline")).to_contain_text("Queued in sales")
+    await board.locator("#move").select_option("front")
+    await board.get_by_role("button", name="Confirm").click()
+    await expect(board.locator(".timeline")).to_contain_text("Overflowed from sales to front")
+    await expect(board.locator(".life .facts")).to_contain_text("front")

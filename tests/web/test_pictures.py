@@ -1,0 +1,112 @@
+"""The pictures of README and docs, from scripted data. REWRITE=1 keeps them in docs/pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from playwright.async_api import Page
+
+from tests.web.conftest import OpenPage
+from tests.web.fake_board import busy
+from tests.web.fake_server import FakeServer
+from tests.web.fake_world import MINUTE, World, now_us
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer]
+
+Picture = Callable[[Page, str], Awaitable[None]]
+SIZES = [
+    pytest.param("light", 1280, 800, id="light"),
+    pytest.param("dark", 1280, 800, id="dark"),
+    pytest.param("light", 820, 1180, id="tablet"),
+]
+
+
+def said(world: World, contact: str, lines: list[tuple[str, str]]) -> None:
+    """A conversation of the last minutes."""
+    world.messages[contact] = [
+        {
+            "id": f"p{contact}{place}",
+            "contact": contact,
+            "from": who,
+            "at_us": now_us() - (len(lines) - place) * MINUTE,
+            "text": text,
+        }
+        | ({"agent": "ana"} if who == "agent" else {})
+        for place, (who, text) in enumerate(lines)
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "width", "height"), SIZES)
+async def test_a_picture_of_the_desk(
+    open_page: OpenPage, server: FakeServer, world: World, picture: Picture,
+    scheme: str, width: int, height: int,
+) -> None:  # fmt: skip
+    held = [
+        world.offer(
+            "chat",
+            "Maria Sandoval",
+            attributes={"topic": "invoice", "order": "OAK-20417", "shop": "Berlin"},
+        ),
+        world.offer("sms", "Jonas Weber", segment="floating"),
+        world.offer("email", "Priya Natarajan", queue="billing", segment="passive"),
+    ]
+    talks = [
+        [
+            ("router", "You are number 2, about 1 minute."),
+            (
+                "customer",
+                "Hello, the invoice for my table says 842 € but the order was 642 €. https://oak.example/orders/20417",
+            ),
+            ("agent", "Good morning Maria. I am sorry about that, let me look at the order."),
+            ("customer", "Thank you! The second delivery is listed twice, I think."),
+        ],
+        [("customer", "Is somebody coming today? I am at home until four.")],
+        [
+            ("customer", "Dear team,\nplease send the invoice to our new address."),
+            ("agent", "Dear Priya,\nwhich address may we use?"),
+        ],
+    ]
+    for reservation, lines in zip(held, talks, strict=True):
+        contact = world.reservations[reservation]["contact"]
+        world.carry_out({"type": "accept", "reservation": reservation})
+        said(world, contact, lines)
+    first = world.reservations[held[0]]["contact"]
+    page = await open_page(
+        f"{server.url}/desk#ticket=crk_ana", width=width, height=height, scheme=scheme
+    )
+    await page.locator(f"[data-contact={first}]").click()
+    await page.locator("#composer").fill("You are right: it is on the invoice twice. I have")
+    world.offer("chat", "Oleksandr Kovalenko", queue="technical")
+    await page.wait_for_selector(".offer")
+    if width > 960:
+        await page.locator("#why").click()
+        await page.wait_for_selector(".decision")
+    await picture(page, f"desk-{'tablet' if width < 1000 else scheme}")
+
+
+@pytest.mark.parametrize(("scheme", "width", "height"), SIZES)
+async def test_a_picture_of_the_wallboard(
+    open_page: OpenPage, server: FakeServer, world: World, picture: Picture,
+    scheme: str, width: int, height: int,
+) -> None:  # fmt: skip
+    busy(world)
+    page = await open_page(
+        f"{server.url}/wallboard#ticket=crk_sup", width=width, height=height, scheme=scheme
+    )
+    await page.wait_for_selector(".wall")
+    world.delta(events=world.events["c0000"][2:4])
+    await page.wait_for_selector(".log-line")
+    if scheme == "dark":
+        await page.locator("[data-queue=care]").click()
+        await page.locator(".contact-line").first.click()
+        await page.get_by_text("Why?").click()
+    await picture(page, f"wallboard-{'tablet' if width < 1000 else scheme}")
+
+
+async def test_a_picture_of_the_start_page(
+    open_page: OpenPage, server: FakeServer, picture: Picture
+) -> None:
+    page = await open_page(f"{server.url}/")
+    await page.wait_for_selector(".ways")
+    await picture(page, "start")
