@@ -288,44 +288,55 @@ def _saturated(world: World) -> Cycle:
     for _ in range(world.shape.waiting):
         world.now_us += 10
         world.enqueue(world.make_contact())
-    waiting: list[Contact] = []
 
     def cycle(arrivals: list[float], releases: list[float]) -> None:
         world.now_us += 1000
         at = world.rng.randrange(len(held))
         seat, reservation = held[at]
+        held[at] = held[-1]
+        held.pop()
         begun = thread_time_ns()
         world.release(seat, reservation)
-        choice = world.matcher.select_contact(seat, world.now_us)
-        if choice is not None:
-            world.waiting.remove(choice.contact)
-        middle = thread_time_ns()
-        if choice is None:
-            held[at] = held[-1]
-            held.pop()
-            contact = world.make_contact()
-        else:
+        spent: float = thread_time_ns() - begun
+        picks = 0
+        while True:  # an agent with units may take several contacts
+            begun = thread_time_ns()
+            choice = world.matcher.select_contact(seat, world.now_us)
+            if choice is not None:
+                world.waiting.remove(choice.contact)
+            spent += thread_time_ns() - begun - world.clock_ns
+            if choice is None:
+                break
             taken = world.reservation(seat, choice.contact)
-            before = thread_time_ns()
+            begun = thread_time_ns()
             world.take(seat, choice.contact, taken)
-            middle += thread_time_ns() - before
-            held[at] = (seat, taken)
-            contact = world.make_contact()
-        releases.append(middle - begun - (world.clock_ns if choice is not None else 0))
-        before = thread_time_ns()
-        found = world.arrive(contact)
-        if found is None:
-            arrivals.append(thread_time_ns() - before)
-            waiting.append(contact)
-            return
-        spent = thread_time_ns() - before
-        taken = world.reservation(found, contact)
-        before = thread_time_ns()
-        world.take(found, contact, taken)
-        arrivals.append(spent + thread_time_ns() - before - world.clock_ns)
-        held.append((found, taken))
+            spent += thread_time_ns() - begun - world.clock_ns
+            releases.append(spent)
+            spent = 0.0
+            picks += 1
+            held.append((seat, taken))
+            if not seat.room:
+                break
+        if not picks:
+            releases.append(spent)
+        for _ in range(max(1, picks)):
+            _arrival(world, held, arrivals)
 
     return cycle
+
+
+def _arrival(world: World, held: list[tuple[Seat, Reservation]], arrivals: list[float]) -> None:
+    contact = world.make_contact()
+    begun = thread_time_ns()
+    seat = world.arrive(contact)
+    spent: float = thread_time_ns() - begun
+    if seat is not None:
+        reservation = world.reservation(seat, contact)
+        begun = thread_time_ns()
+        world.take(seat, contact, reservation)
+        spent += thread_time_ns() - begun - world.clock_ns
+        held.append((seat, reservation))
+    arrivals.append(spent)
 
 
 def _idle(world: World) -> Cycle:
@@ -334,17 +345,7 @@ def _idle(world: World) -> Cycle:
 
     def cycle(arrivals: list[float], releases: list[float]) -> None:
         world.now_us += 1000
-        contact = world.make_contact()
-        begun = thread_time_ns()
-        seat = world.arrive(contact)
-        spent = thread_time_ns() - begun
-        if seat is not None:
-            reservation = world.reservation(seat, contact)
-            before = thread_time_ns()
-            world.take(seat, contact, reservation)
-            spent += thread_time_ns() - before - world.clock_ns
-            busy.append((seat, reservation))
-        arrivals.append(spent)
+        _arrival(world, busy, arrivals)
         if len(busy) > world.shape.agents // 100:
             at = world.rng.randrange(len(busy))
             freed, done = busy[at]

@@ -82,6 +82,7 @@ class Bucket:
         self.head: Head | None = None
 
     def add(self, entry: Entry) -> None:
+        """A contact stands here; becomes the head if its key is the smallest."""
         key = entry.key
         heap = self.heap
         heappush(heap, (*key, entry.no, entry))
@@ -141,6 +142,7 @@ class Group:
         self.by_line: dict[Line, list[Head]] | None = None
 
     def show(self, head: Head) -> None:
+        """A bucket has a new head."""
         insort(self.heads, head)
         if self.by_line is not None:
             insort(self.by_line.setdefault(head[4].line, []), head)
@@ -150,6 +152,7 @@ class Group:
                 self.by_line.setdefault(known[4].line, []).append(known)
 
     def hide(self, head: Head) -> None:
+        """A bucket's head is its head no more."""
         heads = self.heads
         del heads[bisect_left(heads, head)]
         if self.by_line is not None:
@@ -214,8 +217,7 @@ class Waiting:
         self._readers: dict[int, dict[AgentId, Reader]] = {}
         """Agents by the bit of each of their skills; 0: all of them."""
         self._skills: dict[str, int] = {}
-        self._buckets: dict[Requirements, dict[Line, Bucket]] = {}
-        self._masks: dict[Requirements, int] = {}
+        self._buckets: dict[tuple[Line, Requirements], Bucket] = {}
         self._no = 0
 
     def __len__(self) -> int:
@@ -262,10 +264,7 @@ class Waiting:
             if bucket.line.count == 0:
                 self.busy.discard(bucket.line)
             if bucket.head is None:
-                del self._buckets[bucket.requirements][bucket.line]
-                if not self._buckets[bucket.requirements]:
-                    del self._buckets[bucket.requirements]
-                    self._masks.pop(bucket.requirements, None)
+                del self._buckets[bucket.line, bucket.requirements]
         for agent in (contact.hold_agent, contact.target_agent):
             if agent and agent in self.own:
                 self.own[agent].pop(contact.id, None)
@@ -307,20 +306,17 @@ class Waiting:
         return group
 
     def _bucket(self, line: Line, requirements: Requirements) -> Bucket:
-        per_line = self._buckets.get(requirements)
-        if per_line is None:
-            per_line = self._buckets[requirements] = {}
-        bucket = per_line.get(line)
+        bucket = self._buckets.get((line, requirements))
         if bucket is None:
-            mask = self._masks.get(requirements)
-            if mask is None:
-                bits = sorted((self._bit(skill) for skill, _ in requirements), reverse=True)
-                mask = self._masks[requirements] = sum(bits[:_SUBSET])
+            mask = 0
+            for skill, _ in requirements[:_SUBSET]:
+                mask |= self._bit(skill)
             group = self.groups.get(mask)
             if group is None:
                 group = self._new_group(mask)
             self._no += 1
-            bucket = per_line[line] = Bucket(self._no, line, requirements, group)
+            bucket = Bucket(self._no, line, requirements, group)
+            self._buckets[line, requirements] = bucket
         return bucket
 
     def _bit(self, skill: str) -> int:

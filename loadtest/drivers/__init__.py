@@ -1,0 +1,1 @@
+"""Clients that cost less than what they measure."""
