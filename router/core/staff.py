@@ -9,15 +9,15 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.arrivals import LEVELS, NAME_MOST
 from router.core.decide import Decider
+from router.core.lifecycle import SERVING
 from router.core.model import (
     Agent,
     AgentId,
-    ContactState,
     Presence,
     QueueId,
     ReservationState,
 )
-from router.core.offers import declined, release_held
+from router.core.offers import declined, fail, release_held
 from router.core.policy import Channel, Policy, Queue
 from router.errors import Invalid, Refused
 
@@ -131,24 +131,15 @@ def desk_back(d: Decider, command: c.DeskBack) -> None:
 
 def lost_for_good(d: Decider, agent: Agent) -> None:
     """The grace is over: not ready, and text contacts go back to their places."""
-    for reservation in list(d.state.roster.seats[agent.id].load.reservations.values()):
-        contact = d.state.contacts.get(reservation.contact)
+    held = list(d.state.roster.seats[agent.id].load.reservations)
+    for reservation_id in held:
+        reservation = d.state.reservations.get(reservation_id)
         if (
-            contact is None
-            or contact.state is not ContactState.ACTIVE
-            or d.policy.channels[reservation.channel].media
+            reservation is not None  # a consult may have ended with the one before
+            and reservation.state in SERVING
+            and not d.policy.channels[reservation.channel].media
         ):
-            continue
-        d.emit(
-            e.ReservationFailed(
-                at_us=d.now_us,
-                reservation=reservation.id,
-                contact=contact.id,
-                agent=agent.id,
-                reason="agent_lost",
-            )
-        )
-        d.give_back(contact, "agent_lost")
+            fail(d, reservation, "agent_lost", busy=False)
     if agent.presence is Presence.READY:
         change_presence(d, agent, Presence.NOT_READY, "lost")
 
