@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import importlib.util
 import os
@@ -315,7 +316,10 @@ def _guard(action: Callable[[], Any]) -> None:
     except JournalBusy as error:
         _complain(str(error), EXIT_BUSY)
     except (RouterError, OSError) as error:
-        _complain(str(error), 1)
+        hint = ""
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            hint = "\nAnother program listens there: stop it, or choose another port."
+        _complain(f"{error}{hint}", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -234,8 +234,7 @@ async def diagnose(config: Config, data: Path | None) -> list[Finding]:
     journal = app.journal_of(config, directory)
     try:
         for name in config.workspaces:
-            for found in await journal.check(name):
-                findings.append(Finding(found.level, f"workspace {name}: {found.text}"))  # noqa: PERF401
+            findings += await journal.check(name)
     finally:
         await journal.close()
     return findings

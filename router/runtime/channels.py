@@ -191,7 +191,6 @@ class Channels:
         while True:
             began_us = self._clock.now_us()
             try:
-                adapter.outbox.up.set()
                 await adapter.object.run()
                 why = "it ended by itself"
             except ChannelLost as error:
@@ -264,32 +263,39 @@ class Channels:
         self._send(effect_id, effect, self._workspace.now_us())
 
     def _send(self, id_: str, effect: Effect, at_us: int, *, ask_first: bool = False) -> None:
-        adapter = self._adapter_for(effect)
-        if adapter is not None:
-            until_us = deadline(effect, at_us)
-            adapter.outbox.put(Job(id_, effect, until_us, ask_first))
+        of_channel = self._by_channel.get(getattr(effect, "channel", ""), [])
+        if len(of_channel) == 1:
+            of_channel[0].outbox.put(Job(id_, effect, deadline(effect, at_us), ask_first))
+        elif of_channel:
+            self._choose(of_channel, Job(id_, effect, deadline(effect, at_us), ask_first))
         elif isinstance(effect, (ConnectAgent, StartContact)):
             # No adapter: whoever submitted the contact over the API sees the event and connects.
             self._tasks.spawn(self._settle(id_, effect, "done", "left_to_api"), id_)
         elif effect.REPEAT != "safe":
             self._tasks.spawn(self._settle(id_, effect, "failed", "no_adapter"), id_)
 
+    def _choose(self, adapters: list[Adapter], job: Job) -> None:
+        """Several adapters serve the channel: the one that brought the contact."""
+        id_ = ContactId(contact_of(job.effect))
+        contact = self._workspace.engine.state.contacts.get(id_)
+        if contact is not None:
+            self._home(adapters, contact).outbox.put(job)
+        else:
+            self._tasks.spawn(self._choose_closed(adapters, job), job.id)
+
+    async def _choose_closed(self, adapters: list[Adapter], job: Job) -> None:
+        contact = await self._intake.contact(contact_of(job.effect))
+        home = adapters[0] if contact is None else self._home(adapters, contact)
+        home.outbox.put(job)
+
+    def _home(self, adapters: list[Adapter], contact: Contact) -> Adapter:
+        """The adapter that brought the contact; the first one if none did."""
+        name = open_envelope(self._workspace.sealer, contact).adapter
+        return next((adapter for adapter in adapters if adapter.name == name), adapters[0])
+
     def _has_media(self, channel: str) -> bool:
         settings = self._workspace.policy.channels.get(channel)
         return settings is not None and settings.media
-
-    def _adapter_for(self, effect: Effect) -> Adapter | None:
-        """The one that brought the contact, else the first of the channel."""
-        of_channel = self._by_channel.get(getattr(effect, "channel", ""), [])
-        if len(of_channel) > 1:
-            contacts = self._workspace.engine.state.contacts
-            contact = contacts.get(ContactId(contact_of(effect)))
-            if contact is not None:
-                name = open_envelope(self._workspace.sealer, contact).adapter
-                for adapter in of_channel:
-                    if adapter.name == name:
-                        return adapter
-        return of_channel[0] if of_channel else None
 
     async def _task(self, job: Job) -> Task | None:
         """All that the adapter needs; None when the contact is not to be found any more."""

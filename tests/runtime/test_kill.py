@@ -114,8 +114,7 @@ async def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(
                 await served.good("PUT", f"/v1/agents/a{number}", body)
                 path = f"/v1/agents/a{number}:presence"
                 await served.good("POST", path, {"presence": "ready"})
-        await_check = asyncio.timeout(60)
-        async with await_check:
+        async with asyncio.timeout(60):
             try:
                 await crowd.check()
             except GONE:  # it crashed while it was being asked

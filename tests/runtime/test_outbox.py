@@ -368,3 +368,23 @@ async def test_an_erased_key_takes_address_and_texts_with_it(world: World) -> No
     await world.keys.erase([key])
     (message,) = await host.messages.list(contact)
     assert (message.text, message.erased) == ("", True)
+
+
+async def test_an_answer_goes_the_way_the_contact_came_though_it_is_closed(world: World) -> None:
+    host = await world.host()
+    loopback = AdapterSettings(type="loopback", channel="chat")
+    host.load({"first": loopback, "second": loopback})
+    await host.start([])
+    host.serve([])
+    adapter = host.channels.get("second")
+    assert isinstance(adapter, Loopback)
+    await until(lambda: adapter.up)
+    contact = await accepted(host, adapter, "v1")
+    await host.intake.send(contact, "hello back", agent=ANA)
+    await host.workspace.ask(c.CompleteContact(contact=contact))
+    await adapter.until(
+        lambda: any(isinstance(p.task.effect, EndContact) for p in adapter.performed)
+    )
+    other = host.channels.get("first")
+    assert isinstance(other, Loopback)
+    assert not other.performed
