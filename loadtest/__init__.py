@@ -1,1 +1,1 @@
-"""Measures the router: matching cost, throughput and latency, as fractions of what the machine can do."""
+"""Measures the router: cost, throughput and latency, as fractions of what the machine can do."""

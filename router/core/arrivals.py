@@ -93,9 +93,9 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     )
     greeting = (entry_point.greeting if entry_point else "") or queue.treatment.greeting
     music = (entry_point.music if entry_point else "") or queue.treatment.music
-    if (greeting or music) and contact.direction is Direction.INBOUND:
-        if contact.state is not ContactState.CLOSED:
-            d.treat(contact, "greeting", greeting, music)
+    stays = contact.direction is Direction.INBOUND and contact.state is not ContactState.CLOSED
+    if stays and (greeting or music):
+        d.treat(contact, "greeting", greeting, music)
 
 
 def receive_message(d: Decider, command: c.ReceiveMessage) -> None:

@@ -56,7 +56,7 @@ class SubmitContact(Record, kw_only=True):
 
 
 class ReceiveMessage(Record, kw_only=True):
-    """A message between two addresses: joins the open contact of `peer_key`, else begins `contact`."""
+    """A message between two addresses joins the contact open between them, or begins one."""
 
     message: str
     size: int
@@ -145,7 +145,7 @@ class UpdateContact(Record, kw_only=True):
 
 
 class RequestCallback(Record, kw_only=True):
-    """The waiting customer takes the offer of a callback: this contact is deflected, a new one scheduled."""
+    """The customer takes a callback: this contact is deflected, a new one calls back."""
 
     contact: ContactId
     callback: ContactId
@@ -262,7 +262,7 @@ class ResumeCustomer(Record, kw_only=True):
 
 
 class TransferContact(Record, kw_only=True):
-    """Hand the contact on: to a queue, an agent, or new requirements in a queue. Begins a new visit."""
+    """Hand the contact on: to a queue, an agent, or new requirements. Begins a new visit."""
 
     contact: ContactId
     queue: QueueId = QueueId("")

@@ -269,7 +269,7 @@ class Decider(Reservations):
         prefer: tuple[AgentId, int],
         target_agent: AgentId,
     ) -> tuple[AgentId, int]:
-        """The preferred agent, if a hold makes sense: ready or wrapping up, and able to serve it."""
+        """The preferred agent, if ready or wrapping up and able to serve it; else nobody."""
         if target_agent:
             return AgentId(""), 0  # nobody else may have it anyhow
         agent_id, hold_us = prefer

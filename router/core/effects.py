@@ -41,7 +41,7 @@ class RescindOffer(Record, kw_only=True):
 
 
 class ConnectAgent(Record, kw_only=True):
-    """Bring the agent's media leg up and join it to the customer's; answer with ConnectReservation."""
+    """Bring the agent's leg up and join it to the customer's; answer with ConnectReservation."""
 
     REPEAT: ClassVar[Repeat] = "query"
     channel: str

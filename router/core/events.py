@@ -7,523 +7,106 @@ meaning is a new event.
 
 from __future__ import annotations
 
-from typing import Any
-
-from router.core.model import (
-    AgentId,
-    ContactId,
-    ContactOutcome,
-    Decision,
-    Direction,
-    Presence,
-    QueueId,
-    Requirements,
-    ReservationId,
+from router.core.contact_events import (
+    CallbackOffered,
+    ConsultEnded,
+    ConsultStarted,
+    ContactClosed,
+    ContactOverflowed,
+    ContactParked,
+    ContactQueued,
+    ContactReceived,
+    ContactRelaxed,
+    ContactReprioritized,
+    ContactReturned,
+    ContactScheduled,
+    ContactSwitched,
+    ContactUpdated,
+    CoolDownEnded,
+    HoldEnded,
+    InputCollected,
+    MessageReceived,
+    MessageSent,
+    RequirementsChanged,
 )
-from router.core.record import Record
-
-
-class ContactReceived(Record, kw_only=True):
-    """A contact was accepted. In the same frame it is queued, scheduled or closed."""
-
-    at_us: int
-    contact: ContactId
-    channel: str
-    direction: Direction = Direction.INBOUND
-    entry_point: str = ""
-    queue: QueueId = QueueId("")
-    customer: str = ""
-    segment: str = ""
-    attributes: dict[str, Any] = {}
-    requirements: Requirements = ()
-    external_id: str = ""
-    conversation: str = ""
-    peer_key: str = ""
-    sealed: bytes = b""
-    seal_key: str = ""
-    tier: int | None = None
-    head_start_us: int = 0
-    not_before_us: int = 0
-    not_after_us: int = 0
-    target_agent: AgentId = AgentId("")
-    callback_of: ContactId = ContactId("")
-    consult_of: ContactId = ContactId("")
-    visit_at_us: int = 0
-    """Age inherited from the contact it continues (callback); 0 = none."""
-    watched: bool = False
-    rule: str = ""
-    by: str = ""
-
-
-class ContactScheduled(Record, kw_only=True):
-    """It waits for its window, in no queue."""
-
-    at_us: int
-    contact: ContactId
-    not_before_us: int
-    not_after_us: int = 0
-    direction: Direction = Direction.INBOUND
-    reason: str = ""
-
-
-class ContactQueued(Record, kw_only=True):
-    """A visit to a queue begins. Its key is (tier, due_at_us - head_start_us, arrival_no)."""
-
-    at_us: int
-    contact: ContactId
-    queue: QueueId
-    tier: int
-    head_start_us: int
-    due_at_us: int
-    arrival_no: int
-    visit_no: int
-    visit_at_us: int
-    requirements: Requirements = ()
-    hold_agent: AgentId = AgentId("")
-    hold_until_us: int = 0
-    target_agent: AgentId = AgentId("")
-    not_agent: AgentId = AgentId("")
-    """Never offered to this agent in this visit (who asks in a consult)."""
-    promised_wait_us: int = -1
-    reason: str = ""
-
-
-class ContactReturned(Record, kw_only=True):
-    """Offered or connecting no more: back to its place, with the key it had (and a bonus, if any)."""
-
-    at_us: int
-    contact: ContactId
-    reason: str
-    head_start_us: int
-
-
-class ContactOverflowed(Record, kw_only=True):
-    """To another queue: keeps its start, takes the new target."""
-
-    at_us: int
-    contact: ContactId
-    from_queue: QueueId
-    queue: QueueId
-    tier: int
-    head_start_us: int
-    due_at_us: int
-    requirements: Requirements = ()
-    reason: str = ""
-    by: str = ""
-
-
-class ContactRelaxed(Record, kw_only=True):
-    """A relaxation step was decided; requirements, queues and key as they stand after it."""
-
-    at_us: int
-    contact: ContactId
-    step: int
-    """Steps decided after this one."""
-    name: str
-    requirements: Requirements
-    extra_queues: tuple[QueueId, ...]
-    tier: int
-    head_start_us: int
-    taken: bool = True
-    """False: its conditions did not hold and it was skipped."""
-
-
-class ContactReprioritized(Record, kw_only=True):
-    """Somebody changed tier or head start."""
-
-    at_us: int
-    contact: ContactId
-    tier: int
-    head_start_us: int
-    by: str = ""
-
-
-class RequirementsChanged(Record, kw_only=True):
-    """Somebody replaced what it asks of its agent."""
-
-    at_us: int
-    contact: ContactId
-    requirements: Requirements
-    by: str = ""
-
-
-class HoldEnded(Record, kw_only=True):
-    """The wait for the preferred agent is over: everybody eligible may take it."""
-
-    at_us: int
-    contact: ContactId
-
-
-class CoolDownEnded(Record, kw_only=True):
-    """This agent may be offered this contact again."""
-
-    at_us: int
-    contact: ContactId
-    agent: AgentId
-
-
-class ContactParked(Record, kw_only=True):
-    """The agent waits for the customer; capacity is free."""
-
-    at_us: int
-    contact: ContactId
-    reason: str = ""
-
-
-class ContactSwitched(Record, kw_only=True):
-    """Goes on by another channel: same contact, same age."""
-
-    at_us: int
-    contact: ContactId
-    from_channel: str
-    channel: str
-    queue: QueueId
-    tier: int
-    due_at_us: int
-    head_start_us: int
-    external_id: str = ""
-    peer_key: str = ""
-    sealed: bytes = b""
-    seal_key: str = ""
-    by: str = ""
-
-
-class ContactUpdated(Record, kw_only=True):
-    """Attributes, customer or watch changed."""
-
-    at_us: int
-    contact: ContactId
-    attributes: dict[str, Any] | None = None
-    """All attributes after the change; None = unchanged."""
-    customer: str | None = None
-    segment: str | None = None
-    watched: bool | None = None
-    by: str = ""
-
-
-class ContactClosed(Record, kw_only=True):
-    """The end of the matter. Wrap-up may go on."""
-
-    at_us: int
-    contact: ContactId
-    outcome: ContactOutcome
-    reason: str = ""
-    by: str = ""
-
-
-class CallbackOffered(Record, kw_only=True):
-    """The waiting customer was offered a callback."""
-
-    at_us: int
-    contact: ContactId
-
-
-class InputCollected(Record, kw_only=True):
-    """The customer answered a prompt."""
-
-    at_us: int
-    contact: ContactId
-    name: str
-    value: str
-
-
-class MessageReceived(Record, kw_only=True):
-    """The customer wrote; the body is a row of its own."""
-
-    at_us: int
-    contact: ContactId
-    message: str
-    size: int
-
-
-class MessageSent(Record, kw_only=True):
-    """We wrote (agent empty: the router itself); the body is a row of its own."""
-
-    at_us: int
-    contact: ContactId
-    message: str
-    size: int
-    agent: AgentId = AgentId("")
-
-
-class ConsultStarted(Record, kw_only=True):
-    """The serving agent asks another one; `consult` is the contact that carries it."""
-
-    at_us: int
-    contact: ContactId
-    consult: ContactId
-
-
-class ConsultEnded(Record, kw_only=True):
-    """The consult is over."""
-
-    at_us: int
-    contact: ContactId
-    consult: ContactId
-    handed_over: bool = False
-
-
-class ContactOffered(Record, kw_only=True):
-    """An agent's capacity is held and the agent is asked."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-    queue: QueueId
-    channel: str
-    units: int
-    rank: int
-    deadline_at_us: int
-    decision: Decision
-    auto_accept: bool = False
-
-
-class OfferAccepted(Record, kw_only=True):
-    """The agent took it: the contact is theirs alone."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-
-
-class OfferRejected(Record, kw_only=True):
-    """The agent declined; not offered to them again before `until_us`."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-    until_us: int = 0
-    reason: str = ""
-
-
-class OfferExpired(Record, kw_only=True):
-    """Redirect on no answer (RONA)."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-    until_us: int = 0
-
-
-class OfferRescinded(Record, kw_only=True):
-    """The router took the offer back: customer left, another agent was faster, desk lost."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-    reason: str = ""
-    until_us: int = 0
-
-
-class ReservationConnecting(Record, kw_only=True):
-    """The media leg to the agent is being set up."""
-
-    at_us: int
-    reservation: ReservationId
-    deadline_at_us: int
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class ReservationConnected(Record, kw_only=True):
-    """Agent and customer are together."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class ReservationFailed(Record, kw_only=True):
-    """The leg did not come up, broke, or the agent was lost."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId
-    agent: AgentId
-    reason: str
-    until_us: int = 0
-
-
-class ReservationSuspended(Record, kw_only=True):
-    """Interrupted by `by`; costs nothing until it resumes."""
-
-    at_us: int
-    reservation: ReservationId
-    by: ReservationId
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class ReservationResumed(Record, kw_only=True):
-    """Goes on after an interruption."""
-
-    at_us: int
-    reservation: ReservationId
-    units: int
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class CustomerHeld(Record, kw_only=True):
-    """The customer is on hold."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class CustomerResumed(Record, kw_only=True):
-    """The customer is off hold."""
-
-    at_us: int
-    reservation: ReservationId
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class WrapUpStarted(Record, kw_only=True):
-    """After-contact work; holds this contact's units only."""
-
-    at_us: int
-    reservation: ReservationId
-    deadline_at_us: int
-    disposition: str = ""
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class WrapUpExtended(Record, kw_only=True):
-    """More time for it."""
-
-    at_us: int
-    reservation: ReservationId
-    deadline_at_us: int
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class ReservationEnded(Record, kw_only=True):
-    """Done: the capacity is free."""
-
-    at_us: int
-    reservation: ReservationId
-    reason: str = ""
-    disposition: str = ""
-    contact: ContactId = ContactId("")
-    agent: AgentId = AgentId("")
-
-
-class ReservationMoved(Record, kw_only=True):
-    """A consulted agent takes the contact over: the reservation now belongs to it."""
-
-    at_us: int
-    reservation: ReservationId
-    from_contact: ContactId
-    contact: ContactId
-    agent: AgentId = AgentId("")
-
-
-class AgentPut(Record, kw_only=True):
-    """An agent was created or changed."""
-
-    at_us: int
-    agent: AgentId
-    order: int
-    name: str = ""
-    skills: dict[str, int] = {}
-    profile: str = ""
-    capacity: int = 0
-    maximum: dict[str, int] = {}
-    endpoints: dict[str, str] = {}
-    auto_accept: tuple[str, ...] = ()
-    by: str = ""
-
-
-class AgentRemoved(Record, kw_only=True):
-    """An agent was deleted."""
-
-    at_us: int
-    agent: AgentId
-    by: str = ""
-
-
-class PresenceChanged(Record, kw_only=True):
-    """As declared by the agent, a supervisor, or the RONA policy (`reason` rona, lost)."""
-
-    at_us: int
-    agent: AgentId
-    presence: Presence
-    reason: str = ""
-    resets_idle: bool = True
-    by: str = ""
-
-
-class AgentLost(Record, kw_only=True):
-    """The agent's last desk connection broke."""
-
-    at_us: int
-    agent: AgentId
-
-
-class AgentBack(Record, kw_only=True):
-    """A lost agent is connected again."""
-
-    at_us: int
-    agent: AgentId
-
-
-class RouteAnswered(Record, kw_only=True):
-    """A route request was answered; nothing was queued."""
-
-    at_us: int
-    request: str
-    queue: QueueId
-    wait_us: int
-    position: int
-    eligible: int
-    open: bool
-
-
-class EffectSettled(Record, kw_only=True):
-    """An effect was carried out, failed, or its outcome is unknown."""
-
-    at_us: int
-    effect: str
-    result: str
-    contact: ContactId = ContactId("")
-    message: str = ""
-    reason: str = ""
-
-
-class PolicyApplied(Record, kw_only=True):
-    """New settings are in force."""
-
-    at_us: int
-    version: str
-    by: str = ""
-
-
-class ClockStepped(Record, kw_only=True):
-    """The wall clock was set."""
-
-    at_us: int
-    by_us: int
-
-
-class CommandDeadLettered(Record, kw_only=True):
-    """An input that broke the engine twice was put aside."""
-
-    at_us: int
-    command: str
-    reason: str
-
+from router.core.reservation_events import (
+    AgentBack,
+    AgentLost,
+    AgentPut,
+    AgentRemoved,
+    ClockStepped,
+    CommandDeadLettered,
+    ContactOffered,
+    CustomerHeld,
+    CustomerResumed,
+    EffectSettled,
+    OfferAccepted,
+    OfferExpired,
+    OfferRejected,
+    OfferRescinded,
+    PolicyApplied,
+    PresenceChanged,
+    ReservationConnected,
+    ReservationConnecting,
+    ReservationEnded,
+    ReservationFailed,
+    ReservationMoved,
+    ReservationResumed,
+    ReservationSuspended,
+    RouteAnswered,
+    WrapUpExtended,
+    WrapUpStarted,
+)
+
+__all__ = [
+    "AgentBack",
+    "AgentLost",
+    "AgentPut",
+    "AgentRemoved",
+    "CallbackOffered",
+    "ClockStepped",
+    "CommandDeadLettered",
+    "ConsultEnded",
+    "ConsultStarted",
+    "ContactClosed",
+    "ContactOffered",
+    "ContactOverflowed",
+    "ContactParked",
+    "ContactQueued",
+    "ContactReceived",
+    "ContactRelaxed",
+    "ContactReprioritized",
+    "ContactReturned",
+    "ContactScheduled",
+    "ContactSwitched",
+    "ContactUpdated",
+    "CoolDownEnded",
+    "CustomerHeld",
+    "CustomerResumed",
+    "EffectSettled",
+    "Event",
+    "HoldEnded",
+    "InputCollected",
+    "MessageReceived",
+    "MessageSent",
+    "OfferAccepted",
+    "OfferExpired",
+    "OfferRejected",
+    "OfferRescinded",
+    "PolicyApplied",
+    "PresenceChanged",
+    "RequirementsChanged",
+    "ReservationConnected",
+    "ReservationConnecting",
+    "ReservationEnded",
+    "ReservationFailed",
+    "ReservationMoved",
+    "ReservationResumed",
+    "ReservationSuspended",
+    "RouteAnswered",
+    "WrapUpExtended",
+    "WrapUpStarted",
+]
 
 Event = (
     ContactReceived

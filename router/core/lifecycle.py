@@ -1,4 +1,4 @@
-"""The state machines, as tables. `state.py` moves by them, tests walk them, the docs are drawn from them.
+"""The state machines, as tables: `state.py` moves by them, tests and docs are made from them.
 
 Nothing here knows what an event does besides the move; an event that has no entry for the state it
 meets is a broken invariant.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from router.core import events as e
 from router.core.model import ContactState as C
-from router.core.model import Presence as P
+from router.core.model import Presence
 from router.core.model import ReservationState as R
 
 CONTACT: dict[tuple[C, type], C] = {
@@ -77,7 +77,7 @@ RESERVATION: dict[tuple[R, type], R] = {
     (R.WRAPPING, e.ReservationEnded): R.DONE,
 }
 
-PRESENCE: dict[tuple[P, P], bool] = {(a, b): True for a in P for b in P}
+PRESENCE: dict[tuple[Presence, Presence], bool] = {(a, b): True for a in Presence for b in Presence}
 """Every declared presence may follow every other; kept as a table so that the docs draw it."""
 
 OPEN: frozenset[R] = frozenset(

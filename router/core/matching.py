@@ -8,7 +8,8 @@ then agents with true room before those who would be interrupted; then the queue
 the longest idle; then the id.
 
 *Contact selection* (`select_contact`): an agent gets room. Its queues are walked by rank; among the
-queues of equal rank the eligible contact with the smallest key ``(tier, due - head start, arrival)``.
+queues of equal rank the eligible contact with the smallest key wins:
+``(tier, due - head start, arrival)``.
 
 *Eligible*: the profile serves the queue and its delay has passed, the queue is open, the agent is
 ready with room for the channel, the requirements are met as they stand now, the agent is not
@@ -289,7 +290,7 @@ class Matcher:
         )
 
     def could_serve(self, seat: Seat, queue: QueueId, requirements: Requirements) -> bool:
-        """Whether holding a contact of this queue for the agent makes sense: ready or wrapping up."""
+        """Whether holding a contact for the agent makes sense: ready or wrapping up."""
         if seat.agent.lost_at_us:
             return False
         if seat.agent.presence is not Presence.READY and not any(

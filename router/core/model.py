@@ -104,7 +104,7 @@ class Contact(Row, kw_only=True):
     """The adapter's id, unique per channel: the same one twice is the same contact."""
     conversation: str = ""
     peer_key: str = ""
-    """Keyed hash of the (channel, customer address, our address) triple; joins messages to contacts."""
+    """Keyed hash of (channel, customer's address, ours); joins messages to contacts."""
     sealed: bytes = b""
     """Addresses and names, encrypted with the customer's key; the engine never sees them."""
     seal_key: str = ""
@@ -112,11 +112,14 @@ class Contact(Row, kw_only=True):
     tier: int = 0
     head_start_us: int = 0
     due_at_us: int = 0
-    """Start of this visit plus the service-level target in open hours. Key = (tier, due - head start, arrival)."""
+    """Start of this visit plus the service-level target, in open hours.
+
+    The order of waiting contacts is (tier, due_at_us - head_start_us, arrival_no).
+    """
     arrival_no: int = 0
     created_at_us: int = 0
     visit_at_us: int = 0
-    """Start of this visit to the queue; a returned contact keeps it, a transfer begins a new one."""
+    """Start of this visit; a returned contact keeps it, a transfer begins a new one."""
     visit_no: int = 0
     visited: tuple[QueueId, ...] = ()
     """Queues overflowed from in this visit, so that overflow cannot go round in a circle."""
@@ -150,7 +153,7 @@ class Contact(Row, kw_only=True):
     """We wrote last, at; 0 = the customer did."""
     parked_at_us: int = 0
     promised_wait_us: int = -1
-    """The wait estimated when this visit began, to learn the estimate's own error; -1 = none given."""
+    """The wait estimated when this visit began, to learn the estimate's own error; -1 = none."""
     consult_of: ContactId = ContactId("")
     """This contact is one agent asking another about the named contact."""
     consult: ContactId = ContactId("")
@@ -223,7 +226,7 @@ class Agent(Row, kw_only=True):
     reason: str = ""
     presence_at_us: int = 0
     idle_since_us: int = 0
-    """When the last reservation ended, or the agent became ready, if later; a RONA leaves it alone."""
+    """When the last reservation ended, or the agent became ready if later; not on a RONA."""
     accepted_at_us: int = 0
     """The last accept: orders agents who are loaded."""
     offered_at_us: int = 0
@@ -264,7 +267,7 @@ class Decision(Value, kw_only=True):
     """Why this agent got this contact."""
 
     edge: str
-    """``contact`` (agent selection: a contact looked for an agent) or ``agent`` (contact selection)."""
+    """``contact`` (a contact looked for an agent), ``agent`` (the reverse) or ``pull``."""
     strategy: str
     step: int = 0
     """Relaxation steps that were in force."""

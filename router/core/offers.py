@@ -61,7 +61,7 @@ def reject_offer(d: Decider, command: c.RejectOffer) -> None:
 
 
 def expire_offer(d: Decider, reservation: Reservation) -> None:
-    """Nobody answered in time (RONA): the agent as the queue's policy says, the contact in place."""
+    """Nobody answered in time (RONA): the agent as the policy says, the contact in its place."""
     contact = d.state.contacts[reservation.contact]
     decline = d.queue_of(contact).decline
     counted = contact.declines.get(reservation.agent, 0) + 1

@@ -1,4 +1,4 @@
-"""The settings that the core decides by: compiled from the configuration, immutable, replaced whole.
+"""The settings that the core decides by: compiled from the configuration, replaced whole.
 
 Lengths are microseconds. `router/config` builds these from YAML; tests build them directly.
 """
@@ -13,7 +13,7 @@ from router.core.record import Record, Value
 
 
 class Strategy(StrEnum):
-    """How one agent is chosen among those who are eligible (product terms, ties by longest idle, then id)."""
+    """How one agent is chosen among the eligible ones; ties by longest idle, then id."""
 
     LONGEST_IDLE = "longest_idle"
     LEAST_LOADED = "least_loaded"
@@ -35,7 +35,7 @@ class Channel(Value, kw_only=True):
     target_us: int = 20 * SECOND_US
     """Service-level target where the queue names none."""
     media: bool = False
-    """Accepting starts a media leg that must come up (voice): accepted -> connecting -> connected."""
+    """Accepting starts a media leg that must come up (voice)."""
     connect_timeout_us: int = 20 * SECOND_US
     parks: bool = False
     """The agent may wait for the customer without holding capacity."""
@@ -48,7 +48,7 @@ class Channel(Value, kw_only=True):
     interrupts: tuple[str, ...] = ()
     """Channels whose contacts may be suspended to make room for this one."""
     ramp_us: int = 0
-    """Log-on ramp: a newly ready agent gets one more of this channel each so many µs; 0 = at once."""
+    """Log-on ramp: a newly ready agent gets one more each so many µs; 0 = at once."""
     short_abandon_us: int = 5 * SECOND_US
     auto_accept: bool = False
 
@@ -80,13 +80,13 @@ class MissAction(StrEnum):
 
 
 class Decline(Value, kw_only=True):
-    """What a rejection or a missed offer does; bounded so nobody is rung for ever or never again."""
+    """What a rejection or a missed offer does; nobody is rung for ever or never again."""
 
     on_miss: MissAction = MissAction.NOT_READY
     cool_down_us: int = 30 * SECOND_US
     """This agent is not offered this contact again before."""
     exclude_after: int = 0
-    """After so many declines by one agent in one visit the agent is excluded for this visit; 0 = never."""
+    """After so many declines in one visit the agent is excluded for this visit; 0 = never."""
     bonus_us: int = 0
     """Head start added to a contact whose offer was missed."""
     offers: int = 50
@@ -253,7 +253,7 @@ class Policy(Record, kw_only=True):
     hours: dict[str, Hours] = {}
     capacity: int = 100
     waiting_places: int | None = None
-    """Most contacts waiting in all queues together; None = no limit. One more is deflected, queue_full."""
+    """Most waiting in all queues together; None = no limit. One more is deflected."""
     lost_after_us: int = 30 * SECOND_US
     """A desk gone this long makes its agent not_ready(lost)."""
     hops: int = 20

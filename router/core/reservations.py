@@ -156,7 +156,7 @@ class Reservations(Edges):
             self.bring_up(reservation, begins=begins)
 
     def bring_up(self, reservation: Reservation, *, begins: bool) -> None:
-        """Have the adapter join agent and customer; `begins`: the customer must be reached first."""
+        """Have the adapter join agent and customer; `begins`: reach the customer first."""
         contact = self.state.contacts[reservation.contact]
         channel = self.policy.channels[contact.channel]
         if channel.media:

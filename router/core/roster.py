@@ -148,15 +148,13 @@ class Shelf:
         # Being in the other skills' lists is asked first: it touches less memory than the agent.
         others = [self.by_skill[skill] for skill, _ in requirements if listed]
         others = [other for other in others if other is not listed]
-        misses = 0
-        for id_, seat in listed.items():
+        for misses, (id_, seat) in enumerate(listed.items()):
             for other in others:
                 if id_ not in other:
                     break
             else:
                 if id_ not in excluded and meets(seat.agent.skills, requirements):
                     return seat
-            misses += 1
             if misses == _LONG_WALK and self._is_hot(requirements, listed):
                 return self.first(contact)
         return None

@@ -1,4 +1,4 @@
-"""Requirements: skill and least level. Pure helpers; a requirement signature is sorted and has no doubles."""
+"""Requirements: skill and least level; a requirement signature is sorted, each skill once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from router.core.model import Requirements
 
 
 def signature(required: Mapping[str, int] | Iterable[tuple[str, int]]) -> Requirements:
-    """The canonical form of a set of requirements; of a skill named twice the higher level counts."""
+    """The canonical form; of a skill named twice the higher level counts."""
     if not required:
         return ()
     best: dict[str, int] = {}

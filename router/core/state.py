@@ -175,10 +175,14 @@ class State:
         elif contact.state is ContactState.PARKED and channel.close_after_us:
             at_us = max(contact.parked_at_us + channel.close_after_us, soonest_us)
             self.timers.set(("close", contact.id), at_us)
-        elif contact.state is ContactState.ACTIVE and channel.park_after_us:
-            if channel.parks and contact.silent_since_us:
-                at_us = max(contact.silent_since_us + channel.park_after_us, soonest_us)
-                self.timers.set(("silence", contact.id), at_us)
+        elif (
+            contact.state is ContactState.ACTIVE
+            and channel.parks
+            and channel.park_after_us
+            and contact.silent_since_us
+        ):
+            at_us = max(contact.silent_since_us + channel.park_after_us, soonest_us)
+            self.timers.set(("silence", contact.id), at_us)
         for agent, until_us in contact.excluded.items():
             if until_us < FOR_EVER_US:
                 self.timers.set(("cool", contact.id, agent), until_us)

@@ -1,0 +1,255 @@
+"""What happened to contacts. All events together: `events.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.core.model import (
+    AgentId,
+    ContactId,
+    ContactOutcome,
+    Direction,
+    QueueId,
+    Requirements,
+)
+from router.core.record import Record
+
+
+class ContactReceived(Record, kw_only=True):
+    """A contact was accepted. In the same frame it is queued, scheduled or closed."""
+
+    at_us: int
+    contact: ContactId
+    channel: str
+    direction: Direction = Direction.INBOUND
+    entry_point: str = ""
+    queue: QueueId = QueueId("")
+    customer: str = ""
+    segment: str = ""
+    attributes: dict[str, Any] = {}
+    requirements: Requirements = ()
+    external_id: str = ""
+    conversation: str = ""
+    peer_key: str = ""
+    sealed: bytes = b""
+    seal_key: str = ""
+    tier: int | None = None
+    head_start_us: int = 0
+    not_before_us: int = 0
+    not_after_us: int = 0
+    target_agent: AgentId = AgentId("")
+    callback_of: ContactId = ContactId("")
+    consult_of: ContactId = ContactId("")
+    visit_at_us: int = 0
+    """Age inherited from the contact it continues (callback); 0 = none."""
+    watched: bool = False
+    rule: str = ""
+    by: str = ""
+
+
+class ContactScheduled(Record, kw_only=True):
+    """It waits for its window, in no queue."""
+
+    at_us: int
+    contact: ContactId
+    not_before_us: int
+    not_after_us: int = 0
+    direction: Direction = Direction.INBOUND
+    reason: str = ""
+
+
+class ContactQueued(Record, kw_only=True):
+    """A visit to a queue begins. Its key is (tier, due_at_us - head_start_us, arrival_no)."""
+
+    at_us: int
+    contact: ContactId
+    queue: QueueId
+    tier: int
+    head_start_us: int
+    due_at_us: int
+    arrival_no: int
+    visit_no: int
+    visit_at_us: int
+    requirements: Requirements = ()
+    hold_agent: AgentId = AgentId("")
+    hold_until_us: int = 0
+    target_agent: AgentId = AgentId("")
+    not_agent: AgentId = AgentId("")
+    """Never offered to this agent in this visit (who asks in a consult)."""
+    promised_wait_us: int = -1
+    reason: str = ""
+
+
+class ContactReturned(Record, kw_only=True):
+    """Offered no more: back to its place, with the key it had (and a bonus, if any)."""
+
+    at_us: int
+    contact: ContactId
+    reason: str
+    head_start_us: int
+
+
+class ContactOverflowed(Record, kw_only=True):
+    """To another queue: keeps its start, takes the new target."""
+
+    at_us: int
+    contact: ContactId
+    from_queue: QueueId
+    queue: QueueId
+    tier: int
+    head_start_us: int
+    due_at_us: int
+    requirements: Requirements = ()
+    reason: str = ""
+    by: str = ""
+
+
+class ContactRelaxed(Record, kw_only=True):
+    """A relaxation step was decided; requirements, queues and key as they stand after it."""
+
+    at_us: int
+    contact: ContactId
+    step: int
+    """Steps decided after this one."""
+    name: str
+    requirements: Requirements
+    extra_queues: tuple[QueueId, ...]
+    tier: int
+    head_start_us: int
+    taken: bool = True
+    """False: its conditions did not hold and it was skipped."""
+
+
+class ContactReprioritized(Record, kw_only=True):
+    """Somebody changed tier or head start."""
+
+    at_us: int
+    contact: ContactId
+    tier: int
+    head_start_us: int
+    by: str = ""
+
+
+class RequirementsChanged(Record, kw_only=True):
+    """Somebody replaced what it asks of its agent."""
+
+    at_us: int
+    contact: ContactId
+    requirements: Requirements
+    by: str = ""
+
+
+class HoldEnded(Record, kw_only=True):
+    """The wait for the preferred agent is over: everybody eligible may take it."""
+
+    at_us: int
+    contact: ContactId
+
+
+class CoolDownEnded(Record, kw_only=True):
+    """This agent may be offered this contact again."""
+
+    at_us: int
+    contact: ContactId
+    agent: AgentId
+
+
+class ContactParked(Record, kw_only=True):
+    """The agent waits for the customer; capacity is free."""
+
+    at_us: int
+    contact: ContactId
+    reason: str = ""
+
+
+class ContactSwitched(Record, kw_only=True):
+    """Goes on by another channel: same contact, same age."""
+
+    at_us: int
+    contact: ContactId
+    from_channel: str
+    channel: str
+    queue: QueueId
+    tier: int
+    due_at_us: int
+    head_start_us: int
+    external_id: str = ""
+    peer_key: str = ""
+    sealed: bytes = b""
+    seal_key: str = ""
+    by: str = ""
+
+
+class ContactUpdated(Record, kw_only=True):
+    """Attributes, customer or watch changed."""
+
+    at_us: int
+    contact: ContactId
+    attributes: dict[str, Any] | None = None
+    """All attributes after the change; None = unchanged."""
+    customer: str | None = None
+    segment: str | None = None
+    watched: bool | None = None
+    by: str = ""
+
+
+class ContactClosed(Record, kw_only=True):
+    """The end of the matter. Wrap-up may go on."""
+
+    at_us: int
+    contact: ContactId
+    outcome: ContactOutcome
+    reason: str = ""
+    by: str = ""
+
+
+class CallbackOffered(Record, kw_only=True):
+    """The waiting customer was offered a callback."""
+
+    at_us: int
+    contact: ContactId
+
+
+class InputCollected(Record, kw_only=True):
+    """The customer answered a prompt."""
+
+    at_us: int
+    contact: ContactId
+    name: str
+    value: str
+
+
+class MessageReceived(Record, kw_only=True):
+    """The customer wrote; the body is a row of its own."""
+
+    at_us: int
+    contact: ContactId
+    message: str
+    size: int
+
+
+class MessageSent(Record, kw_only=True):
+    """We wrote (agent empty: the router itself); the body is a row of its own."""
+
+    at_us: int
+    contact: ContactId
+    message: str
+    size: int
+    agent: AgentId = AgentId("")
+
+
+class ConsultStarted(Record, kw_only=True):
+    """The serving agent asks another one; `consult` is the contact that carries it."""
+
+    at_us: int
+    contact: ContactId
+    consult: ContactId
+
+
+class ConsultEnded(Record, kw_only=True):
+    """The consult is over."""
+
+    at_us: int
+    contact: ContactId
+    consult: ContactId
+    handed_over: bool = False
