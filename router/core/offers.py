@@ -7,7 +7,6 @@ from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.arrivals import back_to_line
 from router.core.capacity import has_room, to_suspend
 from router.core.decide import Decider
 from router.core.model import (
@@ -24,6 +23,7 @@ from router.core.model import (
     ReservationState,
     Term,
 )
+from router.core.moves import back_to_line
 from router.core.policy import Decline, MissAction
 from router.errors import Refused
 

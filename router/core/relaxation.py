@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.arrivals import switch_channel
 from router.core.decide import Decider
 from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
+from router.core.moves import switch_channel
 from router.core.policy import Action, ActionKind, Queue, Step
 from router.core.skills import dropped, lowered, meets, merged, signature
 

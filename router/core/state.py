@@ -143,7 +143,6 @@ class State:
         Raises AssertionError if rows contradict each other.
         """
         soonest_us = now_us + grace_us
-        self.totals.clock_offset_us = 0  # engine time begins at the wall clock's anew
         for agent in sorted(self.agents.values(), key=lambda a: a.order):
             seat = self.roster.seats[agent.id] = Seat(agent)
             self.waiting.enroll(agent.id, seat.reader, agent.skills)
