@@ -175,16 +175,15 @@ class World:
         ranks = [
             entry.rank
             for entry in (profile.queues if profile else ())
-            if (entry.queue == contact.queue or self._is_borrowed(entry.queue, contact))
-            and waited_us >= entry.delay_us
+            if waited_us >= entry.delay_us and self._is_reached_by(entry.queue, contact)
         ]
         if contact.target_agent:  # the profile is not asked
             return min(ranks, default=0)
         return min(ranks, default=None)
 
-    def _is_borrowed(self, queue_id: QueueId, contact: Contact) -> bool:
-        """Added by a relaxation step, and open: a closed queue lends nobody."""
-        if queue_id not in contact.extra_queues:
+    def _is_reached_by(self, queue_id: QueueId, contact: Contact) -> bool:
+        """The contact's own queue, or one that a step has added; a closed one lends nobody."""
+        if queue_id != contact.queue and queue_id not in contact.extra_queues:
             return False
         queue = self.policy.queues.get(queue_id)
         return queue is not None and self.is_open(queue)

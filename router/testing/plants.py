@@ -203,10 +203,12 @@ def _rank() -> Iterator[None]:
 
 @plant("shortest idle instead of longest")
 def _idle() -> Iterator[None]:
-    def longest_idle(shelves: list[Shelf], contact: Contact, want: int) -> list[Seat]:
-        found = [seat for shelf in shelves for seat in shelf.walk(contact)]
-        found.sort(key=lambda seat: seat.idle, reverse=True)
-        return found[:want]
+    def longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:
+        for shelves in classes:
+            found = [seat for shelf in shelves for seat in shelf.walk(contact)]
+            if found:
+                return max(found, key=lambda seat: seat.idle)
+        return None
 
     with put(matching, "_longest_idle", longest_idle):
         yield
@@ -390,6 +392,8 @@ def hunt(name: str, most: int = MOST_SEEDS) -> Report | None:
     with PLANTS[name]():
         for seed in range(1, most + 1):
             report = run(seed)
+            is_stale = "TypeError" in report.crash or "AttributeError" in report.crash
+            assert not is_stale, f"the plant does not fit the engine any more:\n{report.crash}"
             if not report.is_clean:
                 return report
     return None

@@ -307,6 +307,8 @@ class Simulation:
         if not uncommitted:
             self._commit()
         self._frame, self._effects, self._pulled = [], [], ""
+        if self.trace:
+            sys.stdout.write(f"> {self.now_us - START_US} crash, uncommitted frame {uncommitted}\n")
         # Engine time begins at the wall clock's anew, but never below the last commit.
         self.now_us += max(0, self.auditor.world.clock_offset_us)
         self.now_us += self.rng.randrange(60 * SECOND_US)

@@ -11,7 +11,7 @@ import gc
 import heapq
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -62,7 +62,7 @@ class Sample:
     reservations: int
     timers: int
     shared_dues: int
-    line_entries: int
+    waiting: int
 
 
 @dataclass(slots=True)
@@ -108,8 +108,8 @@ class Soak:
             self._handle(c.PutAgent(agent=agent, skills=skills, profile=profile))
             self._handle(c.SetPresence(agent=agent, presence=Presence.READY))
 
-    def run(self, hours: float) -> SoakReport:
-        """So many virtual hours, then until everybody has gone."""
+    def run(self, hours: float, tell: Callable[[Sample], None]) -> SoakReport:
+        """So many virtual hours, then until everybody has gone; `tell` hears each sample."""
         samples = []
         next_us = START_US
         step_us = round(hours / 24 * HOUR_US)
@@ -120,6 +120,7 @@ class Soak:
             due_us = self._due[0][0] if self._due else None
             if self.now_us >= sample_at_us and arrives:
                 samples.append(self._sample())
+                tell(samples[-1])
                 sample_at_us += step_us
             if arrives and (due_us is None or next_us <= due_us):
                 self._at(next_us, self._submit())
@@ -232,7 +233,6 @@ class Soak:
 
     def _sample(self) -> Sample:
         state = self.engine.state
-        buckets = {id_: b for b_s in state.waiting._buckets.values() for id_, b in b_s.items()}
         return Sample(
             hour=(self.now_us - START_US) / HOUR_US,
             rss_mb=_rss_mb(),
@@ -240,7 +240,7 @@ class Soak:
             reservations=len(state.reservations),
             timers=len(state.timers),
             shared_dues=sum(len(dues) for dues in state.dues.values()),
-            line_entries=sum(len(bucket.heap) for bucket in buckets.values()),
+            waiting=len(state.waiting),
         )
 
 
@@ -294,9 +294,14 @@ def _rss_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def soak(hours: float = 24.0, rate: float = 20.0, seed: int = 1) -> SoakReport:
+def soak(
+    hours: float = 24.0,
+    rate: float = 20.0,
+    seed: int = 1,
+    tell: Callable[[Sample], None] = lambda _: None,
+) -> SoakReport:
     """A day at `rate` contacts a second."""
-    return Soak(rate, seed).run(hours)
+    return Soak(rate, seed).run(hours, tell)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -306,9 +311,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=20.0, help="contacts a second")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    report = soak(options.hours, options.rate, options.seed)
-    for sample in report.samples:
+
+    def tell(sample: Sample) -> None:
         sys.stdout.write(f"{sample}\n")
+        sys.stdout.flush()
+
+    report = soak(options.hours, options.rate, options.seed, tell)
     sys.stdout.write(f"{report.contacts} contacts, {report.events} events, {report.outcomes}\n")
     sys.stdout.write(f"memory grows by {report.growth_mb_an_hour:.3f} MB an hour\n")
     sys.stdout.writelines(f"{violation}\n" for violation in report.violations)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from router.core.events import Event
 from router.testing import soak
 from router.testing.plants import PLANTS, hunt
 from router.testing.simulator import Report, run
@@ -25,8 +28,13 @@ def broken(seeds: range) -> list[Report]:
     return [report for report in map(run, seeds) if not report.is_clean]
 
 
+@cache
+def quick() -> list[Report]:
+    return [run(seed) for seed in QUICK]
+
+
 def test_sixty_seeds_are_clean() -> None:
-    found = broken(QUICK)
+    found = [report for report in quick() if not report.is_clean]
     assert not found, "\n\n".join(map(str, found[:3]))
 
 
@@ -39,24 +47,20 @@ def test_two_thousand_seeds_are_clean(first: int) -> None:
 
 
 def test_the_seeds_reach_every_kind_of_event_that_a_day_has() -> None:
-    seen: set[str] = set()
-    for seed in QUICK:
-        seen |= run(seed).events.keys()
-    rare = {"AgentRemoved", "ClockStepped", "CommandDeadLettered"}
-    missing = everything() - seen - rare
+    seen = {kind for report in quick() for kind in report.events}
+    rare = {"ReservationMoved", "CommandDeadLettered"}
+    missing = {kind.__name__ for kind in get_args(Event)} - seen - rare
     assert not missing, f"never seen: {sorted(missing)}"
 
 
-def everything() -> set[str]:
-    from typing import get_args
-
-    from router.core.events import Event
-
-    return {kind.__name__ for kind in get_args(Event)}
+def test_most_commands_meet_something_they_can_change() -> None:
+    asked = sum(sum(report.commands.values()) for report in quick())
+    refused = sum(sum(report.refused.values()) for report in quick())
+    assert refused < asked / 6
 
 
 def test_one_seed_gives_the_same_bytes_under_every_hash_seed() -> None:
-    command = [sys.executable, "-m", "router.testing.simulator", "--seed", "3", "--count", "12"]
+    command = [sys.executable, "-m", "router.testing.simulator", "--seed", "3", "--count", "8"]
     digests = []
     for hash_seed in ("0", "1", "4242"):
         done = subprocess.run(
@@ -70,7 +74,7 @@ def test_one_seed_gives_the_same_bytes_under_every_hash_seed() -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         digests.append(done.stdout)
-    assert len(digests[0].splitlines()) == 13
+    assert len(digests[0].splitlines()) == 9
     assert digests[0] == digests[1] == digests[2]
 
 
@@ -105,4 +109,4 @@ def test_an_hour_at_a_steady_rate_leaves_nothing_behind() -> None:
     last = report.samples[-1]
     assert report.violations == []
     assert sum(report.outcomes.values()) >= report.contacts > 3_000
-    assert (last.contacts, last.reservations, last.timers, last.line_entries) == (0, 0, 0, 0)
+    assert (last.contacts, last.reservations, last.timers, last.waiting) == (0, 0, 0, 0)
