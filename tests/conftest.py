@@ -1,0 +1,64 @@
+"""Skips are said aloud: `--expected-skips FILE` makes every other skip a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--expected-skips", metavar="FILE", help="a skip that FILE does not list is a failure"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if unexpected(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found = unexpected(terminalreporter.config)
+    if found:
+        terminalreporter.section("skips that are not expected: a failure")
+        for line in found:
+            terminalreporter.write_line(line)
+
+
+def unexpected(config: pytest.Config) -> list[str]:
+    """Skips of this run that the file does not list; none when no file is given."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    name = config.getoption("--expected-skips")
+    if name is None or reporter is None:
+        return []
+    expected = list(read_expected((ROOT / name).read_text("utf-8")))
+    return [
+        f"{report.nodeid}: {reason_of(report)}"
+        for report in reporter.stats.get("skipped", ())
+        if not any(
+            fnmatch(report.nodeid, pattern) and words in reason_of(report)
+            for pattern, words in expected
+        )
+    ]
+
+
+def read_expected(text: str) -> Iterator[tuple[str, str]]:
+    """Lines `pattern of test ids: words of the reason`; "#" begins a comment."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        pattern, colon, words = line.partition(": ")
+        if not colon or not words.strip():
+            raise ValueError(f'line {number}: expected "pattern: reason", got {line!r}')
+        yield pattern.strip(), words.strip()
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2])
+    return str(report.longrepr)
