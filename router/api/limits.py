@@ -28,7 +28,7 @@ class Buckets:
             level = self._levels[key] = [self.burst, now_us]
         else:
             self._levels.move_to_end(key)
-        room = min(self.burst, level[0] + (now_us - level[1]) * 1e-6 * self.rate)
+        room = min(self.burst, level[0] + (now_us - level[1]) * self.rate / 1e6)
         level[1] = now_us
         # A cost above the burst is let through once the bucket is full, and leaves a debt.
         if room < min(cost, self.burst):

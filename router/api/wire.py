@@ -22,7 +22,8 @@ FRAME_BYTES = 64 << 10
 DEPTH = 32
 ATTRIBUTES = 64
 ATTRIBUTES_BYTES = 16 << 10
-ID_CHARS = 200
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
+INFINITY = float("inf")
 
 _untyped = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder(decimal_format="string")
@@ -110,26 +111,31 @@ def signature(requirements: dict[str, int]) -> tuple[tuple[str, int], ...]:
 
 
 def _check(value: Any, depth: int) -> int:
-    """Count the keys below `value`; refuse depth and integers that the journal could not hold."""
+    """Count the keys below `value`; refuse depth and numbers that the journal could not hold."""
     kind = type(value)
     if kind is dict:
-        if depth >= DEPTH:
-            raise Malformed(f"body is nested deeper than {DEPTH} levels")
         keys = len(value)
-        for item in value.values():
-            inner = type(item)
-            if inner is dict or inner is list or inner is int:
-                keys += _check(item, depth + 1)
-        return keys
-    if kind is list:
-        if depth >= DEPTH:
-            raise Malformed(f"body is nested deeper than {DEPTH} levels")
-        return sum(_check(item, depth + 1) for item in value)
-    if kind is int and not -(1 << 63) <= value < 1 << 63:
-        raise Malformed("expected numbers within 64 bits")
-    if kind is float and not -1.8e308 < value < 1.8e308:
-        raise Malformed("expected finite numbers")
-    return 0
+        items = value.values()
+    elif kind is list:
+        keys = 0
+        items = value
+    else:
+        items = (value,)
+        keys = 0
+    if depth >= DEPTH:
+        raise Malformed(f"body is nested deeper than {DEPTH} levels")
+    for item in items:
+        inner = type(item)
+        if inner is str:
+            continue
+        if inner is dict or inner is list:
+            keys += _check(item, depth + 1)
+        elif inner is int:
+            if not LEAST <= item <= MOST:
+                raise Malformed("expected numbers within 64 bits")
+        elif inner is float and not -INFINITY < item < INFINITY:
+            raise Malformed("expected finite numbers")
+    return keys
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
