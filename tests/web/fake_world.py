@@ -197,6 +197,31 @@ class World:
         )
         return reservation
 
+    def offer_again(self, contact: str, text: str) -> None:
+        """The customer of a parked contact writes; the last agent is asked first."""
+        self.number += 1
+        id_, row = f"r{self.number}", self.contacts[contact]
+        row |= {"state": "offered", "visit_at_us": now_us()}
+        self._message(contact, "customer", text)
+        self.reservations[id_] = {
+            "id": id_,
+            "contact": contact,
+            "agent": "ana",
+            "queue": row["queue"],
+            "channel": row["channel"],
+            "state": "offered",
+            "units": COSTS[row["channel"]],
+            "offered_at_us": now_us(),
+            "deadline_at_us": now_us() + 20 * SECOND,
+        }
+        self.event("ContactOffered", reservation=id_, contact=contact, agent="ana")
+
+    def consult_state(self, contact: str, state: str) -> None:
+        """How far the consult about a contact is, as the desk of the asking agent is told."""
+        id_ = self.contacts[contact]["consult"]
+        self.contacts[id_] = {"id": id_, "channel": "chat", "state": state, "consult_of": contact}
+        self.event("OfferAccepted", contact=id_, agent="ben")
+
     def customer_writes(self, contact: str, text: str, **more: Any) -> None:
         """A message comes in."""
         message = self._message(contact, "customer", text, **more)
@@ -265,13 +290,13 @@ class World:
         self.end_offer(frame["reservation"], "rejected", "OfferRejected")
 
     def _do_send(self, frame: dict[str, Any]) -> dict[str, Any]:
-        known = self.messages.get(frame["contact"], [])
-        if not any(each["id"] == frame["message"] for each in known):
-            message = self._message(
-                frame["contact"], "agent", frame["text"], agent="ana", id=frame["message"]
-            )
-            self.event("MessageSent", contact=frame["contact"], message=message)
-        return {"message": frame["message"]}
+        contact, ref = frame["contact"], frame["message"]
+        known = [each for each in self.messages.get(contact, []) if each.get("ref") == ref]
+        if known:
+            return {"message": known[0]["id"]}
+        message = self._message(contact, "agent", frame["text"], agent="ana", ref=ref)
+        self.event("MessageSent", contact=contact, message=message)
+        return {"message": message["id"]}
 
     def _do_hold(self, frame: dict[str, Any]) -> None:
         mine = self._mine(frame)

@@ -106,6 +106,7 @@ async def test_a_text_message_is_routed_to_the_desk_answered_and_closed(
     await expect(desk.locator(".message.from-agent:not(.unsent)")).to_contain_text(
         "Yes, it came this morning."
     )
+    await expect(desk.locator(".unsent")).to_have_count(0)
     await desk.keyboard.press("Escape")
     await desk.keyboard.press("y")
     await expect(desk.locator(".decision").first).to_contain_text("could")

@@ -40,10 +40,9 @@ async def test_a_contact_lives_on_the_desk_from_offer_to_the_end_of_wrap_up(
 
     await page.locator("#composer").fill("Good morning, I am looking at it.")
     await page.get_by_role("button", name="Send").click()
-    sent = await server.got("send")
-    await expect(page.locator(f"[data-message={sent['message']}]:not(.unsent)")).to_contain_text(
-        "Good morning"
-    )
+    await server.got("send")
+    await expect(page.locator(".message.from-agent:not(.unsent)")).to_contain_text("Good morning")
+    await expect(page.locator(".unsent")).to_have_count(0)
     await expect(page.locator(f"[data-group=theirs] [data-contact={contact}]")).to_be_visible()
     world.customer_writes(contact, "Thank you!")
     await expect(page.locator(f"[data-group=mine] [data-contact={contact}]")).to_contain_text(
@@ -285,6 +284,43 @@ async def test_an_unanswered_offer_is_explained_and_one_key_makes_ready_again(
     await expect(page.locator("#presence option:checked")).to_have_text("Missed an offer")
     await page.keyboard.press("r")
     assert (await server.got("presence"))["presence"] == "ready"
+    await expect(page.locator(".notice")).to_have_count(0)
+
+
+async def test_a_parked_contact_is_folded_away_and_comes_back_when_the_customer_writes(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await sign_in(open_page, server)
+    contact = await offered(page, world, "sms", "Sam", "Is it there?")
+    await page.keyboard.press("a")
+    await page.wait_for_selector("#composer")
+    await page.keyboard.press("p")
+    await expect(page.locator("details.parked")).to_contain_text("Parked 1")
+    await expect(page.locator("#composer")).to_have_count(0)
+    world.offer_again(contact, "Hello again")
+    await expect(page.locator(".offer")).to_contain_text("Sam")
+    await page.keyboard.press("a")
+    await expect(page.locator(f"[data-group=mine] [data-contact={contact}]")).to_be_visible()
+    await expect(page.locator(".message.from-customer")).to_have_count(2)
+
+
+async def test_a_consult_says_how_far_it_is_and_ends_in_handing_over(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await sign_in(open_page, server)
+    contact = await offered(page, world, "chat", "Maria", "Hello")
+    await page.keyboard.press("a")
+    await page.wait_for_selector("#composer")
+    await page.keyboard.press("o")
+    await page.keyboard.type("ben")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".strip")).to_contain_text("You are consulting a colleague: Waiting")
+    world.consult_state(contact, "active")
+    await expect(page.locator(".strip")).to_contain_text("You are consulting a colleague: Active")
+    await expect(page.locator(".row")).to_have_count(1)  # the consult is no row of its own
+    await page.get_by_role("button", name="Hand over").click()
+    assert (await server.got("end_consult"))["hand_over"] is True
+    await expect(page.get_by_text("Nothing to do.")).to_be_visible()
 
 
 async def test_the_reason_for_a_contact_is_told_in_words(

@@ -24,7 +24,7 @@ export function Composer({ desk, contact }) {
     // The field, not the last drawing of it: a key may come before the next frame.
     const text = own.current.value.trim();
     if (!text || tooLong) return;
-    desk.send(contact.id, text);
+    desk.sendDraft(contact.id, text);
     own.current.value = "";
     own.current.focus();
   };

@@ -103,7 +103,9 @@ function Bubble({ desk, message }) {
 function Unsent({ desk, contact, unsent }) {
   const going = desk.view.busy.has(`send/${unsent.id}`);
   const live = desk.view.connection.name === "live" || desk.view.connection.name === "behind";
-  const state = going ? (live ? t("sending") : t("sending_later")) : t("send_unsure");
+  const state = going
+    ? t(live ? "sending" : "sending_later")
+    : t(desk.view.refused.has(unsent.id) ? "send_refused" : "send_unsure");
   return html`<li class="message from-agent unsent" data-message=${unsent.id}>
     <div class="bubble"><${PlainText} text=${unsent.text} /></div>
     <div class="message-foot">
@@ -178,8 +180,9 @@ function Footer({ desk, contact, reservation }) {
   const media = channelOf(desk.known, contact.channel).media;
   if (reservation?.state === "wrapping") return html`<${WrapUp} desk=${desk} contact=${contact} reservation=${reservation} />`;
   if (contact.state === "parked" || !reservation) {
-    return html`<p class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words")}</span></p>
-      ${!media && html`<${Composer} desk=${desk} contact=${contact} />`}`;
+    const draft = desk.drafts.read(contact.id);
+    return html`<div class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words")}</span></div>
+      ${draft && html`<p class="strip"><strong>${t("draft")}</strong> <span class="plain" dir="auto">${draft}</span></p>`}`;
   }
   return html`<${ConsultStrip} desk=${desk} contact=${contact} />
     ${desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}

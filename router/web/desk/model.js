@@ -43,6 +43,7 @@ function keeps(desk, id) {
   const contact = desk.contacts.get(id);
   if (!contact) return false;
   if (reservationOf(desk, id)) return true;
+  if (contact.consult_of && contact.state !== "closed" && reservationOf(desk, contact.consult_of)) return true;
   return contact.state === "parked" && contact.last_agent === desk.agent?.id && contact.mine !== false;
 }
 
@@ -98,6 +99,8 @@ export function work(desk) {
   for (const contact of desk.contacts.values()) {
     const reservation = reservationOf(desk, contact.id);
     if (reservation?.state === "offered") continue;
+    // My own consult of somebody else: shown with the contact that it is about.
+    if (!reservation && contact.consult_of) continue;
     const since = waitsSince(desk, contact, reservation);
     const media = channelOf(desk, contact.channel).media;
     const row = { contact, reservation, since, talking: media && !!since && !reservation?.hold_at_us };

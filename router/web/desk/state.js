@@ -6,14 +6,18 @@ import { has, t, word } from "../page/texts.js";
 import { Drafts } from "./drafts.js";
 import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, rows, work } from "./model.js";
 
-const NOTICES = 4;
+const NOTICES = 3;
+const INFORMED_MS = 30_000;
+
+/** A reference for a message, by which it is known again whatever happens to the connection. */
+const newReference = () => `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
 
 export class DeskState {
   constructor(session) {
     this.session = session;
     this.known = emptyDesk();
     this.drafts = new Drafts(`${session.workspace}.${session.agent}`);
-    this.view = { connection: null, chosen: "", notices: [], spoken: "", sheet: "", busy: new Set() };
+    this.view = { connection: null, chosen: "", notices: [], spoken: "", sheet: "", busy: new Set(), refused: new Set() };
     this.store = new Store({ view: this.view });
     this.noticeNo = 0;
   }
@@ -92,18 +96,27 @@ export class DeskState {
   }
 
   /** Send what is written. It stays on the screen, and in storage, until the server has it. */
-  send(contact, text, id = `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`) {
+  send(contact, text, id = newReference()) {
     this.drafts.sending(contact, id, text);
-    this.drafts.write(contact, "");
     this.view.busy.add(`send/${id}`);
+    this.view.refused.delete(id);
     this.store.touch();
     this.connection
       .command("send", { contact, text, message: id })
-      .catch((error) => this.notice("bad", t("refused", { what: t("act_send"), why: this.why(error) })))
+      .catch((error) => {
+        this.view.refused.add(id);
+        this.notice("bad", t("refused", { what: t("act_send"), why: this.why(error) }));
+      })
       .finally(() => {
         this.view.busy.delete(`send/${id}`);
         this.store.touch();
       });
+  }
+
+  /** Send the draft. */
+  sendDraft(contact, text) {
+    this.drafts.write(contact, "");
+    this.send(contact, text);
   }
 
   /** Older messages came over HTTP. */
@@ -120,10 +133,13 @@ export class DeskState {
     this.store.touch();
   }
 
+  /** Tell something above the conversation. What only informs goes by itself; the same thing twice stands once. */
   notice(meaning, text) {
     this.noticeNo += 1;
-    const notice = { id: this.noticeNo, meaning, text, at: now() };
-    this.view.notices = [...this.view.notices, notice].slice(-NOTICES);
+    const id = this.noticeNo;
+    const others = this.view.notices.filter((each) => each.text !== text);
+    this.view.notices = [...others, { id, meaning, text, at: now() }].slice(-NOTICES);
+    if (meaning === "neutral") setTimeout(() => this.dismiss(id), INFORMED_MS);
     this.store.touch();
   }
 
@@ -147,11 +163,11 @@ export class DeskState {
     return known === String(error.code).replaceAll("_", " ") ? error.message || known : known;
   }
 
-  /** Messages that the server has told us of are no longer unsent. */
+  /** Messages that the server has told us of, with our reference, are no longer unsent. */
   settleDrafts() {
     for (const [contact, messages] of this.known.messages) {
       for (const { id } of this.drafts.unsent(contact)) {
-        if (messages.some((each) => each.id === id)) this.drafts.settled(contact, id);
+        if (messages.some((each) => each.ref === id)) this.drafts.settled(contact, id);
       }
     }
   }
@@ -170,6 +186,8 @@ export class DeskState {
       this.view.spoken = t("spoken_offer", { channel: word("channel", event.channel), queue: event.queue });
     } else if (event.type === "OfferExpired") {
       this.notice("attention", t("notice_rona"));
+    } else if (event.type === "PresenceChanged" && event.presence === "ready") {
+      this.view.notices = this.view.notices.filter((each) => each.text !== t("notice_rona"));
     } else if (event.type === "OfferRescinded") {
       this.view.spoken = t("spoken_rescinded");
     } else if (event.type === "ReservationFailed") {

@@ -40,9 +40,9 @@ function stateWords({ contact, reservation, since, talking }) {
   if (reservation.state === "wrapping") return t("row_wrapping");
   if (reservation.state === "suspended") return t("row_suspended");
   if (reservation.state === "accepted" || reservation.state === "connecting") return t("row_connecting");
+  if (contact.consult) return t("row_consulting");
   if (reservation.hold_at_us) return t("row_held");
   if (talking) return t("row_talking");
-  if (contact.consult) return t("row_consulting");
   return since ? t("row_waits") : t("row_theirs");
 }
 

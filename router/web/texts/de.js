@@ -181,6 +181,7 @@ export const de = {
   consult_hand_over: "Übergeben",
   sending: "wird gesendet …",
   sending_later: "noch nicht gesendet: geht hinaus, sobald die Verbindung wieder steht",
+  send_refused: "nicht gesendet",
   send_unsure: "nicht bestätigt",
   send_again: "Noch einmal senden",
   send_edit: "Bearbeiten",
@@ -190,7 +191,7 @@ export const de = {
   write_hint_mail: "Strg+Eingabe sendet",
   too_long: "Zu lang für eine Nachricht.",
   send: "Senden",
-  parked_words: "Geparkt: Der Kontakt kommt zurück, wenn der Kunde schreibt. Auch Ihre nächste Nachricht erreicht ihn.",
+  parked_words: "Geparkt: Der Kontakt kommt zurück, wenn der Kunde schreibt.",
 
   sheet_transfer: "Abgeben an",
   sheet_transfer_to: "An {name} abgeben",

@@ -181,6 +181,7 @@ export const en = {
   consult_hand_over: "Hand over",
   sending: "sending …",
   sending_later: "not sent yet: goes out when the connection is back",
+  send_refused: "not sent",
   send_unsure: "not confirmed",
   send_again: "Send again",
   send_edit: "Edit",
@@ -190,7 +191,7 @@ export const en = {
   write_hint_mail: "Ctrl+Enter sends",
   too_long: "Too long for one message.",
   send: "Send",
-  parked_words: "Parked: the contact comes back when the customer writes. Your next message reaches them as well.",
+  parked_words: "Parked: the contact comes back when the customer writes.",
 
   sheet_transfer: "Transfer to",
   sheet_transfer_to: "Transfer to {name}",
