@@ -14,6 +14,7 @@ from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
 from router.api.auth import Principal, Role
 from router.api.board import Board
 from router.api.hub import event_view
+from router.api.naming import contact_of, reservation_of
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
 from router.api.views import ContactView, reservation_view
@@ -275,16 +276,16 @@ class Desk:
         if not 0 < last_seq < last:
             return [], False
         frames: list[dict[str, Any]] = []
-        mine: dict[str, None] = {}
+        mine: dict[str, None] = dict.fromkeys(self._mine())
         more = last - last_seq > MISSED_SCAN
         subscription = tenant.workspace.feed.subscribe(max(last_seq + 1, last - MISSED_SCAN))
         try:
             while subscription.next_seq <= last:
                 for seq, event in await subscription.batch():
                     if type(event) is ContactOffered and event.agent == self._agent:
-                        mine[event.reservation] = None
+                        mine[event.reservation] = mine[event.contact] = None
                     if self._agent in tenant.hub.concerned(event) or (
-                        getattr(event, "reservation", "") in mine
+                        reservation_of(event) in mine or contact_of(event) in mine
                     ):
                         frames.append(
                             {

@@ -59,6 +59,8 @@ class Hub:
         self._parked_by: dict[ContactId, AgentId] = {}
         self._told: dict[ContactId, dict[AgentId, None]] = {}
         """Which agents' screens show a contact as theirs."""
+        self._theirs: dict[AgentId, dict[ContactId, None]] = {}
+        """The same, by agent."""
         self._lost: list[tuple[ContactId, AgentId]] = []
         self._screens: dict[AgentId, dict[Screen, None]] = {}
         self._line: deque[_Waiting] = deque()
@@ -77,7 +79,7 @@ class Hub:
         """A desk has its welcome, with these contacts; what happens from now on goes there."""
         self._screens.setdefault(agent, {})[screen] = None
         for id_ in contacts:
-            self._told.setdefault(id_, {})[agent] = None
+            self._tell(id_, agent)
 
     def directory(self) -> dict[str, Any]:
         """What a transfer can name; made anew at most every two seconds."""
@@ -94,7 +96,7 @@ class Hub:
         screens.pop(screen, None)
         if not screens:
             del self._screens[agent]
-            for id_ in [id_ for id_, agents in self._told.items() if agent in agents]:
+            for id_ in list(self._theirs.get(agent, ())):
                 self._untell(id_, agent)
 
     def concerned(self, event: e.Event) -> dict[AgentId, None]:
@@ -108,7 +110,7 @@ class Hub:
         if contact:
             agents.update(self._told.get(contact, {}))
             row = self._tenant.state.contacts.get(contact)
-            if row is not None:
+            if row is not None and row.consult_of:  # the asking agent watches the consult
                 agents.update(self._tenant.holders(row))
         return agents
 
@@ -191,7 +193,7 @@ class Hub:
             view = frame["contact"] = tenant.contact(contact, clear=mine)
             view.mine = mine
         if mine:
-            self._told.setdefault(id_, {})[agent] = None
+            self._tell(id_, agent)
         else:  # after the whole commit: the rest of it concerns this agent still
             self._lost.append((id_, agent))
         if type(event) in WITH_TEXT:
@@ -200,12 +202,19 @@ class Hub:
             return self._with_history(frame, id_)
         return None
 
+    def _tell(self, contact: ContactId, agent: AgentId) -> None:
+        self._told.setdefault(contact, {})[agent] = None
+        self._theirs.setdefault(agent, {})[contact] = None
+
     def _untell(self, contact: ContactId, agent: AgentId) -> None:
         told = self._told.get(contact)
-        if told is not None:
-            told.pop(agent, None)
-            if not told:
-                del self._told[contact]
+        if told is None or agent not in told:
+            return
+        del told[agent], self._theirs[agent][contact]
+        if not told:
+            del self._told[contact]
+        if not self._theirs[agent]:
+            del self._theirs[agent]
 
     async def _with_text(self, frame: dict[str, Any], contact: str, id_: str) -> None:
         message = await self._tenant.messages.one(contact, id_)

@@ -329,3 +329,27 @@ async def test_a_reader_who_does_not_read_is_cut_and_others_are_not(site: Site) 
             link.tell({"type": "tick", "n": number})
         assert await ana.closed() == 1013
         assert (await ben.do("presence", presence="ready"))["ok"]
+
+
+async def test_a_server_that_stops_says_so_first(site: Site) -> None:
+    async with desk(site) as (ana, _), desk(site, "supervisor") as (wall, _):
+        await site.api.sockets.close("the server stops")
+        for one in (ana, wall):
+            assert (await one.until(type="closing"))["reason"] == "the server stops"
+            assert await one.closed() == 1001
+
+
+async def test_a_transfer_takes_the_contact_off_one_desk_and_to_another(site: Site) -> None:
+    async with desk(site) as (ana, _), desk(site, agent="ben") as (ben, _):
+        await ana.do("presence", presence="ready")
+        contact = await submit(site, message={"text": "My invoice is wrong"})
+        offer = await ana.until(event="ContactOffered")
+        await ana.do("accept", reservation=offer["reservation"]["id"])
+        await ben.do("presence", presence="ready")
+        answer = await ana.do("transfer", contact=contact, target_agent="ben", reason="billing")
+        assert answer["ok"], answer
+        gone = await ana.until(event="ContactQueued")
+        assert gone["contact"]["mine"] is False
+        assert "peer" not in gone["contact"]
+        offer = await ben.until(event="ContactOffered")
+        assert offer["contact"]["messages"][0]["text"] == "My invoice is wrong"
