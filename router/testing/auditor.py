@@ -116,8 +116,10 @@ class Auditor:
         """Settings that a later `PolicyApplied` will name."""
         self._policies[policy.version] = policy
 
-    def recovered(self, now_us: int) -> None:
+    def recovered(self, now_us: int, policy: Policy | None = None) -> None:
         """The engine was started again: no deadline is earlier than the grace from now."""
+        if policy is not None:
+            self.world.use(policy)
         self.world.clock_offset_us = 0  # engine time begins at the wall clock's anew
         grace_until_us = now_us + self.world.policy.grace_us
         for reservation in self.world.reservations.values():

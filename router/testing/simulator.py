@@ -16,10 +16,9 @@ import heapq
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
 
 import msgspec
 
@@ -31,12 +30,12 @@ from router.core.model import SECOND_US, AgentId, ReservationState
 from router.core.record import Row
 from router.core.state import ROWS, State
 from router.errors import Refused
+from router.testing import consistency
 from router.testing.auditor import Auditor, Violation
 from router.testing.scenario_words import event_line
 from router.testing.workload import Workload
 from router.testing.worlds import START_US, random_agent, random_policy
 
-Id = TypeVar("Id", bound=str)
 STEPS = 200
 MOST_TURNS = 200
 """`advance` calls at one moment; more is an engine that turns in a circle."""
@@ -197,9 +196,13 @@ class Simulation:
         self.outside = Outside(self.rng, fault)
         self.crash_rate = self.rng.choice((0.0, 0.0, 0.02))
         self.workload = Workload(self.rng, self.auditor.world, most_live=self.rng.randint(5, 40))
+        self.crashes = 0
         self._frame: list[e.Event] = []
         self._effects: list[f.Effect] = []
         self._pulled = ""
+        self._told = consistency.Effects()
+        self._log: list[e.Event] = []
+        self._policies = {self.policy.version: self.policy}
 
     def run(self) -> Report:
         """Safety, then liveness."""
@@ -243,8 +246,6 @@ class Simulation:
         self.report.commands[type(command).__name__] += 1
         if self.trace:
             sys.stdout.write(f"> {self.now_us - START_US} {command}\n")
-        if isinstance(command, c.ApplyPolicy):
-            self.auditor.expect_policy(command.policy)
         try:
             outcome = self.engine.handle(command, self.now_us)
         except Refused as refusal:
@@ -254,6 +255,8 @@ class Simulation:
                 self._pulled = command.contact
             if isinstance(command, c.ApplyPolicy):
                 self.policy = command.policy
+                self._policies[self.policy.version] = self.engine.policy
+                self.auditor.expect_policy(self.engine.policy)
             self._take(outcome)
             self._check_same_contact(command, outcome)
         lost = self.crash_rate and self.rng.random() < self.crash_rate / 10
@@ -295,10 +298,12 @@ class Simulation:
         if self.trace:
             sys.stdout.writelines(f"{event_line(event, START_US)}\n" for event in events)
         self.store.commit(events, self.engine.state)
+        self._log += events if not self.crashes else []
         if events or effects:
             self.auditor.frame(events, self.now_us, pulled=self._pulled)
-            self._check_effects(effects)
-            self._check_state()
+            world = self.auditor.world
+            self._blame(self._told.check(world, events, effects, self.now_us))
+            self._blame(consistency.memory(world, self.engine.state))
         self._pulled = ""
         self.outside.hear(effects, self.now_us)
 
@@ -306,14 +311,17 @@ class Simulation:
         """The process dies, with or without an uncommitted frame; its rows are loaded again."""
         if not uncommitted:
             self._commit()
+        else:
+            self.engine.state.drain()
         self._frame, self._effects, self._pulled = [], [], ""
+        self.crashes += 1
         if self.trace:
             sys.stdout.write(f"> {self.now_us - START_US} crash, uncommitted frame {uncommitted}\n")
         # Engine time begins at the wall clock's anew, but never below the last commit.
         self.now_us += max(0, self.auditor.world.clock_offset_us)
         self.now_us += self.rng.randrange(60 * SECOND_US)
-        self.engine = Engine(self.auditor.world.policy, self.store.load())
-        self.auditor.recovered(self.now_us)
+        self.engine = Engine(self.policy, self.store.load())
+        self.auditor.recovered(self.now_us, self.engine.policy)
         outcome = self.engine.resume(self.now_us)
         self._take(outcome)
         restated = {x.reservation for x in outcome.effects if isinstance(x, f.OfferContact)}
@@ -324,39 +332,6 @@ class Simulation:
             older = is_open and reservation.offered_at_us < self.now_us
             if older and reservation.id not in restated:
                 self._broken("I8", f"{reservation.id} is not restated after a restart")
-
-    def _check_effects(self, effects: Sequence[f.Effect]) -> None:
-        """An effect needs a fact behind it."""
-        world = self.auditor.world
-        for effect in effects:
-            match effect:
-                case f.OfferContact() | f.ConnectAgent():
-                    reservation = world.reservations.get(effect.reservation)
-                    if reservation is not None and reservation.agent != effect.agent:
-                        self._broken("I8", f"{effect} is not for {reservation.agent}")
-                case _:
-                    pass
-
-    def _check_state(self) -> None:
-        """What the engine holds is what its events say."""
-        world, state = self.auditor.world, self.engine.state
-        if len(state.by_external) > len(state.contacts) or len(state.by_peer) > len(state.contacts):
-            self._broken("I14", "more external ids or peers than contacts")
-        self._compare("contacts", world.contacts, state.contacts)
-        self._compare("reservations", world.reservations, state.reservations)
-        self._compare("agents", world.agents, state.agents)
-
-    def _compare(self, kind: str, said: Mapping[Id, Row], held: Mapping[Id, Row]) -> None:
-        if said.keys() != held.keys():
-            extra = sorted(said.keys() ^ held.keys())
-            self._broken("I14", f"{kind} in memory and by the events differ: {extra}")
-            return
-        for id_, row in said.items():
-            for name in COMPARED[kind]:
-                by_events, in_memory = getattr(row, name), getattr(held[id_], name)
-                if by_events != in_memory:
-                    text = f"{id_}.{name} is {in_memory!r}, by the events {by_events!r}"
-                    self._broken("I7", text)
 
     def _drain(self) -> None:
         """Liveness: no faults, everybody cooperates, nobody new comes."""
@@ -374,24 +349,16 @@ class Simulation:
         if due_us is not None and not self.auditor.violations:
             self._pass_time(self.now_us + 3600 * SECOND_US)
         self.auditor.finish()
+        self._blame(consistency.rows(self.store.rows, self.engine.state))
+        if not self.crashes:
+            self._blame(consistency.fold(self._log, self._policies, self.engine.state))
+
+    def _blame(self, found: consistency.Broken) -> None:
+        for id_, text in found:
+            self._broken(id_, text)
 
     def _broken(self, id_: str, text: str) -> None:
         self.auditor.violations.append(Violation(id_, self.now_us, text))
-
-
-COMPARED: dict[str, tuple[str, ...]] = {
-    "contacts": (
-        "state", "channel", "queue", "tier", "head_start_us", "due_at_us", "arrival_no",
-        "visit_at_us", "visit_no", "requirements", "reservations", "step", "extra_queues",
-        "hold_agent", "target_agent", "excluded", "external_id", "peer_key", "last_agent",
-    ),
-    "reservations": ("state", "contact", "agent", "channel", "units", "deadline_at_us"),
-    "agents": (
-        "skills", "profile", "presence", "idle_since_us", "accepted_at_us", "offered_at_us",
-        "lost_at_us", "ready_at_us",
-    ),
-}  # fmt: skip
-"""What the auditor folds from events, and must find in the rows."""
 
 
 def run(seed: int, steps: int = STEPS, *, trace: bool = False) -> Report:

@@ -26,6 +26,7 @@ from router.core.model import (
     Reservation,
     ReservationState,
 )
+from router.core.policy import Profile
 from router.testing.naive import World
 from router.testing.worlds import random_agent, random_policy
 
@@ -375,15 +376,23 @@ class Workload:
 
     def _new_policy(self) -> c.Command | None:
         self._number += 1
-        old = self._world.policy
+        rng, old = self._rng, self._world.policy
+        queues, channels = list(old.queues), dict(old.channels)
+        if len(queues) > 1 and rng.random() < 0.3:
+            queues.remove(rng.choice(queues))
+        if rng.random() < 0.2:
+            queues.append(QueueId(f"q{self._number}"))
+        if len(channels) > 1 and rng.random() < 0.1:
+            del channels[rng.choice(list(channels))]
         policy = random_policy(
-            self._rng,
-            version=f"v{self._number}",
-            now_us=self._world.now_us,
-            queues=list(old.queues),
+            rng, version=f"v{self._number}", now_us=self._world.now_us, queues=queues
         )
+        kept = {
+            name: Profile(id=name, queues=tuple(q for q in old_profile.queues if q.queue in queues))
+            for name, old_profile in old.profiles.items()
+        }
         policy = msgspec.structs.replace(
-            policy, channels=old.channels, profiles={**old.profiles, **policy.profiles}
+            policy, channels=channels, profiles={**kept, **policy.profiles}
         )
         return c.ApplyPolicy(policy=policy)
 
@@ -463,6 +472,6 @@ WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {
     Workload._ask_route: 0.3,
     Workload._collect: 0.3,
     Workload._live: 0.2,
-    Workload._new_policy: 0.3,
+    Workload._new_policy: 0.5,
 }
 """How often each kind is tried."""
