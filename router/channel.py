@@ -143,7 +143,7 @@ class Receipt(Value, kw_only=True):
 
 
 class RouteRequest(Value, kw_only=True):
-    """"Where should this call go?": answered without queueing anything."""
+    """Where should this call go? Answered without queueing anything."""
 
     request: str
     to: str = ""
