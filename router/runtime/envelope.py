@@ -46,6 +46,17 @@ def address_of(envelope: Envelope) -> Address:
     return Address(address=envelope.address, name=envelope.name)
 
 
+def peer_of(sealer: Sealer, channel: str, address: str, ours: str) -> tuple[str, str]:
+    """Who an address is, as an id that does not tell it, and the key of (them, our address).
+
+    Both empty without an address. Our own address is no personal data and stands in clear.
+    """
+    if not address:
+        return "", ""
+    who = sealer.peer_key(channel, address, "")
+    return f"p{who}", f"{who}/{ours}"
+
+
 def contact_id(now_us: int) -> str:
     """A new contact's id: sorts by time, cannot be guessed."""
     return f"c{now_us // 1000:011x}{secrets.token_hex(6)}"

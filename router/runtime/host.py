@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from router.core import commands as c
-from router.core.events import PolicyApplied
+from router.core.events import ContactClosed, PolicyApplied
 from router.core.model import AgentId
 from router.core.policy import Policy
 from router.core.statistics import Measures
@@ -109,6 +109,7 @@ class Host:
         """
         await self.workspace.start()
         self._tasks.spawn(self._record(), "record")
+        self._tasks.spawn(self.intake.load(), "seen")
         await self._seed(agents)
 
     def serve(self, webhooks: Sequence[Webhook]) -> None:
@@ -159,12 +160,14 @@ class Host:
         fresh_from = self.workspace.own.seq + 1
         self._stream = stream = self.workspace.feed.subscribe(self._fold_from)
         count, measure = self.metrics.apply, self.measures.apply
+        is_verbose = logging.getLogger("router.contact").isEnabledFor(logging.DEBUG)
         while items := await stream.batch():
             for seq, event in items:
                 measure(event)
                 if seq >= fresh_from:
                     count(event)
-                    log_event(self.name, seq, event)
+                    if is_verbose or type(event) is ContactClosed:
+                        log_event(self.name, seq, event)
                 if type(event) is PolicyApplied:
                     self.measures.use(self.workspace.policy)
 

@@ -28,8 +28,9 @@ from router.core.record import Value
 from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite, RowWrite
 from router.journal.codec import decode_row
-from router.runtime.envelope import Envelope, contact_id, seal
+from router.runtime.envelope import Envelope, contact_id, peer_of, seal
 from router.runtime.loop import shed_class
+from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -67,10 +68,23 @@ class Intake:
         self._workspace = workspace
         self._messages = messages
         self._entry_points = _EntryPoints(workspace.policy)
+        self._seen = Seen("external")
+        self._received = Seen("received")
+        workspace.on_closed.append(self._note_closed)
         self._keys_used = 0
         self._refill: asyncio.Task[None] | None = None
         self._under_way: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """Messages whose commit is not done: the same one again waits for the first."""
+
+    async def load(self) -> None:
+        """Learn what the archive knows, beside everything else."""
+        await self._seen.load(self._workspace)
+        await self._received.load(self._workspace)
+
+    def _note_closed(self, closed: list[Contact]) -> None:
+        for contact in closed:
+            if contact.external_id:
+                self._seen.add(f"{contact.channel}/{contact.external_id}")
 
     # --- arrivals -----------------------------------------------------------------------------
 
@@ -88,7 +102,7 @@ class Intake:
 
         The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
         """
-        if new.external_id:
+        if new.external_id and self._seen.may_hold(f"{channel}/{new.external_id}"):
             known = await self.closed_by_external(channel, new.external_id)
             if known is not None:
                 return known, None
@@ -129,7 +143,7 @@ class Intake:
         self, new: NewContact, message: NewMessage, channel: str, adapter: str, by: str
     ) -> Receipt:
         place = f"{channel}/{message.id}" if message.id else ""
-        if place:
+        if place and self._received.may_hold(place):
             own = self._workspace.own
             known = await self._workspace.journal.fetch(own, "received", [place])
             if place in known:
@@ -139,6 +153,7 @@ class Intake:
         if place:
             contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
             now_us = self._workspace.now_us()
+            self._received.add(place)
             archive.append(ArchiveWrite("received", place, now_us, contact.encode()))
         answer = await self._workspace.ask(
             c.ReceiveMessage(message=command.message, size=command.message_size, contact=command),
@@ -202,10 +217,7 @@ class Intake:
             adapter,
             new.message.subject if new.message else "",
         )
-        peer_key = sealer.peer_key(channel, customer.address, ours) if customer.address else ""
-        known = routing.customer or (
-            "p" + sealer.peer_key(channel, customer.address, "") if customer.address else ""
-        )
+        who, peer_key = peer_of(sealer, channel, customer.address, ours)
         archive, id_, size = self._first_message(new.message, key)
         command = c.SubmitContact(
             contact=ContactId(contact_id(now_us)),
@@ -213,7 +225,7 @@ class Intake:
             direction=routing.direction,
             entry_point=entry_point.id if entry_point else "",
             queue=QueueId(routing.queue),
-            customer=known,
+            customer=routing.customer or who,
             segment=routing.segment,
             attributes=new.attributes,
             requirements=requirements_of(new.requirements),

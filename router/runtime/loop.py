@@ -22,6 +22,7 @@ from router.core.commands import (
 )
 from router.core.effects import Effect
 from router.core.engine import Engine, Outcome
+from router.core.model import Contact
 from router.core.policy import Policy
 from router.core.state import ROWS, State
 from router.errors import (
@@ -33,14 +34,7 @@ from router.errors import (
     RouterError,
     StoreFull,
 )
-from router.journal import (
-    ArchiveWrite,
-    Journal,
-    KeyStore,
-    Ownership,
-    RowWrite,
-    StoredFrame,
-)
+from router.journal import ArchiveWrite, Journal, KeyStore, Ownership, RowWrite, StoredFrame
 from router.journal.codec import decode_row
 from router.journal.seal import Sealer
 from router.runtime.alarm import Alarm
@@ -100,6 +94,8 @@ class Workspace:
         """Takes effects once they may happen; set by the composition root before `start`."""
         self.on_loaded: list[Callable[[], None]] = []
         """Told when the rows are in memory at start, before the first effect."""
+        self.on_closed: list[Callable[[list[Contact]], None]] = []
+        """Told about contacts whose end has just become durable."""
         self.on_stopped: list[Callable[[str], None]] = []
         """Told when this workspace ends by itself (fenced, damaged, broken)."""
         self.stopped = ""
@@ -192,7 +188,7 @@ class Workspace:
         return len(self._inbox)
 
     def load_share(self) -> float:
-        """How full the inbox is, 0-1: reports give way from `SHED_AT[4]` on."""
+        """How full the inbox is: reports give way from `SHED_AT[4]` on."""
         return len(self._inbox) / self._most
 
     # --- rows of the runtime's own ------------------------------------------------------------
@@ -310,7 +306,10 @@ class Workspace:
                 commit = turn.commit(changes, effects, self._own_rows, at_us=self._last_us)
                 await self._writer.write(self.own, commit, lambda: self._give_up(batch))
                 self.seq = commit.last_seq
-                self._recent.add(changes.closed)
+                if changes.closed:
+                    self._recent.add(changes.closed)
+                    for tell in self.on_closed:
+                        tell(changes.closed)
                 self.feed.publish(commit.first_seq, turn.events)
         finally:
             self._is_turning = False
