@@ -222,3 +222,11 @@ async def test_the_server_serves_exactly_what_it_describes(site: Site) -> None:
              for method, path in described}  # fmt: skip
     extra = {entry for entry in served - plain if "/v1/webchat" not in entry[1]}
     assert extra == {("GET", "/v1/desk"), ("GET", "/v1/channels/{id}")}
+
+
+async def test_health_tells_each_workspace_of_itself_alone(site: Site) -> None:
+    oak = (await (await site.client("supervisor"))("GET", "/v1/health")).body
+    elm = (await (await site.client("admin", "elm"))("GET", "/v1/health")).body
+    assert any("oak/phones" in line for line in oak["degraded"])
+    assert "oak" not in str(elm)
+    assert list(elm["workspaces"]) == ["elm"]

@@ -232,11 +232,14 @@ async def health(call: Call) -> Reply:
     """Everything about how the server is, of this workspace."""
     report: dict[str, Any] = call.api.context.health.report()
     name = call.tenant.name
-    others = [f"workspace {other}" for other in call.api.tenants if other != name]
+    others = tuple(
+        prefix
+        for other in call.api.context.config.workspaces
+        if other != name
+        for prefix in (f"workspace {other} ", f"workspace {other}:", f"adapter {other}/")
+    )
     for key in ("not_ready", "degraded"):
-        report[key] = [
-            line for line in report[key] if not any(line.startswith(other) for other in others)
-        ]
+        report[key] = [line for line in report[key] if not line.startswith(others)]
     for key in ("workspaces", "adapters"):
         report[key] = {name: report[key][name]} if name in report[key] else {}
     return Reply(200, report, PLAIN)
