@@ -11,7 +11,8 @@ here. Feed it each frame; `violations` holds an id and a sentence for each broke
     I6  nobody waits while an eligible agent has room
     I11 nothing outlives its deadline
     I12 one external id, one contact
-    I16 events come in the order of time, and name only what exists
+    I16 (our own) events come in the order of time, and name only what exists
+    I17 (our own) the decision record tells what was decided
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from router.core.model import (
 )
 from router.core.policy import Policy
 from router.testing.naive import SERVING, World
-from router.testing.oracle import better_agent, better_contact, relaxed
+from router.testing.oracle import better_agent, better_contact, decision_fault, relaxed
 
 KEEP_CLOSED = 4096
 """Closed contacts remembered, to see a second end or an event after the end."""
@@ -359,12 +360,12 @@ class Auditor:
         fit = world.eligible(agent, contact)
         if fit is None:
             self._broken("I4", f"{contact.id} is offered to {agent.id}, who is not eligible")
-        elif event.decision.edge == "agent":
+            return
+        if event.decision.edge == "agent":
             self._blame("I4", better_contact(world, agent, contact))
-        elif event.decision.edge == "contact":
-            self._blame("I4", better_agent(world, agent, contact, queue))
         else:
-            self._broken("I4", f"{contact.id}: no edge is called {event.decision.edge!r}")
+            self._blame("I4", better_agent(world, agent, contact, queue))
+        self._blame("I17", decision_fault(world, event, queue))
 
     def _check_resumed_first(self, agent: Agent) -> None:
         """Interrupted work goes on before any new work."""

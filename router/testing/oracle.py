@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router.core.model import Agent, AgentId, Contact, ContactState, Requirements
+from router.core.events import ContactOffered
+from router.core.model import (
+    Agent,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Requirements,
+)
 from router.core.policy import Action, ActionKind, Queue, Strategy
 from router.testing.naive import World
 
@@ -78,6 +86,34 @@ def _terms(
         term = agent.offered_at_us
     by_rank = queue.rank_first or queue.strategy is Strategy.ORDERED
     return (rank if by_rank else 0, interrupts, term, *world.idle_order(agent))
+
+
+def decision_fault(world: World, event: ContactOffered, queue: Queue) -> str | None:
+    """A sentence if the decision record does not tell what was decided."""
+    decision = event.decision
+    contact, agent = world.contacts[event.contact], world.agents[event.agent]
+    by_contact = decision.edge == "contact"
+    winner = event.agent if by_contact else event.contact
+    runners_up = [candidate.id for candidate in decision.runners_up]
+    where = f"{event.reservation}: the decision record"
+    if decision.winner.id != winner:
+        return f"{where} names {decision.winner.id}, {winner} was chosen"
+    if decision.requirements != contact.requirements or decision.step != contact.step:
+        return f"{where} has {decision.requirements} at step {decision.step}"
+    if by_contact and decision.strategy != queue.strategy.value:
+        return f"{where} has strategy {decision.strategy}"
+    if len({winner, *runners_up}) != 1 + len(runners_up) or len(runners_up) > 3:
+        return f"{where} names {winner} and {runners_up}"
+    if decision.eligible < 1 + len(runners_up):
+        return f"{where} counts {decision.eligible} eligible, names {1 + len(runners_up)}"
+    for id_ in runners_up:
+        if by_contact:
+            fit = world.eligible(world.agents[AgentId(id_)], contact)
+        else:
+            fit = world.eligible(agent, world.contacts[ContactId(id_)])
+        if fit is None:
+            return f"{where} names {id_}, not eligible, as a runner-up"
+    return None
 
 
 def relaxed(requirements: Requirements, actions: Sequence[Action]) -> Requirements:

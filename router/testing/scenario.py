@@ -420,6 +420,11 @@ def _settle(_: Story, words: Words) -> Iterator[c.Command]:
     )
 
 
+def _step_us(text: str) -> int:
+    """``+5m`` or ``-5m``."""
+    return length_us(text.lstrip("+-")) * (-1 if text.startswith("-") else 1)
+
+
 def _off_stage(act: Callable[[Story, Words], None]) -> Play:
     """Inputs that are not commands."""
 
@@ -471,6 +476,7 @@ INPUTS: dict[str, Play] = {
     "input": _input,
     "live": _live,
     "settle": _settle,
+    "clock": lambda _, words: iter((c.StepClock(by_us=_step_us(words.name("length"))),)),
     "lost": lambda _, words: iter((c.DeskLost(agent=AgentId(words.name("agent"))),)),
     "back": lambda _, words: iter((c.DeskBack(agent=AgentId(words.name("agent"))),)),
     "dismiss": lambda _, words: iter((c.RemoveAgent(agent=AgentId(words.name("agent"))),)),
