@@ -42,13 +42,13 @@ class ScenarioError(ValueError):
     """The story itself is wrong; says in which line."""
 
 
-def run(text: str, name: str = "scenario") -> str:
+def run(text: str, name: str = "scenario", story: Story | None = None) -> str:
     """Play a story; returns its text with the transcripts as they came out.
 
     Raises ScenarioError naming file and line for words that are not known, AssertionError when the
-    auditor objects to what the engine did.
+    auditor objects to what the engine did. `story`, a fresh one, can be asked questions afterwards.
     """
-    story = Story()
+    story = story or Story()
     out: list[str] = []
     in_transcript = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -79,6 +79,8 @@ class Story:
         self.settings = Settings()
         self.zone = ZoneInfo("UTC")
         self.start_us = self.now_us = START_US
+        self.commands: list[c.Command] = []
+        """All that was asked of the engine."""
         self._engine: Engine | None = None
         self._auditor: Auditor | None = None
         self._rows: dict[tuple[str, str], bytes] = {}
@@ -171,6 +173,7 @@ class Story:
     def _handle(self, command: c.Command) -> None:
         engine = self.engine
         assert self._auditor is not None
+        self.commands.append(command)
         self._advance()
         if isinstance(command, c.ApplyPolicy):
             self._auditor.expect_policy(command.policy)
@@ -406,6 +409,17 @@ def _live(_: Story, words: Words) -> Iterator[c.Command]:
     yield c.ReportLive(channel=channel, external_ids=tuple(words.rest().split()))
 
 
+def _update(_: Story, words: Words) -> Iterator[c.Command]:
+    """``update c1 mood=3``: attributes of a contact."""
+    contact = ContactId(words.name("contact"))
+    yield c.UpdateContact(contact=contact, attributes=dict(words.levels()))
+
+
+def _provide(_: Story, words: Words) -> Iterator[c.Command]:
+    contact = ContactId(words.name("contact"))
+    yield c.ProvideCustomer(contact=contact, customer=words.name("customer"))
+
+
 def _settle(_: Story, words: Words) -> Iterator[c.Command]:
     """``settle c1 failed``: what became of an effect on this contact."""
     contact = ContactId(words.name("contact"))
@@ -476,6 +490,8 @@ INPUTS: dict[str, Play] = {
     "input": _input,
     "live": _live,
     "settle": _settle,
+    "update": _update,
+    "provide": _provide,
     "clock": lambda _, words: iter((c.StepClock(by_us=_step_us(words.name("length"))),)),
     "lost": lambda _, words: iter((c.DeskLost(agent=AgentId(words.name("agent"))),)),
     "back": lambda _, words: iter((c.DeskBack(agent=AgentId(words.name("agent"))),)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from router.core import commands as c
 from router.testing import scenario
 
 STORIES = sorted((Path(__file__).parent.parent / "scenarios").glob("*.txt"))
@@ -24,6 +26,63 @@ def test_story(path: Path) -> None:
 
 def test_there_are_stories() -> None:
     assert len(STORIES) >= 30
+
+
+PLAYED: dict[type, str] = {
+    c.SubmitContact: "levels",
+    c.ReceiveMessage: "messages-join",
+    c.SendMessage: "messages-that-fail",
+    c.AbandonContact: "abandon",
+    c.CancelContact: "scheduled-cancelled",
+    c.ReprioritizeContact: "reprioritize",
+    c.MoveContact: "supervisor",
+    c.RequireSkills: "supervisor",
+    c.PullContact: "supervisor",
+    c.WatchContact: "supervisor",
+    c.UpdateContact: "attributes",
+    c.RequestCallback: "callback-keeps-its-place",
+    c.RescheduleContact: "scheduled",
+    c.SwitchChannel: "channel-switch",
+    c.AcceptOffer: "rona",
+    c.RejectOffer: "rejections-cool-down",
+    c.ConnectReservation: "rona",
+    c.FailReservation: "leg-does-not-come-up",
+    c.CompleteContact: "hold-customer",
+    c.FinishWrapUp: "wrap-up-holds-its-own-units",
+    c.ExtendWrapUp: "extended-wrap-up",
+    c.ParkContact: "parking",
+    c.HoldCustomer: "hold-customer",
+    c.ResumeCustomer: "hold-customer",
+    c.TransferContact: "transfer-to-an-agent",
+    c.RequeueContact: "requeue",
+    c.StartConsult: "consult-and-hand-over",
+    c.EndConsult: "consult-and-hand-over",
+    c.PutAgent: "levels",
+    c.RemoveAgent: "agent-dismissed",
+    c.SetPresence: "levels",
+    c.DeskLost: "agent-lost",
+    c.DeskBack: "agent-lost",
+    c.AskRoute: "route-request",
+    c.ReportInput: "collect-input",
+    c.CollectInput: "collect-input",
+    c.SettleEffect: "messages-that-fail",
+    c.ProvideCustomer: "customer-is-brought",
+    c.ReportLive: "adapter-says-what-is-there",
+    c.ApplyPolicy: "reload",
+    c.StepClock: "clock-is-set",
+}
+
+
+@pytest.mark.parametrize("command", PLAYED, ids=[kind.__name__ for kind in PLAYED])
+def test_a_story_tells_each_command(command: type) -> None:
+    story = scenario.Story()
+    path = next(path for path in STORIES if path.stem == PLAYED[command])
+    scenario.run(path.read_text(), path.name, story)
+    assert command in {type(asked) for asked in story.commands}
+
+
+def test_only_dead_letters_have_no_story() -> None:
+    assert set(get_args(c.Command)) - PLAYED.keys() == {c.DeadLetter}
 
 
 @pytest.mark.parametrize(
