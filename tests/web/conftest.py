@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
 
 from tests.web.fake_server import FakeServer
 from tests.web.fake_world import World
@@ -19,6 +26,7 @@ ARGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+expect.set_options(timeout=10_000)  # shared machines are slow at times
 OpenPage = Callable[..., Awaitable[Page]]
 
 

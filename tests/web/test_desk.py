@@ -329,6 +329,7 @@ async def test_the_reason_for_a_contact_is_told_in_words(
     page = await sign_in(open_page, server)
     await offered(page, world, "chat", "Maria", "Hello")
     await page.keyboard.press("a")
+    await page.wait_for_selector("#composer")
     await page.keyboard.press("y")
     why = page.locator(".decision")
     await expect(why).to_contain_text("3 could take it")

@@ -59,12 +59,14 @@ async def test_from_a_queue_to_its_contacts_in_order_to_one_contacts_life(
     busy(world)
     page = await sign_in(open_page, server)
     await page.locator("[data-queue=care]").click()
+    await expect(page.locator(".contact-line").first).to_be_visible()
     ids = [
         await each.get_attribute("data-contact")
         for each in await page.locator(".contact-line").all()
     ]
     assert ids == line_of(world, "care")
     await page.locator(f"[data-contact={ids[0]}]").click()
+    await expect(page.locator("[data-event=ContactReturned]")).to_be_visible()
     events = [
         await each.get_attribute("data-event")
         for each in await page.locator(".timeline li[data-event]").all()
@@ -100,7 +102,7 @@ async def test_moving_a_contact_asks_first_and_shows_what_came_of_it(
         f"Move {contact} from care to billing."
     )
     assert server.commands == []
-    await page.keyboard.press("Enter")  # the confirmation has the focus
+    await page.get_by_role("button", name="Confirm").click()
     moved = await server.got("move")
     assert (moved["contact"], moved["queue"]) == (contact, "billing")
     await expect(page.locator(".life .facts")).to_contain_text("billing")

@@ -357,6 +357,8 @@ export const de = {
   alarm_channel_down_do: "Seine Kontakte werden nicht bedient. {detail}",
   alarm_channel_degraded: "{name} ist gestört",
   alarm_channel_degraded_do: "{detail}",
+  alarm_aside: "{n} Eingabe war nicht zu verarbeiten | {n} Eingaben waren nicht zu verarbeiten",
+  alarm_aside_do: "Seit die Seite offen ist. Das Log des Servers nennt sie.",
   alarm_nobody: "{queue}: {n} wartet, niemand ist bereit | {queue}: {n} warten, niemand ist bereit",
   alarm_nobody_do: "Personen zurückbitten oder die Kontakte verschieben.",
   alarm_late: "{queue}: {channel} wartet seit {wait}",

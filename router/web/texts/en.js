@@ -357,6 +357,8 @@ export const en = {
   alarm_channel_down_do: "Its contacts are not served. {detail}",
   alarm_channel_degraded: "{name} is degraded",
   alarm_channel_degraded_do: "{detail}",
+  alarm_aside: "{n} input broke the engine and was put aside | {n} inputs broke the engine and were put aside",
+  alarm_aside_do: "Since this page was opened. The server's log names them.",
   alarm_nobody: "{queue}: {n} waits and nobody is ready | {queue}: {n} wait and nobody is ready",
   alarm_nobody_do: "Ask agents to come back, or move the contacts.",
   alarm_late: "{queue}: {channel} has waited {wait}",

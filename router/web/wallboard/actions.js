@@ -11,9 +11,9 @@ function useActing(wall) {
   const [asked, setAsked] = useState(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
-  const ask = (type, fields, words) => {
+  const ask = (type, fields, words, value = "") => {
     setProblem("");
-    setAsked({ type, fields, words });
+    setAsked({ type, fields, words, value });
   };
   const go = async () => {
     setBusy(true);
@@ -33,17 +33,21 @@ function useActing(wall) {
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="line">
           <button disabled=${busy} onClick=${() => setAsked(null)}>${t("cancel")}</button>
-          <${Confirm} busy=${busy} go=${go} />
+          <${Confirm} busy=${busy} go=${go} takesFocus=${!asked.value} />
         </div>
       </div>`
     : null;
-  return [ask, confirmation];
+  const chosen = (type) => (asked?.type === type ? asked.value : "");
+  return [ask, confirmation, chosen];
 }
 
-/** Takes the focus when it appears, so that the keyboard goes on from here. */
-function Confirm({ busy, go }) {
+/**
+ * After a button it takes the focus, so that the keyboard goes on from here. After a list it does not: arrow keys
+ * walk through a list, and each step is a choice.
+ */
+function Confirm({ busy, go, takesFocus }) {
   const own = useRef(null);
-  useLayoutEffect(() => own.current.focus(), []);
+  useLayoutEffect(() => void (takesFocus && own.current.focus()), []);
   return html`<button ref=${own} class="primary" disabled=${busy} onClick=${go}>${t("confirm")}</button>`;
 }
 
@@ -54,49 +58,51 @@ function Choice({ id, label, options, value, onChange }) {
   </select>`;
 }
 
-function Move({ wall, contact, ask }) {
+function Move({ wall, contact, ask, chosen }) {
   const queues = [...wall.board.queues.keys()].filter((each) => each !== contact.queue).sort();
-  const choose = (queue) => queue && ask("move", { contact: contact.id, queue }, t("ask_move", { contact: shortId(contact.id), from: contact.queue, to: queue }));
-  return html`<${Choice} id="move" label=${t("act_move")} options=${queues.map((each) => [each, each])} value="" onChange=${choose} />`;
+  const choose = (queue) => queue && ask("move", { contact: contact.id, queue }, t("ask_move", { contact: shortId(contact.id), from: contact.queue, to: queue }), queue);
+  return html`<${Choice} id="move" label=${t("act_move")} options=${queues.map((each) => [each, each])} value=${chosen("move")} onChange=${choose} />`;
 }
 
-function Reprioritize({ contact, ask }) {
+function Reprioritize({ contact, ask, chosen }) {
   const minutes = (contact.head_start_us || 0) / MINUTE_US;
   const options = [1, 5, 15, 60].map((each) => [String(each), t("head_start_minutes", { n: each })]);
   const choose = (value) => {
     if (!value) return;
     if (value === "first") {
-      ask("reprioritize", { contact: contact.id, tier: 0, head_start_us: contact.head_start_us || 0 }, t("ask_tier", { contact: shortId(contact.id), tier: 0 }));
+      ask("reprioritize", { contact: contact.id, tier: 0, head_start_us: contact.head_start_us || 0 }, t("ask_tier", { contact: shortId(contact.id), tier: 0 }), value);
     } else {
       const more = Number(value);
       const head = (contact.head_start_us || 0) + more * MINUTE_US;
-      ask("reprioritize", { contact: contact.id, tier: contact.tier || 0, head_start_us: head }, t("ask_head_start", { contact: shortId(contact.id), n: more, whole: minutes + more }));
+      ask("reprioritize", { contact: contact.id, tier: contact.tier || 0, head_start_us: head }, t("ask_head_start", { contact: shortId(contact.id), n: more, whole: minutes + more }), value);
     }
   };
   const all = contact.tier ? [["first", t("tier_first")], ...options] : options;
-  return html`<${Choice} id="reprioritize" label=${t("act_reprioritize")} options=${all} value="" onChange=${choose} />`;
+  return html`<${Choice} id="reprioritize" label=${t("act_reprioritize")} options=${all} value=${chosen("reprioritize")} onChange=${choose} />`;
 }
 
-function Pull({ wall, contact, ask }) {
+function Pull({ wall, contact, ask, chosen }) {
   const ready = [...wall.board.agents.values()]
     .filter((each) => each.presence === "ready")
     .sort((a, b) => (a.load || 0) - (b.load || 0) || (a.name || a.id).localeCompare(b.name || b.id))
     .slice(0, 100)
     .map((each) => [each.id, `${each.name || each.id} · ${each.load || 0}/${each.capacity || 0}`]);
   const nameOf = (id) => wall.board.agents.get(id)?.name || id;
-  const choose = (agent) => agent && ask("pull", { contact: contact.id, agent }, t("ask_pull", { contact: shortId(contact.id), agent: nameOf(agent) }));
-  return html`<${Choice} id="pull" label=${t("act_pull_to")} options=${ready} value="" onChange=${choose} />`;
+  const choose = (agent) => agent && ask("pull", { contact: contact.id, agent }, t("ask_pull", { contact: shortId(contact.id), agent: nameOf(agent) }), agent);
+  return html`<${Choice} id="pull" label=${t("act_pull_to")} options=${ready} value=${chosen("pull")} onChange=${choose} />`;
 }
 
 /** Move, re-prioritise, give to an agent, watch, cancel: what the contact's state allows. */
 export function ContactActions({ wall, contact }) {
-  const [ask, confirmation] = useActing(wall);
+  const [ask, confirmation, chosen] = useActing(wall);
   const waiting = contact.state === "queued";
   const free = waiting || contact.state === "scheduled" || contact.state === "parked";
   return html`<div class="actions">
     <div class="action-row">
       ${waiting &&
-      html`<${Move} wall=${wall} contact=${contact} ask=${ask} /><${Reprioritize} contact=${contact} ask=${ask} /><${Pull} wall=${wall} contact=${contact} ask=${ask} />`}
+      html`<${Move} wall=${wall} contact=${contact} ask=${ask} chosen=${chosen} />
+        <${Reprioritize} contact=${contact} ask=${ask} chosen=${chosen} />
+        <${Pull} wall=${wall} contact=${contact} ask=${ask} chosen=${chosen} />`}
       <button onClick=${() => ask("watch", { contact: contact.id, watched: !contact.watched }, t(contact.watched ? "ask_unwatch" : "ask_watch", { contact: shortId(contact.id) }))}>
         ${t(contact.watched ? "act_unwatch" : "act_watch")}
       </button>

@@ -22,6 +22,7 @@ export function emptyBoard() {
     contactsMore: false,
     waiting: new Map(),
     log: [],
+    putAside: 0,
   };
 }
 
@@ -50,6 +51,7 @@ export function applyDelta(board, frame) {
   if (frame.totals) board.totals = frame.totals;
   if (frame.contacts || frame.gone?.contacts) group(board);
   const told = (frame.events || []).filter((event) => isTold(event) && !(event.type === "EffectSettled" && event.result === "done"));
+  board.putAside += told.filter((event) => event.type === "CommandDeadLettered").length;
   if (told.length) board.log = [...told.reverse(), ...board.log].slice(0, LOG);
 }
 
@@ -117,6 +119,7 @@ export function strictestTarget(queue) {
 /** What needs a supervisor now: [{ key, meaning, text, values, to }], the worst first. */
 export function attention(board, nowUs) {
   const found = [];
+  if (board.putAside) found.push({ key: "aside", meaning: "bad", text: "alarm_aside", values: { n: board.putAside } });
   for (const channel of board.channels.values()) {
     if (channel.state === "up" || channel.state === "starting") continue;
     const meaning = channel.state === "down" ? "bad" : "attention";
