@@ -144,8 +144,8 @@ class Bare:
             sys.executable, "-m", "loadtest.ceiling", str(self.port), cwd=Path(__file__).parents[1]
         )
         async with asyncio.timeout(20):
-            while not await is_ready(self.port):
-                await asyncio.sleep(0.02)  # another process: only asking tells
+            while not await is_ready(self.port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
 
     def cpu_s(self) -> float:
         """Processor seconds used so far."""
@@ -160,7 +160,7 @@ class Bare:
 
 
 def bare_commits(directory: Path, size: int = 65_536, count: int = 100) -> tuple[float, float]:
-    """Append `size` bytes and wait for the disk, `count` times: commits a second, median seconds."""
+    """Append `size` bytes and sync, `count` times: how often a second, median seconds."""
     data = os.urandom(size)
     times: list[float] = []
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:

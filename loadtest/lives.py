@@ -65,9 +65,7 @@ class Lives:
         """Sit down at the desks."""
         await self._client.open(None)
         for agent in self._agents:
-            desk = await websocket.connect(
-                self._server.port, "/v1/desk", "contact-router.v1.json"
-            )
+            desk = await websocket.connect(self._server.port, "/v1/desk", "contact-router.v1.json")
             desk.on_message = self._reader(desk)
             desk.on_close = self._lost
             desk.send(
@@ -105,7 +103,7 @@ class Lives:
             desk.on_close = _ignore
             desk.close()
 
-    def _reader(self, desk: websocket.Socket) -> "_Reader":
+    def _reader(self, desk: websocket.Socket) -> _Reader:
         return _Reader(self, desk)
 
     def heard(self, desk: websocket.Socket, data: bytes) -> None:

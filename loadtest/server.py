@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -96,10 +96,8 @@ class Server:
         """Kill -9. Its exit code (137 when it had killed itself at a crash point)."""
         assert self.process is not None, "not started"
         if self.process.returncode is None:
-            try:
+            with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return await self.process.wait()
 
     async def stop(self) -> int:
@@ -159,7 +157,8 @@ class Server:
         async with self.session.get("/metrics", headers=headers) as answer:
             text = await answer.text()
         return {
-            found[1]: float(found[2]) for found in re.finditer(r"^([a-z]\S*) (\S+)$", text, re.M)
+            found[1]: float(found[2])
+            for found in re.finditer(r"^([a-z]\S*) (\S+)$", text, re.MULTILINE)
         }
 
 

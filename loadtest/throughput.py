@@ -155,7 +155,9 @@ class Run:
             nonlocal done, at
             if b'"answer"' not in payload or b'"receipt"' not in payload:
                 if not finished.done():
-                    finished.set_exception(RuntimeError(f"expected a receipt, got {payload!r:.300}"))
+                    finished.set_exception(
+                        RuntimeError(f"expected a receipt, got {payload!r:.300}")
+                    )
                 return
             done += 1
             if at < count:
@@ -252,7 +254,9 @@ def _report(one: Run, commits: Commits, disk: tuple[float, float]) -> Report:
         report.add(name, rate[name], "contacts/s", note=f"{cpu[name]:.1f} µs of server CPU each")
 
     def share(name: str, bare: str, least: float, note: str = "") -> None:
-        shares = [a / b * 100 for a, b in zip(one.series[name].rate, one.series[bare].rate, strict=True)]
+        shares = [
+            a / b * 100 for a, b in zip(one.series[name].rate, one.series[bare].rate, strict=True)
+        ]
         value = statistics.median(shares[1:])
         report.add(f"{name} / {bare}, by rate", value, "%", least=least, note=note)
         report.add(f"{name} / {bare}, by CPU", cpu[bare] / cpu[name] * 100, "%")
@@ -266,5 +270,7 @@ def _report(one: Run, commits: Commits, disk: tuple[float, float]) -> Report:
     )  # fmt: skip
     report.add("commit, mean", commits.mean_s * 1e3, "ms", note=f"{commits.count} commits")
     report.add("events per commit", commits.events / max(1, commits.count), "")
-    report.add("bare write + fdatasync of 64 KiB, p50", disk[1] * 1e3, "ms", note=f"{disk[0]:.0f}/s")
+    report.add(
+        "bare write + fdatasync of 64 KiB, p50", disk[1] * 1e3, "ms", note=f"{disk[0]:.0f}/s"
+    )
     return report
