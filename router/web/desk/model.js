@@ -4,6 +4,8 @@
 const OVER = new Set(["done", "rejected", "expired", "rescinded", "failed"]);
 const SERVING = new Set(["accepted", "connecting", "connected", "suspended"]);
 
+const DELIVERIES = 1000;
+
 /** Nothing known yet. */
 export function emptyDesk() {
   return { agent: null, directory: {}, reservations: new Map(), contacts: new Map(), messages: new Map(), delivery: new Map() };
@@ -32,7 +34,11 @@ export function applyEvent(desk, frame) {
   }
   if (frame.message) addMessages(desk, frame.message.contact, [frame.message]);
   const { event } = frame;
-  if (event?.type === "EffectSettled" && event.message) desk.delivery.set(event.message, event.result);
+  if (event?.type === "EffectSettled" && event.message) {
+    desk.delivery.set(event.message, event.result);
+    // Open all day: the oldest goes (a Map keeps its order).
+    if (desk.delivery.size > DELIVERIES) desk.delivery.delete(desk.delivery.keys().next().value);
+  }
   // A contact stays as long as it is held (wrap-up too), or parked with me.
   for (const id of new Set([frame.contact?.id, frame.reservation?.contact])) {
     if (id && !keeps(desk, id)) forget(desk, id);
