@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.core.model import Agent, AgentId, Contact, ContactId, Presence, QueueId, Requirements
+from router.core.policy import Profile, default_channels
+from router.core.roster import Roster, Seat, Shelf
+from router.core.skills import meets, signature
+from tests.core.centre import policy
+
+SETTINGS = policy(
+    profiles={"all": Profile(id="all", queues=()), "other": Profile(id="other", queues=())}
+)
+CHAT = 1 << list(default_channels()).index("chat")
+
+
+def agent(name: str, idle: int = 0, profile: str = "all", **skills: int) -> Agent:
+    return Agent(
+        id=AgentId(name),
+        profile=profile,
+        skills=skills,
+        presence=Presence.READY,
+        idle_since_us=idle,
+    )
+
+
+def roster(*agents: Agent) -> Roster:
+    made = Roster()
+    for each in agents:
+        made.seats[each.id] = Seat(each)
+    made.use(SETTINGS, 0)
+    return made
+
+
+def asking(**asked: int) -> Contact:
+    return Contact(
+        id=ContactId("c"), channel="chat", queue=QueueId("q"), requirements=signature(asked)
+    )
+
+
+def shelves(made: Roster, profile: str = "all") -> list[Shelf]:
+    classes = made.available([made.pools[profile]], CHAT)
+    return [shelf for each in classes or () for shelf in each]
+
+
+def first(made: Roster, contact: Contact) -> str | None:
+    found = [seat for shelf in shelves(made) if (seat := shelf.first(contact)) is not None]
+    return min(found, key=lambda seat: seat.idle).agent.id if found else None
+
+
+def test_the_longest_idle_stands_first_and_ties_end_with_the_id() -> None:
+    made = roster(agent("c", 5), agent("b", 5), agent("a", 9))
+    (shelf,) = shelves(made)
+    assert [seat.agent.id for seat in shelf.walk(asking())] == ["b", "c", "a"]
+
+
+def test_who_comes_back_from_an_offer_stands_where_their_idle_time_says() -> None:
+    made = roster(*(agent(name, idle) for name, idle in (("a", 1), ("b", 2), ("c", 3), ("d", 4))))
+    (shelf,) = shelves(made)
+    seat = made.seats[AgentId("b")]
+    made.unshelve(seat)
+    assert [s.agent.id for s in shelf.walk(asking())] == ["a", "c", "d"]
+    made.shelve(seat, 0)
+    assert [s.agent.id for each in shelves(made) for s in each.walk(asking())] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
+
+
+def test_who_is_not_ready_or_lost_stands_nowhere() -> None:
+    away = agent("a")
+    away.presence = Presence.NOT_READY
+    lost = agent("b")
+    lost.lost_at_us = 5
+    made = roster(away, lost)
+    assert made.available(made.pools.values(), CHAT) is None
+    assert made.seats[AgentId("a")].room == 0
+
+
+def test_each_profile_has_a_pool_of_its_own_and_an_unknown_one_too() -> None:
+    made = roster(agent("a"), agent("b", profile="other"), agent("c", profile="gone"))
+    assert {name: pool.ready for name, pool in made.pools.items()} == {
+        "all": 1,
+        "other": 1,
+        "gone": 1,
+    }
+    assert [s.agent.id for shelf in shelves(made, "other") for s in shelf.walk(asking())] == ["b"]
+
+
+def test_an_excluded_agent_is_stepped_over() -> None:
+    made = roster(agent("a", 1, en=5), agent("b", 2, en=5))
+    contact = asking(en=3)
+    assert first(made, contact) == "a"
+    contact.excluded = {AgentId("a"): 1}
+    assert first(made, contact) == "b"
+
+
+def test_who_comes_after_the_winner_is_found_within_the_bound() -> None:
+    made = roster(*(agent(f"a{i:02}", i, en=i % 3) for i in range(12)))
+    (shelf,) = shelves(made)
+    winner = shelf.first(asking(en=2))
+    assert winner is not None
+    assert winner.agent.id == "a02"
+    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 100)] == ["a05", "a08", "a11"]
+    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 3)] == ["a05"]
+
+
+def test_a_popular_signature_is_answered_the_same_when_it_has_a_list_of_its_own() -> None:
+    agents = [agent(f"a{i:03}", i, en=1, de=1 + (i == 90)) for i in range(100)]
+    made = roster(*agents)
+    for _ in range(6):
+        assert first(made, asking(en=1, de=2)) == "a090"
+    (shelf,) = shelves(made)
+    assert list(shelf._hot) == [signature({"en": 1, "de": 2})]
+    made.unshelve(made.seats[AgentId("a090")])
+    assert first(made, asking(en=1, de=2)) is None
+    made.shelve(made.seats[AgentId("a090")], 0)
+    assert first(made, asking(en=1, de=2)) == "a090"
+
+
+AGENTS = st.lists(
+    st.tuples(
+        st.integers(0, 6),
+        st.dictionaries(st.sampled_from(["en", "de", "fr"]), st.integers(1, 3)),
+    ),
+    min_size=1,
+    max_size=40,
+)
+ASKED = st.dictionaries(st.sampled_from(["en", "de", "fr"]), st.integers(1, 3), max_size=3)
+MOVES = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 30), ASKED), max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(AGENTS, MOVES)
+def test_the_first_on_the_shelves_is_the_one_that_a_scan_finds(
+    people: list[tuple[int, dict[str, int]]], moves: list[tuple[int, int, dict[str, int]]]
+) -> None:
+    agents = [agent(f"a{i:02}", idle, **skills) for i, (idle, skills) in enumerate(people)]
+    made = roster(*agents)
+    away: set[str] = set()
+    for which, idle, asked in moves:
+        moved = agents[which % len(agents)]
+        seat = made.seats[moved.id]
+        made.unshelve(seat)
+        if idle % 3 == 0 and moved.id not in away:
+            moved.presence = Presence.NOT_READY
+            away.add(moved.id)
+        else:
+            moved.presence = Presence.READY
+            moved.idle_since_us = idle
+            away.discard(moved.id)
+        made.shelve(seat, 0)
+        assert first(made, asking(**asked)) == scanned(agents, signature(asked))
+        listed = [s.agent.id for shelf in shelves(made) for s in shelf.walk(asking(**asked))]
+        assert listed == scanned_all(agents, signature(asked))
+
+
+def scanned_all(agents: list[Agent], requirements: Requirements) -> list[str]:
+    able = [a for a in agents if a.presence is Presence.READY and meets(a.skills, requirements)]
+    return [a.id for a in sorted(able, key=lambda a: (a.idle_since_us, a.id))]
+
+
+def scanned(agents: list[Agent], requirements: Requirements) -> str | None:
+    return next(iter(scanned_all(agents, requirements)), None)
