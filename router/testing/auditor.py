@@ -34,7 +34,7 @@ from router.core.model import (
 )
 from router.core.policy import Policy
 from router.testing.naive import SERVING, World
-from router.testing.oracle import better_agent, better_contact, decision_fault, relaxed
+from router.testing.oracle import better_agent, better_contact, decision_fault, passed_over, relaxed
 
 KEEP_CLOSED = 4096
 """Closed contacts remembered, to see a second end or an event after the end."""
@@ -365,6 +365,7 @@ class Auditor:
             self._blame("I4", better_contact(world, agent, contact))
         else:
             self._blame("I4", better_agent(world, agent, contact, queue))
+            self._blame("I4", passed_over(world, agent, contact))
         self._blame("I17", decision_fault(world, event, queue))
 
     def _check_resumed_first(self, agent: Agent) -> None:

@@ -48,6 +48,23 @@ def better_contact(world: World, agent: Agent, chosen: Contact) -> str | None:
     )
 
 
+def passed_over(world: World, agent: Agent, chosen: Contact) -> str | None:
+    """A contact that looks for an agent must not overtake one that the agent should have first.
+
+    Only one that is better in rank and key alike is meant: where both directions of selection meet
+    in one moment (a reload, an agent who becomes free as a contact returns) either may go first.
+    """
+    fit = world.eligible(agent, chosen)
+    limit = (fit[1] if fit else 0, key(chosen))
+    for contact in world.contacts.values():
+        if contact.state is not ContactState.QUEUED or key(contact) >= limit[1]:
+            continue
+        other = world.eligible(agent, contact)
+        if other is not None and other[1] <= limit[0]:
+            return f"{agent.id} got {chosen.id} {limit}, {contact.id} {key(contact)} passed over"
+    return None
+
+
 def better_agent(world: World, chosen: Agent, contact: Contact, queue: Queue) -> str | None:
     """Agent selection: rank, true room, strategy, longest idle, id."""
     best: tuple[Terms, Agent] | None = None
