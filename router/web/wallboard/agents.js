@@ -4,7 +4,7 @@ import { Since } from "../page/clock.js";
 import { Mark, presenceMark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
 import { presenceWords } from "../page/words.js";
-import { html, memo, useMemo, useState } from "../page/view.js";
+import { html, memo, useMemo, useRef, useState } from "../page/view.js";
 import { Rows } from "./rows.js";
 
 const TILE_HEIGHT = 68;
@@ -36,6 +36,17 @@ function order(a, b) {
   );
 }
 
+/** All agents in order, begun from the order they had: a list that is nearly sorted is sorted in one pass. */
+function inOrder(agents, before) {
+  const list = [];
+  for (const { id } of before) if (agents.has(id)) list.push(agents.get(id));
+  if (list.length < agents.size) {
+    const known = new Set(before.map((agent) => agent.id));
+    for (const agent of agents.values()) if (!known.has(agent.id)) list.push(agent);
+  }
+  return list.sort(order);
+}
+
 /** What an agent is busy with, in two words: the channels with their counts. */
 function busyWith(agent) {
   const held = Object.entries(agent.by_channel || {}).filter(([, count]) => count);
@@ -63,12 +74,13 @@ export function Agents({ wall, agents, chosen }) {
   const [typed, setTyped] = useState("");
   const [only, setOnly] = useState("");
   const version = wall.store.version;
+  const last = useRef([]);
   const shown = useMemo(() => {
     const wanted = typed.trim().toLowerCase();
-    return [...agents.values()]
+    last.current = inOrder(agents, last.current);
+    return last.current
       .filter((agent) => !only || agent.presence === only)
-      .filter((agent) => !wanted || `${sortName(agent)} ${agent.reason || ""} ${agent.profile || ""}`.includes(wanted))
-      .sort(order);
+      .filter((agent) => !wanted || `${sortName(agent)} ${agent.reason || ""} ${agent.profile || ""}`.includes(wanted));
   }, [version, typed, only]);
   return html`<section class="panel agents" aria-label=${t("agents")}>
     <header class="panel-head">
