@@ -245,6 +245,10 @@ class Settings:
             )
         )
 
+    def unstep(self, words: Words) -> None:
+        """``unstep help``: the queue has no steps any more."""
+        self.steps.pop(words.name("queue"), None)
+
     def profile(self, words: Words) -> None:
         """``profile second sales:1 help:2+30s``: queue, rank, delay."""
         name = words.name("profile")
@@ -292,6 +296,7 @@ SETTINGS: dict[str, Callable[[Settings, Words], None]] = {
     "channel": Settings.channel,
     "queue": Settings.queue,
     "step": Settings.step,
+    "unstep": Settings.unstep,
     "profile": Settings.profile,
     "hours": Settings.opening,
     "policy": Settings.overall,
