@@ -182,11 +182,14 @@ def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
 
 
 def pull_contact(d: Decider, command: c.PullContact) -> None:
-    """Somebody gives this contact to this agent, past order and skills, but not past room."""
+    """Somebody gives this contact to this agent, past order and skills, but not past room.
+
+    An agent who takes up a parked contact again pulls it, too.
+    """
     contact = d.contact(command.contact)
     d.contact_id = contact.id
     agent = d.agent(command.agent)
-    if contact.state not in (ContactState.QUEUED, ContactState.OFFERED):
+    if contact.state not in (ContactState.QUEUED, ContactState.OFFERED, ContactState.PARKED):
         raise Refused("not_waiting", f"contact {contact.id!r} is {contact.state}")
     if agent.presence is not Presence.READY or agent.lost_at_us:
         raise Refused("not_ready", f"agent {agent.id!r} is {agent.presence}")
@@ -201,6 +204,8 @@ def pull_contact(d: Decider, command: c.PullContact) -> None:
         raise Refused("no_room", f"agent {agent.id!r} has no room for {channel.name!r}")
     if contact.state is ContactState.OFFERED:
         back_to_line(d, contact, "pulled")
+    elif contact.state is ContactState.PARKED:
+        d.enter_queue(contact, d.queue_of(contact), "pulled", target_agent=agent.id)
     decision = Decision(
         edge="pull",
         strategy="named",
