@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from pathlib import Path
 
 import uvloop
 
-from loadtest.report import Report
+from loadtest.report import Report, progress
 
 
 def main() -> int:
@@ -23,12 +24,26 @@ def main() -> int:
     )
     command.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     command.add_argument("--rounds", type=int, default=3)
+    command = commands.add_parser(
+        "latency", parents=[common], help="submit to offer seen at a desk, at half load"
+    )
+    command.add_argument("--seconds", type=float, default=10.0)
+    command = commands.add_parser(
+        "restart", parents=[common], help="ready again after kill -9, with many live contacts"
+    )
+    command.add_argument("--live", type=int, default=100_000)
+    command.add_argument("--kills", type=int, default=3)
+    command = commands.add_parser(
+        "matching", parents=[common], help="a decision, and a whole command, in floors"
+    )
+    command.add_argument("--cycles", type=int, default=20_000)
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpus": len(__import__("os").sched_getaffinity(0)),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
     }
     report.show(arguments.json)
     return 0 if report.passed else 1
@@ -40,7 +55,52 @@ def _throughput(arguments: argparse.Namespace) -> Report:
     return uvloop.run(throughput.run(arguments.seconds, arguments.rounds))
 
 
-RUN = {"throughput": _throughput}
+def _latency(arguments: argparse.Namespace) -> Report:
+    from loadtest import latency
+
+    return uvloop.run(latency.run(arguments.seconds))
+
+
+def _restart(arguments: argparse.Namespace) -> Report:
+    from loadtest import restart
+
+    return uvloop.run(restart.run(arguments.live, arguments.kills))
+
+
+def _matching(arguments: argparse.Namespace) -> Report:
+    from loadtest import command, matching
+
+    report = Report("Matching, in floors (heappush, dict set, heappop, dict delete)")
+    for shape in matching.SHAPES:
+        progress(shape.name)
+        result = matching.run(shape, arguments.cycles)
+        report.add(
+            shape.name,
+            result.floors,
+            "floors",
+            most=shape.limit or None,
+            note=f"floor {result.floor_us:.2f} µs, decision {result.decision_us:.2f} µs",
+        )
+        if shape.limit_p99:
+            worst = result.percentile(result.release_us, 0.99)
+            report.add("  release, p99", worst, "floors", most=shape.limit_p99)
+    progress("whole command")
+    floor_us, floors = command.run(matching.SHAPES[0], min(arguments.cycles, 5_000))
+    for name, value in floors.items():
+        note = f"floor {floor_us:.2f} µs, command {value * floor_us:.1f} µs"
+        report.add(f"whole {name}", value, "floors", note=note)
+    mean = sum(floors.values()) / len(floors)
+    report.add("whole command, mean", mean, "floors", most=WHOLE_COMMAND)
+    return report
+
+
+WHOLE_COMMAND = 20
+RUN = {
+    "throughput": _throughput,
+    "latency": _latency,
+    "restart": _restart,
+    "matching": _matching,
+}
 
 
 if __name__ == "__main__":

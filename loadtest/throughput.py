@@ -125,7 +125,9 @@ class Run:
         for first in range(0, count, BATCH):
             body = contacts.batch_body(self.numbers(min(BATCH, count - first)), "batch")
             requests.append(http.request("/v1/contacts:batch", body, token))
-        return await post(self.server.port, requests, "200", connections=8, window=1)
+        return await post(
+            self.server.port, requests, "200", connections=8, window=1, needle=created(BATCH)
+        )
 
     async def bare_socket(self, count: int) -> float:
         """The bare socket."""
@@ -177,15 +179,21 @@ class Run:
         return took_s
 
 
+def created(count: int) -> bytes:
+    """How the answer to a batch of new contacts ends."""
+    return f'"created":{count}}}'.encode()
+
+
 async def post(
     port: int,
     requests: list[bytes],
     good: str = "201",
     connections: int = CONNECTIONS,
     window: int = WINDOW,
+    needle: bytes = b"",
 ) -> float:
     """Send these in a closed loop. Raises RuntimeError if one is not answered as expected."""
-    client = http.Client(port, good, connections)
+    client = http.Client(port, good, connections, needle)
     try:
         took_s = await client.closed_loop(requests, window, 120)
     finally:

@@ -23,6 +23,9 @@ class Tally:
         self.done = 0
         self.wrong = 0
         self.first_wrong = b""
+        self.needle = b""
+        """If given, stands in every good answer once."""
+        self.needles = 0
         self.latency_s: list[float] = []
         self.on_done: Callable[[], None] = _nothing
 
@@ -36,9 +39,9 @@ class Connection(asyncio.Protocol):
         self._good = STATUS + good
         self._more = more
         self._carry = b""
+        self._tail = b""
         self._sent_s: deque[float] = deque()
         self._transport: asyncio.Transport
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
@@ -57,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._carry = text[-CARRY:] if len(text) > CARRY else text
         if self._carry.count(STATUS):  # counted already: leave only what may begin another
             self._carry = self._carry[self._carry.rfind(STATUS) + len(STATUS) :]
+        if self._tally.needle:
+            self._look(data)
         if not count:
             return
         tally, now_s = self._tally, perf_counter()
@@ -78,10 +83,11 @@ class Connection(asyncio.Protocol):
                 self._transport.write(b"".join(batch))
         tally.on_done()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
-        if not self.lost.done():
-            self.lost.set_result(None)
+    def _look(self, data: bytes) -> None:
+        needle = self._tally.needle
+        text = self._tail + data
+        self._tally.needles += text.count(needle)
+        self._tail = text[-len(needle) + 1 :]
 
     def close(self) -> None:
         """Drop it."""
@@ -91,9 +97,10 @@ class Connection(asyncio.Protocol):
 class Client:
     """Connections to one server."""
 
-    def __init__(self, port: int, good: str, connections: int) -> None:
-        """`good` is the status that is expected."""
+    def __init__(self, port: int, good: str, connections: int, needle: bytes = b"") -> None:
+        """`good` is the status that is expected, `needle` what else each answer must say."""
         self.tally = Tally()
+        self.tally.needle = needle
         self._port = port
         self._good = good.encode()
         self._connections = connections
@@ -134,20 +141,21 @@ class Client:
             ) from None
         return perf_counter() - began_s
 
-    async def open_loop(self, requests: Sequence[bytes], per_s: float) -> float:
-        """Send one every `1 / per_s` seconds, come what may. Seconds that it took to send them."""
+    async def open_loop(self, requests: Sequence[bytes], per_s: float) -> list[float]:
+        """Send one every `1 / per_s` seconds, come what may. When each was sent."""
         await self.open(None)
-        loop = asyncio.get_running_loop()
         count, at = len(self.connections), 0
+        sent_s: list[float] = []
         began_s = perf_counter()
         while at < len(requests):
             now_s = perf_counter()
             due = min(len(requests), int((now_s - began_s) * per_s) + 1)
             while at < due:
-                self.connections[at % count].send(requests[at], began_s + at / per_s)
+                sent_s.append(perf_counter())
+                self.connections[at % count].send(requests[at], sent_s[-1])
                 at += 1
-            await asyncio.sleep(max(0.0, began_s + at / per_s - loop.time()))
-        return perf_counter() - began_s
+            await asyncio.sleep(max(0.0, began_s + at / per_s - perf_counter()))
+        return sent_s
 
     async def drained(self, timeout_s: float) -> None:
         """Wait until all that was sent is answered. Raises RuntimeError."""
@@ -175,6 +183,9 @@ class Client:
         if self.tally.wrong:
             text = self.tally.first_wrong.decode("utf-8", "replace")
             raise RuntimeError(f"{self.tally.wrong} answers were not {self._good!r}: {text}")
+        if self.tally.needle and self.tally.needles != self.tally.done:
+            missing = self.tally.done - self.tally.needles
+            raise RuntimeError(f"{missing} answers did not say {self.tally.needle!r}")
 
 
 def request(path: str, body: bytes, token: str = "") -> bytes:

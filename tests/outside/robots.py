@@ -217,7 +217,7 @@ class Agent:
         try:
             while True:
                 await self._world.up.wait()
-                with contextlib.suppress(LOST):
+                with contextlib.suppress(*LOST):
                     await self._sit()
                 self._drop()
                 await asyncio.sleep(0.02)  # another process: only asking tells
@@ -323,10 +323,8 @@ class Agent:
 
     @staticmethod
     async def _quietly(doing: Any) -> None:
-        try:
+        with contextlib.suppress(*LOST):  # broken off: the next welcome says how things stand
             await doing
-        except LOST:
-            pass  # the connection broke: the next welcome says how things stand
 
 
 class Adapter:
@@ -346,7 +344,7 @@ class Adapter:
         """Until cancelled."""
         while True:
             await self._world.up.wait()
-            with contextlib.suppress(LOST):
+            with contextlib.suppress(*LOST):
                 await self._sit()
             await asyncio.sleep(0.02)  # another process: only asking tells
 
