@@ -121,6 +121,7 @@ def _offer_over(
 def _connecting(state: State, event: e.ReservationConnecting) -> None:
     reservation = _moved(state, event.reservation, e.ReservationConnecting)
     _deadline(state, reservation, event.deadline_at_us)
+    reservation.begins = event.begins
     contact = state.contacts[reservation.contact]
     contact.attempts += 1
     state.touch(contact)
@@ -306,6 +307,7 @@ def _clock_stepped(state: State, event: e.ClockStepped) -> None:
 @applies(e.RouteAnswered)
 @applies(e.EffectSettled)
 @applies(e.PolicyApplied)
+@applies(e.AuditRecorded)
 @applies(e.CommandDeadLettered)
 def _nothing(state: State, event: e.Event) -> None:
     """Facts for the stream, the audit and reports; no state hangs on them."""

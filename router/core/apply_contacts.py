@@ -231,6 +231,17 @@ def _switched(state: State, event: e.ContactSwitched) -> None:
     state.touch(contact)
 
 
+@applies(e.ContactLinked)
+def _linked(state: State, event: e.ContactLinked) -> None:
+    contact = state.contacts[event.contact]
+    if state.by_external.get((contact.channel, contact.external_id)) == contact.id:
+        del state.by_external[contact.channel, contact.external_id]
+    contact.external_id = event.external_id
+    if contact.external_id:
+        state.by_external[contact.channel, contact.external_id] = contact.id
+    state.touch(contact)
+
+
 @applies(e.ContactUpdated)
 def _updated(state: State, event: e.ContactUpdated) -> None:
     contact = state.contacts[event.contact]

@@ -183,6 +183,13 @@ class SwitchChannel(Record, kw_only=True):
     by: str = ""
 
 
+class LinkContact(Record, kw_only=True):
+    """An outbound or switched contact now exists at its channel's backend, under this id."""
+
+    contact: ContactId
+    external_id: str
+
+
 class AcceptOffer(Record, kw_only=True):
     """The agent takes it. One wins; the rest are told `gone`."""
 
@@ -419,6 +426,14 @@ class StepClock(Record, kw_only=True):
     by_us: int
 
 
+class RecordAudit(Record, kw_only=True):
+    """Somebody did something that no other event tells: a token made, a configuration read."""
+
+    action: str
+    subject: str = ""
+    by: str = ""
+
+
 class DeadLetter(Record, kw_only=True):
     """An input broke the engine twice and is put aside."""
 
@@ -441,6 +456,7 @@ Command = (
     | RequestCallback
     | RescheduleContact
     | SwitchChannel
+    | LinkContact
     | AcceptOffer
     | RejectOffer
     | ConnectReservation
@@ -468,5 +484,6 @@ Command = (
     | ReportLive
     | ApplyPolicy
     | StepClock
+    | RecordAudit
     | DeadLetter
 )

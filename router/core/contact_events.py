@@ -173,11 +173,21 @@ class ContactSwitched(Record, kw_only=True):
     tier: int
     due_at_us: int
     head_start_us: int
+    from_external_id: str = ""
+    """Its id at the backend it leaves; that one is told that it is over there."""
     external_id: str = ""
     peer_key: str = ""
     sealed: bytes = b""
     seal_key: str = ""
     by: str = ""
+
+
+class ContactLinked(Record, kw_only=True):
+    """It exists at its channel's backend under this id; empty: not there any more."""
+
+    at_us: int
+    contact: ContactId
+    external_id: str
 
 
 class ContactUpdated(Record, kw_only=True):

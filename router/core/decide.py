@@ -83,7 +83,7 @@ class Decider(Reservations):
         )
         if not queue_is_full and (places is None or len(waiting) <= places):
             return
-        self.try_contact(contact)
+        self.settle()  # in its turn: agents who have just got room may take others first
         if contact.state is ContactState.QUEUED:
             limit = queue.on_full if queue_is_full else Limit()
             self.apply_limit(contact, limit, "queue_full")

@@ -120,14 +120,17 @@ class StartContact(Record, kw_only=True):
 
 
 class EndContact(Record, kw_only=True):
-    """The contact is over: hang up, close the chat."""
+    """The contact is over for this channel: hang up, close the chat."""
 
     REPEAT: ClassVar[Repeat] = "safe"
     channel: str
     contact: ContactId
     outcome: str
+    """Empty: it goes on elsewhere, or later."""
     reason: str = ""
     text: str = ""
+    external_id: str = ""
+    """Its id at the backend, where that is not the contact's own any more."""
 
 
 class LoadCustomer(Record, kw_only=True):

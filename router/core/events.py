@@ -12,6 +12,7 @@ from router.core.contact_events import (
     ConsultEnded,
     ConsultStarted,
     ContactClosed,
+    ContactLinked,
     ContactOverflowed,
     ContactParked,
     ContactQueued,
@@ -34,6 +35,7 @@ from router.core.reservation_events import (
     AgentLost,
     AgentPut,
     AgentRemoved,
+    AuditRecorded,
     ClockStepped,
     CommandDeadLettered,
     ContactOffered,
@@ -63,12 +65,14 @@ __all__ = [
     "AgentLost",
     "AgentPut",
     "AgentRemoved",
+    "AuditRecorded",
     "CallbackOffered",
     "ClockStepped",
     "CommandDeadLettered",
     "ConsultEnded",
     "ConsultStarted",
     "ContactClosed",
+    "ContactLinked",
     "ContactOffered",
     "ContactOverflowed",
     "ContactParked",
@@ -121,6 +125,7 @@ Event = (
     | CoolDownEnded
     | ContactParked
     | ContactSwitched
+    | ContactLinked
     | ContactUpdated
     | ContactClosed
     | CallbackOffered
@@ -154,5 +159,6 @@ Event = (
     | EffectSettled
     | PolicyApplied
     | ClockStepped
+    | AuditRecorded
     | CommandDeadLettered
 )

@@ -352,7 +352,7 @@ class Matcher:
 
     def _survey(self, seat: Seat, choice: ContactChoice) -> tuple[list[Contact], int, bool]:
         """Next best contacts of the winner's rank, and how many there are, looking at few heads."""
-        found: list[tuple[Key, Contact]] = []
+        found: dict[Key, Contact] = {}
         eligible, more = 1, False
         for rank, lines, _ in self._walk(seat.agent.profile, seat.room | seat.interrupted):
             if rank != choice.rank:
@@ -371,9 +371,8 @@ class Matcher:
                         if entry.contact is choice.contact:
                             eligible -= 1
                         elif seat.agent.id not in entry.contact.excluded:
-                            found.append((entry.key, entry.contact))
-        found.sort(key=lambda item: item[0])
-        return [contact for _, contact in found[:_RUNNERS_UP]], eligible, more
+                            found[entry.key] = entry.contact  # it may stand in two lines
+        return [found[key] for key in sorted(found)[:_RUNNERS_UP]], eligible, more
 
 
 def _longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:

@@ -188,6 +188,8 @@ class Reservation(Row, kw_only=True):
     deadline_at_us: int = 0
     """When this state ends by itself: offer timeout, connect deadline, wrap-up; 0 = never."""
     accepted_at_us: int = 0
+    begins: bool = False
+    """It reached for the customer, too, and did not begin with one who was there."""
     connected_at_us: int = 0
     hold_at_us: int = 0
     """Customer on hold since; 0 = not."""

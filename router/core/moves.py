@@ -7,7 +7,7 @@ from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.arrivals import channel_named, checked_requirements
+from router.core.arrivals import NAME_MOST, channel_named, checked_requirements
 from router.core.decide import Decider
 from router.core.model import Contact, ContactId, ContactState, ReservationState
 from router.errors import Invalid, Refused
@@ -146,6 +146,7 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
         _check_switch_room(d, contact, channel.name)
     elif contact.state is ContactState.SCHEDULED:
         raise Refused("scheduled", f"contact {contact.id!r} waits for its window")
+    d.end_there(contact, "channel_switched")
     d.emit(
         e.ContactSwitched(
             at_us=d.now_us,
@@ -156,6 +157,7 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
             tier=d.tier_of(queue, channel.name),
             due_at_us=d.due_at_us(queue, channel.name, contact.visit_at_us),
             head_start_us=contact.head_start_us,
+            from_external_id=contact.external_id,
             external_id=command.external_id,
             peer_key=command.peer_key,
             sealed=command.sealed or contact.sealed,
@@ -165,6 +167,22 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
     )
     if contact.state is ContactState.ACTIVE and (channel.media or not contact.external_id):
         d.bring_up(d.serving(contact), begins=not contact.external_id)
+
+
+def link_contact(d: Decider, command: c.LinkContact) -> None:
+    """The adapter has begun it: from now on it is known by the backend's id."""
+    contact = d.contact(command.contact)
+    d.contact_id = contact.id
+    if not 0 < len(command.external_id) <= NAME_MOST:
+        raise Invalid("id", f"an id has 1-{NAME_MOST} characters")
+    owner = d.state.by_external.get((contact.channel, command.external_id))
+    if owner == contact.id:
+        return
+    if owner is not None:
+        raise Refused("taken", f"{command.external_id!r} is contact {owner!r}")
+    d.emit(
+        e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=command.external_id)
+    )
 
 
 def _check_switch_room(d: Decider, contact: Contact, channel: str) -> None:
@@ -210,4 +228,5 @@ HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     c.RequestCallback: request_callback,
     c.RescheduleContact: reschedule_contact,
     c.SwitchChannel: switch_channel,
+    c.LinkContact: link_contact,
 }

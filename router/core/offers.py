@@ -139,6 +139,8 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
     decline = d.queue_of(contact).decline
     was_offered = reservation.state is ReservationState.OFFERED
     until_us = _excluded_until_us(d, contact, reservation.agent, decline) if busy else 0
+    is_being_reached = reservation.begins and not reservation.connected_at_us
+    is_there = bool(contact.external_id) and not is_being_reached
     if contact.consult:
         consult = d.state.contacts[contact.consult]
         d.end_serving(consult, "consult_over", wrap_up=False)
@@ -155,7 +157,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
     )
     if was_offered:
         declined(d, contact, reason)
-    elif contact.direction is not Direction.INBOUND and not busy and not contact.external_id:
+    elif contact.direction is not Direction.INBOUND and not busy and not is_there:
         _try_customer_again(d, contact, reason)
     else:
         d.give_back(contact, reason)
@@ -164,6 +166,9 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
 def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
     """An outbound customer was not reached: later, or given up."""
     at_us = d.calendar_us + d.policy.callback_retry_us
+    if contact.external_id:  # the backend may still be ringing
+        d.end_there(contact, reason)
+        d.emit(e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=""))
     if contact.attempts >= d.policy.callback_attempts or (
         contact.not_after_us and at_us >= contact.not_after_us
     ):

@@ -78,6 +78,8 @@ class ReservationConnecting(Record, kw_only=True):
     deadline_at_us: int
     contact: ContactId = ContactId("")
     agent: AgentId = AgentId("")
+    begins: bool = False
+    """The customer is being reached, too."""
 
 
 class ReservationConnected(Record, kw_only=True):
@@ -265,6 +267,16 @@ class ClockStepped(Record, kw_only=True):
 
     at_us: int
     by_us: int
+
+
+class AuditRecorded(Record, kw_only=True):
+    """Somebody did something that no other event tells."""
+
+    at_us: int
+    action: str
+    """``token.create``, ``config.reload`` ..."""
+    subject: str = ""
+    by: str = ""
 
 
 class CommandDeadLettered(Record, kw_only=True):

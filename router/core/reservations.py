@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from router.core import events as e
 from router.core.capacity import to_suspend, total_units
 from router.core.edges import Edges
@@ -15,6 +17,7 @@ from router.core.effects import (
 from router.core.lifecycle import SERVING
 from router.core.model import (
     Contact,
+    ContactId,
     ContactState,
     Decision,
     Direction,
@@ -25,29 +28,46 @@ from router.core.model import (
 from router.core.queues import key_of
 from router.core.roster import Seat
 
+_INTERLEAVED = 10_000
+"""Contacts times agents up to which both edges are settled in turn."""
+
 
 class Reservations(Edges):
     """What agents and contacts do to each other."""
 
     def settle(self) -> None:
-        """Match whatever became matchable, until nothing does. Interrupted work goes on first."""
+        """Match whatever became matchable, until nothing does.
+
+        Interrupted work goes on first. Then agents who got room take contacts that waited already,
+        so that nobody is passed over by a contact that has just come back; a contact that has just
+        become reachable looks for its best agent, in the order of keys.
+        """
         seats = self.state.roster.seats
         while self._contacts or self._agents:
-            ids, self._contacts = self._contacts, {}
+            fresh, self._contacts = self._contacts, {}
             agents, self._agents = self._agents, {}
             freed = [seats[agent] for agent in sorted(agents) if agent in seats]
             for seat in freed:
                 self.resume_suspended(seat)
-            if ids:
-                waiting = self.state.waiting.entries
-                due = [waiting[id_].contact for id_ in ids if id_ in waiting]
-                if len(due) > 1:
-                    due.sort(key=key_of)
-                for contact in due:
-                    if contact.state is ContactState.QUEUED:
-                        self.try_contact(contact)
+            if fresh:
+                self._settle_contacts(fresh, freed)
             for seat in freed:
-                self.fill(seat)
+                self.fill(seat, fresh)
+
+    def _settle_contacts(self, fresh: dict[ContactId, None], freed: list[Seat]) -> None:
+        waiting = self.state.waiting.entries
+        due = [waiting[id_].contact for id_ in fresh if id_ in waiting]
+        if len(due) > 1:
+            due.sort(key=key_of)
+        # A reload makes everybody fresh at once: the order of keys is enough then.
+        first = freed if len(due) * len(freed) <= _INTERLEAVED else []
+        for contact in due:
+            for seat in first:
+                self.fill(seat, fresh)
+            del fresh[contact.id]
+            if contact.state is ContactState.QUEUED:
+                self.try_contact(contact)
+        fresh.clear()
 
     def try_contact(self, contact: Contact) -> None:
         """A contact looks for its agents."""
@@ -78,11 +98,11 @@ class Reservations(Edges):
                 )
             )
 
-    def fill(self, seat: Seat) -> None:
-        """An agent with room takes new contacts as long as there is room."""
+    def fill(self, seat: Seat, fresh: Container[ContactId]) -> None:
+        """An agent takes contacts while there is room, up to one that is still to look around."""
         while True:
             choice = self.matcher.select_contact(seat, self.now_us)
-            if choice is None:
+            if choice is None or choice.contact.id in fresh:
                 return
             decision = self.matcher.contact_decision(seat, choice)
             self.offer(choice.contact, seat, choice.rank, decision)
@@ -167,6 +187,7 @@ class Reservations(Edges):
                     deadline_at_us=self.now_us + channel.connect_timeout_us,
                     contact=contact.id,
                     agent=reservation.agent,
+                    begins=begins,
                 )
             )
         endpoint = self.state.agents[reservation.agent].endpoints.get(channel.name, "")

@@ -227,6 +227,15 @@ def settle_effect(d: Decider, command: c.SettleEffect) -> None:
     )
 
 
+def record_audit(d: Decider, command: c.RecordAudit) -> None:
+    """What somebody did, for the stream; nothing hangs on it."""
+    d.emit(
+        e.AuditRecorded(
+            at_us=d.now_us, action=command.action, subject=command.subject, by=command.by
+        )
+    )
+
+
 def dead_letter(d: Decider, command: c.DeadLetter) -> None:
     """An input that broke the engine twice."""
     d.emit(e.CommandDeadLettered(at_us=d.now_us, command=command.command, reason=command.reason))
@@ -241,5 +250,6 @@ HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     c.ApplyPolicy: apply_policy,
     c.StepClock: step_clock,
     c.SettleEffect: settle_effect,
+    c.RecordAudit: record_audit,
     c.DeadLetter: dead_letter,
 }
