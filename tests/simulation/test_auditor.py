@@ -94,12 +94,17 @@ def offer(
     *,
     edge: str = "contact",
     channel: str = "voice",
+    asks: Requirements = (),
+    strategy: str = "longest_idle",
 ) -> e.Event:
+    winner = to if edge == "contact" else contact
     return e.ContactOffered(
         at_us=at, reservation=ReservationId(reservation), contact=ContactId(contact),
         agent=AgentId(to), queue=Q, channel=channel, units=100 if channel == "voice" else 10,
         rank=1, deadline_at_us=at + 20 * SECOND_US,
-        decision=Decision(edge=edge, strategy="", winner=Candidate(to, ())),
+        decision=Decision(
+            edge=edge, strategy=strategy, requirements=asks, winner=Candidate(winner, ())
+        ),
     )  # fmt: skip
 
 
@@ -333,7 +338,11 @@ def test_each_strategy_has_its_own_winner(strategy: Strategy, winner: str) -> No
     settings = policy(strategy=strategy)
     for name in ("ana", "bo", "cy"):
         found = audit(
-            [*people, *arrive("c1", 5, 1, asks=(("en", 3),)), offer("r1", "c1", name, 5)],
+            [
+                *people,
+                *arrive("c1", 5, 1, asks=(("en", 3),)),
+                offer("r1", "c1", name, 5, asks=(("en", 3),), strategy=strategy),
+            ],
             settings=settings,
         )
         assert (found == []) == (name == winner)
@@ -371,3 +380,34 @@ def test_a_rejection_without_cool_down_is_seen() -> None:
     )
     found = audit([*agent("ana"), *arrive("c1", 5, 1), offer("r1", "c1", "ana", 5), reject])
     assert "I4 c1 may go to ana again without cool-down" in found
+
+
+def test_overtaking_by_a_contact_that_looks_for_an_agent_is_seen() -> None:
+    waiting = [*arrive("c1", 5, 1), *arrive("c2", 6, 2)]
+    found = audit([*waiting, *agent("ana", 9), offer("r1", "c2", "ana", 9)])
+    assert len(found) == 1
+    assert found[0].startswith("I4 ana got c2")
+    assert found[0].endswith("passed over")
+
+
+def test_a_decision_record_that_tells_something_else_is_seen() -> None:
+    people = [*agent("ana"), *agent("bo")]
+    for winner, runners_up, words in (
+        ("bo", (), "names bo, ana was chosen"),
+        ("ana", ("bo", "bo"), "names ana and ['bo', 'bo']"),
+        ("ana", ("bo",), "counts 1 eligible, names 2"),
+    ):
+        decision = Decision(
+            edge="contact",
+            strategy="longest_idle",
+            winner=Candidate(winner, ()),
+            runners_up=tuple(Candidate(id_, ()) for id_ in runners_up),
+            eligible=1,
+        )
+        told = e.ContactOffered(
+            at_us=5, reservation=ReservationId("r1"), contact=ContactId("c1"), queue=Q,
+            agent=AgentId("ana"), channel="voice", units=100, rank=1, deadline_at_us=99,
+            decision=decision,
+        )  # fmt: skip
+        found = audit([*people, *arrive("c1", 5, 1), told])
+        assert found == [f"I17 r1: the decision record {words}"]
