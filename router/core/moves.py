@@ -180,9 +180,7 @@ def link_contact(d: Decider, command: c.LinkContact) -> None:
         return
     if owner is not None:
         raise Refused("taken", f"{command.external_id!r} is contact {owner!r}")
-    d.emit(
-        e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=command.external_id)
-    )
+    d.emit(e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=command.external_id))
 
 
 def _check_switch_room(d: Decider, contact: Contact, channel: str) -> None:

@@ -139,7 +139,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
     decline = d.queue_of(contact).decline
     was_offered = reservation.state is ReservationState.OFFERED
     until_us = _excluded_until_us(d, contact, reservation.agent, decline) if busy else 0
-    is_being_reached = reservation.begins and not reservation.connected_at_us
+    is_being_reached = reservation.begins and reservation.state is ReservationState.CONNECTING
     is_there = bool(contact.external_id) and not is_being_reached
     if contact.consult:
         consult = d.state.contacts[contact.consult]

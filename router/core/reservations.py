@@ -10,6 +10,7 @@ from router.core.edges import Edges
 from router.core.effects import (
     ConnectAgent,
     DisconnectAgent,
+    EndContact,
     OfferContact,
     RescindOffer,
     StartContact,
@@ -290,6 +291,19 @@ class Reservations(Edges):
                 agent=reservation.agent,
             )
         )
+
+    def end_there(self, contact: Contact, reason: str) -> None:
+        """It goes on by another channel, or later: its backend lets go of what it has of it."""
+        if contact.external_id:
+            self.effects.append(
+                EndContact(
+                    channel=contact.channel,
+                    contact=contact.id,
+                    outcome="",
+                    reason=reason,
+                    external_id=contact.external_id,
+                )
+            )
 
     def disconnect(self, contact: Contact) -> None:
         """Take the serving agent's leg away; the customer stays."""

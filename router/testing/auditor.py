@@ -34,7 +34,14 @@ from router.core.model import (
 )
 from router.core.policy import Policy
 from router.testing.naive import SERVING, World
-from router.testing.oracle import better_agent, better_contact, decision_fault, passed_over, relaxed
+from router.testing.oracle import (
+    MOVES,
+    better_agent,
+    better_contact,
+    decision_fault,
+    passed_over,
+    relaxed,
+)
 
 KEEP_CLOSED = 4096
 """Closed contacts remembered, to see a second end or an event after the end."""
@@ -62,24 +69,6 @@ AFTER_THE_END = (
 
 NAMES_ANYBODY = (e.AgentPut, e.MessageSent, e.CoolDownEnded)
 """Events that may name an agent who is not there: not yet, or no more."""
-_R = ReservationState
-MOVES: dict[type, tuple[ReservationState, ...]] = {
-    e.OfferAccepted: (_R.OFFERED,),
-    e.OfferRejected: (_R.OFFERED,),
-    e.OfferExpired: (_R.OFFERED,),
-    e.OfferRescinded: (_R.OFFERED,),
-    e.ReservationConnecting: (_R.ACCEPTED, _R.CONNECTED),
-    e.ReservationConnected: (_R.ACCEPTED, _R.CONNECTING),
-    e.ReservationSuspended: (_R.CONNECTED,),
-    e.ReservationResumed: (_R.SUSPENDED,),
-    e.CustomerHeld: (_R.CONNECTED,),
-    e.CustomerResumed: (_R.CONNECTED,),
-    e.WrapUpStarted: (_R.CONNECTED,),
-    e.WrapUpExtended: (_R.WRAPPING,),
-    e.ReservationEnded: (*SERVING, _R.WRAPPING),
-    e.ReservationFailed: (_R.OFFERED, *SERVING),
-}
-"""From which states each may come; from the product's words, not from the engine's table."""
 
 
 class Violation(NamedTuple):
@@ -233,12 +222,16 @@ class Auditor:
         channel = contact.channel
         if isinstance(event, e.ContactSwitched):
             channel = event.channel
-            if contact.external_id:
-                self._external.pop((contact.channel, contact.external_id), None)
-            if event.external_id:
-                self._take_external(channel, event.external_id, event.contact)
+            there = (contact.channel, contact.external_id)
+            if there != (event.from_channel, event.from_external_id):
+                self._broken("I12", f"{event.contact} is {there}, and switched from elsewhere")
+            self._change_external(contact, channel, event.external_id)
         if contact.state is ContactState.QUEUED:
             self._check_due(event, channel, contact.visit_at_us)
+
+    def _on_linked(self, event: e.ContactLinked) -> None:
+        contact = self.world.contacts[event.contact]
+        self._change_external(contact, contact.channel, event.external_id)
 
     def _on_relaxed(self, event: e.ContactRelaxed) -> None:
         contact = self.world.contacts[event.contact]
@@ -293,8 +286,12 @@ class Auditor:
         self._ended[event.contact] = None
         while len(self._ended) > KEEP_CLOSED:
             del self._ended[next(iter(self._ended))]
-        if contact.external_id:
-            self._external.pop((contact.channel, contact.external_id), None)
+        self._change_external(contact, contact.channel, "")
+
+    def _change_external(self, contact: Contact, channel: str, external_id: str) -> None:
+        self._external.pop((contact.channel, contact.external_id), None)
+        if external_id:
+            self._take_external(channel, external_id, contact.id)
 
     def _take_external(self, channel: str, external_id: str, contact: ContactId) -> None:
         owner = self._external.setdefault((channel, external_id), contact)
@@ -486,6 +483,7 @@ CHECKS: dict[type, Callable[[Auditor, Any], None]] = {
     e.ContactReturned: Auditor._on_returned,
     e.ContactOverflowed: Auditor._on_new_target,
     e.ContactSwitched: Auditor._on_new_target,
+    e.ContactLinked: Auditor._on_linked,
     e.ContactRelaxed: Auditor._on_relaxed,
     e.ContactOffered: Auditor._on_offered,
     e.ContactClosed: Auditor._on_closed,

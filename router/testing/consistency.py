@@ -151,8 +151,10 @@ class Effects:
                 still = reservation is not None and reservation.contact == effect.contact
                 if still and reservation is not None and reservation.state in SERVING:
                     return "the agent is still serving it"
-            case f.EndContact() if effect.contact in world.contacts:
-                return "the contact lives"
+            case f.EndContact(external_id=left) if effect.contact in world.contacts:
+                contact = world.contacts[effect.contact]
+                if left == "" or (effect.channel, left) == (contact.channel, contact.external_id):
+                    return "the contact lives"
             case f.DeliverMessage():
                 if effect.message in self._delivered:
                     return "it was sent before"

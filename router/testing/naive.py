@@ -311,14 +311,15 @@ class World:
             if reservation.state is not ReservationState.SUSPENDED:
                 reservation.units = cost
 
+    def _linked(self, event: e.ContactLinked) -> None:
+        self.contacts[event.contact].external_id = event.external_id
+
     def _closed(self, event: e.ContactClosed) -> None:
         del self.contacts[event.contact]
 
-    def _consult_started(self, event: e.ConsultStarted) -> None:
-        self.contacts[event.contact].consult = event.consult
-
-    def _consult_ended(self, event: e.ConsultEnded) -> None:
-        self.contacts[event.contact].consult = ContactId("")
+    def _consult(self, event: e.ConsultStarted | e.ConsultEnded) -> None:
+        is_open = isinstance(event, e.ConsultStarted)
+        self.contacts[event.contact].consult = event.consult if is_open else ContactId("")
 
     def _offered(self, event: e.ContactOffered) -> None:
         contact = self.contacts[event.contact]
@@ -450,11 +451,9 @@ class World:
     def _stepped(self, event: e.ClockStepped) -> None:
         self.clock_offset_us += event.by_us
 
-    def _lost(self, event: e.AgentLost) -> None:
-        self.agents[event.agent].lost_at_us = event.at_us
-
-    def _back(self, event: e.AgentBack) -> None:
-        self.agents[event.agent].lost_at_us = 0
+    def _desk(self, event: e.AgentLost | e.AgentBack) -> None:
+        is_lost = isinstance(event, e.AgentLost)
+        self.agents[event.agent].lost_at_us = event.at_us if is_lost else 0
 
 
 FOLDS: dict[type, Callable[[World, Any], None]] = {
@@ -470,9 +469,10 @@ FOLDS: dict[type, Callable[[World, Any], None]] = {
     e.CoolDownEnded: World._cool_down_ended,
     e.ContactParked: World._parked,
     e.ContactSwitched: World._switched,
+    e.ContactLinked: World._linked,
     e.ContactClosed: World._closed,
-    e.ConsultStarted: World._consult_started,
-    e.ConsultEnded: World._consult_ended,
+    e.ConsultStarted: World._consult,
+    e.ConsultEnded: World._consult,
     e.ContactOffered: World._offered,
     e.OfferAccepted: World._accepted,
     e.OfferRejected: World._gone,
@@ -493,7 +493,7 @@ FOLDS: dict[type, Callable[[World, Any], None]] = {
     e.AgentRemoved: World._removed,
     e.PresenceChanged: World._presence,
     e.ClockStepped: World._stepped,
-    e.AgentLost: World._lost,
-    e.AgentBack: World._back,
+    e.AgentLost: World._desk,
+    e.AgentBack: World._desk,
 }
 """Events that change nothing here (messages, routes, effects settled, ...) are not listed."""

@@ -1,13 +1,14 @@
 """The oracle of matching: product.md's order in plain scans, to judge each choice of the engine.
 
-Each judgement is a sentence about what should have been chosen instead, or None.
+Each judgement is a sentence about what should have been chosen instead, or None. And the moves that
+a reservation may make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from router.core.events import ContactOffered
+from router.core import events as e
 from router.core.model import (
     Agent,
     AgentId,
@@ -15,12 +16,32 @@ from router.core.model import (
     ContactId,
     ContactState,
     Requirements,
+    ReservationState,
 )
 from router.core.policy import Action, ActionKind, Queue, Strategy
-from router.testing.naive import World
+from router.testing.naive import SERVING, World
 
 Key = tuple[int, int, int]
 Terms = tuple[int, int, float, bool, int, AgentId]
+
+_R = ReservationState
+MOVES: dict[type, tuple[ReservationState, ...]] = {
+    e.OfferAccepted: (_R.OFFERED,),
+    e.OfferRejected: (_R.OFFERED,),
+    e.OfferExpired: (_R.OFFERED,),
+    e.OfferRescinded: (_R.OFFERED,),
+    e.ReservationConnecting: (_R.ACCEPTED, _R.CONNECTED),
+    e.ReservationConnected: (_R.ACCEPTED, _R.CONNECTING),
+    e.ReservationSuspended: (_R.CONNECTED,),
+    e.ReservationResumed: (_R.SUSPENDED,),
+    e.CustomerHeld: (_R.CONNECTED,),
+    e.CustomerResumed: (_R.CONNECTED,),
+    e.WrapUpStarted: (_R.CONNECTED,),
+    e.WrapUpExtended: (_R.WRAPPING,),
+    e.ReservationEnded: (*SERVING, _R.WRAPPING),
+    e.ReservationFailed: (_R.OFFERED, *SERVING),
+}
+"""From which states each may come; from the product's words, not from the engine's table."""
 
 
 def key(contact: Contact) -> Key:
@@ -105,7 +126,7 @@ def _terms(
     return (rank if by_rank else 0, interrupts, term, *world.idle_order(agent))
 
 
-def decision_fault(world: World, event: ContactOffered, queue: Queue) -> str | None:
+def decision_fault(world: World, event: e.ContactOffered, queue: Queue) -> str | None:
     """A sentence if the decision record does not tell what was decided."""
     decision = event.decision
     contact, agent = world.contacts[event.contact], world.agents[event.agent]

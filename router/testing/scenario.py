@@ -345,11 +345,6 @@ def _prioritize(_: Story, words: Words) -> Iterator[c.Command]:
     )
 
 
-def _move(_: Story, words: Words) -> Iterator[c.Command]:
-    contact = ContactId(words.name("contact"))
-    yield c.MoveContact(contact=contact, queue=QueueId(words.name("queue")))
-
-
 def _require(_: Story, words: Words) -> Iterator[c.Command]:
     contact = ContactId(words.name("contact"))
     yield c.RequireSkills(contact=contact, requirements=words.requirements())
@@ -479,12 +474,14 @@ INPUTS: dict[str, Play] = {
     "consult": _consult,
     "end": _end_consult,
     "prioritize": _prioritize,
-    "move": _move,
+    "move": _of_contact(lambda id_, to: c.MoveContact(contact=id_, queue=QueueId(to))),
     "require": _require,
     "pull": _pull,
     "callback": _callback,
     "reschedule": _reschedule,
     "switch": _switch,
+    "link": _of_contact(lambda id_, there: c.LinkContact(contact=id_, external_id=there)),
+    "audit": lambda _, words: iter((c.RecordAudit(action=words.name("action"), by=words.rest()),)),
     "route": _route,
     "collect": _collect,
     "input": _input,

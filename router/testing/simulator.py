@@ -148,6 +148,10 @@ class Outside:
                         reservation=effect.reservation, reason="no answer", busy=luck < 0.9
                     )
             case f.StartContact():
+                if luck < 0.3:
+                    self._order += 1
+                    there = f"out{self._order}"
+                    return c.LinkContact(contact=effect.contact, external_id=there)
                 if effect.reservation and luck < 0.8:
                     return c.ConnectReservation(reservation=effect.reservation)
                 result = "done" if luck < 0.7 else "failed"

@@ -229,6 +229,14 @@ class Workload:
         queue = self._queue() if self._rng.random() < 0.3 else QueueId("")
         return c.SwitchChannel(contact=contact.id, channel=channel, queue=queue)
 
+    def _link(self) -> c.Command | None:
+        unlinked = [c for c in self._world.contacts.values() if not c.external_id]
+        if not unlinked:
+            return None
+        self._number += 1
+        contact = self._rng.choice(unlinked)
+        return c.LinkContact(contact=contact.id, external_id=f"x{self._number}")
+
     # Agents on what they serve.
 
     def _accept(self) -> c.Command | None:
@@ -362,6 +370,9 @@ class Workload:
         by_us = self._rng.randrange(1, 900 * SECOND_US)
         return c.StepClock(by_us=by_us if self._rng.random() < 0.6 else -by_us)
 
+    def _audit(self) -> c.Command | None:
+        return c.RecordAudit(action="token.create", subject="t1", by="somebody")
+
     def _dead_letter(self) -> c.Command | None:
         return c.DeadLetter(command="SubmitContact", reason="broke the engine twice")
 
@@ -446,6 +457,7 @@ WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {
     Workload._callback: 0.7,
     Workload._reschedule: 0.5,
     Workload._switch: 1,
+    Workload._link: 0.7,
     Workload._accept: 10,
     Workload._reject: 3,
     Workload._connect: 6,
@@ -469,6 +481,7 @@ WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {
     Workload._hire: 0.3,
     Workload._step_clock: 0.1,
     Workload._dead_letter: 0.05,
+    Workload._audit: 0.05,
     Workload._ask_route: 0.3,
     Workload._collect: 0.3,
     Workload._live: 0.2,

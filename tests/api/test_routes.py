@@ -174,7 +174,7 @@ async def test_lists_show_nothing_of_another_workspace(site: Site) -> None:
 def test_every_command_can_be_given_over_http() -> None:
     internal = {
         c.SettleEffect, c.ProvideCustomer, c.ReportLive, c.StepClock, c.DeadLetter, c.DeskLost,
-        c.DeskBack, c.ApplyPolicy,
+        c.DeskBack, c.ApplyPolicy, c.LinkContact, c.RecordAudit,
     }  # fmt: skip
     by_hand = {
         c.SubmitContact: "submitContact", c.ReceiveMessage: "receiveMessage",

@@ -57,6 +57,7 @@ PASSED_OVER = (
     *(e.CoolDownEnded, e.ContactUpdated, e.CallbackOffered, e.InputCollected, e.MessageReceived),
     *(e.MessageSent, e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
+    *(e.ContactLinked, e.AuditRecorded),
 )
 
 

@@ -30,6 +30,8 @@ from router.journal.codec import (
 from tests.journal.samples import EFFECTS, EVENTS, ROWS, sample
 
 GOLDEN = Path(__file__).parent / "golden"
+GONE = {("Totals", "decision_no")}
+"""Fields that were written once and that nothing reads any more."""
 _TYPES = {type_.__name__: type_ for type_ in (*EVENTS, *EFFECTS, *ROWS)}
 
 
@@ -77,7 +79,8 @@ def test_everything_ever_written_can_still_be_read(path: Path) -> None:
         record = decode(_TYPES[line["type"]], bytes.fromhex(line["bytes"]))
         now = plain(record)
         for field, value in line["reads"].items():
-            assert now[field] == value, f"{line['type']}.{field}"
+            if (line["type"], field) not in GONE:
+                assert now[field] == value, f"{line['type']}.{field}"
 
 
 @pytest.mark.parametrize("type_", _TYPES.values(), ids=lambda type_: type_.__name__)

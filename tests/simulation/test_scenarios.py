@@ -43,6 +43,8 @@ PLAYED: dict[type, str] = {
     c.RequestCallback: "callback-keeps-its-place",
     c.RescheduleContact: "scheduled",
     c.SwitchChannel: "channel-switch",
+    c.LinkContact: "outbound-call-is-linked",
+    c.RecordAudit: "audit",
     c.AcceptOffer: "rona",
     c.RejectOffer: "rejections-cool-down",
     c.ConnectReservation: "rona",
