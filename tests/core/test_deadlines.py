@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import pytest
+
+from router.core import commands as c
+from router.core import events as e
+from router.core.deadlines import _KINDS, fire
+from router.core.effects import TreatContact
+from router.core.model import SECOND_US, AgentId, ContactId, QueueId
+from router.core.policy import (
+    Channel,
+    Full,
+    Hours,
+    HoursSpan,
+    Limit,
+    Queue,
+    Treatment,
+    default_channels,
+)
+from tests.core.centre import START_US, Centre, names, only, policy, profiles
+
+MINUTE_S = 60
+
+
+def test_a_leg_that_is_not_up_in_time_has_failed() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1", "voice")
+    centre.accept("c1")
+    assert centre.wait(19) == []
+    failed = only(centre.wait(1), e.ReservationFailed)
+    assert (failed.reason, centre.of("c1").state) == ("connect_timeout", "queued")
+
+
+def test_wrap_up_ends_by_itself() -> None:
+    centre = Centre(policy(Queue(id=QueueId("q"), wrap_up_us={"chat": 7 * SECOND_US})))
+    centre.agent("ana")
+    centre.submit("c1")
+    centre.accept("c1")
+    centre.complete("c1")
+    assert centre.wait(6) == []
+    assert only(centre.wait(1), e.ReservationEnded).reason == "wrap_up_over"
+
+
+def test_a_window_opens_and_a_window_that_closes_expires_the_contact() -> None:
+    centre = Centre()
+    centre.submit(
+        "c1",
+        not_before_us=START_US + 10 * SECOND_US,
+        not_after_us=START_US + 30 * SECOND_US,
+    )
+    assert centre.wait(9) == []
+    assert names(centre.wait(1)) == ["ContactQueued"]
+    assert centre.wait(19) == []
+    assert only(centre.wait(1), e.ContactClosed).outcome == "expired"
+
+
+def test_a_window_that_closes_while_the_contact_is_offered_counts_when_it_returns() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1", not_after_us=START_US + 10 * SECOND_US)
+    assert centre.wait(19) == []
+    events = centre.wait(1)
+    assert only(events, e.ContactClosed).outcome == "expired"
+
+
+def test_a_hold_ends_and_anybody_may_have_the_contact() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("full", "voice")
+    centre.agent("bo")
+    centre.submit("c1", "voice", prefer_agent=AgentId("ana"), prefer_us=15 * SECOND_US)
+    assert centre.wait(14) == []
+    assert names(centre.wait(1)) == ["HoldEnded", "ContactOffered"]
+    assert centre.agents_of("c1") == ["bo"]
+
+
+def test_a_helpers_delay_is_over_to_the_microsecond() -> None:
+    centre = Centre(policy(profiles=profiles(all=[("q", 2, 30)])))
+    centre.agent("ana")
+    centre.submit("c1")
+    assert centre.wait(29.999999) == []
+    assert names(centre.wait(0.000001)) == ["ContactOffered"]
+
+
+def test_silence_parks_a_contact_and_more_silence_completes_it() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1")
+    centre.accept("c1")
+    centre.say(c.SendMessage(contact=ContactId("c1"), message="m1", size=1))
+    parked = only(centre.wait(5 * MINUTE_S), e.ContactParked)
+    assert (parked.reason, centre.held_by("ana")) == ("silence", {})
+    assert centre.wait(24 * 60 * MINUTE_S - 1) == []
+    closed = only(centre.wait(1), e.ContactClosed)
+    assert (closed.outcome, closed.reason) == ("completed", "no_answer_from_customer")
+
+
+def test_a_customer_who_answers_is_not_silent() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1", peer_key="kim")
+    centre.accept("c1")
+    centre.say(c.SendMessage(contact=ContactId("c1"), message="m1", size=1))
+    submit = c.SubmitContact(contact=ContactId("x"), channel="chat", peer_key="kim")
+    centre.say(c.ReceiveMessage(message="m2", size=1, contact=submit))
+    assert centre.wait(10 * MINUTE_S) == []
+
+
+def test_who_waits_too_long_is_treated_as_the_queue_says() -> None:
+    queue = Queue(
+        id=QueueId("q"),
+        longest_wait_us=30 * SECOND_US,
+        on_late=Limit(action=Full.DEFLECT, text="Please write."),
+    )
+    centre = Centre(policy(queue))
+    centre.submit("c1")
+    closed = only(centre.wait(30), e.ContactClosed)
+    assert (closed.outcome, closed.reason) == ("deflected", "waited_too_long")
+
+
+def test_position_and_wait_are_told_at_a_steady_pace() -> None:
+    queue = Queue(id=QueueId("q"), treatment=Treatment(every_us=30 * SECOND_US, text="{position}"))
+    centre = Centre(policy(queue))
+    for name in ("c1", "c2"):
+        centre.submit(name)
+    centre.wait(95)
+    told = [(ef.contact, ef.position) for ef in centre.effects if isinstance(ef, TreatContact)]
+    assert told == [("c1", 1), ("c2", 2)] * 3
+
+
+def test_a_ramp_opens_by_itself() -> None:
+    chat = Channel(name="chat", cost=10, maximum=3, ramp_us=60 * SECOND_US)
+    centre = Centre(policy(channels={**default_channels(), "chat": chat}))
+    for number in range(4):
+        centre.submit(f"c{number}")
+    assert names(centre.agent("ana")).count("ContactOffered") == 1
+    centre.accept("c0")
+    assert names(centre.wait(59)) == []
+    assert names(centre.wait(1)) == ["ContactOffered"]
+    centre.accept("c1")
+    assert names(centre.wait(60)) == ["ContactOffered"]
+    centre.accept("c2")
+    assert names(centre.wait(600)) == []
+
+
+def test_a_queue_opens_and_closes_by_the_clock() -> None:
+    """START_US is a Friday, 08:00 UTC."""
+    spans = (HoursSpan((4,), 9 * 60, 10 * 60),)
+    settings = policy(
+        Queue(id=QueueId("q"), hours="day"), hours={"day": Hours(id="day", spans=spans)}
+    )
+    centre = Centre(settings)
+    centre.submit("c1")
+    centre.agent("ana")
+    assert centre.wait(60 * MINUTE_S - 1) == []
+    assert names(centre.wait(1)) == ["ContactOffered"]
+    centre.say(c.RejectOffer(reservation=centre.offer_of("c1").id))
+    centre.wait(20)
+    centre.submit("c2", "voice")
+    centre.wait(60 * MINUTE_S)
+    assert "q" in centre.engine.state.matcher.closed
+
+
+def test_every_timer_that_the_state_sets_has_somebody_who_fires_it() -> None:
+    assert sorted(_KINDS) == [
+        "close", "cool", "delay", "hold", "hours", "late", "lost", "ramp", "reservation", "resume",
+        "silence", "step", "treat", "window",
+    ]  # fmt: skip
+
+
+def test_a_deadline_of_a_state_without_one_is_a_broken_invariant() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1")
+    centre.accept("c1")
+    with pytest.raises(AssertionError, match="r1 is connected and has no deadline"):
+        fire(centre.engine._decider, ("reservation", "r1"))

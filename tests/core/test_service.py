@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.core import commands as c
+from router.core import events as e
+from router.core.effects import DisconnectAgent, HoldContact
+from router.core.model import SECOND_US, AgentId, ContactId, Presence, QueueId, ReservationId
+from router.core.policy import Queue
+from router.core.service import WRAP_UP_MOST_US
+from router.errors import Invalid, NotFound, Refused
+from tests.core.centre import Centre, names, only, policy, profiles
+
+C1, K1 = ContactId("c1"), ContactId("k1")
+ANA, BO = AgentId("ana"), AgentId("bo")
+
+
+def talking(channel: str = "voice", **queue: Any) -> Centre:
+    """Ana talks with c1."""
+    settings = policy(
+        Queue(id=QueueId("q"), **queue),
+        Queue(id=QueueId("r"), transfer_head_start_us=9 * SECOND_US),
+        profiles=profiles(all=[("q", 1)], other=[("r", 1)]),
+    )
+    centre = Centre(settings)
+    centre.agent("ana")
+    centre.submit("c1", channel)
+    centre.talk("c1")
+    return centre
+
+
+def test_completing_needs_the_agent_who_serves() -> None:
+    centre = talking()
+    with pytest.raises(Refused, match="served by 'ana'"):
+        centre.say(c.CompleteContact(contact=C1, agent=BO))
+    events = centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="solved"))
+    assert only(events, e.ReservationEnded).disposition == "solved"
+    assert only(events, e.ContactClosed).outcome == "completed"
+
+
+def test_wrap_up_holds_the_agent_until_it_is_finished() -> None:
+    centre = talking(wrap_up_us={"voice": 60 * SECOND_US})
+    centre.complete("c1")
+    centre.submit("c2", "voice")
+    assert centre.agents_of("c2") == []
+    with pytest.raises(NotFound):
+        centre.say(c.FinishWrapUp(reservation=ReservationId("r1"), agent=BO))
+    events = centre.say(c.FinishWrapUp(reservation=ReservationId("r1"), disposition="noted"))
+    assert only(events, e.ReservationEnded).disposition == "noted"
+    assert centre.agents_of("c2") == ["ana"]
+
+
+def test_wrap_up_can_be_made_longer_up_to_an_hour() -> None:
+    centre = talking(wrap_up_us={"voice": 60 * SECOND_US})
+    with pytest.raises(Refused, match="is connected"):
+        centre.say(c.ExtendWrapUp(reservation=ReservationId("r1"), by_us=SECOND_US))
+    centre.complete("c1")
+    centre.say(c.ExtendWrapUp(reservation=ReservationId("r1"), by_us=30 * SECOND_US))
+    assert centre.wait(89) == []
+    assert names(centre.wait(1)) == ["ReservationEnded"]
+    centre = talking(wrap_up_us={"voice": 60 * SECOND_US})
+    centre.complete("c1")
+    with pytest.raises(Refused, match="an hour at most"):
+        centre.say(c.ExtendWrapUp(reservation=ReservationId("r1"), by_us=WRAP_UP_MOST_US))
+    with pytest.raises(Invalid, match="more than 0"):
+        centre.say(c.ExtendWrapUp(reservation=ReservationId("r1"), by_us=0))
+
+
+def test_a_call_is_not_parked_and_a_chat_frees_its_agent() -> None:
+    with pytest.raises(Refused, match="'voice' are not parked"):
+        talking().say(c.ParkContact(contact=C1))
+    centre = talking("chat")
+    assert names(centre.say(c.ParkContact(contact=C1, agent=ANA))) == [
+        "ReservationEnded",
+        "ContactParked",
+    ]
+    assert centre.held_by("ana") == {}
+    assert names(centre.complete("c1")) == ["ContactClosed"]
+
+
+def test_hold_is_told_to_the_adapter_once_and_its_time_is_counted() -> None:
+    centre = talking()
+    assert names(centre.say(c.HoldCustomer(contact=C1, agent=ANA))) == ["CustomerHeld"]
+    assert [ef.held for ef in centre.effects if isinstance(ef, HoldContact)] == [True]
+    assert centre.say(c.HoldCustomer(contact=C1)) == []
+    centre.wait(12)
+    centre.say(c.ResumeCustomer(contact=C1))
+    assert centre.offer_of("c1").hold_us == 12 * SECOND_US
+    assert centre.say(c.ResumeCustomer(contact=C1)) == []
+
+
+def test_a_transfer_begins_a_new_visit_with_the_queues_head_start() -> None:
+    centre = talking()
+    centre.wait(100)
+    events = centre.say(c.TransferContact(contact=C1, queue=QueueId("r"), agent=ANA))
+    assert [type(effect) for effect in centre.effects] == [DisconnectAgent]
+    queued = only(events, e.ContactQueued)
+    assert (queued.queue, queued.visit_no, queued.head_start_us) == ("r", 2, 9 * SECOND_US)
+    assert queued.visit_at_us == centre.now_us
+    assert centre.held_by("ana") == {}
+
+
+def test_a_transfer_to_an_agent_waits_for_that_agent() -> None:
+    centre = talking()
+    centre.agent("bo", profile="other", ready=False)
+    with pytest.raises(Refused, match="'bo' is offline"):
+        centre.say(c.TransferContact(contact=C1, target_agent=BO))
+    centre.away("bo")
+    centre.say(c.TransferContact(contact=C1, target_agent=BO))
+    assert centre.of("c1").state == "queued"
+    centre.ready("bo")
+    assert centre.agents_of("c1") == ["bo"]
+
+
+def test_a_transfer_names_something() -> None:
+    centre = talking()
+    with pytest.raises(Invalid, match="a queue, an agent, or requirements"):
+        centre.say(c.TransferContact(contact=C1))
+    assert centre.held_by("ana") == {"c1": "connected"}
+
+
+def test_a_transfer_with_other_requirements_goes_to_whoever_meets_them() -> None:
+    centre = talking()
+    centre.agent("bo", {"tech": 7})
+    centre.say(c.TransferContact(contact=C1, requirements=(("tech", 5),)))
+    assert centre.agents_of("c1") == ["bo"]
+
+
+def test_a_requeued_contact_keeps_its_place_and_leaves_this_agent_alone() -> None:
+    centre = talking()
+    key = centre.of("c1").due_at_us, centre.of("c1").arrival_no
+    centre.submit("c2", "voice")
+    events = centre.say(c.RequeueContact(contact=C1, agent=ANA, reason="no idea"))
+    assert names(events)[:2] == ["ReservationFailed", "ContactReturned"]
+    assert (centre.of("c1").due_at_us, centre.of("c1").arrival_no) == key
+    assert centre.agents_of("c2") == ["ana"]
+    centre.agent("bo")
+    assert centre.agents_of("c1") == ["bo"]
+
+
+def consulting() -> Centre:
+    centre = talking()
+    centre.agent("bo", profile="other")
+    centre.say(c.StartConsult(contact=C1, consult=K1, queue=QueueId("r"), agent=ANA))
+    return centre
+
+
+def test_a_consult_is_a_contact_of_its_own_and_the_customer_is_on_hold() -> None:
+    centre = consulting()
+    assert (centre.of("c1").consult, centre.of("k1").consult_of) == ("k1", "c1")
+    assert centre.offer_of("c1").hold_at_us > 0
+    assert centre.agents_of("k1") == ["bo"]
+    with pytest.raises(Refused, match="has an open consult already"):
+        centre.say(c.StartConsult(contact=C1, consult=ContactId("k2")))
+
+
+def test_after_a_consult_the_agent_goes_on_alone() -> None:
+    centre = consulting()
+    centre.talk("k1")
+    events = centre.say(c.EndConsult(contact=C1, agent=ANA))
+    assert {"ConsultEnded", "ContactClosed", "CustomerResumed"} <= set(names(events))
+    assert (centre.held_by("ana"), centre.held_by("bo")) == ({"c1": "connected"}, {})
+    assert centre.of("c1").consult == ""
+
+
+def test_a_consulted_agent_takes_over() -> None:
+    centre = consulting()
+    with pytest.raises(Refused):
+        centre.say(c.EndConsult(contact=C1, hand_over=True))
+    centre.talk("k1")
+    events = centre.say(c.EndConsult(contact=C1, hand_over=True))
+    assert only(events, e.ReservationMoved).agent == "bo"
+    assert (centre.held_by("ana"), centre.held_by("bo")) == ({}, {"c1": "connected"})
+    assert centre.of("c1").last_agent == "bo"
+    centre.complete("c1")
+    assert centre.engine.state.contacts == {}
+
+
+def test_a_customer_who_leaves_ends_the_consult_too() -> None:
+    centre = consulting()
+    centre.talk("k1")
+    events = centre.say(c.AbandonContact(contact=C1))
+    assert names(events).count("ContactClosed") == 2
+    assert (centre.held_by("ana"), centre.held_by("bo")) == ({}, {})
+
+
+def test_nobody_consults_themselves_or_somebody_who_is_not_there() -> None:
+    centre = talking()
+    centre.agent("bo", ready=False)
+    for target, words in ((ANA, "cannot consult themselves"), (BO, "is offline")):
+        with pytest.raises(Refused, match=words):
+            centre.say(c.StartConsult(contact=C1, consult=K1, target_agent=target))
+    with pytest.raises(Refused, match="has no open consult"):
+        centre.say(c.EndConsult(contact=C1))
+    assert centre.who("bo").presence is Presence.OFFLINE
