@@ -17,8 +17,8 @@ from enum import StrEnum
 
 import msgspec
 
-from router.core.commands import SettleEffect
-from router.core.events import EffectSettled
+from router.core.commands import RecordAudit
+from router.core.events import AuditRecorded
 from router.errors import Invalid, NotFound
 from router.journal import ArchiveWrite, Commit, Ownership, RowWrite
 from router.journal.codec import encode_event
@@ -170,9 +170,7 @@ def token_commit(
     action = "token.create" if rows else "token.revoke"
     subject = " ".join([row.id for row in rows] + gone)
     at_us = max(now_us, own.committed_at_us)
-    event = EffectSettled(
-        at_us=at_us, effect=f"audit/{action}", result="done", reason=f"{subject} by {by}"
-    )
+    event = AuditRecorded(at_us=at_us, action=action, subject=subject, by=by)
     return Commit(
         first_seq=own.seq + 1,
         at_us=at_us,
@@ -180,14 +178,6 @@ def token_commit(
         upserts=[RowWrite(KIND, row.id, encode_token(row)) for row in rows],
         deletes=[(KIND, id_) for id_ in gone],
     )
-
-
-def noted(action: str, subject: str, by: str) -> SettleEffect:
-    """The command that puts an administrator's action on the event stream.
-
-    Every commit has an event; this is the one for rows that the API alone writes.
-    """
-    return SettleEffect(effect=f"audit/{action}", result="done", reason=f"{subject} by {by}")
 
 
 class Tokens:
@@ -312,8 +302,7 @@ class Tokens:
             self._drop(name, id_)
         subject = " ".join([row.id for row in add] + remove)
         rows = [RowWrite(KIND, row.id, encode_token(row)) for row in add]
-        command = noted(action, subject, by)
-        await workspace.ask(command, archive, rows=rows)
+        await workspace.ask(RecordAudit(action=action, subject=subject, by=by), archive, rows=rows)
         for row in add:
             self._keep(name, row)
 

@@ -86,10 +86,7 @@ class Bridge:
 
     async def started(self, contact: str, external_id: str) -> None:
         """An outbound contact exists at the backend under this id."""
-        try:
-            await self._intake.started(contact, self._channel, external_id)
-        except StoreFull as error:
-            raise Overloaded(str(error), 5.0) from error
+        await self._ask(c.LinkContact(contact=ContactId(contact), external_id=external_id))
 
     async def route(self, request: RouteRequest) -> RouteAnswer:
         """Where should this go? Raises Refused when no queue can be named."""

@@ -260,6 +260,8 @@ class Channels:
             return
         elif isinstance(effect, AnswerRoute):
             return  # whoever asked has it in the answer to the command
+        elif isinstance(effect, EndContact) and effect.external_id:
+            self._intake.note_external(effect.channel, effect.external_id)
         self._send(effect_id, effect, self._workspace.now_us())
 
     def _send(self, id_: str, effect: Effect, at_us: int, *, ask_first: bool = False) -> None:
@@ -309,9 +311,9 @@ class Channels:
                 return None
             text = message.text
         envelope = self._envelope(contact)
-        external_id = self._intake.external_id(contact)
-        if isinstance(job.effect, EndContact):
-            self._intake.forget(contact.id, contact.channel)
+        external_id = contact.external_id
+        if isinstance(job.effect, EndContact) and job.effect.external_id:
+            external_id = job.effect.external_id  # it goes on elsewhere, or later
         return Task(
             id=job.id,
             epoch=self._workspace.epoch,

@@ -7,6 +7,7 @@ callers gave along (message bodies).
 Archive rows written here:
     contact    contact id                     the closed contact, encoded as its row
     external   channel/external id            the contact id, so that a late duplicate finds it
+                                              (closed, or known by another id now)
     decision   contact id/sequence number     the `ContactOffered` event with its decision
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from router.core.effects import Effect
+from router.core.effects import Effect, EndContact
 from router.core.engine import Outcome
 from router.core.events import ContactOffered, Event
 from router.core.record import Row
@@ -89,6 +90,9 @@ class Turn:
             if effect.REPEAT != "safe":
                 row = encode_row(OutboxRow(at_us=at_us, effect=effect))
                 self.rows.append(RowWrite("effect", effect_id, row))
+            elif type(effect) is EndContact and effect.external_id:
+                id_ = f"{effect.channel}/{effect.external_id}"
+                self.archive.append(ArchiveWrite("external", id_, at_us, effect.contact.encode()))
         self.archive.extend(_closed(changes, at_us))
         own_rows.join(self.rows, self.deletes, self.archive)
         upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]

@@ -26,7 +26,7 @@ from router.core.model import (
 from router.core.policy import EntryPoint, Policy
 from router.core.record import Value
 from router.errors import Invalid, NotFound, RouterError
-from router.journal import ArchiveWrite, RowWrite
+from router.journal import ArchiveWrite
 from router.journal.codec import decode_row
 from router.runtime.envelope import Envelope, contact_id, peer_of, seal
 from router.runtime.loop import shed_class
@@ -294,11 +294,7 @@ class Intake:
 
     def find(self, channel: str, external_id: str) -> ContactId | None:
         """The live contact that an adapter knows by this id."""
-        found = self._workspace.engine.state.by_external.get((channel, external_id))
-        if found is None:
-            alias = self._workspace.rows_of("alias").get(f"{channel}/{external_id}")
-            found = ContactId(alias.decode()) if alias else None
-        return found
+        return self._workspace.engine.state.by_external.get((channel, external_id))
 
     async def contact(self, id_: str) -> Contact | None:
         """A contact, live or closed."""
@@ -343,31 +339,9 @@ class Intake:
             wait_us=contact.promised_wait_us,
         )
 
-    async def started(self, contact: str, channel: str, external_id: str) -> None:
-        """An outbound contact exists at the backend under this id from now on."""
-        place = f"{channel}/{external_id}"
-        self._workspace.rows_of("alias")[place] = contact.encode()
-        await self._workspace.ask(
-            c.UpdateContact(contact=ContactId(contact)),
-            rows=[
-                RowWrite("alias", place, contact.encode()),
-                RowWrite("dialled", contact, external_id.encode()),
-            ],
-        )
-
-    def external_id(self, contact: Contact) -> str:
-        """The adapter's id of a contact."""
-        if contact.external_id:
-            return contact.external_id
-        dialled = self._workspace.rows_of("dialled").get(contact.id)
-        return dialled.decode() if dialled else ""
-
-    def forget(self, contact: str, channel: str) -> None:
-        """A dialled contact is closed and its adapter has been told."""
-        external_id = self._workspace.rows_of("dialled").get(contact)
-        if external_id is not None:
-            self._workspace.forget("dialled", contact)
-            self._workspace.forget("alias", f"{channel}/{external_id.decode()}")
+    def note_external(self, channel: str, external_id: str) -> None:
+        """An id that no live contact has any more is in the archive now: ask there for it."""
+        self._seen.add(f"{channel}/{external_id}")
 
 
 class _EntryPoints:

@@ -9,12 +9,13 @@ from aiohttp import web
 
 from router.api import bodies as b
 from router.api.audit import AuditRow, audit_row, decode_audit
-from router.api.auth import TICKET_US, Role, TokenRow, Use, make_token, noted
+from router.api.auth import TICKET_US, Role, TokenRow, Use, make_token
 from router.api.problems import ApiError
 from router.api.table import ANYBODY, PAGING, Call, Reply, Route, query, query_int, roles
 from router.api.views import View
 from router.config import loads
 from router.config.redact import redact
+from router.core.commands import RecordAudit
 from router.core.model import AgentId
 from router.errors import ConfigError, Invalid
 from router.runtime.metrics import CONTENT_TYPE
@@ -190,7 +191,7 @@ async def reload_config(call: Call) -> Reply:
     """Read the file again; a bad file changes nothing."""
     changes: list[str] = await call.api.context.reload(call.who.by)
     subject = f"{len(changes)} changes"
-    command = noted("config.reload", subject, call.who.by)
+    command = RecordAudit(action="config.reload", subject=subject, by=call.who.by)
     await call.tenant.workspace.ask(command, (audit_row(call, "config.reload", subject),))
     return Reply(200, ChangesView(changes=changes))
 
