@@ -3,7 +3,7 @@
 An adapter joins one channel's backend (a PBX, an SMS centre, a mailbox, a chat server) to the
 router. It tells the router what customers do, through `Router`, and carries out what the router
 decides, through `Channel.perform`. `adapters/loopback.py` is the model to copy; an adapter in
-another process, in any language, has the same contract over a WebSocket (`adapters/remote.py`).
+another process, in any language, has the same contract over a WebSocket (`adapters/remote`).
 
 The life of a contact, seen from here:
 
@@ -21,17 +21,21 @@ The life of a contact, seen from here:
     left(external_id)              ->     the customer is gone
                                    <-     EndContact: hang up, close
 
+After a restart `open` says which of your contacts the router still has, and `history` what was
+said; `live` says the reverse, for backends that lose contacts with their connection.
+
 Rules an adapter keeps:
 
 1. Every effect has an id and an epoch. Refuse (ignore) an epoch lower than one you have seen. The
-   supervisor (`router/runtime/channels.py`) and `adapters/remote.py` do this for you.
+   supervisor (`router/runtime/channels.py`) and `adapters/remote` do this for you.
 2. `perform` returns normally when the effect was carried out, raises `ChannelError` when it
    failed, `ChannelLost` when your backend is gone. Raise `UnknownOutcome` when you cannot know:
    such an effect is never repeated blindly.
 3. An effect class says in `REPEAT` what may happen after a crash: ``safe`` again, ``query``
    first ask your backend (your `find` method), ``never``.
-4. Your calls on `Router` return when the fact is durable. They raise `Overloaded` (try later: tell
-   your backend so), `Refused` (it can never be), `OutcomeUnknown` (send it again: ids make it safe).
+4. Your calls on `Router` return when the fact is durable. They raise `Overloaded` or `StoreFull`
+   (nothing was done, try later: tell your backend so), `Refused` (it can never be),
+   `OutcomeUnknown` (send it again: ids make it safe).
 5. Personal data (addresses, names, texts) never stands in a log line above DEBUG.
 6. All your buffers are bounded, and every wait on the outside has a deadline.
 """
@@ -56,7 +60,14 @@ from router.core.effects import (
     TreatContact,
 )
 from router.core.record import Value
-from router.errors import ChannelError, ChannelLost, OutcomeUnknown, Overloaded, Refused
+from router.errors import (
+    ChannelError,
+    ChannelLost,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    StoreFull,
+)
 
 __all__ = [
     "Address",
@@ -70,6 +81,7 @@ __all__ = [
     "Effect",
     "EndContact",
     "HoldContact",
+    "Line",
     "NewContact",
     "NewMessage",
     "OfferContact",
@@ -82,6 +94,7 @@ __all__ = [
     "RouteRequest",
     "Router",
     "StartContact",
+    "StoreFull",
     "Task",
     "TreatContact",
     "UnknownOutcome",
@@ -142,6 +155,19 @@ class Receipt(Value, kw_only=True):
     """Estimated wait; -1 = unknown."""
 
 
+class Line(Value, kw_only=True):
+    """One message of a contact, as it was written down."""
+
+    id: str
+    """The router's id for it: what `DeliverMessage.message` was."""
+    author: str
+    """``customer``, ``agent`` or ``router``"""
+    at_us: int
+    text: str
+    backend_id: str = ""
+    """Your id for it, if you brought it."""
+
+
 class RouteRequest(Value, kw_only=True):
     """Where should this call go? Answered without queueing anything."""
 
@@ -177,9 +203,11 @@ class Task:
     our_address: str
     text: str = ""
     """`DeliverMessage`: the body."""
+    author: str = ""
+    """`DeliverMessage`: ``agent`` or ``router``."""
     attributes: dict[str, Any] = field(default_factory=dict)
     first_attempt: bool = True
-    """False: this effect's outcome is unknown from before a crash; its class allows asking first."""
+    """False: its outcome is unknown from before a crash, and its class allows asking first."""
 
 
 class Router(Protocol):
@@ -207,7 +235,10 @@ class Router(Protocol):
         """What play-and-collect got."""
 
     async def started(self, contact: str, external_id: str) -> None:
-        """An outbound contact now exists at the backend under this id."""
+        """An outbound or switched contact now exists at the backend under this id.
+
+        `Refused`: it is over for the router meanwhile, so end it at the backend, too.
+        """
 
     async def route(self, request: RouteRequest) -> RouteAnswer:
         """Where should this go?"""
@@ -215,12 +246,24 @@ class Router(Protocol):
     async def live(self, external_ids: list[str]) -> None:
         """After a reconnect: these contacts exist at the backend, no others."""
 
+    async def open(self) -> list[tuple[str, str]]:
+        """Your open contacts as (external id, state): at start, to know who was there before."""
+
+    async def history(self, external_id: str, limit: int = 50) -> list[Line]:
+        """What was said in this contact, open or closed: the last `limit` messages, oldest first.
+
+        Without those whose person was erased. Raises `Refused` for an id never heard of.
+        """
+
+    def typing(self, external_id: str) -> None:
+        """The customer is typing: shown at the desk, never stored. At most every two seconds."""
+
     def state(self, state: str, detail: str = "") -> None:
         """``starting``, ``up``, ``degraded`` or ``down``, shown on the wallboard and in metrics."""
 
 
 class Channel(ABC):
-    """One configured adapter. Made with its name, its own settings from the config, and the router."""
+    """One configured adapter. Made with its name, its settings from the config, and the router."""
 
     def __init__(self, name: str, settings: dict[str, Any], router: Router) -> None:
         self.name = name

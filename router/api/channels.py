@@ -1,6 +1,6 @@
 """The socket of an adapter that lives in another process.
 
-Frames and their meaning are in `adapters/remote.py`; here are only the sign-in and the pump.
+Frames and their meaning are in `adapters/remote`; here are only the sign-in and the pump.
 """
 
 from __future__ import annotations

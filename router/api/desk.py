@@ -32,7 +32,7 @@ from router.core.events import ContactOffered
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
 from router.errors import Invalid, RouterError
-from router.runtime.desks import DeskSession
+from router.runtime.desks import DeskSession, Typing
 from router.runtime.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -185,9 +185,10 @@ class Desk:
             await self._tenant.desks.shut(self._session)
 
     async def _watch(self, session: DeskSession) -> None:
-        # Offers reach the screen as events; what is pulled here only empties the buffer.
-        while await session.pull():
-            pass
+        while items := await session.pull():
+            for item in items:  # offers reach the screen as events
+                if isinstance(item, Typing):
+                    self._link.tell({"type": "typing", "contact": item.contact})
         if session.closed not in {"", "gone"}:
             codes = {"full": TOO_SLOW, "replaced": REPLACED, "stopping": 1001}
             self._link.close(codes.get(session.closed, NOT_SERVED), session.closed)

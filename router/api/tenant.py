@@ -181,16 +181,8 @@ class Tenant:
         return found
 
     async def history(self, contact: str, most: int = 50) -> list[MessageView]:
-        """The last messages of a contact, oldest first (of at most 1,000)."""
-        found: list[Message] = []
-        after = ""
-        while len(found) < 1000:
-            page = await self.messages.list(contact, after, 200)
-            found += page
-            if len(page) < 200:
-                break
-            after = page[-1].id
-        return message_views(contact, found[-most:])
+        """The last messages of a contact, oldest first."""
+        return message_views(contact, await self.messages.last(contact, most))
 
     # --- making -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.channel import NewContact, Receipt, RouteAnswer, RouteRequest
+from router.channel import Line, NewContact, Receipt, RouteAnswer, RouteRequest
 from router.core import commands as c
 from router.core.events import RouteAnswered
 from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from router.core.commands import Command
     from router.runtime.loop import Answer, Workspace
+    from router.runtime.messages import Messages
 
 
 class Bridge:
@@ -32,15 +33,21 @@ class Bridge:
         workspace: Workspace,
         intake: Intake,
         *,
+        messages: Messages,
+        is_mine: Callable[[Contact], bool],
         on_state: Callable[[str, str], None],
         on_live: Callable[[list[str]], list[str] | None],
+        on_typing: Callable[[Contact], None],
     ) -> None:
         self._name = name
         self._channel = channel
         self._workspace = workspace
         self._intake = intake
+        self._messages = messages
+        self._is_mine = is_mine
         self._on_state = on_state
         self._on_live = on_live
+        self._on_typing = on_typing
 
     async def submit(self, contact: NewContact) -> Receipt:
         """A contact arrives."""
@@ -117,6 +124,43 @@ class Bridge:
         all_ids = self._on_live(external_ids)
         if all_ids is not None:
             await self._ask(c.ReportLive(channel=self._channel, external_ids=tuple(all_ids)))
+
+    async def open(self) -> list[tuple[str, str]]:
+        """This adapter's contacts that the router still has."""
+        await self._workspace.settled()
+        return [
+            (contact.external_id, contact.state.value)
+            for contact in self._workspace.engine.state.contacts.values()
+            if contact.channel == self._channel and contact.external_id and self._is_mine(contact)
+        ]
+
+    async def history(self, external_id: str, limit: int = 50) -> list[Line]:
+        """What was said, oldest first. Raises NotFound for an id that is none of this adapter's."""
+        id_: str | None = self._intake.find(self._channel, external_id)
+        if id_ is None:
+            known = await self._intake.closed_by_external(self._channel, external_id)
+            id_ = known.contact if known is not None else None
+        contact = await self._intake.contact(id_) if id_ is not None else None
+        if contact is None or not self._is_mine(contact):
+            raise NotFound("contact", external_id)
+        return [
+            Line(
+                id=message.id,
+                author=message.sender,
+                at_us=message.at_us,
+                text=message.text,
+                backend_id=message.external if message.sender == "customer" else "",
+            )
+            for message in await self._messages.last(contact.id, limit)
+            if not message.erased
+        ]
+
+    def typing(self, external_id: str) -> None:
+        """The customer types: whoever serves the contact sees it."""
+        id_ = self._intake.find(self._channel, external_id)
+        contact = self._workspace.engine.state.contacts.get(id_ or ContactId(""))
+        if contact is not None and contact.state is ContactState.ACTIVE:
+            self._on_typing(contact)
 
     def state(self, state: str, detail: str = "") -> None:
         """How the adapter is."""

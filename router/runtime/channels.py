@@ -34,7 +34,7 @@ from router.errors import ConfigError
 from router.journal.codec import decode_row
 from router.runtime.bridge import Bridge
 from router.runtime.clock import Clock, sleep
-from router.runtime.desks import DeskEffect, Desks
+from router.runtime.desks import DeskEffect, Desks, Typing
 from router.runtime.envelope import NOBODY, Envelope, address_of, open_envelope
 from router.runtime.frame import OutboxRow
 from router.runtime.intake import Intake
@@ -130,8 +130,11 @@ class Channels:
             channel,
             self._workspace,
             self._intake,
+            messages=self._messages,
+            is_mine=lambda contact: self._is_home(name, contact),
             on_state=lambda state, detail: self._set_state(name, state, detail),
             on_live=lambda ids: self._note_live(name, ids),
+            on_typing=self._show_typing,
         )
         made: Channel = module.CHANNEL(name, dict(wanted.settings), bridge)
         outbox = Outbox(name, self._workspace, self._clock, made, self._task)
@@ -295,6 +298,20 @@ class Channels:
         name = open_envelope(self._workspace.sealer, contact).adapter
         return next((adapter for adapter in adapters if adapter.name == name), adapters[0])
 
+    def _is_home(self, name: str, contact: Contact) -> bool:
+        """Is the contact at this adapter?"""
+        of_channel = self._by_channel.get(contact.channel, [])
+        if len(of_channel) > 1:
+            of_channel = [self._home(of_channel, contact)]
+        return any(adapter.name == name for adapter in of_channel)
+
+    def _show_typing(self, contact: Contact) -> None:
+        """On the screens of the agent who serves it; nothing is kept."""
+        for id_ in contact.reservations:
+            reservation = self._workspace.engine.state.reservations.get(id_)
+            if reservation is not None:
+                self._desks.tell(reservation.agent, Typing(contact.id))
+
     def _has_media(self, channel: str) -> bool:
         settings = self._workspace.policy.channels.get(channel)
         return settings is not None and settings.media
@@ -304,12 +321,12 @@ class Channels:
         contact = await self._intake.contact(contact_of(job.effect))
         if contact is None:
             return None
-        text = ""
+        text = author = ""
         if isinstance(job.effect, DeliverMessage):
             message = await self._messages.one(contact.id, job.effect.message)
             if message is None or message.erased:
                 return None
-            text = message.text
+            text, author = message.text, message.sender
         envelope = self._envelope(contact)
         external_id = contact.external_id
         if isinstance(job.effect, EndContact) and job.effect.external_id:
@@ -323,6 +340,7 @@ class Channels:
             customer=address_of(envelope) if envelope is not NOBODY else Address(),
             our_address=envelope.our_address,
             text=text,
+            author=author,
             attributes=contact.attributes,
             first_attempt=not job.ask_first,
         )

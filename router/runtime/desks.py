@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from router.core import commands as c
 from router.core.effects import Effect
-from router.core.model import AgentId
+from router.core.model import AgentId, ContactId
 from router.errors import RouterError
 from router.runtime.clock import Clock, sleep
 from router.runtime.tasks import TaskSet
@@ -38,6 +38,12 @@ class DeskEffect(NamedTuple):
     effect: Effect
 
 
+class Typing(NamedTuple):
+    """The customer of this contact is typing; worth nothing a moment later."""
+
+    contact: ContactId
+
+
 class DeskSession:
     """One connection of one agent's desk: a bounded buffer of what it must be told."""
 
@@ -46,10 +52,10 @@ class DeskSession:
         self.closed = ""
         """Why it ended: ``full``, ``replaced``, ``stopping``, ``moved``, ``gone``; empty = open."""
         self._limit = limit
-        self._buffer: deque[DeskEffect] = deque()
+        self._buffer: deque[DeskEffect | Typing] = deque()
         self._wake = asyncio.Event()
 
-    def tell(self, item: DeskEffect) -> None:
+    def tell(self, item: DeskEffect | Typing) -> None:
         """Put into the buffer; a full one ends the session."""
         if self.closed:
             return
@@ -66,7 +72,7 @@ class DeskSession:
         self._buffer.clear()
         self._wake.set()
 
-    async def pull(self) -> list[DeskEffect]:
+    async def pull(self) -> list[DeskEffect | Typing]:
         """Wait for the next items; an empty list means that the session is over (see `closed`)."""
         while not self._buffer and not self.closed:
             self._wake.clear()
@@ -124,7 +130,7 @@ class Desks:
             del self._sessions[session.agent]
             await self._lost(session.agent)
 
-    def tell(self, agent: AgentId, item: DeskEffect) -> None:
+    def tell(self, agent: AgentId, item: DeskEffect | Typing) -> None:
         """Show an effect on every screen of this agent."""
         for session in self._sessions.get(agent, ()):
             session.tell(item)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TEXT_BYTES = 65_536
 """Most bytes of one message."""
+HISTORY = 1000
+PAGE = 200
 
 
 class Stored(Value, kw_only=True):
@@ -121,6 +123,18 @@ class Messages:
         place = f"{contact}/{id_}"
         found = await journal.fetch(own, "message", [place])
         return self._open(found[place]) if place in found else None
+
+    async def last(self, contact: str, most: int) -> list[Message]:
+        """The last messages of a contact, oldest first (of its first `HISTORY`)."""
+        found: list[Message] = []
+        after = ""
+        while len(found) < HISTORY:
+            page = await self.list(contact, after, PAGE)
+            found += page
+            if len(page) < PAGE:
+                break
+            after = page[-1].id
+        return found[-most:] if most > 0 else []
 
     async def list(self, contact: str, after: str = "", limit: int = 100) -> list[Message]:
         """Messages of a contact, oldest first, beyond the message id `after`."""
