@@ -38,8 +38,10 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
         return
     entry_point = _entry_point(d, command)
     queue = _target_queue(d, command, entry_point)
-    _check_new(d, command)
-    _emit_received(d, command, entry_point, queue)
+    requirements = _check_new(d, command)
+    if entry_point is not None:
+        requirements = merged(requirements, entry_point.requirements)
+    _emit_received(d, command, entry_point, queue, requirements)
     d.contact_id = command.contact
     contact = d.state.contacts[command.contact]
     if command.message:
@@ -64,11 +66,12 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
 
 
 def _emit_received(
-    d: Decider, command: c.SubmitContact, entry_point: EntryPoint | None, queue: Queue
+    d: Decider,
+    command: c.SubmitContact,
+    entry_point: EntryPoint | None,
+    queue: Queue,
+    requirements: Requirements,
 ) -> None:
-    requirements = signature(command.requirements)
-    if entry_point is not None:
-        requirements = merged(requirements, entry_point.requirements)
     d.emit(
         e.ContactReceived(
             at_us=d.now_us,
@@ -292,12 +295,17 @@ def checked_requirements(requirements: Requirements) -> Requirements:
     """In canonical form; raises Invalid for levels out of range, too many, too long names."""
     if len(requirements) > SKILLS_MOST:
         raise Invalid("requirements", f"at most {SKILLS_MOST} skills, got {len(requirements)}")
+    before = ""
+    in_order = True
     for skill, level in requirements:
+        if skill <= before:
+            in_order = False
+        before = skill
         if not 0 < len(skill) <= NAME_MOST:
             raise Invalid("requirements", f"a skill's name has 1-{NAME_MOST} characters")
         if level not in LEVELS:
             raise Invalid("requirements", f"skill {skill!r}: level must be 1-10, got {level}")
-    return signature(requirements)
+    return requirements if in_order else signature(requirements)
 
 
 def _received(d: Decider, contact: Contact, message: str, size: int) -> None:
@@ -330,9 +338,11 @@ def _target_queue(d: Decider, command: c.SubmitContact, entry_point: EntryPoint 
     return d.queue(entry_point.queue)
 
 
-def _check_new(d: Decider, command: c.SubmitContact) -> None:
-    channel_named(d, command.channel)
-    checked_requirements(command.requirements)
+def _check_new(d: Decider, command: c.SubmitContact) -> Requirements:
+    """Raises what is wrong with the command; returns its requirements in canonical form."""
+    if command.channel not in d.policy.channels:
+        channel_named(d, command.channel)
+    requirements = checked_requirements(command.requirements) if command.requirements else ()
     if len(d.state.contacts) >= d.policy.live_contacts:
         raise Refused("too_many_contacts", f"{len(d.state.contacts)} contacts are live")
     if not 0 < len(command.contact) <= NAME_MOST or len(command.external_id) > NAME_MOST:
@@ -343,6 +353,7 @@ def _check_new(d: Decider, command: c.SubmitContact) -> None:
         d.agent(command.target_agent)
     if command.prefer_agent and command.prefer_agent not in d.state.agents:
         raise NotFound("agent", command.prefer_agent)
+    return requirements
 
 
 Handler = Callable[[Decider, Any], None]

@@ -12,7 +12,6 @@ from router.core import events as e
 from router.core.effects import Effect
 from router.core.estimates import estimate_wait
 from router.core.lifecycle import SERVING
-from router.core.matching import Matcher
 from router.core.model import (
     Agent,
     AgentId,
@@ -59,6 +58,9 @@ class Edges:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.matcher = state.matcher
+        self.policy = state.policy
+        """The settings in force; `use` changes them."""
         self.now_us = 0
         self.events: list[e.Event] = []
         self.effects: list[Effect] = []
@@ -67,19 +69,14 @@ class Edges:
         self._agents: dict[AgentId, None] = {}
 
     @property
-    def policy(self) -> Policy:
-        """The settings in force."""
-        return self.state.policy
-
-    @property
     def calendar_us(self) -> int:
         """Now as the wall clock shows it; hours and windows go by it."""
         return self.now_us + self.state.totals.clock_offset_us
 
-    @property
-    def matcher(self) -> Matcher:
-        """The algorithm."""
-        return self.state.matcher
+    def use(self, policy: Policy) -> None:
+        """New settings: the indexes are laid out anew."""
+        self.policy = policy
+        self.state.use(policy, self.now_us)
 
     def emit(self, event: e.Event) -> None:
         """Make it true, remember it for the frame, and note the edges it opens."""
@@ -172,8 +169,15 @@ class Edges:
 
     def wait_us(self, queue: QueueId, channel: str, position: int) -> int:
         """Estimated wait at a position; -1 = unknown."""
+        pools = self.matcher.pools(queue)
+        serving = 0
+        for pool in pools:
+            serving += pool.ready
+        if not serving:
+            return -1
+        classes = self.state.roster.available(pools, self.state.roster.bits[channel]) or ()
+        free = sum(len(shelf.order) for shelves in classes for shelf in shelves)
         row = self.state.estimates.get(f"{queue}/{channel}")
-        serving, free = self.staff(queue, channel)
         if row is None:
             return 0 if free else -1
         return estimate_wait(row, position, serving, free)
@@ -181,10 +185,3 @@ class Edges:
     def position(self, contact: Contact) -> int:
         """Where a waiting contact stands in its queue and channel; 1 = next."""
         return self.state.positions.of(contact.queue, contact.channel, key_of(contact))
-
-    def staff(self, queue: QueueId, channel: str) -> tuple[int, int]:
-        """Agents ready for a queue, and how many of them have room for a channel."""
-        pools = self.matcher.pools(queue)
-        serving = sum(pool.ready for pool in pools)
-        classes = self.state.roster.available(pools, self.state.roster.bits[channel]) or ()
-        return serving, sum(len(shelf.order) for shelves in classes for shelf in shelves)

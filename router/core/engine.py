@@ -55,7 +55,7 @@ class Engine:
         self.state = state if state is not None else State()
         self._decider = Decider(self.state)
         self._decider.now_us = now_us
-        self.state.use(staff.keeping_live(self._decider, policy), now_us)
+        self._decider.use(staff.keeping_live(self._decider, policy))
 
     @property
     def policy(self) -> Policy:
@@ -94,7 +94,7 @@ class Engine:
         """After loading rows: lay out the indexes, give deadlines grace, restate open offers."""
         d = self._begin(now_us)
         self.state.totals.clock_offset_us = 0  # engine time begins at the wall clock's anew
-        self.state.use(staff.keeping_live(d, self.policy), d.now_us)
+        d.use(staff.keeping_live(d, self.policy))
         self.state.restart(d.now_us, self.policy.grace_us)
         for reservation in self.state.reservations.values():
             if reservation.state is not ReservationState.OFFERED:

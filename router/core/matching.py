@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 from router.core.model import (
     AgentId,
-    Candidate,
     Contact,
     Decision,
     Presence,
@@ -42,7 +41,7 @@ from router.core.skills import meets
 _RUNNERS_UP = 3
 _BEYOND = 8
 """Agents looked at after the winner, for the runners-up of a decision record."""
-_SURVEY_HEADS = 8
+_SURVEY_HEADS = 4
 """Bucket heads looked at per group for the runners-up of a decision record."""
 
 
@@ -88,6 +87,7 @@ class Matcher:
         self.closed: dict[QueueId, bool] = {}
         """Queues outside their opening hours."""
         self._serving: dict[QueueId, list[tuple[int, int, Pool]]] = {}
+        self._pools: dict[QueueId, list[Pool]] = {}
         self._plain: dict[QueueId, list[tuple[int, list[Pool]]]] = {}
         """Pools by rank, for queues that nobody serves with a delay."""
         self._walks: dict[tuple[str, int], list[Lines]] = {}
@@ -97,12 +97,14 @@ class Matcher:
         self.policy = policy
         self._walks = {}
         self._serving = {}
+        self._pools = {}
         self._plain = {}
         for profile in policy.profiles.values():
             pool = self.roster.pools[profile.id]
             for served in profile.queues:
                 serving = self._serving.setdefault(served.queue, [])
                 serving.append((served.rank, served.delay_us, pool))
+                self._pools.setdefault(served.queue, []).append(pool)
 
     def set_closed(self, queue: QueueId, closed: bool) -> None:
         """The queue's hours began or ended."""
@@ -303,35 +305,38 @@ class Matcher:
 
     def pools(self, queue: QueueId) -> list[Pool]:
         """Pools whose profile serves the queue, whatever rank and delay."""
-        return [pool for _, _, pool in self._serving.get(queue, ())]
+        return self._pools.get(queue, [])
 
     # -- decision records ---------------------------------------------------------------------
 
     def agent_decision(self, selection: AgentSelection, which: int, contact: Contact) -> Decision:
         """Why the `which`-th chosen agent got the contact."""
         queue = self.policy.queues[contact.queue]
-
-        def shown(choice: AgentChoice) -> Candidate:
-            return agent_terms(
-                choice.seat, contact, queue, self.policy, choice.rank, choice.by_interruption
-            )
-
         winner = selection.chosen[which]
-        others = selection.chosen[which + 1 :] + selection.runners_up
         if selection.shelf is not None:
+            seats = selection.shelf.after(winner.seat, contact, _BEYOND)
+            eligible = 1 + len(seats)
             others = [
-                winner._replace(seat=seat)
-                for seat in selection.shelf.after(winner.seat, contact, _BEYOND)
+                AgentChoice(seat, winner.rank, winner.by_interruption)
+                for seat in seats[:_RUNNERS_UP]
             ]
+        else:
+            listed = selection.chosen[which + 1 :] + selection.runners_up
+            eligible = 1 + len(listed)
+            others = listed[:_RUNNERS_UP]
+        shown = [
+            agent_terms(seat, contact, queue, self.policy, rank, by_interruption)
+            for seat, rank, by_interruption in (winner, *others)
+        ]
         return Decision(
             edge="contact",
             strategy=queue.strategy.value,
             step=contact.step,
             requirements=contact.requirements,
-            eligible=1 + len(others),
+            eligible=eligible,
             eligible_more=contact.target_agent == "" and contact.hold_agent == "",
-            winner=shown(winner),
-            runners_up=tuple(shown(c) for c in others[:_RUNNERS_UP]),
+            winner=shown[0],
+            runners_up=tuple(shown[1:]),
             policy_version=self.policy.version,
         )
 
@@ -367,11 +372,14 @@ class Matcher:
                     ):
                         continue
                     eligible += bucket.alive
-                    for entry in islice(bucket.in_order(), 2):
-                        if entry.contact is choice.contact:
-                            eligible -= 1
-                        elif seat.agent.id not in entry.contact.excluded:
-                            found[entry.key] = entry.contact  # it may stand in two lines
+                    entry = bucket.heap[0][4]
+                    if entry.contact is choice.contact:
+                        eligible -= 1
+                        if bucket.alive == 1:
+                            continue
+                        entry = next(islice(bucket.in_order(), 1, None))
+                    if seat.agent.id not in entry.contact.excluded:
+                        found[entry.key] = entry.contact  # it may stand in two lines
         return [found[key] for key in sorted(found)[:_RUNNERS_UP]], eligible, more
 
 

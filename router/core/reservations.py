@@ -44,6 +44,12 @@ class Reservations(Edges):
         become reachable looks for its best agent, in the order of keys.
         """
         seats = self.state.roster.seats
+        if len(self._contacts) == 1 and not self._agents:  # an arrival, the common case
+            (only,) = self._contacts
+            self._contacts = {}
+            entry = self.state.waiting.entries.get(only)
+            if entry is not None:
+                self.try_contact(entry.contact)
         while self._contacts or self._agents:
             fresh, self._contacts = self._contacts, {}
             agents, self._agents = self._agents, {}

@@ -155,7 +155,7 @@ def apply_policy(d: Decider, command: c.ApplyPolicy) -> None:
     """New settings. What live contacts still need of the old ones stays until they are gone."""
     policy = keeping_live(d, command.policy)
     waiting = list(d.state.waiting.entries)
-    d.state.use(policy, d.now_us)
+    d.use(policy)
     d.emit(e.PolicyApplied(at_us=d.now_us, version=policy.version, by=command.by))
     for contact_id in waiting:
         d.try_later(contact_id)

@@ -76,7 +76,7 @@ def test_tier_and_target_are_the_queues_where_it_names_them_and_the_channels_whe
     assert found.due_at_us(queue, "chat", 100) == 100 + 60_000_000
 
 
-def test_positions_and_staff_are_counted_per_queue() -> None:
+def test_positions_and_waits_are_counted_per_queue() -> None:
     centre = Centre(
         policy(
             Queue(id=QueueId("q")),
@@ -92,9 +92,8 @@ def test_positions_and_staff_are_counted_per_queue() -> None:
     centre.submit("c3", "voice")
     found = edges(centre)
     assert [found.position(centre.of(name)) for name in ("c1", "c2")] == [1, 2]
-    assert found.staff(QueueId("q"), "voice") == (2, 1)
-    assert found.staff(QueueId("r"), "voice") == (1, 1)
     assert found.wait_us(QueueId("r"), "voice", 1) == 0
+    assert found.wait_us(QueueId("nobody-serves-it"), "voice", 1) == -1
 
 
 @pytest.mark.parametrize("channel", ["voice", "chat", "sms", "email"])
