@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from router.channel import ChannelError, OutcomeUnknown, Overloaded, Refused
+from router.channel import ChannelError, OutcomeUnknown, Overloaded, Refused, StoreFull
 from router.core.record import Value
-from router.errors import ConfigError, StoreFull
+from router.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

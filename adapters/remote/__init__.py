@@ -14,6 +14,10 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: started, cid, contact, external_id}                        {type: answer, cid}
     {type: route, cid, request: {request, to, queue, ...}}            {type: answer, cid, route}
     {type: live, cid, external_ids}                                   {type: answer, cid}
+    {type: open, cid}                                                 {type: answer, cid, open:
+                                                                       [[external_id, state], ...]}
+    {type: history, cid, external_id, limit}                          {type: answer, cid, lines}
+    {type: typing, external_id}                                       nothing
     {type: state, state: up | degraded | down | starting, detail}     nothing
     {type: result, effect, outcome: done | failed | unknown, reason}  nothing
     {type: found, effect, found: true | false | null}                 nothing
@@ -22,7 +26,7 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: welcome, channel, epoch, version}       first; send `live` then, if your contacts can end
                                                    without your seeing it
     {type: perform, id, epoch, effect: {type: OfferContact, ...}, external_id, customer,
-     our_address, text, attributes, first_attempt}                    answer with `result`
+     our_address, text, author, attributes, first_attempt}            answer with `result`
     {type: find, ...the same}                                         answer with `found`
     {type: answer, cid, error: {code, text, retry_after_s}}           the call was not carried out
     {type: error, code, text}                                         a frame nobody understood

@@ -22,6 +22,7 @@ from adapters.remote.frames import (
     Perform,
     Result,
     State,
+    Typing,
     Welcome,
     key_of,
     say,
@@ -193,6 +194,8 @@ class Session:
                 self._channel.settle(frame)
             case State():
                 self._channel.router.state(frame.state, frame.detail[:200])
+            case Typing():
+                self._channel.router.typing(frame.external_id)
             case Live():
                 await self._call(frame)
             case _:
@@ -348,6 +351,7 @@ class Pending:
             customer=task.customer,
             our_address=task.our_address,
             text=task.text,
+            author=task.author,
             attributes=task.attributes,
             first_attempt=task.first_attempt and not again,
         )

@@ -13,12 +13,16 @@ import msgspec
 from router.channel import (
     Address,
     Effect,
+    Line,
     NewContact,
     Receipt,
     RouteAnswer,
     Router,
     RouteRequest,
 )
+
+HISTORY_BYTES = 256 * 1024
+"""Most text in the answer to `history`: the socket's buffer has room for a few of them."""
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Reason = Annotated[str, msgspec.Meta(max_length=1_000)]
@@ -110,6 +114,26 @@ class Live(_Up, frozen=True):
     external_ids: list[Id]
 
 
+class Open(_Up, frozen=True):
+    """`Router.open`."""
+
+    cid: Cid
+
+
+class History(_Up, frozen=True):
+    """`Router.history`."""
+
+    cid: Cid
+    external_id: Id
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 50
+
+
+class Typing(_Up, frozen=True):
+    """`Router.typing`."""
+
+    external_id: Id
+
+
 class State(_Up, frozen=True):
     """`Router.state`."""
 
@@ -132,8 +156,21 @@ class Found(_Up, frozen=True):
     found: bool | None
 
 
-Call = Submit | Message | Left | Connected | Failed | Ended | Collected | Started | Route | Live
-Up = Call | State | Result | Found
+Call = (
+    Submit
+    | Message
+    | Left
+    | Connected
+    | Failed
+    | Ended
+    | Collected
+    | Started
+    | Route
+    | Live
+    | Open
+    | History
+)
+Up = Call | Typing | State | Result | Found
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,6 +187,8 @@ class Answer(_Frame, frozen=True, omit_defaults=True):
     cid: Cid
     receipt: Receipt | None = None
     route: RouteAnswer | None = None
+    open: list[tuple[str, str]] | None = None
+    lines: list[Line] | None = None
     error: Error | None = None
 
 
@@ -171,6 +210,7 @@ class Perform(_Frame, frozen=True, kw_only=True):
     customer: Address
     our_address: str
     text: str
+    author: str
     attributes: dict[str, Any]
     first_attempt: bool
 
@@ -225,14 +265,24 @@ def key_of(call: Call) -> str:
             return call.contact.external_id
         case Connected() | Failed():
             return f"r/{call.reservation}"
-        case Left() | Ended() | Collected() | Started():
+        case Left() | Ended() | Collected() | Started() | History():
             return call.external_id
         case Route():
             return f"q/{call.request.request}"
-        case Live():
+        case Live() | Open():
             return ""
         case _:
             assert_never(call)
+
+
+def _newest(lines: list[Line]) -> list[Line]:
+    """As many of the last lines as one frame may carry."""
+    size = 0
+    for place in range(len(lines) - 1, -1, -1):
+        size += len(lines[place].text.encode())
+        if size > HISTORY_BYTES:
+            return lines[place + 1 :]
+    return lines
 
 
 async def say(router: Router, call: Call) -> Answer:
@@ -244,6 +294,11 @@ async def say(router: Router, call: Call) -> Answer:
             return Answer(call.cid, receipt=await router.message(call.contact))
         case Route():
             return Answer(call.cid, route=await router.route(call.request))
+        case Open():
+            return Answer(call.cid, open=await router.open())
+        case History():
+            lines = await router.history(call.external_id, call.limit)
+            return Answer(call.cid, lines=_newest(lines))
         case Left():
             await router.left(call.external_id, call.reason)
         case Connected():

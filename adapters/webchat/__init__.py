@@ -25,8 +25,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
 - A visitor who waits and whose last page is gone for `away_s` has left. Once somebody has written
   to them, the router's own parking decides.
 
-Known limits: the history shown after a reload is kept in memory, so a restart of the server clears
-what the visitor sees (the contact itself goes on); the contract has no *typing* yet.
+- After a restart of the server open contacts are known again from `Router.open`, and what was said
+  from `Router.history`, when the visitor's page is back.
 """
 
 from __future__ import annotations

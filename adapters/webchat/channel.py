@@ -6,11 +6,10 @@ import asyncio
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from adapters import Crew, Fence, insist, read_settings
+from adapters import TRY_AGAIN, Crew, Fence, insist, read_settings
 from adapters.webchat.codec import (
     Ask,
     Bucket,
@@ -19,7 +18,6 @@ from adapters.webchat.codec import (
     Hold,
     Joined,
     Message,
-    Phase,
     Place,
     Signer,
     Token,
@@ -27,6 +25,7 @@ from adapters.webchat.codec import (
     Welcome,
     Who,
 )
+from adapters.webchat.conversation import Conversation, Page
 from adapters.webchat.settings import Settings, read_secret
 from router.channel import (
     Address,
@@ -38,10 +37,12 @@ from router.channel import (
     DeliverMessage,
     EndContact,
     HoldContact,
+    Line,
     NewContact,
     NewMessage,
     OutcomeUnknown,
     Receipt,
+    Refused,
     Router,
     StartContact,
     Task,
@@ -54,46 +55,6 @@ CLOSE_S = 2.0
 """How long pages have to hear that the server goes."""
 REMEMBERED = 10_000
 """How many effects are remembered, so that the same one again does nothing."""
-
-
-class Page(Protocol):
-    """An open page of a visitor (`visits.py`)."""
-
-    def send(self, frame: Down) -> None:
-        """Queue a frame; a page that does not keep up is closed."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin closing."""
-
-
-@dataclass(slots=True)
-class Conversation:
-    """One visitor's conversation, as long as it is in memory."""
-
-    visitor: str
-    number: int
-    messages: deque[Message]
-    bucket: Bucket
-    name: str = ""
-    phase: Phase = "idle"
-    begun: bool = False
-    """The router has (or had) a contact for this number."""
-    place: Place = field(default_factory=Place)
-    held: bool = False
-    ask: Ask | None = None
-    pages: list[Page] = field(default_factory=list)
-    away: asyncio.TimerHandle | None = None
-    saying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One message at a time: of two first ones, the second must join what the first began."""
-
-    @property
-    def external_id(self) -> str:
-        """The contact's id at this backend."""
-        return f"{self.visitor}.{self.number}"
-
-    def knows(self, message_id: str) -> Message | None:
-        """The message of this id, if it is in the history."""
-        return next((m for m in self.messages if m.id == message_id), None)
 
 
 class WebChat(Channel):
@@ -113,15 +74,19 @@ class WebChat(Channel):
         self.up = False
         self._fence = Fence()
         self._done: OrderedDict[str, None] = OrderedDict()
+        self._resting: OrderedDict[str, str] = OrderedDict()
+        """Visitors whose conversation goes on though there was no room for it; its number."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        for external_id, state in await insist(self.router.open):
+            self._reopen(external_id, state)
         self.up = True
         self.router.state("up")
         for conversation in list(self.conversations.values()):
-            # Run again after a fault: whoever does not come back has left.
+            # After a restart, or a fault: whoever waits and does not come back has left.
             if not conversation.pages:
                 self._watch_absence(conversation)
         try:
@@ -155,16 +120,43 @@ class WebChat(Channel):
 
     # -- what visitors do (called by visits.py) --------------------------------------------------
 
+    async def recall(self, token: str) -> None:
+        """Bring back what this visitor and we said before a restart.
+
+        Raises ChannelError when there is no room for one more visitor.
+        """
+        visitor = self.signer.check(token, _now_ms() // 1000)
+        if visitor is None:
+            return
+        conversation = self.conversations.get(visitor.id)
+        if conversation is None:
+            conversation = self._make(visitor)
+            if not conversation.begun:
+                # Who is not known here has no open contact: `open` would have said so.
+                conversation.phase, conversation.begun = "ended", True
+        async with conversation.saying:
+            if conversation.recalled:
+                return
+            try:
+                lines = await self.router.history(conversation.external_id, self.config.history)
+            except Refused:
+                conversation.recalled = True
+                if conversation.phase == "ended":
+                    conversation.phase, conversation.begun = "idle", False
+            except TRY_AGAIN:
+                pass  # shown when the next page opens
+            else:
+                conversation.recall([_message(conversation, line) for line in lines])
+
     def enter(self, page: Page, token: str, name: str) -> Conversation:
         """A page has opened; raises ChannelError when there is no room for one more visitor."""
         visitor = self.signer.check(token, _now_ms() // 1000)
         if visitor is None:
             visitor = Visitor("v" + secrets.token_urlsafe(16), 1)
             conversation = self._make(visitor)
+            conversation.recalled = True
         else:
             conversation = self.conversations.get(visitor.id) or self._make(visitor)
-            # The token outlives our memory: the router may know this contact.
-            conversation.begun = conversation.begun or conversation.phase == "idle"
         conversation.name = name or conversation.name
         if conversation.away is not None:
             conversation.away.cancel()
@@ -241,7 +233,8 @@ class WebChat(Channel):
                 self._join(conversation)
                 # A visitor's page chooses its ids itself, and cannot put a colon into them.
                 if conversation.knows(f"a:{message}") is None:
-                    self._show(conversation, f"a:{message}", "agent", task.text)
+                    who: Who = "router" if task.author == "router" else "agent"
+                    self._show(conversation, f"a:{message}", who, task.text)
             case TreatContact(kind="position"):
                 conversation = self._conversation_of(task)
                 self._show_place(conversation, effect.position, effect.wait_us, effect.text)
@@ -262,6 +255,9 @@ class WebChat(Channel):
                 self._start_contact(task, contact)
             case EndContact(text=text):
                 # Whoever is not here has nothing to close; that is no failure.
+                visitor, _, number = task.external_id.rpartition(".")
+                if self._resting.get(visitor) == number:
+                    del self._resting[visitor]
                 known = self.conversations.get(task.external_id.rpartition(".")[0])
                 if known is not None and known.external_id == task.external_id:
                     self._end(known, text)
@@ -299,8 +295,8 @@ class WebChat(Channel):
     ) -> Receipt:
         if conversation.phase == "ended":
             self._renew(conversation)
-        contact = self._contact(conversation, message_id, text, origin)
         if conversation.begun:
+            contact = self._contact(conversation, message_id, text, origin)
             receipt = await self.router.message(contact)
             if receipt.state != "closed" or receipt.created:
                 if conversation.phase == "idle":
@@ -308,7 +304,15 @@ class WebChat(Channel):
                 return receipt
             # It was closed while we did not look (a restart): this message begins a new one.
             self._renew(conversation)
+        while True:
             contact = self._contact(conversation, message_id, text, origin)
+            receipt = await self._begin(conversation, contact)
+            if receipt.state != "closed" or receipt.created:
+                return receipt
+            # A number that another page of this visitor had, before a restart.
+            self._renew(conversation)
+
+    async def _begin(self, conversation: Conversation, contact: NewContact) -> Receipt:
         # Before the call: what the router does about it may come before the receipt.
         conversation.phase = "waiting"
         try:
@@ -345,21 +349,38 @@ class WebChat(Channel):
             deque(maxlen=self.config.history),
             Bucket(self.config.messages_per_s, self.config.burst),
         )
+        if self._resting.pop(visitor.id, "") == str(visitor.number):
+            conversation.begun, conversation.phase = True, "talking"
         self.conversations[visitor.id] = conversation
         return conversation
 
     def _make_room(self) -> None:
         for visitor, conversation in self.conversations.items():
             if not conversation.pages and conversation.phase != "waiting":
+                if conversation.phase == "talking":
+                    self._resting[visitor] = str(conversation.number)
+                    if len(self._resting) > REMEMBERED:
+                        self._resting.popitem(last=False)
                 self._drop(visitor)
                 return
         raise ChannelError(f"{self.name} holds {self.config.conversations} visitors and is full")
+
+    def _reopen(self, external_id: str, state: str) -> None:
+        """A contact that the router has from before this process."""
+        try:
+            visitor = _parts(external_id)
+            if visitor.id in self.conversations:
+                return
+            conversation = self._make(visitor)
+        except ChannelError:
+            return  # not of this site, or more than there is room for
+        conversation.begun = True
+        conversation.phase = "talking" if state in ("active", "parked") else "waiting"
 
     def _conversation_of(self, task: Task) -> Conversation:
         visitor, number = _parts(task.external_id)
         conversation = self.conversations.get(visitor)
         if conversation is None:
-            # From before a restart; the visitor may come back with their token.
             conversation = self._make(Visitor(visitor, number))
             conversation.begun = True
             conversation.phase = "waiting"
@@ -435,6 +456,15 @@ class WebChat(Channel):
 
     def _later(self, call: Callable[[], Any], what: str) -> None:
         self.crew.start(insist(call), what)
+
+
+def _message(conversation: Conversation, line: Line) -> Message:
+    """A line of the router's history as pages know it."""
+    who: Who = "visitor" if line.author == "customer" else "agent"
+    if line.author == "router":
+        who = "router"
+    own = line.backend_id.removeprefix(f"{conversation.external_id}/")
+    return Message(own or f"a:{line.id}", who, line.text, line.at_us // 1000)
 
 
 def filled(text: str, position: int, wait_s: int) -> str:

@@ -8,7 +8,7 @@ from collections import deque
 from aiohttp import WSMsgType, web
 
 from adapters import TRY_AGAIN
-from adapters.webchat.channel import CLOSE_S, Conversation, WebChat
+from adapters.webchat.channel import CLOSE_S, WebChat
 from adapters.webchat.codec import (
     FRAME_BYTES,
     Choose,
@@ -23,6 +23,7 @@ from adapters.webchat.codec import (
     same_origin,
     too_long,
 )
+from adapters.webchat.conversation import Conversation
 from router import channel as contract
 
 BUFFER = 128
@@ -106,6 +107,7 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
         return socket
     page = OpenPage(socket, request.transport)
     try:
+        await channel.recall(hello.token)
         conversation = channel.enter(page, hello.token, hello.name)
         writer = channel.writers.start(page.write(), "page")
     except contract.ChannelError:

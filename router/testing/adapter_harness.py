@@ -15,6 +15,7 @@ from router.channel import (
     Address,
     Channel,
     Effect,
+    Line,
     NewContact,
     Receipt,
     Refused,
@@ -64,6 +65,10 @@ class RouterDouble:
         """Open contacts by external id."""
         self.messages: dict[str, str] = {}
         """Text by message id, in the order in which they came."""
+        self.lines: defaultdict[str, list[Line]] = defaultdict(list)
+        """What was said, by external id; tests add what agents wrote."""
+        self.contact_states: dict[str, str] = {}
+        """State by external id, where it is not ``queued``."""
         self.states: list[str] = []
         self.receipt = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
         self.gates: dict[str, asyncio.Event] = {}
@@ -121,6 +126,23 @@ class RouterDouble:
         """See `Router.live`."""
         await self._note("live", "", *external_ids)
 
+    async def open(self) -> list[tuple[str, str]]:
+        """See `Router.open`."""
+        await self._note("open", "")
+        return [(id_, self.contact_states.get(id_, "queued")) for id_ in self.contacts]
+
+    async def history(self, external_id: str, limit: int = 50) -> list[Line]:
+        """See `Router.history`."""
+        await self._note("history", external_id, limit)
+        if external_id not in self.lines:
+            raise Refused("not_found", f"no contact {external_id!r}")
+        return self.lines[external_id][-limit:]
+
+    def typing(self, external_id: str) -> None:
+        """See `Router.typing`."""
+        self.calls.append(Said("typing", external_id, ()))
+        self.signal.notify()
+
     def state(self, state: str, detail: str = "") -> None:
         """See `Router.state`."""
         assert state in ("starting", "up", "degraded", "down"), f"no such state: {state!r}"
@@ -132,8 +154,17 @@ class RouterDouble:
         if message is not None and len(message.text.encode()) > TEXT_BYTES:
             raise Refused("too_long", f"a message has at most {TEXT_BYTES} bytes")
         await self._note(call, contact.external_id, contact)
-        if message is not None:
-            self.messages.setdefault(message.id, message.text)
+        if message is not None and message.id not in self.messages:
+            self.messages[message.id] = message.text
+            number = len(self.messages)
+            line = Line(
+                id=f"m{number}",
+                author="customer",
+                at_us=number,
+                text=message.text,
+                backend_id=message.id,
+            )
+            self.lines[contact.external_id].append(line)
         created = contact.external_id not in self.contacts
         self.contacts.setdefault(contact.external_id, contact)
         self.signal.notify()

@@ -20,6 +20,7 @@ from router.channel import (
     Address,
     ChannelError,
     Effect,
+    Line,
     NewContact,
     OutcomeUnknown,
     Overloaded,
@@ -188,6 +189,18 @@ class FarHalf:
     async def live(self, external_ids: list[str]) -> None:
         await self.call("live", external_ids=external_ids)
 
+    async def open(self) -> list[tuple[str, str]]:
+        answer = await self.call("open")
+        return msgspec.convert(answer["open"], list[tuple[str, str]])
+
+    async def history(self, external_id: str, limit: int = 50) -> list[Line]:
+        answer = await self.call("history", external_id=external_id, limit=limit)
+        return msgspec.convert(answer["lines"], list[Line])
+
+    def typing(self, external_id: str) -> None:
+        frame = {"type": "typing", "external_id": external_id}
+        asyncio.get_running_loop().create_task(self.send(frame))
+
     def state(self, state: str, detail: str = "") -> None:
         pass
 
@@ -203,6 +216,7 @@ def task_of(frame: dict[str, Any]) -> Task:
         customer=msgspec.convert(frame["customer"], Address),
         our_address=frame["our_address"],
         text=frame["text"],
+        author=frame["author"],
         attributes=frame["attributes"],
         first_attempt=frame["first_attempt"],
     )

@@ -93,9 +93,10 @@ class Browser:
 
 
 class WebChatHarness(Harness):
-    def __init__(self, **settings: Any) -> None:
-        self.signal = Signal()
-        self.router = RouterDouble(self.signal)
+    def __init__(self, router: RouterDouble | None = None, **settings: Any) -> None:
+        """With the router of an earlier harness: a restart."""
+        self.router = router or RouterDouble(Signal())
+        self.signal = self.router.signal
         defaults = {"key": KEY, "history": 50, "burst": 100}
         self.channel = self.chat = WebChat("site", {**defaults, **settings}, self.router)
         self.browsers: dict[str, Browser] = {}

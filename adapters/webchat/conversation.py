@@ -1,0 +1,60 @@
+"""One visitor's conversation, and what the adapter needs of an open page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place
+
+
+class Page(Protocol):
+    """An open page of a visitor (`visits.py`)."""
+
+    def send(self, frame: Down) -> None:
+        """Queue a frame; a page that does not keep up is closed."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin closing."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One visitor's conversation, as long as it is in memory."""
+
+    visitor: str
+    number: int
+    messages: deque[Message]
+    bucket: Bucket
+    name: str = ""
+    phase: Phase = "idle"
+    begun: bool = False
+    """The router has (or had) a contact for this number."""
+    place: Place = field(default_factory=Place)
+    held: bool = False
+    ask: Ask | None = None
+    pages: list[Page] = field(default_factory=list)
+    recalled: bool = False
+    """`messages` has what was said before this process."""
+    away: asyncio.TimerHandle | None = None
+    saying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One message at a time: of two first ones, the second must join what the first began."""
+
+    @property
+    def external_id(self) -> str:
+        """The contact's id at this backend."""
+        return f"{self.visitor}.{self.number}"
+
+    def recall(self, lines: list[Message]) -> None:
+        """What was said before, and what has been said since."""
+        self.recalled = True
+        known = {line.id for line in lines}
+        lines = lines + [message for message in self.messages if message.id not in known]
+        self.messages.clear()
+        self.messages.extend(sorted(lines, key=lambda line: line.at_ms))
+
+    def knows(self, message_id: str) -> Message | None:
+        """The message of this id, if it is in the history."""
+        return next((m for m in self.messages if m.id == message_id), None)
