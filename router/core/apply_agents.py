@@ -240,7 +240,7 @@ def _agent_put(state: State, event: e.AgentPut) -> None:
     agent.auto_accept = event.auto_accept
     agent.version += 1
     state.waiting.enroll(agent.id, seat.reader, agent.skills)
-    seat.hot = {}
+    seat.lists = {}
     if agent.presence is Presence.READY:
         state.roster.pool(seat).ready += 1
     state.shelve(seat, event.at_us)

@@ -38,9 +38,9 @@ class Seat:
 
     __slots__ = (
         "agent",
-        "hot",
         "idle",
         "interrupted",
+        "lists",
         "load",
         "reader",
         "room",
@@ -57,18 +57,19 @@ class Seat:
         self.shelf: Shelf | None = None
         self.idle: IdleKey = (0, "")
         self.reader = Reader()
-        self.hot: dict[Shelf, _HotOf] = {}
+        self.lists: dict[Shelf, _Lists] = {}
+        """Where it stands on each shelf; forgotten when its skills change."""
 
 
-class _HotOf:
-    """The hot lists of one shelf that one agent belongs to, as far as evaluated."""
+class _Lists:
+    """The lists of one shelf that one agent belongs to: its skills', and hot ones as evaluated."""
 
     __slots__ = ("generation", "lists", "seen")
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, lists: list[IdleOrder]) -> None:
         self.generation = generation
+        self.lists = lists
         self.seen = 0
-        self.lists: list[IdleOrder] = []
 
 
 class Shelf:
@@ -101,34 +102,23 @@ class Shelf:
 
     def add(self, seat: Seat) -> None:
         """The agent stands here now, at the place its idle key gives."""
-        agent = seat.agent
-        id_ = agent.id
+        id_ = seat.agent.id
         order = self.order
-        by_skill = self.by_skill
-        hot = self._hot_lists(seat)
+        lists = self._lists_of(seat)
         if not order or next(reversed(order.values())).idle <= seat.idle:
             order[id_] = seat
-            for skill in agent.skills:
-                listed = by_skill.get(skill)
-                if listed is None:
-                    listed = by_skill[skill] = OrderedDict()
-                listed[id_] = seat
-            for listed in hot:
+            for listed in lists:
                 listed[id_] = seat
         else:  # back from an offer that came to nothing: its idle time runs on
             _insert(order, seat)
-            for skill in agent.skills:
-                _insert(by_skill.setdefault(skill, OrderedDict()), seat)
-            for listed in hot:
+            for listed in lists:
                 _insert(listed, seat)
 
     def remove(self, seat: Seat) -> None:
-        """The agent stands elsewhere, or nowhere. Skills must be those it was added with."""
+        """The agent stands elsewhere, or nowhere."""
         id_ = seat.agent.id
         del self.order[id_]
-        for skill in seat.agent.skills:
-            del self.by_skill[skill][id_]
-        known = seat.hot[self]
+        known = seat.lists[self]
         for listed in known.lists:
             del listed[id_]
         # While it stood here it was entered in every new list it belongs to.
@@ -216,7 +206,7 @@ class Shelf:
         for id_, seat in listed.items():
             if meets(seat.agent.skills, requirements):
                 hot[id_] = seat
-                seat.hot[self].lists.append(hot)
+                seat.lists[self].lists.append(hot)
         self._hot[requirements] = hot
         self._hot_all.append((requirements, hot))
         return True
@@ -226,13 +216,17 @@ class Shelf:
         self._hot, self._hot_all, self._warm = {}, [], {}
         self._generation += 1
         for seat in self.order.values():
-            seat.hot[self] = _HotOf(self._generation)
+            seat.lists[self] = _Lists(self._generation, self._skill_lists(seat))
 
-    def _hot_lists(self, seat: Seat) -> list[IdleOrder]:
+    def _skill_lists(self, seat: Seat) -> list[IdleOrder]:
+        by_skill = self.by_skill
+        return [by_skill.setdefault(skill, OrderedDict()) for skill in seat.agent.skills]
+
+    def _lists_of(self, seat: Seat) -> list[IdleOrder]:
         """The lists that an agent who comes here belongs to."""
-        known = seat.hot.get(self)
+        known = seat.lists.get(self)
         if known is None or known.generation != self._generation:
-            known = seat.hot[self] = _HotOf(self._generation)
+            known = seat.lists[self] = _Lists(self._generation, self._skill_lists(seat))
         if known.seen < len(self._hot_all):
             skills = seat.agent.skills
             for requirements, listed in self._hot_all[known.seen :]:
@@ -307,7 +301,7 @@ class Roster:
         self._channels = [(self.bits[c.name], c) for c in policy.channels.values()]
         self.pools = {name: Pool(name) for name in policy.profiles}
         for seat in self.seats.values():
-            seat.hot = {}
+            seat.lists = {}
             if seat.agent.presence is Presence.READY:
                 self.pool(seat).ready += 1
             self.shelve(seat, now_us)
