@@ -7,8 +7,8 @@ the 2^32 messages that random nonces allow (SP 800-38D section 8.3).
 
 from __future__ import annotations
 
-import hmac
 from collections import OrderedDict
+from hashlib import blake2b
 from os import urandom
 
 from cryptography.exceptions import InvalidTag
@@ -33,7 +33,8 @@ class Sealer:
                 f"secret: expected at least {_SECRET_BYTES_MIN} bytes, got {len(secret)}"
             )
         self._keys = keys
-        self._secret = secret
+        # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied for each use.
+        self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
         self._ciphers_max = ciphers_max
 
@@ -44,6 +45,16 @@ class Sealer:
             raise JournalError(f"key {key_id!r} was erased or never was: nothing can be sealed")
         nonce = urandom(_NONCE_BYTES)
         return _FORMAT + nonce + cipher.encrypt(nonce, plain, key_id.encode())
+
+    def seal_new(self, plain: bytes) -> tuple[str, bytes]:
+        """Encrypt with a key that nothing was sealed with before: the key's id, and the bytes.
+
+        Raises Overloaded when no unused key is left.
+        """
+        # Most contacts are sealed once and opened when an agent sees them: no look-up, no cache.
+        key_id, key = self._keys.new_key()
+        nonce = urandom(_NONCE_BYTES)
+        return key_id, _FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes | None:
         """Decrypt; None if the key was erased. Raises JournalDamaged if the bytes were changed."""
@@ -61,10 +72,12 @@ class Sealer:
             ) from None
 
     def peer_key(self, channel: str, customer_address: str, our_address: str) -> str:
-        """Keyed hash (HMAC-SHA256, 128 bits, hex) of who talks to whom, on which channel."""
-        parts = [part.encode() for part in (channel, customer_address, our_address)]
-        text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.digest(self._secret, text, "sha256")[:_PEER_KEY_BYTES].hex()
+        """Keyed hash (BLAKE2b, 128 bits, hex) of who talks to whom, on which channel."""
+        channel_, customer, ours = channel.encode(), customer_address.encode(), our_address.encode()
+        hashed = self._keyed.copy()
+        # The lengths come first, so that no two triples make the same text.
+        hashed.update(b"%d %d %b%b%b" % (len(channel_), len(customer), channel_, customer, ours))
+        return hashed.hexdigest()
 
     def _cipher(self, key_id: str) -> AESGCM | None:
         # The key store is asked every time: an erased key must not live on in this cache.

@@ -28,7 +28,7 @@ from router.core.record import Value
 from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_row
-from router.runtime.envelope import Envelope, contact_id, peer_of, seal
+from router.runtime.envelope import Envelope, contact_id, peer_of, seal_new
 from router.runtime.loop import shed_class
 from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
@@ -206,19 +206,15 @@ class Intake:
         now_us = workspace.now_us()
         entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
         ours = new.to or (entry_point.address if entry_point else "")
-        customer, sealer = new.customer, workspace.sealer
-        key = ""
-        if customer.address or customer.name or new.message is not None or adapter:
-            key = self._new_key()
-        envelope = Envelope(
-            customer.address,
-            customer.name,
-            ours,
-            adapter,
-            new.message.subject if new.message else "",
-        )
-        who, peer_key = peer_of(sealer, channel, customer.address, ours)
-        archive, id_, size = self._first_message(new.message, key)
+        customer, message = new.customer, new.message
+        key, sealed = "", b""
+        if customer.address or customer.name or message is not None or adapter:
+            subject = message.subject if message else ""
+            envelope = Envelope(customer.address, customer.name, ours, adapter, subject)
+            key, sealed = seal_new(workspace.sealer, envelope)
+            self._count_key()
+        who, peer_key = peer_of(workspace.sealer, channel, customer.address, ours)
+        archive, id_, size = self._first_message(message, key)
         command = c.SubmitContact(
             contact=ContactId(contact_id(now_us)),
             channel=channel,
@@ -236,7 +232,7 @@ class Intake:
             external_id=new.external_id,
             conversation=new.conversation,
             peer_key=peer_key,
-            sealed=seal(sealer, key, envelope) if key else b"",
+            sealed=sealed,
             seal_key=key,
             prefer_agent=AgentId(routing.prefer_agent),
             prefer_us=routing.prefer_us,
@@ -269,13 +265,15 @@ class Intake:
         return self._entry_points.find(channel, name, to, adapter, queue)
 
     def _new_key(self) -> str:
-        """A fresh key's id; the next block is made long before this one is used up."""
-        id_ = self._workspace.keys.new_key()[0]
+        self._count_key()
+        return self._workspace.keys.new_key()[0]
+
+    def _count_key(self) -> None:
+        """A key is taken; the next block is made long before this one is used up."""
         self._keys_used += 1
         if self._keys_used >= REFILL_EVERY and self._refill is None:
             self._keys_used = 0
             self._refill = spawn(self._refill_keys(), "keys")
-        return id_
 
     async def _refill_keys(self) -> None:
         try:
@@ -378,4 +376,4 @@ class _EntryPoints:
 
 def requirements_of(asked: dict[str, int]) -> Requirements:
     """A requirement signature: by skill, each once."""
-    return tuple(sorted(asked.items()))
+    return tuple(asked.items() if len(asked) < 2 else sorted(asked.items()))
