@@ -45,6 +45,7 @@ from router.channel import (
     OfferContact,
     OutcomeUnknown,
     Receipt,
+    Refused,
     RescindOffer,
     Router,
     StartContact,
@@ -235,6 +236,10 @@ class Loopback(Channel):
         )
         return await insist(lambda: self.router.message(contact), on=(OutcomeUnknown,))
 
+    async def reread(self, external_id: str) -> list[str]:
+        """The customer opens the thread again, perhaps after a restart: all that was said."""
+        return [line.text for line in await self.router.history(external_id)]
+
     async def leave(self, external_id: str, reason: str = "hung up") -> None:
         """The customer goes while waiting."""
         self._forget(self._line(external_id))
@@ -356,7 +361,15 @@ class Loopback(Channel):
         self._report_started(effect.contact, line.external_id)
 
     def _report_started(self, contact: str, external_id: str) -> None:
-        self._later(lambda: self.router.started(contact, external_id), "started")
+        self._later(lambda: self._say_started(contact, external_id), "started")
+
+    async def _say_started(self, contact: str, external_id: str) -> None:
+        try:
+            await self.router.started(contact, external_id)
+        except Refused:  # over for the router meanwhile: nobody else will hang up
+            line = self.lines.get(external_id)
+            if line is not None:
+                self._forget(line)
 
     def _report_connected(self, reservation: str) -> None:
         self._later(lambda: self.router.connected(reservation), "connected")

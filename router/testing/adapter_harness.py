@@ -251,6 +251,18 @@ class Harness(ABC):
         )  # fmt: skip
 
 
+class ThreadHarness(Harness):
+    """A harness whose customers see again what was said."""
+
+    @abstractmethod
+    async def renew(self) -> None:
+        """The process was started again: the adapter remembers nothing."""
+
+    @abstractmethod
+    async def reread(self, who: str) -> list[str]:
+        """The customer is back; the texts of their conversation, oldest first."""
+
+
 class FailingHarness(Harness):
     """A harness whose customers and endpoints provoke failures."""
 

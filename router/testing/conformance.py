@@ -8,9 +8,10 @@
                 yield harness
 
 `AdapterSuite` is for every adapter; `FailureSuite` for those whose backend can be made to fail,
-`MediaSuite` for those that ring agents' endpoints, `LiveSuite` for those that know after a
-reconnect which contacts are left. The router is a double that records what the adapter says and
-raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
+`MediaSuite` for those that ring agents' endpoints, `ThreadSuite` for those that show customers what
+was said, `LiveSuite` for those that know after a reconnect which contacts are left. The router is a
+double that records what the adapter says and raises what a test tells it to
+(`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from router.channel import (
     ConnectAgent,
     DeliverMessage,
     EndContact,
+    Line,
     OfferContact,
     OutcomeUnknown,
     Overloaded,
@@ -37,7 +39,13 @@ from router.channel import (
     UnknownOutcome,
 )
 from router.core.model import AgentId, ContactId, ReservationId
-from router.testing.adapter_harness import TEXT_BYTES, FailingHarness, Harness, LiveHarness
+from router.testing.adapter_harness import (
+    TEXT_BYTES,
+    FailingHarness,
+    Harness,
+    LiveHarness,
+    ThreadHarness,
+)
 
 CUSTOMER = "+4930900100"
 OTHER = "+4930900200"
@@ -352,6 +360,28 @@ class MediaSuite:
         await harness.channel.perform(harness.task(OTHER, offer("phone/bo", "r2"), id_="e3"))
         await harness.signal.until(lambda: bool(harness.router.said("connected")))
         assert [said.of for said in harness.router.said("connected")] == ["r2"]
+
+
+class ThreadSuite:
+    """For adapters that show customers what was said before."""
+
+    async def test_after_a_restart_what_was_said_is_shown_again(
+        self, harness: ThreadHarness
+    ) -> None:
+        await harness.arrive(CUSTOMER, "my line is dead")
+        said = Line(id="m9", author="agent", at_us=9, text=STRANGE)
+        harness.router.lines[harness.external_id(CUSTOMER)].append(said)
+        await harness.renew()
+        assert await harness.reread(CUSTOMER) == ["my line is dead", STRANGE]
+
+    async def test_what_is_shown_after_a_restart_is_what_the_router_still_tells(
+        self, harness: ThreadHarness
+    ) -> None:
+        await harness.arrive(CUSTOMER, "first")
+        await harness.write(CUSTOMER, "second", "m2")
+        del harness.router.lines[harness.external_id(CUSTOMER)][0]  # erased meanwhile
+        await harness.renew()
+        assert await harness.reread(CUSTOMER) == ["second"]
 
 
 class LiveSuite:

@@ -10,15 +10,31 @@ from typing import Any
 import pytest
 
 from adapters.loopback import Loopback
-from router.channel import ChannelError, ChannelLost, Overloaded, Refused
+from router.channel import (
+    Address,
+    ChannelError,
+    ChannelLost,
+    Overloaded,
+    Refused,
+    StartContact,
+    Task,
+)
+from router.core.model import ContactId
 from router.errors import ConfigError
-from router.testing.adapter_harness import FailingHarness, LiveHarness, RouterDouble, Signal
+from router.testing.adapter_harness import (
+    FailingHarness,
+    LiveHarness,
+    RouterDouble,
+    Signal,
+    ThreadHarness,
+)
 from router.testing.conformance import (
     CUSTOMER,
     AdapterSuite,
     FailureSuite,
     LiveSuite,
     MediaSuite,
+    ThreadSuite,
     connect,
     deliver,
     offer,
@@ -26,11 +42,12 @@ from router.testing.conformance import (
 )
 
 
-class LoopbackHarness(FailingHarness, LiveHarness):
+class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness):
     def __init__(self, **settings: Any) -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
-        self.channel = self.loopback = Loopback("loop", {"slow_s": 0.05, **settings}, self.router)
+        self.settings = {"slow_s": 0.05, **settings}
+        self.channel = self.loopback = Loopback("loop", self.settings, self.router)
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> LoopbackHarness:
@@ -97,6 +114,14 @@ class LoopbackHarness(FailingHarness, LiveHarness):
     async def restore(self) -> None:
         await self.start()
 
+    async def renew(self) -> None:
+        await self.stop()
+        self.channel = self.loopback = Loopback("loop", self.settings, self.router)
+        await self.start()
+
+    async def reread(self, who: str) -> list[str]:
+        return await self.loopback.reread(f"x{who}")
+
 
 async def told(call: Any) -> str:
     try:
@@ -106,7 +131,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite):
+class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[LoopbackHarness]:
         async with LoopbackHarness() as harness:
@@ -160,6 +185,17 @@ async def test_a_call_ends_its_rings() -> None:
         await harness.loopback.hang_up(f"x{CUSTOMER}")
         assert harness.loopback.rings == {}
         assert harness.router.said("ended")[0].of == f"x{CUSTOMER}"
+
+
+async def test_a_customer_reached_after_the_router_gave_up_is_hung_up_on() -> None:
+    async with LoopbackHarness(media=True) as harness:
+        harness.router.fail("started", Refused("not_found", "no contact 'c7'"))
+        effect = StartContact(channel="voice", contact=ContactId("c7"))
+        task = Task(id="e1", epoch=1, workspace="main", effect=effect, external_id="",
+                    customer=Address(address=CUSTOMER), our_address="")  # fmt: skip
+        await harness.channel.perform(task)
+        await harness.loopback.until(lambda: not harness.loopback.lines)
+        assert len(harness.router.said("started")) == 1
 
 
 async def test_a_full_backend_refuses_at_the_door() -> None:

@@ -13,15 +13,22 @@ import pytest
 import adapters.remote
 from adapters.remote import Remote
 from adapters.remote.channel import BAD_FRAMES, CALLS
-from router.channel import ChannelError, ChannelLost, Task, UnknownOutcome
+from router.channel import ChannelError, ChannelLost, Line, Refused, Task, UnknownOutcome
 from router.core.record import Record
-from router.testing.adapter_harness import FailingHarness, LiveHarness, RouterDouble, Signal
+from router.testing.adapter_harness import (
+    FailingHarness,
+    LiveHarness,
+    RouterDouble,
+    Signal,
+    ThreadHarness,
+)
 from router.testing.conformance import (
     CUSTOMER,
     AdapterSuite,
     FailureSuite,
     LiveSuite,
     MediaSuite,
+    ThreadSuite,
     connect,
     deliver,
     offer,
@@ -29,18 +36,22 @@ from router.testing.conformance import (
 from tests.adapters.far_half import DOWN, UP, FarHalf
 
 
-class RemoteHarness(FailingHarness, LiveHarness):
+class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness):
     def __init__(
         self, encoding: Literal["json", "msgpack"] = "json", *, timeout_s: float = 5.0,
         **backend: Any,
     ) -> None:  # fmt: skip
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
-        self.channel = self.remote = Remote(
-            "far", {"outbox": 50, "effect_timeout_s": timeout_s}, self.router
-        )
-        self.far = FarHalf(self.remote, encoding, {"slow_s": 0.05, **backend}, self.signal)
+        self._timeout_s, self._encoding, self._backend = timeout_s, encoding, backend
+        self._make()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _make(self) -> None:
+        settings = {"outbox": 50, "effect_timeout_s": self._timeout_s}
+        self.channel = self.remote = Remote("far", settings, self.router)
+        backend = {"slow_s": 0.05, **self._backend}
+        self.far = FarHalf(self.remote, self._encoding, backend, self.signal)
 
     async def __aenter__(self) -> RemoteHarness:
         await self.start()
@@ -106,6 +117,14 @@ class RemoteHarness(FailingHarness, LiveHarness):
     async def restore(self) -> None:
         self.far.connect()
 
+    async def renew(self) -> None:
+        await self.stop()
+        self._make()
+        await self.start()
+
+    async def reread(self, who: str) -> list[str]:
+        return await self.far.backend.reread(f"x{who}")
+
 
 async def told(call: Any) -> str:
     try:
@@ -115,7 +134,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestRemote(AdapterSuite, FailureSuite):
+class TestRemote(AdapterSuite, FailureSuite, ThreadSuite):
     @pytest.fixture(params=["json", "msgpack"])
     async def harness(self, request: pytest.FixtureRequest) -> AsyncIterator[RemoteHarness]:
         async with RemoteHarness(request.param) as harness:
@@ -281,6 +300,27 @@ async def test_an_old_owners_effect_is_not_even_sent(harness: RemoteHarness) -> 
             harness.task(CUSTOMER, deliver(2), id_="e2", epoch=6, text="old")
         )
     assert [f["epoch"] for f in harness.far.down if f["type"] == "perform"] == [7]
+
+
+async def test_open_contacts_and_typing_go_over_the_wire(harness: RemoteHarness) -> None:
+    external_id = harness.external_id(CUSTOMER)
+    harness.router.contact_states[external_id] = "parked"
+    assert await harness.far.open() == [(external_id, "parked")]
+    harness.far.typing(external_id)
+    await harness.signal.until(lambda: bool(harness.router.said("typing")))
+    assert harness.router.said("typing")[0].of == external_id
+
+
+async def test_a_long_history_is_cut_to_what_a_frame_may_carry(harness: RemoteHarness) -> None:
+    external_id = harness.external_id(CUSTOMER)
+    harness.router.lines[external_id] = [
+        Line(id=f"m{number}", author="agent", at_us=number, text="ü" * 30_000)
+        for number in range(20)
+    ]
+    lines = await harness.far.history(external_id)
+    assert [line.id for line in lines] == ["m16", "m17", "m18", "m19"]
+    with pytest.raises(Refused):
+        await harness.far.history("nobody")
 
 
 async def test_a_sender_without_measure_is_held_back(harness: RemoteHarness) -> None:

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 from adapters.webchat import WebChat, routes
 from router.channel import Address
-from router.testing.adapter_harness import Harness, RouterDouble, Signal
+from router.testing.adapter_harness import RouterDouble, Signal, ThreadHarness
 
 KEY = "site-key"
 
@@ -92,7 +92,7 @@ class Browser:
         self.harness.signal.notify()
 
 
-class WebChatHarness(Harness):
+class WebChatHarness(ThreadHarness):
     def __init__(self, router: RouterDouble | None = None, **settings: Any) -> None:
         """With the router of an earlier harness: a restart."""
         self.router = router or RouterDouble(Signal())
@@ -137,6 +137,18 @@ class WebChatHarness(Harness):
         self._run.cancel()
         with suppress(asyncio.CancelledError):
             await self._run
+
+    async def renew(self) -> None:
+        for browser in self.browsers.values():
+            await browser.close()
+        await self.stop()
+        self.chat.conversations.clear()
+        await self.start()
+
+    async def reread(self, who: str) -> list[str]:
+        browser = self.browser(who)
+        await browser.open()
+        return [message["text"] for message in browser.frames[0]["messages"]]
 
     def browser(self, who: str) -> Browser:
         return self.browsers.setdefault(who, Browser(self))
