@@ -90,20 +90,22 @@ class World:
             body["message"] = {"id": f"m-{mark}", "text": f"first of {mark}"}
         return mark, body
 
-    def took(self, mark: str, receipt: Json, body: Json) -> None:
-        """The server has acknowledged a matter."""
+    def took(self, mark: str, receipt: Json, body: Json) -> bool:
+        """The server has acknowledged a matter; or has it?"""
         contact = receipt.get("contact", "")
         if not contact:
             self.checker.find(f"{mark}: no contact in {receipt}")
-            return
+            return False
         self.acknowledged += 1
         self.checker.acknowledged(mark, contact)
         if "message" in body:
             self.checker.message_acknowledged(contact, body["message"]["text"])
+        return True
 
 
 async def submit_singly(world: World) -> None:
     """Chats by HTTP, one by one; some twice, some with a key instead of an id of their own."""
+    said: list[tuple[str, Json, dict[str, str] | None]] = []
     while await world.has_room():
         mark, body = world.make("single", "chat")
         headers = None
@@ -111,14 +113,16 @@ async def submit_singly(world: World) -> None:
             del body["external_id"]
             headers = {"Idempotency-Key": f"key-{mark}"}
         receipt = await world.post("/v1/contacts", body, headers)
-        world.took(mark, receipt, body)
-        if world.rng.random() < 0.2:
+        is_taken = world.took(mark, receipt, body)
+        if is_taken and world.rng.random() < 0.3:
+            await _write(world, mark, receipt)
+        said.append((mark, body, headers))
+        if world.rng.random() < 0.3:  # once more, now or long after it was closed
+            mark, body, headers = world.rng.choice((said[-1], *said[-200:]))
             world.took(mark, await world.post("/v1/contacts", body, headers), body)
-        if world.rng.random() < 0.3:
-            await _write(world, mark, body, receipt)
 
 
-async def _write(world: World, mark: str, body: Json, receipt: Json) -> None:
+async def _write(world: World, mark: str, receipt: Json) -> None:
     """The customer writes once more: the same message id, however often it is said."""
     text = f"second of {mark}"
     message = {"id": f"n-{mark}", "text": text, "direction": "from_customer"}
@@ -336,6 +340,7 @@ class Adapter:
         self._cids = itertools.count(1)
         self._waiting: dict[int, tuple[str, Json]] = {}
         """Calls without an answer: said again, with the same ids, on the next connection."""
+        self._said: list[tuple[str, Json]] = []
         self._results: dict[str, str] = {}
         self._epoch = 0
         self.effects: dict[str, int] = {}
@@ -382,6 +387,8 @@ class Adapter:
             pass  # the reading side ends as well
 
     def _another(self) -> tuple[str, Json]:
+        if self._said and self._world.rng.random() < 0.1:  # once more, maybe closed long ago
+            return self._world.rng.choice(self._said)
         mark, body = self._world.make("line", "sms")
         contact = {
             "external_id": mark,
@@ -391,6 +398,7 @@ class Adapter:
         }
         if "message" in body:
             contact["message"] = body["message"]
+        self._said.append((mark, contact))
         return mark, contact
 
     def _frame(self, cid: int) -> Json:

@@ -97,7 +97,8 @@ async def test_no_kill_loses_or_doubles_anything_acknowledged(
     )
     assert not checker.wrong, "\n".join(checker.wrong[:20])
     assert code == 0
-    assert "Traceback" not in server.log.read_text()
+    failures = [line for line in server.log.read_text().splitlines() if "Traceback" in line]
+    assert not failures, failures[:3]
     assert world.acknowledged > 10 * kills
     assert restated > kills / 5, "too few offers were open at a restart to prove anything"
     if kills >= 40:
@@ -135,10 +136,17 @@ async def drain(world: World, adapter: Adapter, customers: list[asyncio.Task[Non
     """No new contacts; those that are there are served to their end."""
     world.ending = True
     checker = world.checker
-    async with asyncio.timeout(DRAIN_S):
-        await asyncio.gather(*customers)
-        while checker.live or checker.holds or adapter.unanswered:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await asyncio.gather(*customers)
+            while checker.live or checker.holds or adapter.unanswered:  # noqa: ASYNC110 - it tells
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        checker.find(
+            f"after {DRAIN_S:.0f} s {len(checker.live)} contacts live {list(checker.live)[:5]}, "
+            f"{len(checker.holds)} reservations open {list(checker.holds)[:5]}, "
+            f"{adapter.unanswered} calls not answered"
+        )
 
 
 async def judge(world: World) -> int:
@@ -148,14 +156,21 @@ async def judge(world: World) -> int:
     for state in ("", "&state=closed"):
         following = ""
         while True:
-            page = await server.good("GET", f"/v1/contacts?limit=500{state}&cursor={following}")
+            path = f"/v1/contacts?limit=500{state}&cursor={following}"
+            status, page = await server.ask("GET", path)
+            if status != 200:
+                checker.find(f"GET {path}: {status} {page}")
+                break
             listed += page["contacts"]
             following = page.get("next", "")
             if not following:
                 break
     for contact in list(checker.said):
-        page = await server.good("GET", f"/v1/contacts/{contact}/messages?limit=500")
-        checker.messages(contact, [message["text"] for message in page["messages"]])
+        status, page = await server.ask("GET", f"/v1/contacts/{contact}/messages?limit=500")
+        if status == 200:
+            checker.messages(contact, [message["text"] for message in page["messages"]])
+        else:
+            checker.find(f"messages of {contact}: {status} {page}")
     checker.finish(listed)
     async with asyncio.timeout(60):
         await read_again(world)
