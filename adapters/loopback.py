@@ -184,7 +184,7 @@ class Loopback(Channel):
             case ConnectAgent(reservation=reservation) if reservation in self.rings:
                 self._report_connected(reservation)
             case StartContact(contact=contact) if f"out-{contact}" in self.lines:
-                self._report_started(contact, f"out-{contact}")
+                self._report_started(task.effect, f"out-{contact}")
             case _:
                 pass
         return True
@@ -337,7 +337,7 @@ class Loopback(Channel):
             )
             return
         known = self.rings.get(reservation)
-        ring = known or Ring(reservation, effect.endpoint, self._line_of(task))
+        ring = known or Ring(reservation, effect.endpoint, self._line_to_ring_for(task))
         self.rings[reservation] = ring
         if word == "no-answer":
             return
@@ -358,18 +358,24 @@ class Loopback(Channel):
             raise ChannelError(word)
         line = Line(f"out-{effect.contact}", task.customer, task.our_address)
         self._keep(line)
-        self._report_started(effect.contact, line.external_id)
+        if effect.reservation:
+            ring = self.rings[effect.reservation] = Ring(effect.reservation, effect.endpoint, line)
+            self._connect(ring)
+        self._report_started(effect, line.external_id)
 
-    def _report_started(self, contact: str, external_id: str) -> None:
-        self._later(lambda: self._say_started(contact, external_id), "started")
+    def _report_started(self, effect: StartContact, external_id: str) -> None:
+        self._later(lambda: self._say_started(effect, external_id), "started")
 
-    async def _say_started(self, contact: str, external_id: str) -> None:
+    async def _say_started(self, effect: StartContact, external_id: str) -> None:
         try:
-            await self.router.started(contact, external_id)
+            await self.router.started(effect.contact, external_id)
         except Refused:  # over for the router meanwhile: nobody else will hang up
             line = self.lines.get(external_id)
             if line is not None:
                 self._forget(line)
+        else:
+            if effect.reservation:
+                await self.router.connected(effect.reservation)
 
     def _report_connected(self, reservation: str) -> None:
         self._later(lambda: self.router.connected(reservation), "connected")
@@ -390,6 +396,11 @@ class Loopback(Channel):
             # A text channel has no connection to lose: whoever has an address can be written to.
             self._keep(Line(task.external_id, task.customer, task.our_address))
         return self._line(task.external_id)
+
+    def _line_to_ring_for(self, task: Task) -> Line:
+        if isinstance(task.effect, OfferContact) and not task.external_id:
+            return Line("", task.customer)  # dialled only once the agent has answered
+        return self._line_of(task)
 
     def _ring(self, reservation: str) -> Ring:
         ring = self.rings.get(reservation)
