@@ -52,6 +52,14 @@ def test_wrap_up_holds_the_agent_until_it_is_finished() -> None:
     assert centre.agents_of("c2") == ["ana"]
 
 
+def test_wrap_up_holds_the_units_of_its_own_contact() -> None:
+    centre = talking("chat", wrap_up_us={"chat": 60 * SECOND_US})
+    centre.complete("c1")
+    centre.submit("call", "voice")
+    centre.submit("chat")
+    assert (centre.agents_of("call"), centre.agents_of("chat")) == ([], ["ana"])
+
+
 def test_wrap_up_can_be_made_longer_up_to_an_hour() -> None:
     centre = talking(wrap_up_us={"voice": 60 * SECOND_US})
     with pytest.raises(Refused, match="is connected"):
