@@ -1,7 +1,7 @@
 """The tree of errors. Who raises what, and what the receiver does about it.
 
     RouterError
-    ├── Refused            a command was not carried out; nothing changed      -> HTTP 409 (see `code`)
+    ├── Refused            a command was not carried out; nothing changed      -> HTTP 409
     │   ├── NotFound       it names something that is not there                -> HTTP 404
     │   └── Invalid        its content can never be right                      -> HTTP 422
     ├── Overloaded         shed before anything was done; try again later      -> HTTP 503 + Retry-After

@@ -12,6 +12,7 @@ from router.core.arrivals import activate, ask_customer
 from router.core.decide import Decider
 from router.core.model import (
     AgentId,
+    Contact,
     ContactId,
     ContactOutcome,
     ContactState,
@@ -90,14 +91,21 @@ def _delay(d: Decider, key: TimerKey) -> None:
 def _step(d: Decider, key: TimerKey) -> None:
     queue, number = QueueId(key[1]), int(key[2])
     for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
-        if contact.queue == queue and contact.step == number:
+        if _waits(contact) and contact.queue == queue and contact.step == number:
             check_step(d, contact)
+
+
+def _waits(contact: Contact) -> bool:
+    """Still in its line: what one contact of a turn did may have moved another."""
+    return contact.state is ContactState.QUEUED
 
 
 def _late(d: Decider, key: TimerKey) -> None:
     queue = d.policy.queues.get(QueueId(key[1]))
     for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
-        if queue is not None and contact.queue == queue.id and not contact.target_agent:
+        if queue is None or not _waits(contact) or contact.queue != queue.id:
+            continue
+        if not contact.target_agent:
             d.apply_limit(contact, queue.on_late, "waited_too_long")
 
 

@@ -22,6 +22,17 @@ from router.core.skills import merged
 class Decider(Reservations):
     """Everything that command handlers build on."""
 
+    def settle(self) -> None:
+        """Match whatever became matchable; then whoever found a full queue, and waits, must go."""
+        self.match()
+        while self._limits:
+            limits, self._limits = self._limits, {}
+            for contact_id in limits:
+                entry = self.state.waiting.entries.get(contact_id)
+                if entry is not None:
+                    self.enforce_limit(entry.contact)
+            self.match()
+
     def enter_queue(
         self,
         contact: Contact,
@@ -75,18 +86,24 @@ class Decider(Reservations):
             return  # a callback was promised already, and holds no line
         if queue.id in self.matcher.closed:
             self.apply_limit(contact, queue.on_closed, "closed")
-            return
-        waiting = self.state.waiting
-        places = self.policy.waiting_places
-        queue_is_full = queue.most_waiting is not None and (
-            self.state.positions.count_all(queue.id) > queue.most_waiting
-        )
-        if not queue_is_full and (places is None or len(waiting) <= places):
-            return
-        self.settle()  # in its turn: agents who have just got room may take others first
-        if contact.state is ContactState.QUEUED:
-            limit = queue.on_full if queue_is_full else Limit()
+        elif self._full(queue) is not None:
+            self.limit_later(contact.id)
+
+    def enforce_limit(self, contact: Contact) -> None:
+        """Nobody took it at once: if its queue is still full, it cannot wait there."""
+        limit = self._full(self.queue_of(contact))
+        if limit is not None:
             self.apply_limit(contact, limit, "queue_full")
+
+    def _full(self, queue: Queue) -> Limit | None:
+        """What to do with one more than the places to wait; None = there are places."""
+        most = queue.most_waiting
+        if most is not None and self.state.positions.count_all(queue.id) > most:
+            return queue.on_full
+        places = self.policy.waiting_places
+        if places is not None and len(self.state.waiting) > places:
+            return Limit()
+        return None
 
     def apply_limit(self, contact: Contact, limit: Limit, reason: str) -> None:
         """What a queue does with a contact that it cannot take or keep."""
@@ -156,6 +173,12 @@ class Decider(Reservations):
     ) -> None:
         """The end of the matter: open offers are taken back, the adapter is told."""
         self.rescind_offers(contact, f"contact_{outcome.value}")
+        if self.effects:  # who is told goodbye in the same moment is not greeted first
+            self.effects = [
+                effect
+                for effect in self.effects
+                if not isinstance(effect, TreatContact) or effect.contact != contact.id
+            ]
         if contact.consult:
             consult = self.state.contacts[contact.consult]
             self.end_serving(consult, f"contact_{outcome.value}", wrap_up=False)

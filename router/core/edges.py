@@ -67,6 +67,7 @@ class Edges:
         self.contact_id: ContactId | None = None
         self._contacts: dict[ContactId, None] = {}
         self._agents: dict[AgentId, None] = {}
+        self._limits: dict[ContactId, None] = {}
 
     @property
     def calendar_us(self) -> int:
@@ -97,6 +98,10 @@ class Edges:
     def try_later(self, contact: ContactId) -> None:
         """This contact may be reachable by more agents than before."""
         self._contacts[contact] = None
+
+    def limit_later(self, contact: ContactId) -> None:
+        """This contact found its queue full; it may stay only if it need not wait."""
+        self._limits[contact] = None
 
     def fill_later(self, agent: AgentId) -> None:
         """This agent may have more room than before."""

@@ -36,7 +36,7 @@ _INTERLEAVED = 10_000
 class Reservations(Edges):
     """What agents and contacts do to each other."""
 
-    def settle(self) -> None:
+    def match(self) -> None:
         """Match whatever became matchable, until nothing does.
 
         Interrupted work goes on first. Then agents who got room take contacts that waited already,

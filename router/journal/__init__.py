@@ -29,7 +29,7 @@ class AppendResult(StrEnum):
     GAP = "gap"
     """The store's last sequence is below the frame's predecessor: it forgot something."""
     FENCED = "fenced"
-    """Another epoch or nonce owns the workspace."""
+    """Another epoch or nonce owns the workspace, or its history differs: drop memory, acquire anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class ArchiveWrite(NamedTuple):
 
 @dataclass(slots=True)
 class Commit:
-    """One atomic write. Events carry the sequence numbers first_seq ... first_seq + len(events) - 1.
+    """One atomic write. Events have the numbers first_seq ... first_seq + len(events) - 1; deletes
+    are applied after upserts.
 
     A commit without events is refused with ValueError: every write moves the sequence.
     """
@@ -130,7 +131,7 @@ class Journal(ABC):
     async def acquire(self, workspace: str) -> Ownership:
         """Take the workspace: new epoch and nonce, durable before this returns.
 
-        Raises JournalBusy if another process holds the store, JournalDamaged if it fails its checks.
+        Raises JournalBusy if another process holds the store, JournalDamaged if checks fail.
         """
 
     @abstractmethod
@@ -169,7 +170,7 @@ class Journal(ABC):
 
     @abstractmethod
     async def expire(self, own: Ownership, kind: str, before_us: int, limit: int = 1000) -> int:
-        """Drop archive rows of a kind older than `before_us`; returns how many (at most `limit`)."""
+        """Drop archive rows of a kind older than `before_us`; returns how many, `limit` at most."""
 
     @abstractmethod
     async def release(self, own: Ownership) -> None:
@@ -205,7 +206,7 @@ class KeyStore(ABC):
 
     @abstractmethod
     async def refill(self) -> None:
-        """Make the next block durable if few unused keys are left; called by the runtime's upkeep."""
+        """Make the next block durable if few unused keys are left; upkeep calls it."""
 
     @abstractmethod
     def key(self, key_id: str) -> bytes | None:
