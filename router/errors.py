@@ -4,7 +4,7 @@
     ├── Refused            a command was not carried out; nothing changed      -> HTTP 409
     │   ├── NotFound       it names something that is not there                -> HTTP 404
     │   └── Invalid        its content can never be right                      -> HTTP 422
-    ├── Overloaded         shed before anything was done; try again later      -> HTTP 503 + Retry-After
+    ├── Overloaded         shed before anything was done; try again later      -> HTTP 503
     ├── OutcomeUnknown     the commit did not answer; it may have happened     -> HTTP 503
     ├── StoreFull          the store takes nothing now; nothing was done       -> HTTP 507
     ├── ConfigError        the configuration is wrong; lists every finding     -> exit 2 / HTTP 422

@@ -29,7 +29,7 @@ class AppendResult(StrEnum):
     GAP = "gap"
     """The store's last sequence is below the frame's predecessor: it forgot something."""
     FENCED = "fenced"
-    """Another epoch or nonce owns the workspace, or its history differs: drop memory, acquire anew."""
+    """Another epoch or nonce owns the workspace, or its history differs: acquire anew."""
 
 
 @dataclass(frozen=True, slots=True)
