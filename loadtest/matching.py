@@ -22,8 +22,18 @@ from heapq import heappop, heappush
 from time import thread_time_ns
 
 from router.core.matching import Matcher
-from router.core.model import Agent, AgentId, Contact, ContactId, ContactState, Presence, QueueId
-from router.core.model import Requirements, Reservation, ReservationId
+from router.core.model import (
+    Agent,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Presence,
+    QueueId,
+    Requirements,
+    Reservation,
+    ReservationId,
+)
 from router.core.policy import Channel, Policy, Profile, ProfileQueue, Queue
 from router.core.queues import Waiting
 from router.core.roster import Roster, Seat
