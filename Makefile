@@ -15,8 +15,7 @@ help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## start a server with people in it, and print links that sign you in (PORT=8080)
-	@.ci/setup server
-	@.ci/port $(PORT)
+	@.ci/setup server $(PORT)
 	@exec $(BIN)/contact-router demo --port $(PORT) --data $(DATA)
 
 setup: ## make .venv with everything that tests and checks need
@@ -43,10 +42,8 @@ simulate: setup ## run the engine on a drawn day with faults, audited (SEED=7 CO
 	@$(BIN)/python -m router.testing.simulator --seed $(SEED) --count $(COUNT) $(ARGS)
 
 bench: setup ## measure: matching, throughput, latency, restart (some minutes, a quiet machine)
-	@$(BIN)/python -m loadtest matching
-	@$(BIN)/python -m loadtest throughput
-	@$(BIN)/python -m loadtest latency
-	@$(BIN)/python -m loadtest restart
+	@status=0; for part in matching throughput latency restart; do \
+	    $(BIN)/python -m loadtest $$part || status=1; done; exit $$status
 
 reference: setup ## write config/contact-router.yaml anew from the types
 	@$(BIN)/python -m router.config.reference

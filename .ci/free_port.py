@@ -1,8 +1,5 @@
-#!/bin/sh
-# Refuses, with the fix, when the port is taken: `.ci/port 8080`.
-set -eu
-cd "$(dirname "$0")/.."
-.venv/bin/python - "$1" <<'PYTHON'
+"""Refuses, with the fix, when a port is taken: `python3 .ci/free_port.py 8080`."""
+
 import socket
 import sys
 
@@ -17,4 +14,3 @@ with socket.socket() as probe:
             f"  Another demo may be running: stop it, or open http://127.0.0.1:{port}/\n"
             f"  Beside it:  make demo PORT={port + 1} DATA=var/demo2"
         )
-PYTHON
