@@ -186,8 +186,8 @@ class Auditor:
         return True
 
     def _on_resumed(self, event: e.ReservationResumed) -> None:
-        reservation = self.world.reservations[event.reservation]
-        self._grown[reservation.agent, reservation.channel] = None
+        # It was held all the time: only its units come back, its channel's count does not grow.
+        self._grown[self.world.reservations[event.reservation].agent, ""] = None
 
     def _on_policy(self, event: e.PolicyApplied) -> None:
         self.world.use(self._policies[event.version])
@@ -387,6 +387,8 @@ class Auditor:
         load, capacity = self.world.load(agent_id), self.world.capacity(agent)
         if load > capacity:
             self._broken("I2", f"{agent_id} holds {load} of {capacity} units")
+        if not channel:
+            return
         count = self.world.counts(agent_id, channel)
         most = agent.maximum.get(channel, self.world.channel(channel).maximum)
         if count > most:
