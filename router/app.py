@@ -28,7 +28,7 @@ from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_store import RedisBlocks, RedisJournal
-from router.journal.sqlite import SqliteJournal
+from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.context import AppContext
 from router.runtime.health import Health
@@ -41,10 +41,9 @@ from router.runtime.writer import Stopped
 
 log = logging.getLogger("router.app")
 
-SWITCH_INTERVAL_S = 0.0005
-"""The commit thread waits for the interpreter's lock at every step: 5 ms would be its p50."""
 SECRET_BYTES = 32
-SHUTDOWN_S = 5.0
+SHUTDOWN_S = 1.0
+"""How long requests under way may take at the end; aiohttp waits so long twice."""
 
 
 class Server:
@@ -244,6 +243,8 @@ class Server:
         self.before_stop.clear()
         if self._slow is not None:
             self._slow.stop()
+        # Adapters say goodbye to whoever hangs on them (visitors' pages) while their sockets live.
+        await asyncio.gather(*(host.channels.stop() for host in self.hosts.values()))
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

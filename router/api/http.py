@@ -25,11 +25,12 @@ from router.api.routes import ROUTES
 from router.api.table import ANYBODY, Call, Reply, Route
 from router.api.tenant import Tenant
 from router.api.websocket import Sockets
-from router.api.wire import BODY_BYTES, encode_json, parse_json, typed
+from router.api.wire import BODY_BYTES, Reader, encode_json, parse_json, typed
 from router.config import ServerSettings
 from router.errors import Invalid, NotFound, RouterError
 from router.runtime.clock import Clock
 from router.runtime.context import AppContext
+from router.runtime.feed import Subscription
 
 log = logging.getLogger("router.api")
 
@@ -66,6 +67,8 @@ class Api:
             self.tenants[name].hub = Hub(self.tenants[name])
         self.memories = Memories()
         self.sockets = Sockets(self)
+        self.streams: dict[Subscription, None] = {}
+        """Open event streams over HTTP."""
         self.openapi = encode_json(describe(ROUTES))
         self.proxies = [ip_network(text, strict=False) for text in self.settings.trusted_proxies]
         self._durations: dict[tuple[str, int], Any] = {}
@@ -161,9 +164,10 @@ def _mount_adapters(app: web.Application, api: Api) -> None:
 
 def _serve(api: Api, route: Route) -> WebHandler:
     """One operation as an aiohttp handler."""
-    handler, admitted, body_type = route.handler, route.roles, route.body
+    handler, admitted = route.handler, route.roles
     name, method, clock = route.operation, route.method, api.clock
     has_id = "{id}" in route.path
+    read = _reader(route)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         started_us = clock.now_us()
@@ -176,9 +180,9 @@ def _serve(api: Api, route: Route) -> WebHandler:
                     raise ApiError(403, "forbidden", f"role {who.role} may not do that: {name}")
                 id_ = request.match_info.get("id", "")
                 call = Call(api, request, who, api.tenant_of(who), started_us, id_)
-            if body_type is not None:
+            if read is not None:
                 call.raw = raw = await _read(request)
-                call.body = typed(parse_json(raw), body_type)
+                call.body = read(raw)
             reply = await handler(call)
             response = _answer(reply) if isinstance(reply, Reply) else reply
         except asyncio.CancelledError:
@@ -198,6 +202,16 @@ def _serve(api: Api, route: Route) -> WebHandler:
         return response
 
     return serve
+
+
+def _reader(route: Route) -> Callable[[bytes], Any] | None:
+    """From a body's bytes to the operation's record."""
+    type_ = route.body
+    if type_ is None:
+        return None
+    if route.loose is not None:
+        return Reader(type_, route.loose).read
+    return lambda raw: typed(parse_json(raw), type_)
 
 
 def _answer(reply: Reply) -> web.Response:
@@ -260,6 +274,8 @@ async def _plain_headers(request: web.Request, response: web.StreamResponse) -> 
 
 
 async def _close(app: web.Application) -> None:
+    for stream in list(app[API].streams):
+        stream.close()
     await app[API].sockets.close("the server stops")
 
 

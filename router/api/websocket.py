@@ -29,6 +29,8 @@ HELLO_S = 10.0
 TICK_S = 10.0
 HEARTBEAT_S = 16.0
 """aiohttp pings after so much silence and cuts after half as much again: 24 s."""
+GOODBYE_S = 1.0
+"""How long all sockets have to hear that the server goes."""
 BUFFER_FRAMES = 1000
 BUFFER_BYTES = 1 << 20
 
@@ -162,7 +164,7 @@ class Sockets:
             link.tell({"type": "closing", "reason": reason, "retry_after_s": 2})
             link.close(WSCloseCode.GOING_AWAY, reason)
         if links:
-            await asyncio.wait([link._pump_task for link in links], timeout=5.0)
+            await asyncio.wait([link._pump_task for link in links], timeout=GOODBYE_S)
 
     async def _serve(
         self, request: web.Request, conversation: Any, frame_bytes: int = FRAME_BYTES

@@ -68,6 +68,7 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
         }
     )
     subscription = workspace.feed.subscribe(from_seq)
+    call.api.streams[subscription] = None
     try:
         await response.prepare(request)
         await response.write(b": connected\nretry: 2000\n\n")
@@ -97,6 +98,7 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
         return response
     finally:
         subscription.close()
+        call.api.streams.pop(subscription, None)
         call.api.limits.sockets.leave(key)
 
 
