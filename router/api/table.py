@@ -6,7 +6,7 @@ end in ``:verb``; ids hold no colon.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -85,6 +85,8 @@ class Route(NamedTuple):
     """Leaves an audit row under this action."""
     errors: tuple[int, ...] = ()
     """Statuses beyond those that every operation may have."""
+    loose: Callable[[Any], Iterable[Any]] | None = None
+    """What of the body its type does not bound; given where speed counts, see `wire.Reader`."""
 
 
 def roles(text: str) -> frozenset[Role]:

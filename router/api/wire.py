@@ -8,7 +8,8 @@ know.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 import msgpack
 import msgspec
@@ -20,6 +21,8 @@ T = TypeVar("T")
 BODY_BYTES = 1 << 20
 FRAME_BYTES = 64 << 10
 DEPTH = 32
+LOOSE_DEPTH = 3
+"""Parts of a body that its type does not bound begin at most so deep in it."""
 ATTRIBUTES = 64
 ATTRIBUTES_BYTES = 16 << 10
 LEAST, MOST = -(1 << 63), (1 << 63) - 1
@@ -48,11 +51,42 @@ def parse_json(raw: bytes) -> Any:
     except RecursionError:
         raise Malformed(f"body is nested deeper than {DEPTH} levels") from None
     keys = _check(value, 0)
-    # Every key in the text costs one colon, so when the colons are as many as the keys that came
-    # out, none was lost. Otherwise (colons in values) the slow, exact way.
-    if keys != raw.count(b":"):
+    if keys != _keys_in(raw):
         _refuse_duplicates(raw)
     return value
+
+
+class Reader(Generic[T]):
+    """Reads bodies of one type straight from the bytes, in a third of the time of two steps.
+
+    `loose` names the parts of a body whose content its type does not bound. Whatever looks odd is
+    read again by `parse_json` and `typed`: they know what is wrong with it, if anything is.
+    """
+
+    def __init__(self, type_: type[T], loose: Callable[[T], Iterable[Any]]) -> None:
+        self._type = type_
+        self._loose = loose
+        self._decode = msgspec.json.Decoder(type_).decode
+
+    def read(self, raw: bytes) -> T:
+        """The body. Raises Malformed and Invalid."""
+        try:
+            body = self._decode(raw)
+            if self._is_sound(raw, body):
+                return body
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Malformed):
+            pass
+        return typed(parse_json(raw), self._type)
+
+    def _is_sound(self, raw: bytes, body: T) -> bool:
+        """No key stands twice, and the loose parts are neither deep nor beyond 64 bits."""
+        for part in self._loose(body):
+            _check(part, LOOSE_DEPTH)
+        # Our own encoding leaves out what has its default, or shows it as `{}` (a record within).
+        # So it never has more keys than came in, and fewer only send us the long way round.
+        own = encode_json(body)
+        keys = own.count(b'":') - own.count(b'":{}')
+        return keys == _keys_in(raw) and b"\\" not in raw
 
 
 def parse_msgpack(raw: bytes) -> Any:
@@ -136,6 +170,14 @@ def _check(value: Any, depth: int) -> int:
         elif inner is float and not -INFINITY < item < INFINITY:
             raise Malformed("expected finite numbers")
     return keys
+
+
+def _keys_in(raw: bytes) -> int:
+    """How many keys a JSON text has; more where a text within it looks like the end of a key.
+
+    So when as many came out of it, none stood twice.
+    """
+    return raw.translate(None, b" \t\r\n").count(b'":')
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -18,6 +19,7 @@ from router.api.problems import ApiError
 from router.api.wire import (
     DEPTH,
     Malformed,
+    Reader,
     check_attributes,
     pack_frame,
     parse_json,
@@ -68,6 +70,38 @@ def test_any_bytes_are_a_value_or_malformed(raw: bytes) -> None:
     for parse in (parse_json, parse_msgpack):
         with contextlib.suppress(Malformed):
             parse(raw)
+
+
+PAIRS = st.tuples(
+    st.sampled_from(["channel", "peer", "attributes", "requirements", "tier", "queue", "other"]),
+    st.sampled_from(["sms", {}, {"address": "+49"}, {"en": 3}, {"to": ""}, 0, None, 1 << 63])
+    | st.dictionaries(TEXT, VALUES, max_size=3),
+)
+
+
+@given(
+    st.lists(PAIRS, max_size=5),
+    st.sampled_from([": ", ":", " :", "\n\t : "]),
+    st.booleans(),
+    st.sampled_from(['"channel":"chat",', '"channel":"chat","peer":{"name":"a","name":"b"},', ""]),
+)
+def test_a_body_read_in_one_step_is_the_one_read_in_two(
+    pairs: list[tuple[str, Any]], colon: str, ascii_only: bool, begin: str
+) -> None:
+    def written(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=ascii_only)
+
+    body = ",".join(f"{written(key)}{colon}{written(value)}" for key, value in pairs)
+    raw = ("{" + begin + body + "}").replace(",}", "}").encode()
+
+    def outcome(read: Callable[[bytes], SubmitBody]) -> SubmitBody | tuple[type, str]:
+        try:
+            return read(raw)
+        except Invalid as error:
+            return type(error), str(error)
+
+    reader = Reader(SubmitBody, lambda read: (read.attributes,))
+    assert outcome(reader.read) == outcome(lambda raw: typed(parse_json(raw), SubmitBody))
 
 
 def test_depth_ends_where_it_is_said_to() -> None:
