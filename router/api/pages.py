@@ -23,7 +23,12 @@ TYPES = {
     ".woff2": "font/woff2",
     ".mp3": "audio/mpeg",
 }
-NAMES = {"/": "index.html", "/desk": "desk.html", "/wallboard": "wallboard.html"}
+NAMES = {
+    "/": "index.html",
+    "/desk": "desk.html",
+    "/wallboard": "wallboard.html",
+    "/favicon.ico": "icon.svg",  # browsers ask for it, whatever a page says
+}
 POLICY = "; ".join(
     (
         "default-src 'self'",

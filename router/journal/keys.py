@@ -27,6 +27,8 @@ from router.journal.directory import DirectoryLock, sync_directory
 KEY_BYTES = 32
 BLOCK_KEYS = 1024
 BLOCK_BYTES = KEY_BYTES * BLOCK_KEYS
+LEAST_UNUSED = 4 * BLOCK_KEYS
+"""So many keys are kept ready: a burst of a few thousand contacts needs no new block."""
 ERASED = bytes(KEY_BYTES)
 """What an erased key is overwritten with; no random key is all zero."""
 
@@ -80,7 +82,7 @@ class BlockKeys(KeyStore):
 
     @classmethod
     async def open(cls, blocks: Blocks, *, cached_blocks: int = 512) -> BlockKeys:
-        """A key store with its first block durable."""
+        """A key store with its first blocks durable."""
         keys = cls(blocks, cached_blocks=cached_blocks)
         await keys.refill()
         return keys
@@ -105,9 +107,9 @@ class BlockKeys(KeyStore):
         return f"{number:x}-{place:x}", _key_at(block, place)
 
     async def refill(self) -> None:
-        """See KeyStore: keeps at least a block, and twice what was used since the last refill."""
+        """See KeyStore: keeps `LEAST_UNUSED`, or twice what was used since the last refill."""
         async with self._refilling:
-            wanted = max(BLOCK_KEYS, 2 * self._used_since_refill)
+            wanted = max(LEAST_UNUSED, 2 * self._used_since_refill)
             self._used_since_refill = 0
             while self.unused < wanted:
                 block = urandom(BLOCK_BYTES)

@@ -1,8 +1,8 @@
 """The journal in SQLite: one file for each workspace, one writer thread for all of them.
 
-`fetch` and `list_archive` read on the event loop's own thread, by a read-only connection: about
-5 µs a row, less than handing the question to a thread would cost. Long reads (`load`, `frames`,
-`check`, `backup`) go to a thread.
+`fetch` and `list_archive` read on the event loop's own thread, by a read-only connection: 9-15 µs a
+question, less than handing it to a thread would cost. Long reads (`load`, `frames`, `check`,
+`backup`) go to a thread.
 
 A process with a busy event loop must call ``sys.setswitchinterval(SWITCH_INTERVAL_S)`` at start.
 CPython's waiting thread asks for the interpreter lock only after a whole switch interval in which

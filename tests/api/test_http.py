@@ -438,6 +438,8 @@ async def test_pages_have_strict_headers(site: Site) -> None:
     script = await nobody("GET", "/widget.js")
     assert script.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert script.headers["Content-Type"].startswith("text/javascript")
+    icon = await nobody("GET", "/favicon.ico")
+    assert (icon.status, icon.headers["Content-Type"]) == (200, "image/svg+xml")
 
 
 async def test_requests_after_the_stop_are_told_to_come_back(site: Site) -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from router.errors import JournalBusy, JournalDamaged, JournalError, JournalFailed, Overloaded
-from router.journal.keys import BLOCK_KEYS, BlockKeys, Blocks, MemoryBlocks, SqliteBlocks
+from router.journal.keys import (
+    BLOCK_KEYS,
+    LEAST_UNUSED,
+    BlockKeys,
+    Blocks,
+    MemoryBlocks,
+    SqliteBlocks,
+)
 from router.journal.redis_store import RedisBlocks
 from router.journal.seal import Sealer
 from tests.journal.conftest import RedisServer
@@ -64,13 +71,20 @@ class KeysSuite:
             assert keys.key(key_id) is None, key_id
 
     async def test_refill_keeps_up_with_what_is_used(self, keys: BlockKeys) -> None:
-        used = {keys.new_key()[0] for _ in range(BLOCK_KEYS)}
+        assert keys.unused == LEAST_UNUSED >= 4 * BLOCK_KEYS
+        used = {keys.new_key()[0] for _ in range(LEAST_UNUSED)}
         with pytest.raises(Overloaded, match="no unused key"):
             keys.new_key()
         await keys.refill()
-        assert keys.unused >= 2 * BLOCK_KEYS
-        used |= {keys.new_key()[0] for _ in range(2 * BLOCK_KEYS)}
-        assert len(used) == 3 * BLOCK_KEYS
+        assert keys.unused == 2 * LEAST_UNUSED
+        used |= {keys.new_key()[0] for _ in range(2 * LEAST_UNUSED)}
+        assert len(used) == 3 * LEAST_UNUSED
+
+    async def test_a_used_block_is_replaced_at_the_next_refill(self, keys: BlockKeys) -> None:
+        for _ in range(BLOCK_KEYS + 1):
+            keys.new_key()
+        await keys.refill()
+        assert keys.unused >= LEAST_UNUSED
 
     async def test_blocks_beyond_the_cache_are_read_again(self) -> None:
         keys = await BlockKeys.open(self.reopen(), cached_blocks=1)
