@@ -243,8 +243,8 @@ class Server:
         self.before_stop.clear()
         if self._slow is not None:
             self._slow.stop()
-        # Adapters say goodbye to whoever hangs on them (visitors' pages) while their sockets live.
-        await asyncio.gather(*(host.channels.stop() for host in self.hosts.values()))
+        # While sockets live: agents are not lost by a stop, and adapters say goodbye to visitors.
+        await asyncio.gather(*(host.say_goodbye() for host in self.hosts.values()))
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

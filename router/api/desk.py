@@ -189,8 +189,9 @@ class Desk:
             for item in items:  # offers reach the screen as events
                 if isinstance(item, Typing):
                     self._link.tell({"type": "typing", "contact": item.contact})
-        if session.closed not in {"", "gone"}:
-            codes = {"full": TOO_SLOW, "replaced": REPLACED, "stopping": 1001}
+        # When the server stops, all sockets are told and closed together.
+        if session.closed not in {"", "gone", "stopping"}:
+            codes = {"full": TOO_SLOW, "replaced": REPLACED}
             self._link.close(codes.get(session.closed, NOT_SERVED), session.closed)
 
     def push(self, frame: dict[str, Any]) -> None:

@@ -122,10 +122,14 @@ class Host:
         """New settings. Raises what `Workspace.ask` raises."""
         await self.workspace.apply(policy, by)
 
-    async def stop(self) -> None:
-        """Adapters first, so that nothing new comes in; then what is under way is finished."""
+    async def say_goodbye(self) -> None:
+        """Desks and adapters end; nothing new comes in by them. Safe to repeat."""
         await self.desks.stop()
         await self.channels.stop()
+
+    async def stop(self) -> None:
+        """Adapters first, so that nothing new comes in; then what is under way is finished."""
+        await self.say_goodbye()
         await self.webhooks.stop()
         await self.workspace.stop()
         await self._tasks.stop()

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from router.api.auth import Role, make_token
+from router.core.model import Presence
 from router.errors import ConfigError
 from router.runtime.tasks import spawn
 from tests.api.site import Site, api_of, start
@@ -61,6 +62,14 @@ async def until_closed(socket: aiohttp.ClientWebSocketResponse) -> int:
     return socket.close_code
 
 
+async def until_told(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
+    """The last frame before the close."""
+    last: dict[str, Any] = {}
+    async for message in socket:
+        last = json.loads(message.data)
+    return last
+
+
 async def read_out(response: aiohttp.ClientResponse) -> None:
     async for _ in response.content.iter_any():
         pass
@@ -86,6 +95,25 @@ async def test_pages_desks_adapters_and_streams_are_told_and_the_stop_is_short(s
     assert codes[PAGES:-1] == [1001] * 4
     assert codes[-1] == 1012
     await streaming
+
+
+async def test_agents_whose_desks_are_open_are_not_lost_by_a_restart(
+    site: Site, tmp_path: Path
+) -> None:
+    desk = await visit(site, "/v1/desk", {"token": await token(site, Role.AGENT, agent="ana")})
+    await desk.send_str(json.dumps({"type": "presence", "cid": "1", "presence": "ready"}))
+    async for message in desk:
+        if json.loads(message.data)["type"] == "answer":
+            break
+    reading = spawn(until_told(desk), "reading")
+    await site.server.stop()
+    assert (await reading)["type"] == "closing"
+    again = await start(tmp_path, CONFIG)
+    try:
+        (ana,) = again.hosts["main"].workspace.engine.state.agents.values()
+        assert (ana.presence, ana.lost_at_us) == (Presence.READY, 0)
+    finally:
+        await again.stop()
 
 
 async def test_a_page_that_answers_nothing_does_not_hold_the_stop_up(site: Site) -> None:
