@@ -33,7 +33,7 @@ class Sealer:
                 f"secret: expected at least {_SECRET_BYTES_MIN} bytes, got {len(secret)}"
             )
         self._keys = keys
-        # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied for each use.
+        # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied then.
         self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
         self._ciphers_max = ciphers_max
