@@ -26,7 +26,7 @@ VISITORS = "visitors"
 async def run(path: Path, data: Path, *, port: int | None, seed: int | None, people: bool) -> None:
     """Serve until Ctrl-C."""
     config = app.load_config(path)
-    logs.set_up("warning")
+    logs.set_up("warning", for_people=True)
     if port is not None:
         config = _on_port(config, port)
     name, settings = next(iter(config.workspaces.items()))
@@ -38,6 +38,7 @@ async def run(path: Path, data: Path, *, port: int | None, seed: int | None, peo
     greeting = spawn(_greet(server, config, name, ready, rng if people else None), "greeting")
     try:
         await app.serve(server, ready)
+        click.echo(f"\nStopped. The contacts wait in {server.data}.")
     finally:
         greeting.cancel()
 

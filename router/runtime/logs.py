@@ -1,5 +1,7 @@
 """Log lines: one JSON object each, on standard error, without personal data.
 
+At a terminal that people look at (the demo) they are sentences instead.
+
 At INFO a contact costs one line, when it is closed; every event has one at DEBUG. Values that look
 like addresses are masked above DEBUG whatever the caller meant.
 """
@@ -52,6 +54,18 @@ class JsonLines(logging.Formatter):
         return self._encode(line).decode()
 
 
+class Sentences(logging.Formatter):
+    """A log record as a line for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a traceback is left to its last sentence."""
+        about = [f"{key} {value}" for key, value in record.__dict__.items() if key not in _STANDARD]
+        if record.exc_info and record.exc_info[1] is not None:
+            about.append(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
+        text = record.getMessage() + (f" ({', '.join(about)})" if about else "")
+        return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()}: {mask(text)}"
+
+
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
         return mask(value)
@@ -62,10 +76,10 @@ def _masked(value: Any) -> Any:
     return value
 
 
-def set_up(level: str, stream: TextIO | None = None) -> None:
+def set_up(level: str, stream: TextIO | None = None, *, for_people: bool = False) -> None:
     """Write log lines of this level and above to `stream` (default: standard error)."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(Sentences() if for_people else JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -237,7 +237,8 @@ class Outbox:
             await self._settle(job, "failed", reason)
         elif effect.REPEAT == "safe":
             self._workspace.metrics.effect(_channel(effect), "failed")
-            log.warning(
+            # One customer's trouble: operators watch the rate, in the metrics.
+            log.debug(
                 "effect not carried out",
                 extra={"adapter": self.name, "effect": type(effect).__name__, "reason": reason},
             )

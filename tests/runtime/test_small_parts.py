@@ -86,6 +86,17 @@ def test_log_lines_are_json_and_hide_addresses() -> None:
     assert second["text"] == "from kim@mail.example"
 
 
+def test_log_lines_for_people_are_sentences_and_hide_addresses() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "adapter is started again", "levelname": "WARNING", "adapter": "phones"}
+        | {"why": "kim@mail.example hung up", "exc_info": (ValueError, ValueError("odd"), None)}
+    )
+    line = logs.Sentences().format(record)
+    said = "warning: adapter is started again (adapter phones, why *** hung up, ValueError: odd)"
+    assert line.endswith(said)
+    assert "{" not in line
+
+
 async def test_metrics_follow_a_contact_from_post_to_closed(world: World) -> None:
     metrics = Metrics()
     host = await world.host()
