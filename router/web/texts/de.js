@@ -425,6 +425,7 @@ export const de = {
   event_CoolDownEnded: "Darf {agent} wieder angeboten werden",
   event_ContactParked: "Geparkt",
   event_ContactSwitched: "Gewechselt von {from_channel} zu {channel}",
+  event_ContactLinked: "Im Kanal bekannt als {external_id}",
   event_ContactUpdated: "Angaben geändert durch {by}",
   event_ContactClosed: "Beendet: {outcome}",
   event_CallbackOffered: "Ein Rückruf wurde angeboten",
@@ -456,6 +457,7 @@ export const de = {
   event_AgentBack: "{agent} ist wieder da",
   event_EffectSettled: "Zustellung: {result}",
   event_PolicyApplied: "Neue Einstellungen gelten",
+  event_AuditRecorded: "{by}: {action} {subject}",
   event_CommandDeadLettered: "Eine Eingabe wurde beiseitegelegt: {command}",
 
   // Startseite

@@ -425,6 +425,7 @@ export const en = {
   event_CoolDownEnded: "May be offered to {agent} again",
   event_ContactParked: "Parked",
   event_ContactSwitched: "Switched from {from_channel} to {channel}",
+  event_ContactLinked: "Known to its channel as {external_id}",
   event_ContactUpdated: "Details changed by {by}",
   event_ContactClosed: "Closed: {outcome}",
   event_CallbackOffered: "A callback was offered",
@@ -456,6 +457,7 @@ export const en = {
   event_AgentBack: "{agent} is back",
   event_EffectSettled: "Delivery: {result}",
   event_PolicyApplied: "New settings are in force",
+  event_AuditRecorded: "{by}: {action} {subject}",
   event_CommandDeadLettered: "An input was put aside: {command}",
 
   // start page
