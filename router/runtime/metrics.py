@@ -7,14 +7,13 @@ takes a quarter of a second, so it happens in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -24,6 +23,7 @@ from prometheus_client import (
 from router.core import events as e
 from router.core.model import SECOND_US, ContactId, ContactState, Presence, ReservationId
 from router.core.state import State
+from router.runtime.meters import Count, Counts, Spread, Spreads
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and say nothing here
 
@@ -48,18 +48,15 @@ class Metrics:
         self.loop_lag = Gauge(
             "router_loop_lag_seconds", "How late the event loop came to a timer", registry=registry
         )
-        self.http = Histogram(
+        self.http = Spreads(
             "router_http_request_duration_seconds",
             "Duration of HTTP requests",
             ("route", "method", "code"),
-            buckets=HTTP_BUCKETS,
-            registry=registry,
+            HTTP_BUCKETS,
+            registry,
         )
-        self.ws_messages = Counter(
-            "router_ws_messages",
-            "WebSocket frames",
-            ("type", "direction"),
-            registry=registry,
+        self.ws_messages = Counts(
+            "router_ws_messages", "WebSocket frames", ("type", "direction"), registry
         )
         self.task_failures = Counter(
             "router_task_failures", "Tasks that ended by an exception", registry=registry
@@ -87,17 +84,14 @@ class _Families:
     """The metrics that carry the workspace as a label."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"router_{name}", text, (WS, *labels), registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counts:
+            return Counts(f"router_{name}", text, (WS, *labels), registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"router_{name}", text, (WS, *labels), registry=registry)
 
-        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
-            edges = tuple(buckets)
-            return Histogram(
-                f"router_{name}", text, (WS, *labels), buckets=edges, registry=registry
-            )
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Spreads:
+            return Spreads(f"router_{name}", text, (WS, *labels), buckets, registry)
 
         self.received = counter("contacts_received", "Contacts received", "channel")
         self.contacts = counter("contacts", "Contacts ended", "channel", "outcome")
@@ -143,8 +137,8 @@ class WorkspaceMetrics:
         self._commit = families.commit.labels(name)
         self._records = families.records.labels(name)
         self._seq = families.seq.labels(name)
-        self._counters: dict[tuple[str, ...], Counter] = {}
-        self._histograms: dict[tuple[str, ...], Histogram] = {}
+        self._counters: dict[tuple[str, ...], Count] = {}
+        self._histograms: dict[tuple[str, ...], Spread] = {}
         self._waiting: dict[ContactId, tuple[int, str, str]] = {}
         """Since when, queue, channel: contacts that no agent has taken yet in this visit."""
         self._serving: dict[ReservationId, tuple[int, str, int]] = {}
@@ -294,14 +288,14 @@ class WorkspaceMetrics:
             seconds = (event.at_us - since) / SECOND_US
             self._observe("wait", queue, event.outcome.value).observe(seconds)
 
-    def _count(self, family: str, *labels: str) -> Counter:
+    def _count(self, family: str, *labels: str) -> Count:
         key = (family, *labels)
         child = self._counters.get(key)
         if child is None:
             child = self._counters[key] = getattr(self._f, family).labels(self._name, *labels)
         return child
 
-    def _observe(self, family: str, *labels: str) -> Histogram:
+    def _observe(self, family: str, *labels: str) -> Spread:
         key = (family, *labels)
         child = self._histograms.get(key)
         if child is None:
