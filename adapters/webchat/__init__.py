@@ -9,8 +9,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
                                                durable; or {type: refused, id, code, text,
                                                retry_after_s}
     {type: choose, name, value}               {type: message, id, who: agent | router, ...}
-    {type: end}                               {type: place, position, wait_s, text}
-                                              {type: ask, name, prompt, choices}, {type: hold, held}
+    {type: typing}                            {type: place, position, wait_s, text}
+    {type: end}                               {type: ask, name, prompt, choices}, {type: hold, held}
                                               {type: joined}, {type: ended}, {type: token, token}
                                               {type: error, code, text}
 

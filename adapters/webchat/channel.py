@@ -25,7 +25,7 @@ from adapters.webchat.codec import (
     Welcome,
     Who,
 )
-from adapters.webchat.conversation import Conversation, Page
+from adapters.webchat.conversation import TYPING_S, Conversation, Page
 from adapters.webchat.settings import Settings, read_secret
 from router.channel import (
     Address,
@@ -211,6 +211,13 @@ class WebChat(Channel):
         conversation.ask = None
         external_id = conversation.external_id
         await insist(lambda: self.router.collected(external_id, name, value))
+
+    def typing(self, conversation: Conversation) -> None:
+        """The visitor types; told to the agent now and then."""
+        now_s = asyncio.get_running_loop().time()
+        if conversation.phase == "talking" and now_s - conversation.typed_at_s >= TYPING_S:
+            conversation.typed_at_s = now_s
+            self.router.typing(conversation.external_id)
 
     async def end(self, conversation: Conversation) -> None:
         """The visitor closes the conversation."""

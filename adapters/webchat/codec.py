@@ -49,11 +49,15 @@ class Choose(_Up, frozen=True):
     value: Short
 
 
+class Typing(_Up, frozen=True):
+    """The visitor is typing; shown at the desk, never kept."""
+
+
 class End(_Up, frozen=True):
     """The visitor closes the conversation."""
 
 
-Up = Hello | Say | Choose | End
+Up = Hello | Say | Choose | Typing | End
 
 
 class _Down(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True):

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place
 
+TYPING_S = 2.0
+"""Typing is told so often at most."""
+
 
 class Page(Protocol):
     """An open page of a visitor (`visits.py`)."""
@@ -38,6 +41,8 @@ class Conversation:
     pages: list[Page] = field(default_factory=list)
     recalled: bool = False
     """`messages` has what was said before this process."""
+    typed_at_s: float = -TYPING_S
+    """When the agent was last told that the visitor types, on the loop's clock."""
     away: asyncio.TimerHandle | None = None
     saying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One message at a time: of two first ones, the second must join what the first began."""

@@ -18,6 +18,7 @@ from adapters.webchat.codec import (
     Hello,
     Refused,
     Say,
+    Typing,
     decode,
     encode,
     same_origin,
@@ -158,6 +159,8 @@ async def _listen(
                     await channel.choose(conversation, frame.name, frame.value)
                 except (contract.ChannelError, contract.Refused, *TRY_AGAIN):
                     page.send(Error("not_asked", "this was not asked, or is answered already"))
+            case Typing():
+                channel.typing(conversation)
             case End():
                 try:
                     await channel.end(conversation)

@@ -87,6 +87,13 @@
       this.flush();
     }
 
+    /** The agent sees it for a few seconds, so saying it now and then is enough. */
+    typing() {
+      if (!this.ready || Date.now() - (this.typedAt || 0) < 3000) return;
+      this.typedAt = Date.now();
+      this.send({ type: "typing" });
+    }
+
     flush() {
       if (!this.ready || this.flying || !this.pending.length) return;
       const { id, text } = this.pending[0];
@@ -224,7 +231,10 @@
           this.form.requestSubmit();
         }
       };
-      this.input.oninput = () => this.measure();
+      this.input.oninput = () => {
+        this.measure();
+        if (this.state === "talking") this.connection.typing();
+      };
       this.form.onsubmit = (event) => {
         event.preventDefault();
         this.say();

@@ -148,6 +148,18 @@ async def test_a_question_is_answered_once_and_only_with_what_was_offered(
     assert [s.args for s in harness.router.said("collected")] == [("topic", "2")]
 
 
+async def test_typing_is_told_now_and_then_while_somebody_serves(harness: WebChatHarness) -> None:
+    browser = harness.browser(CUSTOMER)
+    await browser.send(type="typing")  # nobody serves yet
+    assert await browser.say("more", "m2") == ""
+    assert harness.router.said("typing") == []
+    await harness.channel.perform(harness.task(CUSTOMER, deliver(), text="hi"))
+    for _ in range(5):
+        await browser.send(type="typing")
+    assert await browser.say("and more", "m3") == ""
+    assert [s.of for s in harness.router.said("typing")] == [harness.external_id(CUSTOMER)]
+
+
 async def test_a_question_without_answer_ends_empty(harness: WebChatHarness) -> None:
     await harness.channel.perform(harness.task(CUSTOMER, question(timeout_us=10_000)))
     await harness.signal.until(lambda: bool(harness.router.said("collected")))

@@ -61,6 +61,20 @@ async def test_a_contact_lives_on_the_desk_from_offer_to_the_end_of_wrap_up(
     await expect(page.get_by_text("Nothing to do.")).to_be_visible()
 
 
+async def test_a_customer_who_types_is_seen_until_the_message_is_there(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await sign_in(open_page, server)
+    contact = await offered(page, world, "chat", "Maria Sandoval", "Hello?")
+    await page.get_by_role("button", name="Accept").click()
+    await expect(page.locator(".conversation h1")).to_have_text("Maria Sandoval")
+    await expect(page.locator(".typing")).to_have_count(0)
+    server.tell("agent", {"type": "typing", "contact": contact})
+    await expect(page.locator(".typing")).to_have_text("The customer is typing …")
+    world.customer_writes(contact, "Are you there?")
+    await expect(page.locator(".typing")).to_have_count(0)
+
+
 async def test_everything_goes_by_keyboard_alone(
     open_page: OpenPage, server: FakeServer, world: World
 ) -> None:

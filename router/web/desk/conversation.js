@@ -172,6 +172,7 @@ function Said({ desk, contact }) {
       ];
     })}
     ${unsent.map((each) => html`<${Unsent} key=${each.id} desk=${desk} contact=${contact} unsent=${each} />`)}
+    ${desk.isTyping(contact.id) && html`<li class="typing quiet">${t("typing")}</li>`}
     ${!count && html`<li class="empty"><p>${t("nothing_said")}</p></li>`}
   </ol>`;
 }

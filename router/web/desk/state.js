@@ -8,6 +8,7 @@ import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, ro
 
 const NOTICES = 3;
 const INFORMED_MS = 30_000;
+const TYPING_MS = 5000;
 
 /** A reference for a message, by which it is known again whatever happens to the connection. */
 const newReference = () => `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
@@ -20,6 +21,7 @@ export class DeskState {
     this.view = { connection: null, chosen: "", notices: [], spoken: "", sheet: "", busy: new Set(), refused: new Set() };
     this.store = new Store({ view: this.view });
     this.noticeNo = 0;
+    this.typing = new Map(); // contact -> when its customer was last seen typing
   }
 
   connect(connection) {
@@ -38,13 +40,25 @@ export class DeskState {
 
   push(frame) {
     if (frame.type === "directory") this.known.directory = frame.directory;
+    if (frame.type === "typing") {
+      this.typing.set(frame.contact, Date.now());
+      setTimeout(() => this.store.soon(), TYPING_MS);
+    }
     if (frame.type === "event") {
       applyEvent(this.known, frame);
       this.tell(frame.event);
+      if (frame.event.type === "MessageReceived") this.typing.delete(frame.event.contact);
       this.settleDrafts();
       this.keepChoice();
     }
     this.store.soon();
+  }
+
+  /** Is the customer of this contact typing? */
+  isTyping(contact) {
+    const at = this.typing.get(contact);
+    if (at && Date.now() - at >= TYPING_MS) this.typing.delete(contact);
+    return this.typing.has(contact);
   }
 
   /** Choose a contact to work on. */

@@ -154,6 +154,7 @@ export const de = {
   nothing_ready: "Nichts zu tun. Der nächste Kontakt klingelt hier.",
   nothing_not_ready: "Sie sind nicht bereit, darum wird Ihnen nichts angeboten.",
   nothing_chosen: "Wählen Sie einen Kontakt, oder warten Sie auf das nächste Angebot.",
+  typing: "Der Kunde schreibt …",
   nothing_said: "Noch wurde nichts geschrieben.",
   ramp: "Noch {time} lang wächst Ihre Arbeit langsam.",
 

@@ -154,6 +154,7 @@ export const en = {
   nothing_ready: "Nothing to do. The next contact rings here.",
   nothing_not_ready: "You are not ready, so nothing is offered to you.",
   nothing_chosen: "Choose a contact, or wait for the next offer.",
+  typing: "The customer is typing …",
   nothing_said: "Nothing has been written yet.",
   ramp: "You fill up slowly for another {time}.",
 
