@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
-from os import urandom
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from router.errors import JournalDamaged, JournalError
 from router.journal import KeyStore
+from router.journal.pieces import Pieces
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
@@ -35,6 +35,7 @@ class Sealer:
         self._keys = keys
         # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied then.
         self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
+        self._nonces = Pieces(_NONCE_BYTES)
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
         self._ciphers_max = ciphers_max
 
@@ -43,7 +44,7 @@ class Sealer:
         cipher = self._cipher(key_id)
         if cipher is None:
             raise JournalError(f"key {key_id!r} was erased or never was: nothing can be sealed")
-        nonce = urandom(_NONCE_BYTES)
+        nonce = self._nonces.take()
         return _FORMAT + nonce + cipher.encrypt(nonce, plain, key_id.encode())
 
     def seal_new(self, plain: bytes) -> tuple[str, bytes]:
@@ -53,7 +54,7 @@ class Sealer:
         """
         # Most contacts are sealed once and opened when an agent sees them: no look-up, no cache.
         key_id, key = self._keys.new_key()
-        nonce = urandom(_NONCE_BYTES)
+        nonce = self._nonces.take()
         return key_id, _FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes | None:

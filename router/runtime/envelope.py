@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from os import urandom
-
 import msgspec
 
 from router.channel import Address
 from router.core.model import Contact
 from router.core.record import Value
+from router.journal.pieces import Pieces
 from router.journal.seal import Sealer
 
 
@@ -26,6 +25,8 @@ class Envelope(Value):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
 NOBODY = Envelope()
+_contacts, _messages = Pieces(6), Pieces(3)
+"""The random ends of ids."""
 
 
 def seal(sealer: Sealer, key_id: str, envelope: Envelope) -> bytes:
@@ -64,9 +65,9 @@ def peer_of(sealer: Sealer, channel: str, address: str, ours: str) -> tuple[str,
 
 def contact_id(now_us: int) -> str:
     """A new contact's id: sorts by time, cannot be guessed."""
-    return f"c{now_us // 1000:011x}{urandom(6).hex()}"
+    return f"c{now_us // 1000:011x}{_contacts.take().hex()}"
 
 
 def message_id(now_us: int) -> str:
     """A new message's id: sorts by time within a contact."""
-    return f"m{now_us:014x}{urandom(3).hex()}"
+    return f"m{now_us:014x}{_messages.take().hex()}"

@@ -16,6 +16,7 @@ from router.journal.keys import (
     MemoryBlocks,
     SqliteBlocks,
 )
+from router.journal.pieces import Pieces
 from router.journal.redis_store import RedisBlocks
 from router.journal.seal import Sealer
 from tests.journal.conftest import RedisServer
@@ -248,3 +249,10 @@ class TestSealing:
     async def test_a_short_secret_is_refused(self, keys: BlockKeys) -> None:
         with pytest.raises(ValueError, match="at least 16 bytes, got 3"):
             Sealer(keys, b"abc")
+
+
+def test_random_pieces_are_handed_out_once() -> None:
+    pieces = Pieces(12)
+    made = [pieces.take() for _ in range(5_000)]
+    assert {len(piece) for piece in made} == {12}
+    assert len(set(made)) == len(made)
