@@ -63,7 +63,7 @@ SWITCH_INTERVAL_S = 0.00002
 _CHUNK_ROWS = 2000
 _IDLE_S = 0.05
 _PAGES_WHEN_IDLE = 1000
-_PAGES_MAX = 8000
+_PAGES_MAX = 1000
 """Pages written after which a checkpoint is made: when there is a pause, and in any case."""
 
 T = TypeVar("T")

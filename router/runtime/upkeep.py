@@ -10,6 +10,7 @@ import asyncio
 import faulthandler
 import logging
 from collections.abc import Sequence
+from itertools import count
 
 from router.core.commands import StepClock
 from router.core.model import DAY_US, SECOND_US
@@ -73,8 +74,8 @@ class Upkeep:
     async def _tick(self) -> None:
         """Four times a second: how late is the loop, was the clock set?"""
         loop = asyncio.get_running_loop()
-        while True:
-            if self._dump_stacks:
+        for tick in count():
+            if self._dump_stacks and tick % 4 == 0:  # arming it starts a thread
                 faulthandler.dump_traceback_later(BLOCKED_S, file=2)
             before = loop.time()
             await sleep(self._clock, TICK_US)
