@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from adapters import Crew, Fence, read_settings
+from adapters import Fence, read_settings
 from adapters.remote.frames import (
     CODECS,
     Answer,
@@ -72,7 +72,8 @@ class Remote(Channel):
         super().__init__(name, settings, router)
         self.config = read_settings(Settings, settings, f"adapters.{name}")
         self.fence = Fence()
-        self.crew = Crew(name, most=2 * CALLS)
+        self.calls: dict[asyncio.Task[None], None] = {}
+        """Calls under way, of this session and of earlier ones."""
         self.session: Session | None = None
         self.last: dict[str, asyncio.Task[None]] = {}
         """The newest call under way, per contact: the next one waits for it."""
@@ -96,7 +97,11 @@ class Remote(Channel):
                 self.session.end(RESTARTING, "the adapter restarts")
             for pending in list(self._pending.values()):
                 pending.fail(ChannelLost(f"{self.name} was stopped"))
-            await self.crew.stop()
+            for task in self.calls:
+                task.cancel()
+            await asyncio.gather(*self.calls, return_exceptions=True)
+            self.calls.clear()  # one that had not begun cannot take itself out
+            self.last.clear()
 
     async def perform(self, task: Task) -> None:
         """Have the other half carry it out; waits for its result, at most `effect_timeout_s`."""
@@ -176,7 +181,8 @@ class Session:
         self._send = send
         self._close = close
         self._encode, self._decode, self._peek = CODECS[encoding]
-        self._slots = asyncio.Semaphore(CALLS)
+        self._under_way = 0
+        self._room = asyncio.Event()
         self._bad = 0
         self.attached = True
 
@@ -223,29 +229,39 @@ class Session:
 
     async def _start(self, call: Call) -> None:
         """Let a call go on beside, after those that are under way for the same contact."""
-        key = key_of(call)
-        await self._slots.acquire()
-        try:
-            task = self._channel.crew.start(
-                self._in_slot(call, self._channel.last.get(key)), "call"
-            )
-        except ChannelError as full:
-            self._slots.release()
-            self.send(Answer(call.cid, error=Error("overloaded", str(full), 1.0)))
+        while self._under_way >= CALLS:
+            self._room.clear()
+            await self._room.wait()
+        channel = self._channel
+        if len(channel.calls) >= 2 * CALLS:
+            full = f"{channel.name} has {2 * CALLS} calls under way and takes no more"
+            self.send(Answer(call.cid, error=Error("overloaded", full, 1.0)))
             return
-        self._channel.last[key] = task
+        # No name, no done-callback, nothing around it: for a submission a task is work enough.
+        key = key_of(call)
+        task = asyncio.get_running_loop().create_task(
+            self._in_turn(call, key, channel.last.get(key))
+        )
+        channel.calls[task] = None
+        channel.last[key] = task
+        self._under_way += 1
 
-        def forget(done: asyncio.Task[None]) -> None:
-            self._slots.release()
-            if self._channel.last.get(key) is done:
-                del self._channel.last[key]
+    async def _in_turn(self, call: Call, key: str, before: asyncio.Task[None] | None) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait((before,))
+            await self._call(call)
+        finally:
+            self._end_call(key)
 
-        task.add_done_callback(forget)
-
-    async def _in_slot(self, call: Call, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait((before,))
-        await self._call(call)
+    def _end_call(self, key: str) -> None:
+        channel, task = self._channel, asyncio.current_task()
+        assert task is not None, "a call is a task of its own"
+        channel.calls.pop(task, None)
+        if channel.last.get(key) is task:
+            del channel.last[key]
+        self._under_way -= 1
+        self._room.set()
 
     async def _call(self, call: Call) -> None:
         try:
