@@ -29,10 +29,12 @@ NAME_MOST = 256
 
 def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     """A contact arrives, or one is to be begun. A known external id ends at the contact it has."""
-    known = d.state.by_external.get((command.channel, command.external_id))
-    if command.external_id and known is not None:
-        d.contact_id = known
-        return
+    if command.external_id:
+        place = (command.channel, command.external_id)
+        known = d.state.by_external.get(place) or d.state.closed_external.get(place)
+        if known is not None:
+            d.contact_id = known
+            return
     if command.contact in d.state.contacts:
         d.contact_id = command.contact  # the same submission again
         return

@@ -77,6 +77,8 @@ class State:
         self.dues: dict[TimerKey, list[Due]] = {}
         self._dirty: dict[tuple[str, str], Row | None] = {}
         self._closed: list[Contact] = []
+        self.closed_external: dict[tuple[str, str], ContactId] = {}
+        """External ids of contacts closed since the last `drain`: no archive knows them yet."""
 
     # -- the outside --------------------------------------------------------------------------
 
@@ -109,6 +111,7 @@ class State:
             else:
                 upserts.append((kind, id_, row))
         closed, self._closed = self._closed, []
+        self.closed_external = {}
         self._dirty = {}
         return Changes(upserts, deletes, closed)
 
@@ -377,6 +380,8 @@ class State:
         del self.contacts[contact.id]
         self.drop("contact", contact.id)
         self._closed.append(contact)
+        if contact.external_id:
+            self.closed_external[contact.channel, contact.external_id] = contact.id
         if self.by_external.get((contact.channel, contact.external_id)) == contact.id:
             del self.by_external[contact.channel, contact.external_id]
         if self.by_peer.get(contact.peer_key) == contact.id:

@@ -37,6 +37,17 @@ def test_the_same_external_id_twice_is_the_same_contact() -> None:
     assert centre.contact == "c3"
 
 
+def test_an_external_id_leads_to_its_contact_also_in_the_frame_that_closes_it() -> None:
+    centre = Centre()
+    centre.submit("c1", external_id="call-1")
+    centre.say(c.CancelContact(contact=ContactId("c1")))
+    assert centre.submit("c2", external_id="call-1") == []
+    assert centre.contact == "c1"
+    centre.engine.state.drain()  # from here on the archive knows it
+    centre.submit("c3", external_id="call-1")
+    assert centre.contact == "c3"
+
+
 def test_the_same_contact_id_twice_is_the_same_contact() -> None:
     centre = Centre()
     centre.submit("c1")
