@@ -73,10 +73,9 @@ class Api:
         self.proxies = [ip_network(text, strict=False) for text in self.settings.trusted_proxies]
         self._durations: dict[tuple[str, int], Any] = {}
 
-    def authenticate(self, request: web.Request) -> Principal:
+    def authenticate(self, request: web.Request, now_us: int) -> Principal:
         """Whose request this is. Raises ApiError 401 (429 for who guesses)."""
         header = request.headers.get("Authorization", "")
-        now_us = self.clock.now_us()
         if header[:7] == "Bearer ":
             who = self.tokens.find(header[7:], now_us)
             if who is not None:
@@ -175,10 +174,10 @@ def _serve(api: Api, route: Route) -> WebHandler:
             if admitted is ANYBODY:
                 call = Call(api, request, _NOBODY, None, started_us, "")  # type: ignore[arg-type]
             else:
-                who = api.authenticate(request)
+                who = api.authenticate(request, started_us)
                 if who.role not in admitted:
                     raise ApiError(403, "forbidden", f"role {who.role} may not do that: {name}")
-                id_ = request.match_info.get("id", "")
+                id_ = request.match_info.get("id", "") if has_id else ""
                 call = Call(api, request, who, api.tenant_of(who), started_us, id_)
             if read is not None:
                 call.raw = raw = await _read(request)

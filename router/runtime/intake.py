@@ -102,14 +102,28 @@ class Intake:
 
         The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
         """
+        # `known` without its coroutine: nearly all arrivals bring an id that nobody has had.
         if new.external_id and self._seen.may_hold(f"{channel}/{new.external_id}"):
-            known = await self.closed_by_external(channel, new.external_id)
+            known = await self.known(new, channel)
             if known is not None:
                 return known, None
-        await self._keys_ready()
+        if self._refill is not None:
+            await self.keys_ready()
         command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
-        answer = await self._workspace.ask(command, (*rows, *archive), shed=shed_class(channel))
-        return self._receipt(answer.contact, created=bool(answer.events)), answer
+        if archive:
+            rows.extend(archive)
+        answer = await self._workspace.put(command, rows, shed=shed_class(channel))
+        return self.receipt_of(answer), answer
+
+    async def known(self, new: NewContact, channel: str) -> Receipt | None:
+        """The closed contact that an arrival would begin a second time."""
+        if not self._seen.may_hold(f"{channel}/{new.external_id}"):
+            return None
+        return await self.closed_by_external(channel, new.external_id)
+
+    def receipt_of(self, answer: Answer) -> Receipt:
+        """What a submission has come to; to be asked right after its answer."""
+        return self._receipt(answer.contact, created=bool(answer.events))
 
     async def message(
         self, new: NewContact, channel: str, *, adapter: str = "", by: str = ""
@@ -148,7 +162,7 @@ class Intake:
             known = await self._workspace.journal.fetch(own, "received", [place])
             if place in known:
                 return await self.receipt(known[place].decode())
-        await self._keys_ready()
+        await self.keys_ready()
         command, archive = self.command(new, channel, adapter=adapter, by=by)
         if place:
             contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
@@ -283,7 +297,7 @@ class Intake:
         finally:
             self._refill = None
 
-    async def _keys_ready(self) -> None:
+    async def keys_ready(self) -> None:
         """After a burst: wait for the block that is being made rather than turn a customer away."""
         if self._refill is not None and self._keys_used > REFILL_EVERY:
             await asyncio.wait([self._refill])

@@ -166,14 +166,14 @@ async def batch(call: Call) -> Reply:
     call.api.limits.charge(call.who.token, call.now_us, len(bodies) / 10)
     results: list[BatchItem | None] = [None] * len(bodies)
     waiting: list[tuple[int, asyncio.Future[Answer]]] = []
+    await intake.keys_ready()
     for index, body in enumerate(bodies):
         try:
             new, routing = parts(body)
-            if body.external_id:
-                known = await intake.closed_by_external(body.channel, body.external_id)
-                if known is not None:
-                    results[index] = BatchItem(status=200, receipt=_receipt(known))
-                    continue
+            known = await intake.known(new, body.channel) if body.external_id else None
+            if known is not None:
+                results[index] = BatchItem(status=200, receipt=_receipt(known))
+                continue
             command, rows = intake.command(new, body.channel, by=call.who.by, routing=routing)
             future = workspace.put(command, rows, shed=shed_class(body.channel))
             waiting.append((index, future))
@@ -182,11 +182,11 @@ async def batch(call: Call) -> Reply:
     for index, future in waiting:
         try:
             answer = await future
-            receipt = await intake.receipt(answer.contact)
-            created = bool(answer.events)
-            view = _receipt(receipt)
-            view.created = created
-            results[index] = BatchItem(status=201 if created else 200, receipt=view)
+            view = _receipt(intake.receipt_of(answer))
+            if view.state == ContactState.CLOSED:  # turned away at once, or closed before
+                view = _receipt(await intake.receipt(answer.contact))
+                view.created = bool(answer.events)
+            results[index] = BatchItem(status=201 if view.created else 200, receipt=view)
         except RouterError as error:
             results[index] = _failed(error)
     done = [item for item in results if item is not None]
