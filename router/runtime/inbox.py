@@ -14,7 +14,7 @@ from router.journal import ArchiveWrite, RowWrite
 INBOX = 4096
 """Inputs waiting; the shares below are parts of it."""
 SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
-"""How full the inbox may be for an input of shed class 0, 1, 2 ... (reliability.md F22). Class 0
+"""How full the inbox may be for an input of shed class 0, 1, 2 and so on. Class 0
 (accept, complete, presence) is not shed: its share is a bound on memory, not a policy."""
 
 

@@ -98,3 +98,16 @@ def test_the_lock_has_what_the_project_asks_for() -> None:
 
     assert asked(project["dependencies"]) - locked("server") == set()
     assert asked(project["optional-dependencies"]["dev"]) - locked("test") == set()
+
+
+def test_code_names_only_documents_that_are_here() -> None:
+    known = {path.name for path in [*DOCUMENTS, *ROOT.glob("router/**/*.md")]}
+    strangers = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("router", "adapters", "loadtest", "tests", "config")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".js", ".lua", ".yaml", ".html", ".css", ".txt")
+        for name in re.findall(r"[\w-]+\.md\b", path.read_text("utf-8"))
+        if name not in known
+    ]
+    assert strangers == []
