@@ -1,4 +1,4 @@
-"""The oracle of matching: the order that is promised, in plain scans, to judge each choice of the engine.
+"""The oracle of matching: the promised order in plain scans, to judge each choice of the engine.
 
 Each judgement is a sentence about what should have been chosen instead, or None. And the moves that
 a reservation may make.
