@@ -29,5 +29,9 @@ else:
         """A part of a message or a setting: immutable, no name of its own."""
 
 
-class Row(msgspec.Struct, omit_defaults=True):
-    """A piece of state that is kept as one row; only `state.py` changes it."""
+class Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """A piece of state that is kept as one row; only `state.py` changes it.
+
+    Rows name each other by id and so make no circles: the garbage collector, for which each one is
+    sixty fields to walk through, need not know them.
+    """
