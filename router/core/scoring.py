@@ -25,6 +25,8 @@ def agent_score(seat: Seat, contact: Contact, queue: Queue, policy: Policy) -> S
 
 def _strategy_terms(seat: Seat, contact: Contact, queue: Queue, policy: Policy) -> Score:
     match queue.strategy:
+        case Strategy.LONGEST_IDLE | Strategy.ORDERED:  # first: by far the most common
+            return ()
         case Strategy.LEAST_LOADED:
             return (seat.load.units / (seat.agent.capacity or policy.capacity),)
         case Strategy.BEST_FIT:
@@ -33,8 +35,6 @@ def _strategy_terms(seat: Seat, contact: Contact, queue: Queue, policy: Policy) 
             return (surplus(seat.agent.skills, contact.requirements),)
         case Strategy.ROUND_ROBIN:
             return (seat.agent.offered_at_us,)
-        case Strategy.LONGEST_IDLE | Strategy.ORDERED:
-            return ()
 
 
 _TERM = {
