@@ -30,6 +30,9 @@ class Buckets:
             self._levels.move_to_end(key)
         room = min(self.burst, level[0] + (now_us - level[1]) * self.rate / 1e6)
         level[1] = now_us
+        if room >= cost:
+            level[0] = room - cost
+            return 0.0
         # A cost above the burst is let through once the bucket is full, and leaves a debt.
         if room < min(cost, self.burst):
             level[0] = room

@@ -186,8 +186,10 @@ class Measures:
         life = self._lives.get(event.contact)
         if life is None:
             return
-        start_us, moved = (life.start_us, True) if life.waiting else (event.at_us, False)
-        self._end(event.contact, life, Count.OVERFLOWED, event.at_us)
+        start_us, moved = event.at_us, False
+        if life.waiting:
+            start_us, moved = life.start_us, True
+            self._end(event.contact, life, Count.OVERFLOWED, event.at_us)
         life.queue = event.queue
         self._move(life, ContactState.QUEUED)
         self._begin(event.contact, life, event.at_us, start_us, moved=moved)
@@ -358,7 +360,8 @@ class Measures:
         life.cell, life.interval, life.start_us = cell, at_us // INTERVAL_US, start_us
         life.due_us = cell.hours.add_open(start_us, cell.target_us)
         life.waiting = True
-        cell.open(life.interval)
+        if life.interval not in cell.intervals:
+            cell.open(life.interval)
         cell.waiting[id_] = start_us
         cell.count(life.interval, Count.RECEIVED)
         if moved:

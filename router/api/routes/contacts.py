@@ -130,32 +130,35 @@ async def submit(call: Call) -> Reply:
     """A contact arrives."""
     body = call.body
     new, routing = parts(body)
+    if "Idempotency-Key" in call.request.headers:
+        return await _submit_once(call, body.channel, new, routing)
+    receipt, _ = await call.tenant.intake.submit(new, body.channel, by=call.who.by, routing=routing)
+    return _submitted(receipt)
+
+
+async def _submit_once(call: Call, channel: str, new: NewContact, routing: Routing) -> Reply:
     intake = call.tenant.intake
+    # The row must name the contact before the engine has one: the caller's own id does.
+    if not new.external_id:
+        new = msgspec.structs.replace(new, external_id=f"key-{key_id(call)}")
 
     async def run(archive: tuple[ArchiveWrite, ...]) -> Reply:
         receipt, _ = await intake.submit(
-            new, body.channel, by=call.who.by, routing=routing, archive=archive
+            new, channel, by=call.who.by, routing=routing, archive=archive
         )
         return _submitted(receipt)
 
-    if "Idempotency-Key" not in call.request.headers:
-        return await run(())
-    # The row must name the contact before the engine has one: the caller's own id does.
-    if not body.external_id:
-        new = msgspec.structs.replace(new, external_id=f"key-{key_id(call)}")
-    place = new.external_id
-
     async def replay(target: str) -> Reply:
-        live = intake.find(body.channel, target)
+        live = intake.find(channel, target)
         if live is not None:
             await call.tenant.workspace.settled()
             return _submitted(await intake.receipt(live))
-        receipt = await intake.closed_by_external(body.channel, target)
+        receipt = await intake.closed_by_external(channel, target)
         if receipt is None:
             raise NotFound("contact", target)
         return _submitted(receipt)
 
-    return await once(call, "submit", place, run, replay)
+    return await once(call, "submit", new.external_id, run, replay)
 
 
 async def batch(call: Call) -> Reply:
