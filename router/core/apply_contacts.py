@@ -36,6 +36,10 @@ def _received(state: State, event: e.ContactReceived) -> None:
         created_at_us=event.at_us,
         visit_at_us=event.visit_at_us,
         watched=event.watched,
+        rule=event.rule,
+        segment_reason=event.segment_reason,
+        facts=event.facts,
+        outbound=event.outbound,
     )
     state.contacts[contact.id] = contact
     if contact.external_id:
@@ -52,6 +56,8 @@ def _scheduled(state: State, event: e.ContactScheduled) -> None:
     contact.not_before_us = event.not_before_us
     contact.not_after_us = event.not_after_us
     contact.direction = event.direction
+    if event.outbound is not None:
+        contact.outbound = event.outbound
     contact.reservations = ()
     state.set_window(contact, event.not_before_us)
     state.timers.cancel(("close", contact.id))
@@ -263,6 +269,7 @@ def _closed(state: State, event: e.ContactClosed) -> None:
     contact.state = contact_after(contact.state, e.ContactClosed)
     contact.outcome = event.outcome
     contact.outcome_reason = event.reason
+    contact.disposition = event.disposition
     contact.closed_at_us = event.at_us
     contact.reservations = ()
     if event.outcome is ContactOutcome.ABANDONED and before in _WAITING:

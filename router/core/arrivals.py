@@ -102,6 +102,8 @@ def _emit_received(
             target_agent=command.target_agent,
             watched=command.watched,
             rule=command.rule,
+            facts=command.facts,
+            outbound=command.outbound,
             by=command.by,
         )
     )

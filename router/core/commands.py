@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.model import (
     AgentId,
     ContactId,
@@ -51,6 +52,10 @@ class SubmitContact(Record, kw_only=True):
     message: str = ""
     """Id of the first message, when the contact begins with one; its body is the runtime's."""
     message_size: int = 0
+    facts: Facts = NO_FACTS
+    """What the runtime knows of the customer."""
+    outbound: Outbound | None = None
+    """Terms given by the caller; a rule may set others."""
     rule: str = ""
     by: str = ""
 
@@ -404,6 +409,15 @@ class ProvideCustomer(Record, kw_only=True):
     customer: str
     segment: str = ""
     found: bool = True
+    facts: Facts = NO_FACTS
+    channel: str = ""
+    """Where the window is on another channel or address: that, with what is sealed for it."""
+    sealed: bytes = b""
+    seal_key: str = ""
+    peer_key: str = ""
+    message: str = ""
+    """Id of the message that goes out first (`Outbound.template`); its body is the runtime's."""
+    message_size: int = 0
 
 
 class ReportLive(Record, kw_only=True):

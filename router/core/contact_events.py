@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.model import (
     AgentId,
     ContactId,
@@ -44,6 +45,11 @@ class ContactReceived(Record, kw_only=True):
     """Age inherited from the contact it continues (callback); 0 = none."""
     watched: bool = False
     rule: str = ""
+    """Names of the rules that decided where it goes, with a comma between."""
+    segment_reason: str = ""
+    facts: Facts = NO_FACTS
+    """What rules could know, so that past traffic can be tried against others."""
+    outbound: Outbound | None = None
     by: str = ""
 
 
@@ -56,6 +62,8 @@ class ContactScheduled(Record, kw_only=True):
     not_after_us: int = 0
     direction: Direction = Direction.INBOUND
     reason: str = ""
+    outbound: Outbound | None = None
+    """The terms from now on; None = as they were."""
 
 
 class ContactQueued(Record, kw_only=True):
@@ -210,6 +218,8 @@ class ContactClosed(Record, kw_only=True):
     contact: ContactId
     outcome: ContactOutcome
     reason: str = ""
+    disposition: str = ""
+    """As the agent says; one given in wrap-up stands in `ReservationEnded`."""
     by: str = ""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.core.model import AgentId
 from router.core.record import Value
 
 
@@ -28,7 +27,7 @@ class CustomerFacts(Value, kw_only=True):
     """Contacts closed so far."""
     last_contact_at_us: int = 0
     last_channel: str = ""
-    last_agent: AgentId = AgentId("")
+    last_agent: str = ""
     do_not_contact: bool = False
     watched: bool = False
 
@@ -85,8 +84,33 @@ class Permission(Value, kw_only=True):
     allowed: bool = True
     reason: str = ""
     text: str = ""
+    until_us: int = 0
+    """Allowed: the moment at which it ends; 0 = no end is known."""
     next_at_us: int = 0
-    """The next permitted moment; 0 = none is known."""
+    """Refused: the next permitted moment; 0 = none is known."""
+
+
+class Outbound(Value, kw_only=True):
+    """How a contact goes out to the customer: by whom first, when, and until when it is tried."""
+
+    mode: str = "agent_first"
+    """``message_first``: the template goes out, the reply queues the contact. ``agent_first``: it
+    is queued in its window and begun when an agent accepts."""
+    template: str = ""
+    """Name of the text that goes out first."""
+    purpose: str = "service"
+    """Consent and the frequency ledger go by it."""
+    learned: bool = False
+    """Waits for learned windows, one after the other."""
+    explore: bool = True
+    latest_at_us: int = 0
+    """The last moment; 0 = none."""
+    give_up: str = "expire"
+    """At the last moment: ``send`` it outside a learned window, if permitted, or ``expire``."""
+    window: LearnedWindow | None = None
+    """The one it waits for, or went out in."""
+    sent_at_us: int = 0
+    """When it last went out; 0 = not yet."""
 
 
 class Facts(Value, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, NewType
 
+from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.record import Row, Value
 
 WorkspaceId = NewType("WorkspaceId", str)
@@ -165,7 +166,15 @@ class Contact(Row, kw_only=True):
     """Outbound: how often the customer was tried."""
     asking: str = ""
     """Name of the input being collected."""
+    rule: str = ""
+    """Names of the rules that decided where it goes, in their order, with a comma between."""
+    segment_reason: str = ""
+    facts: Facts = NO_FACTS
+    """What rules could know of the customer when it arrived, or when its window opened."""
+    outbound: Outbound | None = None
     closed_at_us: int = 0
+    disposition: str = ""
+    """How it ended, as the agent says."""
     version: int = 0
 
 
@@ -197,8 +206,9 @@ class Reservation(Row, kw_only=True):
     suspended_at_us: int = 0
     suspended_by: ReservationId = ReservationId("")
     wrap_at_us: int = 0
-    after_wrap: str = ""
     disposition: str = ""
+    asks_disposition: bool = False
+    """Wrap-up cannot be finished without one."""
 
 
 class Skill(Value):
