@@ -361,6 +361,8 @@ async def perform(
         sent = [event.message for event in answer.events if type(event) is MessageSent]
         return answer, {"message": sent[0]} if sent else {}
     plan = action.plan(asked, body)
+    if type(plan.command) is c.FinishWrapUp and plan.command.disposition:
+        archive = (*archive, *await asked.tenant.disposed(plan.command))
     answer = await asked.tenant.workspace.ask(plan.command, archive)
     return answer, plan.extra
 

@@ -464,37 +464,3 @@ class Board:
 
 
 WAITING = frozenset({ContactState.QUEUED, ContactState.OFFERED})
-
-
-def directory(tenant: Tenant) -> dict[str, Any]:
-    """What a transfer can name."""
-    state, policy = tenant.state, tenant.policy
-    now_us = tenant.workspace.now_us()
-    return {
-        "queues": [
-            {
-                "id": id_,
-                "channels": {
-                    name: queue.targets_us.get(name, channel.target_us)
-                    for name, channel in policy.channels.items()
-                },
-                "open": (hours := state.hours.get(id_)) is None or hours.is_open(now_us),
-            }
-            for id_, queue in policy.queues.items()
-        ],
-        "agents": [
-            {"id": a.id, "name": a.name, "presence": a.presence, "reason": a.reason}
-            for a in state.agents.values()
-        ],
-        "channels": [
-            {
-                "name": c.name,
-                "media": c.media,
-                "parks": c.parks,
-                "cost": c.cost,
-                "maximum": c.maximum,
-            }
-            for c in policy.channels.values()
-        ],
-        "dispositions": [],
-    }

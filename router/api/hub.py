@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from router.api.board import Board, directory
+from router.api.board import Board
+from router.api.directory import directory
 from router.api.naming import agent_of, contact_of, reservation_of
 from router.api.tenant import message_view
 from router.api.views import reservation_view

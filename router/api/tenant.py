@@ -18,7 +18,7 @@ from router.api.views import (
     contact_view,
 )
 from router.channel import Address, NewContact, NewMessage
-from router.core.commands import ReceiveMessage
+from router.core.commands import FinishWrapUp, ReceiveMessage
 from router.core.model import (
     Agent,
     AgentId,
@@ -32,6 +32,7 @@ from router.core.policy import Policy
 from router.core.state import State
 from router.errors import NotFound, Overloaded
 from router.journal import ArchiveWrite
+from router.journal.codec import encode_row
 from router.runtime.envelope import Envelope, contact_id, open_envelope, seal
 from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
@@ -236,6 +237,19 @@ class Tenant:
             rows,
             shed=shed_class(contact.channel),
         )
+
+    async def disposed(self, command: FinishWrapUp) -> list[ArchiveWrite]:
+        """The closed contact of a wrap-up with what the agent says now of how it ended."""
+        reservation = self.state.reservations.get(command.reservation)
+        if reservation is None:
+            return []
+        await self.workspace.settled()
+        contact = await self.intake.contact(reservation.contact)
+        if contact is None or contact.state is not ContactState.CLOSED:
+            return []  # transferred: others have it
+        contact.disposition = command.disposition
+        row = encode_row(contact)
+        return [ArchiveWrite("contact", contact.id, contact.closed_at_us, row)]
 
     def parked_of(self, agent: AgentId) -> list[ContactId]:
         """Contacts parked by this agent, who waits for the customer."""

@@ -82,6 +82,7 @@ class ContactView(View):
     last_message_at_us: int = 0
     parked_at_us: int = 0
     closed_at_us: int = 0
+    disposition: str = ""
     last_agent: str = ""
     target_agent: str = ""
     reservations: tuple[str, ...] = ()
@@ -116,6 +117,8 @@ class ReservationView(View):
     suspended_by: str = ""
     wrap_at_us: int = 0
     disposition: str = ""
+    asks_disposition: bool = False
+    """Wrap-up cannot be finished without one."""
 
 
 class AgentView(View):
@@ -159,6 +162,7 @@ def reservation_view(row: Reservation) -> ReservationView:
         suspended_by=row.suspended_by,
         wrap_at_us=row.wrap_at_us,
         disposition=row.disposition,
+        asks_disposition=row.asks_disposition,
     )
 
 
@@ -216,6 +220,7 @@ def contact_view(
         last_message_at_us=row.last_message_at_us,
         parked_at_us=row.parked_at_us,
         closed_at_us=row.closed_at_us,
+        disposition=row.disposition,
         last_agent=row.last_agent,
         target_agent=row.target_agent,
         reservations=row.reservations,

@@ -121,6 +121,12 @@ def _check_queue(name: str, queue: QueueSettings, path: Path, reading: Reading) 
         _check_instead(where, instead, (*path, *where), reading)
     if queue.fit_weights and queue.strategy != "best_fit":
         reading.add((*path, "fit_weights"), "has no effect without strategy: best_fit")
+    is_listed = queue.dispositions or (*path, "dispositions") in reading.places
+    if queue.require_disposition and not is_listed:
+        reading.add((*path, "require_disposition"), "has no effect without dispositions")
+    for place, disposition in enumerate(queue.dispositions):
+        if disposition in queue.dispositions[:place]:
+            reading.add((*path, "dispositions", place), f"{disposition!r} is there twice")
     if queue.treatment.text and not queue.treatment.every:
         reading.add((*path, "treatment", "text"), "has no effect without every")
     if queue.treatment.every and not queue.treatment.text:

@@ -138,6 +138,8 @@ def _queue(name: str, settings: QueueSettings, channels: Mapping[str, Channel]) 
         parallel=settings.offer.parallel,
         decline=_decline(settings.decline),
         wrap_up_us=_for_all(settings.wrap_up, channels),
+        dispositions=settings.dispositions,
+        require_disposition=settings.require_disposition,
         most_waiting=settings.most_waiting,
         on_full=_limit(settings.on_full, Full.DEFLECT),
         longest_wait_us=settings.longest_wait,

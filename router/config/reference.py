@@ -55,6 +55,7 @@ EXAMPLES = {
     "HoursSettings.holidays": (
         "{2027-12-25: closed, 2027-12-24: {open: 09:00-12:00, name: Christmas Eve}}"
     ),
+    "QueueSettings.dispositions": "[solved, callback_promised, complaint]",
     "QueueSettings.hours": "office",
     "QueueSettings.on_closed": "{action: overflow, queue: night}",
     "QueueSettings.target": "{voice: 20s, email: 4h}",

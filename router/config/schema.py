@@ -230,6 +230,10 @@ class QueueSettings(Value, kw_only=True):
     """Rejected and missed offers."""
     wrap_up: Annotated[dict[ChannelName, Length], ForAll()] = {}
     """Time for after-contact work, one for all channels or per channel; default: none."""
+    dispositions: Annotated[tuple[Annotated[str, Name()], ...], Between(0, 50)] = ()
+    """How a contact can have ended: what the agent chooses from. Without them any word is taken."""
+    require_disposition: bool = False
+    """An agent cannot complete a contact, or finish its wrap-up, without one."""
     most_waiting: Annotated[int, Between(0, 1_000_000)] | None = None
     """Most contacts waiting; 0 = nobody waits: served at once, or `on_full`. Default: no limit."""
     on_full: Instead | None = None

@@ -184,6 +184,7 @@ def _wrap_up_started(state: State, event: e.WrapUpStarted) -> None:
     _unlink(state, reservation)
     reservation.wrap_at_us = event.at_us
     reservation.disposition = event.disposition
+    reservation.asks_disposition = event.asks_disposition
     _deadline(state, reservation, event.deadline_at_us)
     # Wrap-up cannot be interrupted.
     _reshelve(state, reservation.agent, event.at_us)

@@ -170,6 +170,7 @@ class Decider(Reservations):
         *,
         text: str = "",
         by: str = "",
+        disposition: str = "",
     ) -> None:
         """The end of the matter: open offers are taken back, the adapter is told."""
         self.rescind_offers(contact, f"contact_{outcome.value}")
@@ -185,7 +186,12 @@ class Decider(Reservations):
             self.close(consult, ContactOutcome.CANCELLED, f"contact_{outcome.value}")
         self.emit(
             e.ContactClosed(
-                at_us=self.now_us, contact=contact.id, outcome=outcome, reason=reason, by=by
+                at_us=self.now_us,
+                contact=contact.id,
+                outcome=outcome,
+                reason=reason,
+                disposition=disposition,
+                by=by,
             )
         )
         self.effects.append(

@@ -172,6 +172,9 @@ class Queue(Value, kw_only=True):
     decline: Decline = Decline()
     wrap_up_us: dict[str, int] = {}
     """Per channel; none = no wrap-up."""
+    dispositions: tuple[str, ...] = ()
+    """What agents choose from when a contact is done; none = any word is taken."""
+    require_disposition: bool = False
     most_waiting: int | None = None
     """None = no limit; 0 = nobody waits: served at once or `on_full`."""
     on_full: Limit = Limit(action=Full.DEFLECT)

@@ -147,6 +147,8 @@ class WrapUpStarted(Record, kw_only=True):
     reservation: ReservationId
     deadline_at_us: int
     disposition: str = ""
+    asks_disposition: bool = False
+    """The agent cannot finish without one."""
     contact: ContactId = ContactId("")
     agent: AgentId = AgentId("")
 

@@ -263,7 +263,13 @@ class Reservations(Edges):
         )
 
     def end_serving(
-        self, contact: Contact, reason: str, *, wrap_up: bool, disposition: str = ""
+        self,
+        contact: Contact,
+        reason: str,
+        *,
+        wrap_up: bool,
+        disposition: str = "",
+        asks_disposition: bool = False,
     ) -> None:
         """The agent has the contact no more: wrap-up, or free at once."""
         for id_ in contact.reservations:
@@ -278,6 +284,7 @@ class Reservations(Edges):
                         reservation=id_,
                         deadline_at_us=self.now_us + wrap_us,
                         disposition=disposition,
+                        asks_disposition=asks_disposition,
                         contact=contact.id,
                         agent=reservation.agent,
                     )

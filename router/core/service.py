@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from router.core import commands as c
@@ -21,6 +22,7 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.offers import fail
+from router.core.policy import Queue
 from router.errors import Invalid, Refused
 
 WRAP_UP_MOST_US = 3600 * 1_000_000
@@ -30,16 +32,41 @@ def complete_contact(d: Decider, command: c.CompleteContact) -> None:
     """The matter is done: the contact is closed, wrap-up begins."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    queue = d.queue_of(contact)
+    given = checked_disposition(queue, command.disposition)
+    missing = queue.require_disposition and not given and not contact.consult_of
     if contact.state is not ContactState.PARKED:
         d.serving(contact, command.agent)
-        d.end_serving(contact, "completed", wrap_up=True, disposition=command.disposition)
-    d.close(contact, ContactOutcome.COMPLETED, command.reason, by=command.agent)
+        if missing and command.agent:
+            raise _no_disposition(queue)
+        d.end_serving(
+            contact, "completed", wrap_up=True, disposition=given, asks_disposition=missing
+        )
+    d.close(contact, ContactOutcome.COMPLETED, command.reason, by=command.agent, disposition=given)
 
 
 def finish_wrap_up(d: Decider, command: c.FinishWrapUp) -> None:
     """The agent is done with after-contact work."""
     reservation = _wrapping(d, command.reservation, command.agent)
-    d.end_reservation(reservation, "wrap_up_finished", command.disposition)
+    queue = d.queue_settings(reservation.queue)
+    given = checked_disposition(queue, command.disposition) or reservation.disposition
+    if reservation.asks_disposition and command.agent and not given:
+        raise _no_disposition(queue)
+    d.end_reservation(reservation, "wrap_up_finished", given)
+
+
+def checked_disposition(queue: Queue, given: str) -> str:
+    """What the agent says of how it ended. Raises Invalid if the queue lists others."""
+    if not given or not queue.dispositions or given in queue.dispositions:
+        return given
+    close = get_close_matches(given, queue.dispositions, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(queue.dispositions)}"
+    raise Invalid("unknown_disposition", f"queue {queue.id!r} has no disposition {given!r}: {hint}")
+
+
+def _no_disposition(queue: Queue) -> Refused:
+    known = ", ".join(queue.dispositions) or "any word"
+    return Refused("disposition_missing", f"queue {queue.id!r} asks for a disposition: {known}")
 
 
 def extend_wrap_up(d: Decider, command: c.ExtendWrapUp) -> None:

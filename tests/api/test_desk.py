@@ -121,12 +121,22 @@ async def test_a_contact_lives_its_life_at_the_desk(site: Site, packed: bool) ->
         answer = await ana.do("send", contact=contact, text="Morgen.")
         assert answer["ok"]
         assert answer["message"]
+        assert welcome["directory"]["queues"][0]["dispositions"] == ["solved", "complaint"]
+        answer = await ana.do("complete", contact=contact, disposition="sloved")
+        assert answer["error"]["code"] == "unknown_disposition"
+        assert "did you mean 'solved'?" in answer["error"]["text"]
         answer = await ana.do("complete", contact=contact, disposition="solved")
         assert answer["ok"], answer
-        answer = await ana.do("finish_wrap_up", reservation=reservation)
+        assert (await ana.until(event="ContactClosed"))["event"]["disposition"] == "solved"
+        supervisor = await site.client("supervisor")
+        closed = await supervisor("GET", f"/v1/contacts/{contact}")
+        assert closed.body["disposition"] == "solved"
+        answer = await ana.do("finish_wrap_up", reservation=reservation, disposition="complaint")
         assert answer["ok"], answer
         answer = await ana.do("finish_wrap_up", reservation=reservation)
         assert answer["error"]["code"] == "gone"
+        closed = await supervisor("GET", f"/v1/contacts/{contact}")
+        assert closed.body["disposition"] == "complaint"
     async with desk(site) as (_, welcome):
         assert welcome["reservations"] == []
 

@@ -40,6 +40,62 @@ def test_completing_needs_the_agent_who_serves() -> None:
     assert only(events, e.ContactClosed).outcome == "completed"
 
 
+def test_a_queue_that_lists_dispositions_takes_no_other() -> None:
+    centre = talking(dispositions=("solved", "complaint"))
+    with pytest.raises(Invalid, match="no disposition 'sovled': did you mean 'solved'") as refused:
+        centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="sovled"))
+    assert refused.value.code == "unknown_disposition"
+    with pytest.raises(Invalid, match="it has solved, complaint"):
+        centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="zzz"))
+    assert centre.held_by("ana") == {"c1": "connected"}
+    events = centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="complaint"))
+    assert only(events, e.ContactClosed).disposition == "complaint"
+    assert centre.engine.state.drain().closed[0].disposition == "complaint"
+
+
+def test_a_parked_contact_is_completed_with_a_disposition_too() -> None:
+    centre = talking("chat", dispositions=("solved",))
+    centre.say(c.ParkContact(contact=C1, agent=ANA))
+    with pytest.raises(Invalid, match="did you mean"):
+        centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="solve"))
+    events = centre.say(c.CompleteContact(contact=C1, agent=ANA, disposition="solved"))
+    assert only(events, e.ContactClosed).disposition == "solved"
+
+
+def test_where_a_disposition_is_asked_for_the_agent_cannot_do_without() -> None:
+    settings: dict[str, Any] = {"dispositions": ("solved",), "require_disposition": True}
+    centre = talking(**settings, wrap_up_us={"voice": 60 * SECOND_US})
+    with pytest.raises(Refused, match="asks for a disposition: solved") as refused:
+        centre.say(c.CompleteContact(contact=C1, agent=ANA))
+    assert refused.value.code == "disposition_missing"
+    # The customer hangs up: nobody could choose, so wrap-up asks.
+    events = centre.say(c.CompleteContact(contact=C1, reason="customer_ended"))
+    assert only(events, e.WrapUpStarted).asks_disposition
+    with pytest.raises(Refused, match="asks for a disposition"):
+        centre.say(c.FinishWrapUp(reservation=ReservationId("r1"), agent=ANA))
+    finish = c.FinishWrapUp(reservation=ReservationId("r1"), agent=ANA, disposition="solved")
+    assert only(centre.say(finish), e.ReservationEnded).disposition == "solved"
+
+
+def test_wrap_up_that_asks_for_a_disposition_ends_by_its_time_all_the_same() -> None:
+    settings: dict[str, Any] = {"dispositions": ("solved",), "require_disposition": True}
+    centre = talking(**settings, wrap_up_us={"voice": 60 * SECOND_US})
+    centre.say(c.CompleteContact(contact=C1, reason="customer_ended"))
+    assert only(centre.wait(60), e.ReservationEnded).disposition == ""
+    centre.submit("c2", "voice")
+    assert centre.agents_of("c2") == ["ana"]
+
+
+def test_who_hands_a_contact_on_is_not_asked_how_it_ended() -> None:
+    settings: dict[str, Any] = {"dispositions": ("solved",), "require_disposition": True}
+    centre = talking(**settings, wrap_up_us={"voice": 60 * SECOND_US})
+    centre.say(c.TransferContact(contact=C1, queue=QueueId("r"), agent=ANA))
+    ended = only(
+        centre.say(c.FinishWrapUp(reservation=ReservationId("r1"), agent=ANA)), e.ReservationEnded
+    )
+    assert ended.disposition == ""
+
+
 def test_wrap_up_holds_the_agent_until_it_is_finished() -> None:
     centre = talking(wrap_up_us={"voice": 60 * SECOND_US})
     centre.complete("c1")

@@ -8,6 +8,7 @@ from typing import Any
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
+ENDINGS = ["solved", "callback_promised", "wrong_number", "complaint"]
 TARGETS = {
     "voice": 20 * SECOND,
     "chat": 60 * SECOND,
@@ -55,8 +56,14 @@ class World:
         self.number = 0
         self.directory = {
             "queues": [
-                {"id": "care", "channels": TARGETS, "open": True},
-                {"id": "billing", "channels": TARGETS, "open": True},
+                {"id": "care", "channels": TARGETS, "open": True, "dispositions": ENDINGS},
+                {
+                    "id": "billing",
+                    "channels": TARGETS,
+                    "open": True,
+                    "dispositions": ["credit_note", "complaint"],
+                    "require_disposition": True,
+                },
                 {"id": "technical", "channels": TARGETS},
             ],
             "agents": [
@@ -75,7 +82,6 @@ class World:
                 {"name": "sms", "parks": True, "cost": 20, "maximum": 5},
                 {"name": "email", "parks": True, "cost": 10, "maximum": 10},
             ],
-            "dispositions": ["solved", "callback_promised", "wrong_number", "complaint"],
         }
 
     def whole(self, mode: str) -> dict[str, Any]:
@@ -317,6 +323,13 @@ class World:
             "last_agent": "ana",
         }
         self.event("ContactParked", contact=frame["contact"], reservation=mine["id"])
+
+    def customer_ends(self, reservation: str) -> None:
+        """The customer hangs up: nobody has said yet how it ended."""
+        mine = self.reservations[reservation]
+        self._do_complete({"contact": mine["contact"]})
+        mine["asks_disposition"] = True
+        self.event("WrapUpExtended", reservation=reservation)
 
     def _do_complete(self, frame: dict[str, Any]) -> None:
         mine = self._mine(frame)

@@ -128,6 +128,36 @@ async def test_everything_goes_by_keyboard_alone(
     await server.got("finish_wrap_up")
 
 
+async def test_wrap_up_asks_for_the_disposition_that_its_queue_wants(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await sign_in(open_page, server)
+    reservation = world.offer("chat", "Maria Sandoval", text="Where is it?", queue="billing")
+    await page.wait_for_selector(f"[data-reservation={reservation}]")
+    await page.keyboard.press("a")
+    await page.wait_for_selector(".controls")
+    await page.keyboard.press("e")
+    complete = page.locator("[data-sheet=complete]").get_by_role("button", name="Complete")
+    await expect(complete).to_be_disabled()
+    await expect(page.locator(".dispositions")).to_contain_text("Choose one to finish.")
+    await expect(page.get_by_role("radio")).to_have_count(2)
+    await page.keyboard.press("Escape")
+
+    world.customer_ends(reservation)
+    await page.wait_for_selector(".wrap-up")
+    finish = page.locator("#finish-wrap-up")
+    await expect(finish).to_be_disabled()
+    await page.keyboard.press("d")
+    await expect(page.get_by_role("radio", name="credit note")).to_be_focused()
+    await page.keyboard.press("2")
+    await expect(page.get_by_role("radio", name="complaint")).to_be_checked()
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.get_by_role("radio", name="credit note")).to_be_checked()
+    await expect(finish).to_be_enabled()
+    await page.keyboard.press("w")
+    assert (await server.got("finish_wrap_up"))["disposition"] == "credit_note"
+
+
 async def test_a_second_offer_does_not_touch_what_is_being_typed(
     open_page: OpenPage, server: FakeServer, world: World
 ) -> None:

@@ -45,6 +45,14 @@ function bindings(desk, showKeys) {
       text: t("key_wrap"),
       act: on(reservation?.state === "wrapping", () => document.getElementById("finish-wrap-up")?.click()),
     },
+    {
+      key: "d",
+      text: t("key_disposition"),
+      act: () => {
+        const first = document.querySelector(".dispositions [tabindex='0']");
+        return first ? first.focus() : false;
+      },
+    },
     { key: "i", text: t("key_customer"), act: () => toggleAside(desk) },
     { key: "y", text: t("key_why"), act: on(contact, () => document.getElementById("why")?.click()) },
     {

@@ -45,6 +45,12 @@ export function applyEvent(desk, frame) {
   }
 }
 
+/** How contacts of a queue can end, and whether the agent must say it. */
+export function dispositionsOf(desk, queue) {
+  const settings = (desk.known.directory.queues || []).find((each) => each.id === queue) || {};
+  return { known: settings.dispositions || [], required: !!settings.require_disposition };
+}
+
 function keeps(desk, id) {
   const contact = desk.contacts.get(id);
   if (!contact) return false;

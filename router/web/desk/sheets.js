@@ -1,10 +1,11 @@
 // The sheets between conversation and composer: transfer, consult, requeue, complete. In line, never a modal.
 
 import { Mark, presenceMark } from "../page/icons.js";
-import { t, word } from "../page/texts.js";
+import { t } from "../page/texts.js";
 import { presenceWords } from "../page/words.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../page/view.js";
-import { channelOf } from "./model.js";
+import { Dispositions } from "./dispositions.js";
+import { channelOf, dispositionsOf } from "./model.js";
 
 const SHOWN = 40;
 
@@ -87,35 +88,17 @@ function Destinations({ desk, contact, kind }) {
     </div>`;
 }
 
-/** The dispositions of the configuration as buttons; `numbered` where digits choose them. */
-export function Dispositions({ desk, value, numbered, onChoose }) {
-  const known = desk.known.directory.dispositions || [];
-  if (!known.length) return null;
-  return html`<div class="dispositions" role="radiogroup" aria-label=${t("disposition")}>
-    ${known.map(
-      (each, place) => html`<button
-        key=${each}
-        type="button"
-        role="radio"
-        aria-checked=${value === each}
-        class=${value === each ? "chosen" : ""}
-        onClick=${() => onChoose(value === each ? "" : each)}
-      >
-        ${numbered && place < 9 && html`<kbd>${place + 1}</kbd>`} ${word("disposition", each)}
-      </button>`,
-    )}
-  </div>`;
-}
-
 function Complete({ desk, contact }) {
   const [disposition, setDisposition] = useState("");
   const [reason, setReason] = useState("");
   const own = useRef(null);
-  const known = desk.known.directory.dispositions || [];
+  const { known, required } = dispositionsOf(desk, contact.queue);
+  const missing = required && !disposition;
   useLayoutEffect(() => own.current.focus(), []);
   const draft = desk.drafts.read(contact.id);
   const go = async (event) => {
     event?.preventDefault();
+    if (missing) return;
     if (await desk.act("complete", { contact: contact.id, disposition, ...(reason && { reason }) })) desk.open("");
   };
   const pressed = (event) => {
@@ -127,12 +110,12 @@ function Complete({ desk, contact }) {
   };
   return html`<h2>${t("sheet_complete")}</h2>
     ${draft && html`<p class="attention">${t("complete_draft")}</p>`}
-    <${Dispositions} numbered desk=${desk} value=${disposition} onChoose=${setDisposition} />
+    <${Dispositions} known=${known} missing=${missing} value=${disposition} onChoose=${setDisposition} />
     <form onSubmit=${go}>
       <input ref=${own} aria-label=${t("reason")} placeholder=${t("reason_optional")} value=${reason} onInput=${(event) => setReason(event.target.value)} onKeyDown=${pressed} />
       <div class="sheet-foot">
         <button type="button" onClick=${() => desk.open("")}>${t("cancel")} <kbd>Esc</kbd></button>
-        <button class="primary" type="submit" disabled=${desk.isBusy("complete", contact.id)}>${t("act_complete")} <kbd>↵</kbd></button>
+        <button class="primary" type="submit" disabled=${missing || desk.isBusy("complete", contact.id)}>${t("act_complete")} <kbd>↵</kbd></button>
       </div>
     </form>`;
 }

@@ -4,7 +4,8 @@ import { now, Until, useBeat } from "../page/clock.js";
 import { Ring } from "../page/icons.js";
 import { t } from "../page/texts.js";
 import { html, useState } from "../page/view.js";
-import { Dispositions } from "./sheets.js";
+import { Dispositions } from "./dispositions.js";
+import { dispositionsOf } from "./model.js";
 
 const MORE_US = 60_000_000;
 
@@ -15,6 +16,8 @@ export function WrapUp({ desk, contact, reservation }) {
   const { deadline_at_us: deadline, wrap_at_us: began } = reservation;
   const left = deadline ? (deadline - now()) / Math.max(1, deadline - (began || now())) : 1;
   const draft = desk.drafts.read(contact.id);
+  const { known } = dispositionsOf(desk, reservation.queue);
+  const missing = !!reservation.asks_disposition && !chosen && known.length > 0;
   const finish = () => desk.act("finish_wrap_up", { reservation: reservation.id, ...(chosen && { disposition: chosen }) });
   return html`<section class="wrap-up" aria-label=${t("wrap_up")}>
     <div class="line">
@@ -29,11 +32,11 @@ export function WrapUp({ desk, contact, reservation }) {
       <button disabled=${!deadline || desk.isBusy("extend_wrap_up", reservation.id)} onClick=${() => desk.act("extend_wrap_up", { reservation: reservation.id, by_us: MORE_US })}>
         ${t("wrap_up_more")}
       </button>
-      <button id="finish-wrap-up" class="primary" disabled=${desk.isBusy("finish_wrap_up", reservation.id)} onClick=${finish}>
+      <button id="finish-wrap-up" class="primary" disabled=${missing || desk.isBusy("finish_wrap_up", reservation.id)} onClick=${finish}>
         ${t("wrap_up_finish")} <kbd>W</kbd>
       </button>
     </div>
-    <${Dispositions} desk=${desk} value=${chosen} onChoose=${setChosen} />
+    <${Dispositions} known=${known} missing=${missing} value=${chosen} onChoose=${setChosen} />
     ${draft && html`<p class="kept"><strong>${t("wrap_up_draft")}</strong> <span class="plain" dir="auto">${draft}</span></p>`}
   </section>`;
 }

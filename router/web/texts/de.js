@@ -210,6 +210,7 @@ export const de = {
   queue_open: "offen",
   queue_closed: "geschlossen",
   disposition: "Ergebnis",
+  disposition_missing: "Zum Abschließen eines wählen.",
 
   wrap_up: "Nacharbeit",
   wrap_up_until: "endet in",
@@ -306,6 +307,7 @@ export const de = {
   key_park: "Parken",
   key_complete: "Abschließen",
   key_wrap: "Nacharbeit beenden",
+  key_disposition: "Ergebnis wählen (dann Ziffer oder Pfeile)",
   key_customer: "Kunde",
   key_why: "Warum bekam ich das?",
   key_ready: "Bereit / Pause",

@@ -210,6 +210,7 @@ export const en = {
   queue_open: "open",
   queue_closed: "closed",
   disposition: "Disposition",
+  disposition_missing: "Choose one to finish.",
 
   wrap_up: "Wrap-up",
   wrap_up_until: "ends in",
@@ -306,6 +307,7 @@ export const en = {
   key_park: "Park",
   key_complete: "Complete",
   key_wrap: "Finish wrap-up",
+  key_disposition: "Choose the disposition (then a digit or arrows)",
   key_customer: "Customer",
   key_why: "Why did I get this?",
   key_ready: "Ready / break",
