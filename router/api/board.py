@@ -75,6 +75,8 @@ class BoardQueue(View):
     by_channel: dict[str, BoardChannelNumbers] = {}
     ewt_us: int = -1
     service_level: float | None = None
+    goal: float = 0.0
+    """Of the service level, 0..1."""
     received: int = 0
     answered: int = 0
     abandoned: int = 0
@@ -142,6 +144,8 @@ class BoardTotals(View):
     answered: int = 0
     abandoned: int = 0
     service_level: float | None = None
+    goal: float | None = None
+    """Of the service level: the queues' goals, weighted by what counts in their levels."""
 
 
 class _Place:
@@ -327,6 +331,7 @@ class Board:
         hours = state.hours.get(id_)
         edges = Edges(state)
         view = BoardQueue(id=id_)
+        view.goal = settings.goal
         view.open = hours is None or hours.is_open(tenant.workspace.now_us())
         numbers: dict[str, Any] = self._numbers.get("queues", {}).get(id_, {})
         level = [0.0, 0.0]
@@ -460,6 +465,7 @@ class Board:
                 view.answered += cell.get("answered", 0)
                 view.abandoned += cell.get("abandoned", 0)
         view.service_level = totals.get("day", {}).get("service_level")
+        view.goal = totals.get("goal")
         return view
 
 

@@ -127,6 +127,7 @@ def _queue(name: str, settings: QueueSettings, channels: Mapping[str, Channel]) 
         id=QueueId(name),
         hours=settings.hours,
         targets_us=_for_all(settings.target, channels),
+        goal=settings.goal,
         tiers=_for_all(settings.tier, channels),
         strategy=settings.strategy,
         fit_weights=settings.fit_weights,

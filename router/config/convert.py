@@ -182,7 +182,7 @@ def convert(kind: Any, node: Node, path: Path, reading: Reading) -> Any:
     if origin is dict:
         return _dict(kind, extras, node, path, reading)
     if origin is tuple:
-        return _tuple(get_args(kind)[0], node, path, reading)
+        return _tuple(get_args(kind)[0], extras, node, path, reading)
     if kind is Any:
         return untyped(node, path, reading.findings)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -222,10 +222,13 @@ def _dict(kind: Any, extras: tuple[Any, ...], node: Node, path: Path, reading: R
     return result
 
 
-def _tuple(item_type: Any, node: Node, path: Path, reading: Reading) -> Any:
+def _tuple(
+    item_type: Any, extras: tuple[Any, ...], node: Node, path: Path, reading: Reading
+) -> Any:
     if not isinstance(node, Sequence):
         reading.findings.add(node.mark, path, f"expected a list, got {_kind(node)}")
         return INVALID
+    _check_size(len(node.items), extras, node.mark, path, reading)
     result = []
     for index, child in enumerate(node.items):
         inner = (*path, index)
@@ -258,11 +261,12 @@ def _scalar(kind: Any, extras: tuple[Any, ...], node: Scalar, reading: Reading) 
         if not node.plain or text not in _TRUTH:
             raise ValueError(f"expected true or false, got {shown(text)}")
         return _TRUTH[text]
-    if kind is int and not any(isinstance(extra, Written) for extra in extras):
+    is_written = any(isinstance(extra, Written) for extra in extras)
+    if kind is int and not is_written:
         if not node.plain or not _WHOLE.fullmatch(text):
             raise ValueError(f"expected a whole number, got {shown(text)}")
         value = int(text)
-    elif kind is float:
+    elif kind is float and not is_written:
         if not node.plain or not _DECIMAL.fullmatch(text):
             raise ValueError(f"expected a number, got {shown(text)}")
         value = float(text)

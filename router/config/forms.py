@@ -73,6 +73,14 @@ def written_length(value_us: int) -> str:
     return "".join(parts) or "0"
 
 
+def percent(text: str) -> float:
+    """``80%``, ``92.5%`` as a share of one."""
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", text)
+    if not match or not 0 < float(match[1]) <= 100:
+        raise ValueError(f"expected a share such as 80%, over 0% and up to 100%, got {shown(text)}")
+    return round(float(match[1]) / 100, 4)
+
+
 def zone(text: str) -> str:
     """An IANA time zone."""
     try:

@@ -22,7 +22,7 @@ import msgspec
 
 from router.config.compile import CHANNEL_FIELDS
 from router.config.convert import Field, Written, fields
-from router.config.forms import length, length_over_zero, written_length
+from router.config.forms import length, length_over_zero, percent, written_length
 from router.config.schema import ChannelSettings, WorkspaceSection
 from router.config.server import ServerSettings
 from router.core.policy import default_channels
@@ -254,6 +254,8 @@ def _forms(kind: Any) -> list[Any]:
 def _written(setting: Field, value: Any) -> str:
     if _forms(setting.type) in ([length], [length_over_zero]) and isinstance(value, int):
         return written_length(value)
+    if _forms(setting.type) == [percent] and isinstance(value, float):
+        return f"{100 * value:g}%"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, StrEnum | str):

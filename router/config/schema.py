@@ -15,6 +15,7 @@ from router.config.forms import (
     days,
     length,
     length_over_zero,
+    percent,
     spans,
     web_url,
     zone,
@@ -209,6 +210,8 @@ class QueueSettings(Value, kw_only=True):
     """Contacts that arrive when it is closed; default: queue (they wait until it opens)."""
     target: Annotated[dict[ChannelName, Some], ForAll()] = {}
     """Service-level target, one for all channels or per channel; default: the channel's."""
+    goal: Annotated[float, Written(percent)] = 0.8
+    """Service-level goal: the share of contacts to be answered within the target."""
     tier: Annotated[dict[ChannelName, Tier], ForAll()] = {}
     """Tier, one for all channels or per channel; default: the channel's."""
     require: Levels = {}

@@ -158,6 +158,8 @@ class Queue(Value, kw_only=True):
     hours: str = ""
     """Name of the opening hours; empty = always open."""
     targets_us: dict[str, int] = {}
+    goal: float = 0.8
+    """Share to be answered within the target; reports are held against it."""
     tiers: dict[str, int] = {}
     strategy: Strategy = Strategy.LONGEST_IDLE
     fit_weights: dict[str, float] = {}

@@ -44,6 +44,7 @@ from router.core.tallies import (
     Life,
     Shift,
     Work,
+    overall_goal,
     rates,
     ratio,
     service_level,
@@ -167,6 +168,7 @@ class Measures:
             "waiting": sum(len(cell.waiting) for cell in self._cells.values()),
             "agents": presence,
             "occupancy": ratio(handling_us, handling_us + available_us),
+            "goal": overall_goal(self._cells.values()),
             "day": rates(recent),
         }
         return {
@@ -415,6 +417,7 @@ class Measures:
         line = self._policy.queues.get(queue)
         if line is not None:
             cell.target_us = line.targets_us.get(channel, cell.target_us)
+            cell.goal = line.goal
             cell.hours = self._hours.get(line.hours, ALWAYS)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 from router.core.model import (
@@ -94,6 +94,8 @@ FORMULAS: dict[str, str] = {
     "waiting": "contacts waiting now, offered ones included",
     "longest_wait_us": "now - start of the oldest wait",
     "waiting_ages": "waiting now for up to T/2, T, 2 T, and longer",
+    "goal": "the share that should be answered within T; in totals: of the queues, by what counts"
+    " in their levels",
     "target_us": "T: the service-level target, counted in open hours",
     "arrivals": "received in each of the last four quarters of an hour, the running one last",
     "service_level": "SL6: answered within T / (answered + abandoned - short abandons)",
@@ -148,7 +150,10 @@ def service_level(counts: Sequence[int], variant: str = "SL6") -> float | None:
 class Cell:
     """One queue on one channel: counts since the beginning, of the last day, and per interval."""
 
-    __slots__ = ("hours", "intervals", "recent", "short_us", "target_us", "total", "waiting")
+    __slots__ = (
+        *("goal", "hours", "intervals", "recent"),
+        *("short_us", "target_us", "total", "waiting"),
+    )
 
     def __init__(self) -> None:
         self.total = [0] * len(Count)
@@ -158,6 +163,7 @@ class Cell:
         """By number of the interval of arrival, oldest first."""
         self.waiting: dict[ContactId, int] = {}
         """Start of each wait that goes on."""
+        self.goal = 0.8
         self.target_us = 20 * SECOND_US
         self.short_us = 5 * SECOND_US
         self.hours = OpenHours(None)
@@ -197,6 +203,7 @@ class Cell:
             "waiting": len(starts),
             "longest_wait_us": max(now_us - starts[0], 0) if starts else 0,
             "waiting_ages": ages,
+            "goal": self.goal,
             "target_us": self.target_us,
             "arrivals": [self.intervals.get(n, empty)[Count.RECEIVED] for n in spark],
             **{count.name.lower(): self.recent[count] for count in Count},
@@ -359,6 +366,17 @@ def rates(counts: Sequence[int]) -> dict[str, object]:
         "abandon_rate": ratio(left, counts[Count.ANSWERED] + left),
         "rona_rate": ratio(counts[Count.MISSED], counts[Count.OFFERS]),
     }
+
+
+def overall_goal(cells: Iterable[Cell]) -> float | None:
+    """The level of a workspace in which each queue is at its goal; None while nothing counts."""
+    whole = part = 0.0
+    for cell in cells:
+        counts = cell.recent
+        base = counts[Count.ANSWERED] + counts[Count.ABANDONED] - counts[Count.SHORT_ABANDONED]
+        whole += base
+        part += cell.goal * base
+    return part / whole if whole else None
 
 
 def ratio(part: int, whole: int) -> float | None:

@@ -30,7 +30,7 @@ workspaces:
       hotline: {channel: voice, address: "+4930555100", queue: front}
       texting: {channel: sms, address: "+4930555300", queue: front}
     queues:
-      front: {target: {voice: 20s}, wrap_up: 10s, offer: {timeout: 60s},
+      front: {target: {voice: 20s}, goal: 95%, wrap_up: 10s, offer: {timeout: 60s},
               dispositions: [solved, complaint]}
       billing:
         require: {billing: 6}

@@ -226,6 +226,7 @@ async def test_a_wallboard_sees_what_changes(site: Site) -> None:
         assert welcome["mode"] == "supervisor"
         assert {q["id"] for q in welcome["board"]["queues"]} == {"front", "billing"}
         assert welcome["formulas"]["service_level"]
+        assert [queue["goal"] for queue in welcome["board"]["queues"]] == [0.95, 0.8]
         contact = await submit(site)
         delta = await wall.until(type="delta")
         assert delta["contacts"][0]["id"] == contact
@@ -243,6 +244,10 @@ async def test_a_wallboard_sees_what_changes(site: Site) -> None:
         answer = await wall.do("cancel", contact=contact)
         while contact not in delta["gone"]["contacts"]:
             delta = await wall.until(type="delta")
+    supervisor = await site.client("supervisor")
+    stats = await supervisor("GET", "/v1/stats")
+    assert stats.body["formulas"]["goal"]
+    assert stats.body["queues"]["front"]["sms"]["goal"] == 0.95
 
 
 async def test_parked_contacts_stay_with_their_agent(site: Site) -> None:

@@ -80,6 +80,7 @@ def test_every_setting_of_a_queue_reaches_the_policy(good: Good, good_text: str)
         exhausted=Limit(action=Full.CALLBACK),
     )
     assert queue.wrap_up_us == dict.fromkeys([*default_channels(), "fax"], 25 * SECOND_US)
+    assert queue.goal == 0.925
     assert (queue.dispositions, queue.require_disposition) == (("solved", "complaint"), True)
     assert (queue.most_waiting, queue.on_full) == (40, Limit(action=Full.DEFLECT))
     assert queue.longest_wait_us == 20 * MINUTE_US
@@ -220,8 +221,15 @@ CROSS = [
     ("queues: {a: {on_closed: deflect}}", "on_closed: has no effect without hours"),
     ("queues: {a: {most_waiting: 1, on_full: overflow}}", "on_full: overflow needs a queue"),
     ("queues: {a: {most_waiting: 1, on_full: queue}}", "is for on_closed only"),
+    ("queues: {a: {goal: 0%}}", "queues.a.goal: expected a share such as 80%"),
+    ("queues: {a: {goal: 0.8}}", "expected a share such as 80%, over 0% and up to 100%, got '0.8'"),
+    ("queues: {a: {goal: 101%}}", "got '101%'"),
     ("queues: {a: {require_disposition: true}}", "has no effect without dispositions"),
     ("queues: {a: {dispositions: [x, y, x]}}", "dispositions[2]: 'x' is there twice"),
+    (
+        f"queues: {{a: {{dispositions: {[f'd{n}' for n in range(51)]}}}}}",
+        "dispositions: expected 0 to 50 entries, got 51",
+    ),
     ("queues: {a: {dispositions: [not solved]}}", "dispositions[0]: expected"),
     (
         "queues: {a: {most_waiting: 1, on_full: {queue: a}}}",

@@ -33,7 +33,7 @@ from router.core.statistics import (
     Measures,
     service_level,
 )
-from router.core.tallies import ENDS, INTERVAL_US, KEPT_INTERVALS
+from router.core.tallies import ENDS, INTERVAL_US, KEPT_INTERVALS, Cell, overall_goal
 from tests.core.contact_lives import (
     CARE,
     MONDAY_US,
@@ -383,6 +383,17 @@ def test_a_consult_is_agents_time_and_no_wait_of_a_customer() -> None:
     assert agent(measures, t + 30)["talk_us"] == 20
 
 
+def test_the_goal_of_a_workspace_is_its_queues_goals_by_what_counts() -> None:
+    voice, chat = Cell(), Cell()
+    voice.goal, chat.goal = 0.9, 0.5
+    assert overall_goal([voice, chat]) is None
+    for cell_, answered, abandoned, short in ((voice, 28, 4, 2), (chat, 9, 1, 0)):
+        cell_.recent[Count.ANSWERED] = answered
+        cell_.recent[Count.ABANDONED] = abandoned
+        cell_.recent[Count.SHORT_ABANDONED] = short
+    assert overall_goal([voice, chat]) == (30 * 0.9 + 10 * 0.5) / 40
+
+
 def test_new_settings_change_the_target_and_drop_queues_that_are_gone() -> None:
     measures = Measures(policy())
     t = MONDAY_US
@@ -391,6 +402,7 @@ def test_new_settings_change_the_target_and_drop_queues_that_are_gone() -> None:
     slower = Queue(id=CARE, targets_us={"voice": 90 * SECOND_US})
     measures.use(Policy(version="2", channels=default_channels(), queues={CARE: slower}))
     assert cell(measures, t)["target_us"] == 90 * SECOND_US
+    assert cell(measures, t)["goal"] == 0.8
     measures.use(Policy(version="3", channels=default_channels(), queues={}))
     assert cell(measures, t)["waiting"] == 1
     answer(measures, "c1", t + 5)

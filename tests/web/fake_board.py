@@ -57,6 +57,7 @@ def busy(world: World, *, agents: int = 64, waiting: int = 18, seed: int = 7) ->
             "answered": 1131,
             "abandoned": 31,
             "service_level": 0.86,
+            "goal": 0.82,
         },
     }
     for contact in contacts:
@@ -144,6 +145,7 @@ def _queue(name: str, contacts: list[dict[str, Any]], draw: random.Random) -> di
         "by_channel": by_channel,
         "ewt_us": -1 if name == "retention" else draw.randrange(4, 80) * SECOND,
         "service_level": level,
+        "goal": 0.9 if name == "billing" else 0.8,
         "received": draw.randrange(100, 400),
     }
 

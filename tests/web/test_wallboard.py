@@ -40,7 +40,17 @@ async def test_the_headline_says_what_it_measures_and_how(
     busy(world)
     page = await sign_in(open_page, server)
     level = page.get_by_role("region", name="Service level")
-    await expect(level).to_contain_text("86 %")
+    await expect(level).to_contain_text("86 % / 82 %")
+    mark = await level.locator(".level-mark").get_attribute("style")
+    assert "82%" in (mark or "")
+    # Billing is at 71 % of 90 %: attention; care's 86 % of 80 % is good.
+    billing = page.locator("[data-queue=billing]")
+    await expect(billing.locator(".level-cell")).to_contain_text("71 % / 90 %")
+    assert "90%" in (await billing.locator(".level-mark").get_attribute("style") or "")
+    await expect(billing.locator(".attention-text")).to_be_visible()
+    await expect(page.locator("[data-queue=care] .good-text")).to_be_visible()
+    # Nothing measured yet: the mark is there all the same.
+    await expect(page.locator("[data-queue=retention] .level-mark")).to_have_count(1)
     assert "answered within T / (answered + abandoned - short abandons)" in (
         await level.get_attribute("title") or ""
     )

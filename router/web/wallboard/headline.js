@@ -5,16 +5,16 @@ import { share } from "../page/format.js";
 import { Mark } from "../page/icons.js";
 import { t } from "../page/texts.js";
 import { html } from "../page/view.js";
-import { GOAL, levelMeaning } from "./model.js";
+import { levelMeaning } from "./model.js";
 
 const channelMarks = { up: "good", degraded: "attention", down: "bad", starting: "neutral" };
 
-/** A bar from 0 to 100 % with the mark of the target. */
-export function LevelBar({ level }) {
-  const meaning = levelMeaning(level);
+/** A bar from 0 to 100 % with the mark of the goal, also while nothing is measured. */
+export function LevelBar({ level, goal }) {
+  const meaning = levelMeaning(level, goal);
   return html`<span class=${`level ${meaning}`} aria-hidden="true">
     <span class="level-fill" style=${{ width: `${(level || 0) * 100}%` }} />
-    ${typeof level === "number" && html`<span class="level-mark" style=${{ left: `${GOAL * 100}%` }} />`}
+    ${goal > 0 && html`<span class="level-mark" style=${{ left: `calc(${goal * 100}% - 1px)` }} />`}
   </span>`;
 }
 
@@ -39,14 +39,14 @@ function Longest({ totals, queues }) {
 export function Headline({ board }) {
   const { totals, formulas, channels } = board;
   const { ready = 0, not_ready: notReady = 0, offline = 0 } = totals.agents || {};
-  const level = totals.service_level;
+  const { service_level: level, goal } = totals;
   const formula = t("formula", { formula: formulas.service_level || "" });
   return html`<header class="headline">
     <${Tile}
       name=${t("service_level")}
-      title=${`${formula}\n${t("goal", { share: share(GOAL) })}`}
-      below=${html`<${LevelBar} level=${level} />`}
-      ><${Mark} meaning=${levelMeaning(level)} /> ${share(level)}<//
+      title=${goal ? `${formula}\n${t("goal", { share: share(goal) })}` : formula}
+      below=${html`<${LevelBar} level=${level} goal=${goal} />`}
+      ><${Mark} meaning=${levelMeaning(level, goal)} /> ${share(level)}${goal > 0 && html` <span class="goal">/ ${share(goal)}</span>`}<//
     >
     <${Tile} name=${t("waiting")} below=${html`<span class="quiet">${t("active_parked", { active: totals.active || 0, parked: totals.parked || 0 })}</span>`}>
       ${totals.waiting || 0}

@@ -5,8 +5,6 @@ import { isTold } from "../page/words.js";
 
 export const KINDS = ["queues", "agents", "contacts"];
 const LOG = 40;
-/** Where the mark stands on a service-level bar: the share that most plans aim at. */
-export const GOAL = 0.8;
 
 /** Nothing known yet. */
 export function emptyBoard() {
@@ -103,11 +101,11 @@ export function ages(list, nowUs) {
   return counts;
 }
 
-/** What a share of service says: good, attention, bad, or neutral when nothing is measured. */
-export function levelMeaning(share) {
-  if (share === null || share === undefined) return "neutral";
-  if (share >= GOAL) return "good";
-  return share >= GOAL - 0.2 ? "attention" : "bad";
+/** What a share of service says against its goal: good, attention, bad, or neutral when nothing is measured. */
+export function levelMeaning(share, goal) {
+  if (typeof share !== "number" || !goal) return "neutral";
+  if (share >= goal) return "good";
+  return share >= goal - 0.2 ? "attention" : "bad";
 }
 
 /** The smallest target among the channels on which somebody waits; 0 = nobody. */

@@ -37,14 +37,15 @@ function Channels({ queue }) {
 }
 
 const Row = memo(function Row({ queue, list, chosen, minute, formula, onOpen }) {
-  const level = queue.service_level;
+  const { service_level: level, goal } = queue;
+  const meaning = levelMeaning(level, goal);
   const counts = arrivals(queue);
   return html`<tr class="queue-row" tabindex="0" data-queue=${queue.id} aria-selected=${chosen} onClick=${onOpen} onKeyDown=${(event) => event.key === "Enter" && onOpen()}>
     <th scope="row">
       <span class="line"><span class="cut">${queue.id}</span>${queue.open === false && html`<span class="chip">${t("queue_closed")}</span>`}</span>
       <${Channels} queue=${queue} />
     </th>
-    <td class="level-cell" title=${formula}><span class=${`number ${levelMeaning(level)}-text`}><${Mark} meaning=${levelMeaning(level)} /> ${share(level)}</span><${LevelBar} level=${level} /></td>
+    <td class="level-cell" title=${goal ? `${formula}\n${t("goal", { share: share(goal) })}` : formula}><span class=${`number ${meaning}-text`}><${Mark} meaning=${meaning} /> ${share(level)}${goal > 0 && html` <span class="goal">/ ${share(goal)}</span>`}</span><${LevelBar} level=${level} goal=${goal} /></td>
     <td class="number">${queue.waiting || 0}</td>
     <td class="ages-cell"><${AgeBar} list=${list} minute=${minute} /></td>
     <td class="number"><${Since} at=${queue.oldest_at_us} /></td>
