@@ -247,7 +247,7 @@ async def test_a_wallboard_sees_what_changes(site: Site) -> None:
     supervisor = await site.client("supervisor")
     stats = await supervisor("GET", "/v1/stats")
     assert stats.body["formulas"]["goal"]
-    assert stats.body["queues"]["front"]["sms"]["goal"] == 0.95
+    assert stats.body["queues"]["front"]["email"]["goal"] == 0.95
 
 
 async def test_parked_contacts_stay_with_their_agent(site: Site) -> None:
