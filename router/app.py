@@ -22,6 +22,7 @@ from aiohttp import web
 from router import config as configuration
 from router.api import http
 from router.api.auth import Tokens
+from router.api.express import Express
 from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
@@ -73,6 +74,8 @@ class Server:
         self._keys: KeyStore | None = None
         self._runners: list[web.AppRunner] = []
         self._slow: http.SlowClients | None = None
+        self._express: Express | None = None
+        self._listener: asyncio.Server | None = None
         self._upkeep: Upkeep | None = None
         self._reloading = asyncio.Lock()
         self.context: AppContext | None = None
@@ -182,12 +185,15 @@ class Server:
         )
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, settings.address, settings.port, backlog=1024)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        if runner.server is not None:
-            self._slow = http.SlowClients(runner.server)
-            self._slow.start()
+        assert runner.server is not None, "the runner was set up"
+        self._slow = http.SlowClients(runner.server)
+        self._slow.start()
+        self._express = Express(self._api, runner.server)
+        self._express.start()
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._express.connection, settings.address, settings.port, backlog=1024
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
         if settings.metrics is not None:
             await self._listen_metrics(settings.metrics.address, settings.metrics.port)
 
@@ -247,6 +253,10 @@ class Server:
             self._slow.stop()
         # While sockets live: agents are not lost by a stop, and adapters say goodbye to visitors.
         await asyncio.gather(*(host.say_goodbye() for host in self.hosts.values()))
+        if self._listener is not None:
+            self._listener.close()
+        if self._express is not None:
+            await self._express.stop(SHUTDOWN_S)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

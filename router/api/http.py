@@ -22,10 +22,10 @@ from router.api.limits import Limits
 from router.api.openapi import describe
 from router.api.problems import ApiError, problem
 from router.api.routes import ROUTES
-from router.api.table import ANYBODY, Call, Reply, Route
+from router.api.table import ANYBODY, Call, Reply, Route, reader_of
 from router.api.tenant import Tenant
 from router.api.websocket import Sockets
-from router.api.wire import BODY_BYTES, Reader, encode_json, parse_json, typed
+from router.api.wire import BODY_BYTES, encode_json
 from router.config import ServerSettings
 from router.errors import Invalid, NotFound, RouterError
 from router.runtime.clock import Clock
@@ -166,7 +166,7 @@ def _serve(api: Api, route: Route) -> WebHandler:
     handler, admitted = route.handler, route.roles
     name, method, clock = route.operation, route.method, api.clock
     has_id = "{id}" in route.path
-    read = _reader(route)
+    read = None if route.body is None else reader_of(route)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         started_us = clock.now_us()
@@ -201,16 +201,6 @@ def _serve(api: Api, route: Route) -> WebHandler:
         return response
 
     return serve
-
-
-def _reader(route: Route) -> Callable[[bytes], Any] | None:
-    """From a body's bytes to the operation's record."""
-    type_ = route.body
-    if type_ is None:
-        return None
-    if route.loose is not None:
-        return Reader(type_, route.loose).read
-    return lambda raw: typed(parse_json(raw), type_)
 
 
 def _answer(reply: Reply) -> web.Response:

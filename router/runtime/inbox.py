@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from router.core.commands import Command
 from router.core.events import Event
@@ -47,6 +46,22 @@ class Answer(NamedTuple):
     """The contact a Submit or Receive command ended up at."""
 
 
+class Asker(Protocol):
+    """Who waits for an answer: a future, or what needs none because it only passes it on.
+
+    It is told once, by the loop, between two turns; it must neither wait nor raise.
+    """
+
+    def done(self) -> bool:
+        """Has it been told, or does it not wait any more?"""
+
+    def set_result(self, answer: Answer, /) -> None:
+        """This came of the command, and it is durable."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """The command was refused, or nobody knows what came of it (`OutcomeUnknown`)."""
+
+
 class Input:
     """One command in the inbox, and who waits for it."""
 
@@ -58,7 +73,7 @@ class Input:
         archive: Sequence[ArchiveWrite],
         rows: Sequence[RowWrite],
         stamp_us: int,
-        answer: asyncio.Future[Answer],
+        answer: Asker,
     ) -> None:
         self.command = command
         self.archive = archive
@@ -66,3 +81,13 @@ class Input:
         self.stamp_us = stamp_us
         self.answer = answer
         self.failures = 0
+
+    def succeed(self, answer: Answer) -> None:
+        """Tell who asked, if they still wait."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        """Tell who asked, if they still wait."""
+        if not self.answer.done():
+            self.answer.set_exception(error)

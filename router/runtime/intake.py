@@ -34,7 +34,7 @@ from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
-    from router.runtime.loop import Answer, Workspace
+    from router.runtime.loop import Answer, Asker, Workspace
     from router.runtime.messages import Messages
 
 
@@ -114,6 +114,29 @@ class Intake:
             rows.extend(archive)
         answer = await self._workspace.put(command, rows, shed=shed_class(channel))
         return self.receipt_of(answer), answer
+
+    def begin(
+        self,
+        new: NewContact,
+        channel: str,
+        asker: Asker,
+        *,
+        adapter: str = "",
+        by: str = "",
+        routing: Routing = DEFAULT,
+    ) -> bool:
+        """As `submit`, for who need not wait: `asker` is told the answer.
+
+        False: nothing was done: the archive must be asked or a key waited for, as `submit` does.
+        Raises what `Workspace.begin` raises.
+        """
+        if new.external_id and self._seen.may_hold(f"{channel}/{new.external_id}"):
+            return False
+        if self._refill is not None and self._keys_used > REFILL_EVERY:
+            return False
+        command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
+        self._workspace.begin(command, rows, asker, shed=shed_class(channel))
+        return True
 
     async def known(self, new: NewContact, channel: str) -> Receipt | None:
         """The closed contact that an arrival would begin a second time."""

@@ -42,14 +42,14 @@ from router.runtime.clock import Clock
 from router.runtime.crash import crash_point
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
-from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Input, shed_class
+from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Asker, Input, shed_class
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
 from router.runtime.tasks import spawn
 from router.runtime.writer import Stopped, Writer
 
-__all__ = ["Answer", "Stopped", "Workspace", "shed_class"]
+__all__ = ["Answer", "Asker", "Stopped", "Workspace", "shed_class"]
 
 log = logging.getLogger("router.loop")
 
@@ -160,6 +160,20 @@ class Workspace:
         rows: Sequence[RowWrite] = (),
     ) -> asyncio.Future[Answer]:
         """As `ask`, without waiting: many share a commit. Raises Overloaded and StoreFull."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.begin(command, archive, answer, shed=shed, rows=rows)
+        return answer
+
+    def begin(
+        self,
+        command: Command,
+        archive: Sequence[ArchiveWrite],
+        asker: Asker,
+        *,
+        shed: int = 0,
+        rows: Sequence[RowWrite] = (),
+    ) -> None:
+        """As `put`, for who needs no future. Raises Overloaded and StoreFull."""
         if self.stopped or self._ending:
             raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
         if self.suspended:
@@ -167,10 +181,8 @@ class Workspace:
         if len(self._inbox) >= self._most * SHED_AT[shed]:
             self.metrics.shed(SHED_NAMES[shed])
             raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._inbox.append(Input(command, archive, rows, self.now_us(), answer))
+        self._inbox.append(Input(command, archive, rows, self.now_us(), asker))
         self._wake.set()
-        return answer
 
     async def settled(self) -> None:
         """Wait until all that is in memory now is committed. Raises StoreFull if nothing can be."""
@@ -318,12 +330,10 @@ class Workspace:
             self.perform(effect_id, effect)
         crash_point("after_effects")
         for item, first, last, contact in turn.answers:
-            if not item.answer.done():
-                seq = turn.first_seq + last - 1 if last > first else self.seq
-                item.answer.set_result(Answer(seq, tuple(turn.events[first:last]), contact))
+            seq = turn.first_seq + last - 1 if last > first else self.seq
+            item.succeed(Answer(seq, tuple(turn.events[first:last]), contact))
         for item, error in turn.refusals:
-            if not item.answer.done():
-                item.answer.set_exception(error)
+            item.fail(error)
         self._batch = []
         crash_point("after_answers")
         if self._settling:
@@ -413,10 +423,9 @@ class Workspace:
 
     def _give_up(self, batch: list[Input]) -> None:
         for item in batch:
-            if not item.answer.done():
-                item.answer.set_exception(
-                    OutcomeUnknown("the store has not answered: it may have happened, or may yet")
-                )
+            item.fail(
+                OutcomeUnknown("the store has not answered: it may have happened, or may yet")
+            )
 
     def _settle(self, error: RouterError | None) -> None:
         waiting, self._settling = self._settling, []
@@ -431,9 +440,7 @@ class Workspace:
 
     def _refuse_all(self, make: Callable[[], RouterError]) -> None:
         while self._inbox:
-            item = self._inbox.popleft()
-            if not item.answer.done():
-                item.answer.set_exception(make())
+            self._inbox.popleft().fail(make())
 
     async def _recover(self, batch: list[Input], broken: int) -> None:
         """Load the committed rows into a fresh engine and try again.
@@ -460,10 +467,7 @@ class Workspace:
             raise Stopped("the engine cannot even put a broken input aside; see the log")
         log.error("input put aside", extra={"workspace": self.name, "command": name})
         self.metrics.dead_letter()
-        if not item.answer.done():
-            item.answer.set_exception(
-                Refused("poison", f"this {name} breaks the engine and was put aside")
-            )
+        item.fail(Refused("poison", f"this {name} breaks the engine and was put aside"))
         letter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         letter.add_done_callback(lambda done: done.cancelled() or done.exception())
         command = DeadLetter(command=name, reason="broke the engine twice")

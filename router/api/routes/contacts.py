@@ -109,7 +109,8 @@ def parts(body: b.SubmitBody) -> tuple[NewContact, Routing]:
     return new, routing
 
 
-def _receipt(receipt: Receipt) -> ReceiptView:
+def receipt_view(receipt: Receipt) -> ReceiptView:
+    """A receipt as it goes out."""
     return ReceiptView(
         contact=receipt.contact,
         state=receipt.state,
@@ -123,7 +124,7 @@ def _receipt(receipt: Receipt) -> ReceiptView:
 
 def _submitted(receipt: Receipt) -> Reply:
     status = 201 if receipt.created else 200
-    return Reply(status, _receipt(receipt), {"Location": f"/v1/contacts/{receipt.contact}"})
+    return Reply(status, receipt_view(receipt), {"Location": f"/v1/contacts/{receipt.contact}"})
 
 
 async def submit(call: Call) -> Reply:
@@ -175,7 +176,7 @@ async def batch(call: Call) -> Reply:
             new, routing = parts(body)
             known = await intake.known(new, body.channel) if body.external_id else None
             if known is not None:
-                results[index] = BatchItem(status=200, receipt=_receipt(known))
+                results[index] = BatchItem(status=200, receipt=receipt_view(known))
                 continue
             command, rows = intake.command(new, body.channel, by=call.who.by, routing=routing)
             future = workspace.put(command, rows, shed=shed_class(body.channel))
@@ -185,9 +186,9 @@ async def batch(call: Call) -> Reply:
     for index, future in waiting:
         try:
             answer = await future
-            view = _receipt(intake.receipt_of(answer))
+            view = receipt_view(intake.receipt_of(answer))
             if view.state == ContactState.CLOSED:  # turned away at once, or closed before
-                view = _receipt(await intake.receipt(answer.contact))
+                view = receipt_view(await intake.receipt(answer.contact))
                 view.created = bool(answer.events)
             results[index] = BatchItem(status=201 if view.created else 200, receipt=view)
         except RouterError as error:
@@ -332,11 +333,15 @@ _FILTERS: tuple[Param, ...] = (
     Param("watched", {"type": "string", "enum": ["true", "false"]}, "Only watched ones."),
 )
 
+SUBMIT = Route(
+    "submitContact", "POST", "/v1/contacts", submit, roles("admin supervisor adapter client"),
+    {201: ReceiptView, 200: ReceiptView}, f"Submit a contact. {SUBMIT_DOC}",
+    body=b.SubmitBody, idempotent=True, errors=(409, 507), loose=lambda body: (body.attributes,),
+)  # fmt: skip
+"""Most of them come by `express.py`; here are those with a key, and those among other requests."""
+
 ROUTES: tuple[Route, ...] = (
-    Route("submitContact", "POST", "/v1/contacts", submit, roles("admin supervisor adapter client"),
-          {201: ReceiptView, 200: ReceiptView}, f"Submit a contact. {SUBMIT_DOC}",
-          body=b.SubmitBody, idempotent=True, errors=(409, 507),
-          loose=lambda body: (body.attributes,)),
+    SUBMIT,
     Route("submitContacts", "POST", "/v1/contacts:batch", batch,
           roles("admin supervisor adapter client"),
           {200: BatchView}, "Submit up to 512 contacts in one go; each is answered by itself.",
