@@ -7,8 +7,10 @@ from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
+from router.core import outbound
+from router.core.attempts import settle
 from router.core.decide import Decider
-from router.core.effects import AnswerRoute, CollectFromContact, DeliverMessage, LoadCustomer
+from router.core.effects import AnswerRoute, CollectFromContact, DeliverMessage
 from router.core.model import (
     Contact,
     ContactOutcome,
@@ -50,6 +52,9 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
         _received(d, contact, command.message, command.message_size)
     if contact.not_before_us > d.calendar_us:
         d.begin(contact, queue, "submitted", command.tier)
+        return
+    if outbound.goes_out(contact):
+        outbound.go_out(d, contact, command.facts, queue, tier=command.tier)
         return
     d.enter_queue(
         contact,
@@ -123,6 +128,7 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
         return
     d.contact_id = contact.id
     _received(d, contact, command.message, command.size)
+    settle(d, contact, "replied")
     if contact.state is ContactState.PARKED:
         channel = d.policy.channels[contact.channel]
         d.enter_queue(
@@ -259,7 +265,10 @@ def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:
         return  # asked twice, or rescheduled meanwhile
     if command.found and command.segment != contact.segment:
         d.emit(e.ContactUpdated(at_us=d.now_us, contact=contact.id, segment=command.segment))
-    activate(d, contact)
+    if outbound.goes_out(contact):
+        outbound.go_out(d, contact, command.facts, d.queue_of(contact), provided=command)
+    else:
+        activate(d, contact)
 
 
 def activate(d: Decider, contact: Contact) -> None:
@@ -272,12 +281,6 @@ def activate(d: Decider, contact: Contact) -> None:
         visit_at_us=contact.visit_at_us if contact.callback_of else 0,
         target_agent=contact.target_agent,
     )
-
-
-def ask_customer(d: Decider, contact: Contact) -> None:
-    """Ask the runtime for the customer; asked again if no answer comes."""
-    d.effects.append(LoadCustomer(contact=contact.id, customer=contact.customer))
-    d.state.timers.set(("window", contact.id), d.now_us + 30_000_000)
 
 
 def report_live(d: Decider, command: c.ReportLive) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from router.core import events as e
-from router.core.arrivals import activate, ask_customer
+from router.core import outbound
+from router.core.arrivals import activate
 from router.core.decide import Decider
 from router.core.model import (
     AgentId,
@@ -20,6 +21,7 @@ from router.core.model import (
     ReservationId,
     ReservationState,
 )
+from router.core.moves import back_to_line
 from router.core.offers import expire_offer, fail
 from router.core.relaxation import check_step
 from router.core.service import park
@@ -36,7 +38,11 @@ def _reservation(d: Decider, key: TimerKey) -> None:
     reservation = d.state.reservations[ReservationId(key[1])]
     match reservation.state:
         case ReservationState.OFFERED:
-            expire_offer(d, reservation)
+            contact = d.state.contacts[reservation.contact]
+            if contact.not_after_us and contact.not_after_us <= d.calendar_us:
+                back_to_line(d, contact, "window_over")  # nobody missed it
+            else:
+                expire_offer(d, reservation)
         case ReservationState.CONNECTING:
             fail(d, reservation, "connect_timeout", busy=True)
         case ReservationState.WRAPPING:
@@ -49,12 +55,17 @@ def _window(d: Decider, key: TimerKey) -> None:
     contact = d.state.contacts.get(ContactId(key[1]))
     if contact is None:
         return
-    if contact.not_after_us and contact.not_after_us <= d.calendar_us:
+    if outbound.goes_out(contact):
+        if contact.state is ContactState.SCHEDULED:
+            outbound.ask_customer(d, contact)
+        elif contact.state is ContactState.QUEUED:
+            outbound.window_over(d, contact)
+    elif contact.not_after_us and contact.not_after_us <= d.calendar_us:
         if contact.state in (ContactState.SCHEDULED, ContactState.QUEUED):
             d.close(contact, ContactOutcome.EXPIRED, "window_over")
     elif contact.state is ContactState.SCHEDULED:
         if contact.customer:
-            ask_customer(d, contact)
+            outbound.ask_customer(d, contact)
         else:
             activate(d, contact)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.core import events as e
+from router.core.attempts import goes_out, release
 from router.core.effects import EndContact, TreatContact
 from router.core.model import (
     AgentId,
@@ -184,6 +185,7 @@ class Decider(Reservations):
             consult = self.state.contacts[contact.consult]
             self.end_serving(consult, f"contact_{outcome.value}", wrap_up=False)
             self.close(consult, ContactOutcome.CANCELLED, f"contact_{outcome.value}")
+        release(self, contact, reason or outcome.value)
         self.emit(
             e.ContactClosed(
                 at_us=self.now_us,
@@ -250,12 +252,13 @@ class Decider(Reservations):
 
     def begin(self, contact: Contact, queue: Queue, reason: str, tier: int | None = None) -> None:
         """A received contact goes on the shelf until its window opens, or into its queue."""
-        if contact.not_before_us > self.calendar_us:
+        if contact.not_before_us > self.calendar_us or goes_out(contact):
+            # Whoever is reached by us is asked about first: permission, and the learned window.
             self.emit(
                 e.ContactScheduled(
                     at_us=self.now_us,
                     contact=contact.id,
-                    not_before_us=contact.not_before_us,
+                    not_before_us=max(contact.not_before_us, self.calendar_us),
                     not_after_us=contact.not_after_us,
                     direction=contact.direction,
                     reason=reason,

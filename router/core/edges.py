@@ -7,7 +7,12 @@ forget it.
 
 from __future__ import annotations
 
-from router.core import apply_agents, apply_contacts  # noqa: F401 - they register the handlers
+from router.core import (  # noqa: F401 - they register the handlers
+    apply_agents,
+    apply_contacts,
+    apply_customers,
+    apply_outbound,
+)
 from router.core import events as e
 from router.core.effects import Effect
 from router.core.estimates import estimate_wait

@@ -106,6 +106,8 @@ class DeliverMessage(Record, kw_only=True):
     channel: str
     contact: ContactId
     message: str
+    not_after_us: int = 0
+    """Calendar moment after which it must not go out any more; 0 = none."""
 
 
 class StartContact(Record, kw_only=True):
@@ -117,6 +119,8 @@ class StartContact(Record, kw_only=True):
     reservation: ReservationId = ReservationId("")
     agent: AgentId = AgentId("")
     endpoint: str = ""
+    not_after_us: int = 0
+    """Calendar moment after which the customer must not be reached any more; 0 = none."""
 
 
 class EndContact(Record, kw_only=True):

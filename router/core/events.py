@@ -30,6 +30,21 @@ from router.core.contact_events import (
     MessageSent,
     RequirementsChanged,
 )
+from router.core.customer_events import (
+    ConsentChanged,
+    CustomerChanged,
+    CustomerErased,
+    CustomersMerged,
+    DoNotContactChanged,
+    IdentityAdded,
+    IdentityRemoved,
+)
+from router.core.outbound_events import (
+    OutboundReleased,
+    OutboundReserved,
+    OutboundSent,
+    OutcomeRecorded,
+)
 from router.core.reservation_events import (
     AgentBack,
     AgentLost,
@@ -69,6 +84,7 @@ __all__ = [
     "CallbackOffered",
     "ClockStepped",
     "CommandDeadLettered",
+    "ConsentChanged",
     "ConsultEnded",
     "ConsultStarted",
     "ContactClosed",
@@ -85,11 +101,17 @@ __all__ = [
     "ContactSwitched",
     "ContactUpdated",
     "CoolDownEnded",
+    "CustomerChanged",
+    "CustomerErased",
     "CustomerHeld",
     "CustomerResumed",
+    "CustomersMerged",
+    "DoNotContactChanged",
     "EffectSettled",
     "Event",
     "HoldEnded",
+    "IdentityAdded",
+    "IdentityRemoved",
     "InputCollected",
     "MessageReceived",
     "MessageSent",
@@ -97,6 +119,10 @@ __all__ = [
     "OfferExpired",
     "OfferRejected",
     "OfferRescinded",
+    "OutboundReleased",
+    "OutboundReserved",
+    "OutboundSent",
+    "OutcomeRecorded",
     "PolicyApplied",
     "PresenceChanged",
     "RequirementsChanged",
@@ -155,6 +181,17 @@ Event = (
     | PresenceChanged
     | AgentLost
     | AgentBack
+    | OutboundReserved
+    | OutboundSent
+    | OutboundReleased
+    | OutcomeRecorded
+    | CustomerChanged
+    | IdentityAdded
+    | IdentityRemoved
+    | CustomersMerged
+    | ConsentChanged
+    | DoNotContactChanged
+    | CustomerErased
     | RouteAnswered
     | EffectSettled
     | PolicyApplied

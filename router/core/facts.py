@@ -109,8 +109,17 @@ class Outbound(Value, kw_only=True):
     """At the last moment: ``send`` it outside a learned window, if permitted, or ``expire``."""
     window: LearnedWindow | None = None
     """The one it waits for, or went out in."""
+    tries: int = 0
+    """Attempts so far, the reserved one included."""
+    attempt: str = ""
+    """The attempt that the ledger holds a place for, or that went out last."""
+    is_reserved: bool = False
+    reserved_at_us: int = 0
+    """The moment it is reserved for."""
     sent_at_us: int = 0
-    """When it last went out; 0 = not yet."""
+    """When that attempt went out; 0 = not yet."""
+    is_settled: bool = False
+    """What became of it is known."""
 
 
 class Facts(Value, kw_only=True):

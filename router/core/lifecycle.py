@@ -16,6 +16,8 @@ CONTACT: dict[tuple[C, type], C] = {
     (C.RECEIVED, e.ContactScheduled): C.SCHEDULED,
     (C.RECEIVED, e.ContactClosed): C.CLOSED,
     (C.SCHEDULED, e.ContactQueued): C.QUEUED,
+    (C.SCHEDULED, e.ContactSwitched): C.SCHEDULED,
+    (C.SCHEDULED, e.ContactParked): C.PARKED,
     (C.SCHEDULED, e.ContactScheduled): C.SCHEDULED,
     (C.SCHEDULED, e.ContactClosed): C.CLOSED,
     (C.QUEUED, e.ContactOffered): C.OFFERED,

@@ -177,6 +177,11 @@ class Contact(Row, kw_only=True):
     """How it ended, as the agent says."""
     version: int = 0
 
+    @property
+    def address(self) -> str:
+        """Keyed hash of the customer's address; empty = there is none."""
+        return self.peer_key.partition("/")[0]
+
 
 class Reservation(Row, kw_only=True):
     """An agent's capacity held for a contact."""

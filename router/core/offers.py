@@ -7,6 +7,7 @@ from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
+from router.core.attempts import settle
 from router.core.capacity import has_room, to_suspend
 from router.core.decide import Decider
 from router.core.model import (
@@ -165,6 +166,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
 
 def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
     """An outbound customer was not reached: later, or given up."""
+    settle(d, contact, "no_answer")
     at_us = d.calendar_us + d.policy.callback_retry_us
     if contact.external_id:  # the backend may still be ringing
         d.end_there(contact, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from router.core import events as e
+from router.core.attempts import LIVE_US, goes_out, sent, settle
 from router.core.capacity import to_suspend, total_units
 from router.core.edges import Edges
 from router.core.effects import (
@@ -133,6 +134,9 @@ class Reservations(Edges):
             )
         auto = auto or channel.auto_accept or channel.name in agent.auto_accept
         deadline_at_us = self.now_us + self.queue_of(contact).offer_timeout_us
+        if contact.not_after_us and contact.outbound is not None:
+            window_us = contact.not_after_us - self.state.totals.clock_offset_us
+            deadline_at_us = min(deadline_at_us, max(window_us, self.now_us))
         self.emit(
             e.ContactOffered(
                 at_us=self.now_us,
@@ -199,6 +203,8 @@ class Reservations(Edges):
             )
         endpoint = self.state.agents[reservation.agent].endpoints.get(channel.name, "")
         if begins:
+            if goes_out(contact):
+                sent(self, contact)
             self.effects.append(
                 StartContact(
                     channel=channel.name,
@@ -206,6 +212,7 @@ class Reservations(Edges):
                     reservation=reservation.id,
                     agent=reservation.agent,
                     endpoint=endpoint,
+                    not_after_us=contact.not_after_us,
                 )
             )
         else:
@@ -277,6 +284,9 @@ class Reservations(Edges):
             if reservation.state not in SERVING:
                 continue
             wrap_us = self.queue_settings(reservation.queue).wrap_up_us.get(reservation.channel, 0)
+            if contact.outbound is not None and reservation.connected_at_us:
+                talked_us = self.now_us - reservation.connected_at_us
+                settle(self, contact, "answered" if talked_us >= LIVE_US else "short")
             if wrap_up and wrap_us and reservation.state is ReservationState.CONNECTED:
                 self.emit(
                     e.WrapUpStarted(

@@ -18,6 +18,7 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.offers import declined, fail, release_held
+from router.core.outbound import not_sent
 from router.core.policy import Channel, Policy, Queue
 from router.errors import Invalid, Refused
 
@@ -225,6 +226,9 @@ def settle_effect(d: Decider, command: c.SettleEffect) -> None:
             reason=command.reason,
         )
     )
+    contact = d.state.contacts.get(command.contact)
+    if contact is not None and command.result == "failed" and command.message:
+        not_sent(d, contact)
 
 
 def record_audit(d: Decider, command: c.RecordAudit) -> None:

@@ -31,6 +31,7 @@ from router.core.model import (
 from router.core.state import ROWS, State
 from router.errors import Refused
 from router.testing.auditor import Auditor
+from router.testing.scenario_outbound import facts, outbound_terms, provided
 from router.testing.scenario_words import SETTINGS, Settings, Words, event_line, length_us
 
 START_US = int(datetime(2026, 1, 5, 8, 0, tzinfo=ZoneInfo("UTC")).timestamp()) * SECOND_US
@@ -254,6 +255,8 @@ def _submit(story: Story, words: Words) -> c.SubmitContact:
         contact=contact,
         channel=channel,
         direction=Direction.OUTBOUND if words.flag("outbound") else Direction.INBOUND,
+        facts=facts(words, story.at),
+        outbound=outbound_terms(words, story.at),
         queue=QueueId(words.text("queue", only_queue)),
         customer=words.text("customer", ""),
         requirements=words.requirements(),
@@ -410,9 +413,9 @@ def _update(_: Story, words: Words) -> Iterator[c.Command]:
     yield c.UpdateContact(contact=contact, attributes=dict(words.levels()))
 
 
-def _provide(_: Story, words: Words) -> Iterator[c.Command]:
-    contact = ContactId(words.name("contact"))
-    yield c.ProvideCustomer(contact=contact, customer=words.name("customer"))
+def _provide(story: Story, words: Words) -> Iterator[c.Command]:
+    """``provide c1 p1 window=sms:+1d:+25h``: the runtime brings the customer, and what it knows."""
+    yield provided(words, story.at)
 
 
 def _settle(_: Story, words: Words) -> Iterator[c.Command]:

@@ -353,7 +353,8 @@ IDS = ("reservation", "contact", "agent", "message", "callback", "consult", "req
 SKIPPED = (
     "type", "at_us", "decision", "arrival_no", "visit_no", "visit_at_us", "promised_wait_us",
     "order", "units", "rank", "version", "attributes", "size", "sealed", "seal_key", "entry_point",
-    "profile", "resets_idle",
+    "profile", "resets_idle", "facts", "outbound", "customer_facts", "propensity", "candidates",
+    "probability", "sent_at_us", "attempted_at_us",
 )  # fmt: skip
 RENAMED = {"hold_agent": "held for", "target_agent": "only", "requirements": "asks", "by": "by"}
 

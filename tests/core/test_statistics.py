@@ -58,6 +58,7 @@ PASSED_OVER = (
     *(e.MessageSent, e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
     *(e.ContactLinked, e.AuditRecorded),
+    *(e.OutboundReserved, e.OutboundSent, e.OutboundReleased, e.OutcomeRecorded),
 )
 
 
