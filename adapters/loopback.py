@@ -97,6 +97,8 @@ class Line:
     asked: str = ""
     """Name of the question that waits for an answer."""
     held: bool = False
+    typed: int = 0
+    """How often the customer was shown that the agent types."""
     reservation: str = ""
     """Whose leg is up."""
 
@@ -172,6 +174,12 @@ class Loopback(Channel):
             raise
         finally:
             self.performed.append(Performed(task, outcome))
+            self._changed.set()
+
+    def agent_typing(self, external_id: str) -> None:
+        """The customer sees that somebody types."""
+        if self.up and external_id in self.lines:
+            self.lines[external_id].typed += 1
             self._changed.set()
 
     async def find(self, task: Task) -> bool:

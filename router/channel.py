@@ -18,6 +18,7 @@ The life of a contact, seen from here:
     failed(reservation, reason)    ->     the leg did not come up: the contact keeps its place
     message(...)                   ->     the customer wrote
                                    <-     DeliverMessage: we write (never twice)
+    typing(external_id)           <->     agent_typing(external_id): somebody types; never stored
     left(external_id)              ->     the customer is gone
                                    <-     EndContact: hang up, close
 
@@ -281,3 +282,11 @@ class Channel(ABC):
     async def find(self, task: Task) -> bool:
         """Was this effect carried out before the crash? Only asked of ``query`` effects."""
         raise UnknownOutcome(f"{self.name} cannot be asked")
+    def agent_typing(self, external_id: str) -> None:
+        """The agent is typing: show it for a few seconds, if your backend can.
+
+        No effect: never stored, told at most every two seconds, and worth nothing later. Never
+        waits; a contact that you do not know is passed over.
+        """
+        del external_id  # most backends have nothing to show it with
+

@@ -28,6 +28,7 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: perform, id, epoch, effect: {type: OfferContact, ...}, external_id, customer,
      our_address, text, author, attributes, first_attempt}            answer with `result`
     {type: find, ...the same}                                         answer with `found`
+    {type: typing, external_id}                    the agent types: show it for a few seconds
     {type: answer, cid, error: {code, text, retry_after_s}}           the call was not carried out
     {type: error, code, text}                                         a frame nobody understood
 

@@ -12,6 +12,7 @@ import msgspec
 from adapters import Fence, read_settings
 from adapters.remote.frames import (
     CODECS,
+    AgentTyping,
     Answer,
     Call,
     Error,
@@ -112,6 +113,11 @@ class Remote(Channel):
         """Ask the other half whether it carried this out."""
         self.fence.check(task.epoch)
         return await self._ask(task, asks=True)
+    def agent_typing(self, external_id: str) -> None:
+        """Told to the other half if one is attached; kept for nobody."""
+        if self.session is not None:
+            self.session.send(AgentTyping(external_id))
+
 
     def attach(
         self,

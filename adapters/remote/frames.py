@@ -219,6 +219,12 @@ class Find(Perform, frozen=True, kw_only=True):
     """Was this carried out?"""
 
 
+class AgentTyping(_Frame, frozen=True, tag="typing"):
+    """`Channel.agent_typing`: the other direction of `Typing`, and as fleeting."""
+
+    external_id: str
+
+
 class NotUnderstood(_Frame, frozen=True, tag="error"):
     """A frame without a `cid` was not of this protocol."""
 
@@ -226,7 +232,7 @@ class NotUnderstood(_Frame, frozen=True, tag="error"):
     text: str
 
 
-Down = Answer | Welcome | Perform | Find | NotUnderstood
+Down = Answer | Welcome | Perform | Find | AgentTyping | NotUnderstood
 
 
 class Peek(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
     {type: choose, name, value}               {type: message, id, who: agent | router, ...}
     {type: typing}                            {type: place, position, wait_s, text}
     {type: end}                               {type: ask, name, prompt, choices}, {type: hold, held}
-                                              {type: joined}, {type: ended}, {type: token, token}
+                                              {type: joined}, {type: typing}: the agent types
+                                              {type: ended}, {type: token, token}
                                               {type: error, code, text}
 
 - A contact begins with the first message, not when the page opens.

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters import TRY_AGAIN, Crew, Fence, insist, read_settings
 from adapters.webchat.codec import (
+    AgentTyping,
     Ask,
     Bucket,
     Down,
@@ -25,7 +26,14 @@ from adapters.webchat.codec import (
     Welcome,
     Who,
 )
-from adapters.webchat.conversation import TYPING_S, Conversation, Page
+from adapters.webchat.conversation import (
+    TYPING_S,
+    Conversation,
+    Page,
+    filled,
+    message_of,
+    parts_of,
+)
 from adapters.webchat.settings import Settings, read_secret
 from router.channel import (
     Address,
@@ -37,7 +45,6 @@ from router.channel import (
     DeliverMessage,
     EndContact,
     HoldContact,
-    Line,
     NewContact,
     NewMessage,
     OutcomeUnknown,
@@ -114,6 +121,12 @@ class WebChat(Channel):
         while len(self._done) > REMEMBERED:
             self._done.popitem(last=False)
 
+    def agent_typing(self, external_id: str) -> None:
+        """The visitor's open pages show it for a few seconds."""
+        conversation = self.conversations.get(external_id.rpartition(".")[0])
+        if conversation is not None and conversation.external_id == external_id:
+            self._tell(conversation, AgentTyping())
+
     async def find(self, task: Task) -> bool:
         """Whether this was shown; after a restart nothing is remembered, and showing it is safe."""
         return task.id in self._done
@@ -146,7 +159,7 @@ class WebChat(Channel):
             except TRY_AGAIN:
                 pass  # shown when the next page opens
             else:
-                conversation.recall([_message(conversation, line) for line in lines])
+                conversation.recall([message_of(conversation, line) for line in lines])
 
     def enter(self, page: Page, token: str, name: str) -> Conversation:
         """A page has opened; raises ChannelError when there is no room for one more visitor."""
@@ -375,7 +388,7 @@ class WebChat(Channel):
     def _reopen(self, external_id: str, state: str) -> None:
         """A contact that the router has from before this process."""
         try:
-            visitor = _parts(external_id)
+            visitor = parts_of(external_id)
             if visitor.id in self.conversations:
                 return
             conversation = self._make(visitor)
@@ -385,7 +398,7 @@ class WebChat(Channel):
         conversation.phase = "talking" if state in ("active", "parked") else "waiting"
 
     def _conversation_of(self, task: Task) -> Conversation:
-        visitor, number = _parts(task.external_id)
+        visitor, number = parts_of(task.external_id)
         conversation = self.conversations.get(visitor)
         if conversation is None:
             conversation = self._make(Visitor(visitor, number))
@@ -463,30 +476,6 @@ class WebChat(Channel):
 
     def _later(self, call: Callable[[], Any], what: str) -> None:
         self.crew.start(insist(call), what)
-
-
-def _message(conversation: Conversation, line: Line) -> Message:
-    """A line of the router's history as pages know it."""
-    who: Who = "visitor" if line.author == "customer" else "agent"
-    if line.author == "router":
-        who = "router"
-    own = line.backend_id.removeprefix(f"{conversation.external_id}/")
-    return Message(own or f"a:{line.id}", who, line.text, line.at_us // 1000)
-
-
-def filled(text: str, position: int, wait_s: int) -> str:
-    """The queue's text with its numbers; empty (the page says it itself) if one is not known."""
-    if ("{wait_minutes}" in text and wait_s < 0) or ("{position}" in text and position < 1):
-        return ""
-    minutes = max(1, -(-wait_s // 60))
-    return text.replace("{position}", str(position)).replace("{wait_minutes}", str(minutes))
-
-
-def _parts(external_id: str) -> Visitor:
-    visitor, _, number = external_id.rpartition(".")
-    if not visitor or not number.isdecimal():
-        raise ChannelError("this contact is not of this site: its external id is none of ours")
-    return Visitor(visitor, int(number))
 
 
 def _now_ms() -> int:

@@ -111,6 +111,10 @@ class Joined(_Down, frozen=True):
     """An agent has the conversation now: nobody waits any more."""
 
 
+class AgentTyping(_Down, frozen=True, tag="typing"):
+    """The agent is typing; shown for a few seconds."""
+
+
 class Ended(_Down, frozen=True):
     """The conversation is over; the next message begins a new one."""
 
@@ -137,7 +141,9 @@ class Error(_Down, frozen=True):
     text: str
 
 
-Down = Message | Place | Ask | Welcome | Hold | Joined | Ended | Token | Refused | Error
+Down = (
+    Message | Place | Ask | Welcome | Hold | Joined | AgentTyping | Ended | Token | Refused | Error
+)
 
 _DECODER: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)
 _ENCODER = msgspec.json.Encoder()

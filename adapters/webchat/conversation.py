@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place
+from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place, Visitor, Who
+from router.channel import ChannelError, Line
 
 TYPING_S = 2.0
 """Typing is told so often at most."""
@@ -63,3 +64,28 @@ class Conversation:
     def knows(self, message_id: str) -> Message | None:
         """The message of this id, if it is in the history."""
         return next((m for m in self.messages if m.id == message_id), None)
+
+
+def message_of(conversation: Conversation, line: Line) -> Message:
+    """A line of the router's history as pages know it."""
+    who: Who = "visitor" if line.author == "customer" else "agent"
+    if line.author == "router":
+        who = "router"
+    own = line.backend_id.removeprefix(f"{conversation.external_id}/")
+    return Message(own or f"a:{line.id}", who, line.text, line.at_us // 1000)
+
+
+def filled(text: str, position: int, wait_s: int) -> str:
+    """The queue's text with its numbers; empty (the page says it itself) if one is not known."""
+    if ("{wait_minutes}" in text and wait_s < 0) or ("{position}" in text and position < 1):
+        return ""
+    minutes = max(1, -(-wait_s // 60))
+    return text.replace("{position}", str(position)).replace("{wait_minutes}", str(minutes))
+
+
+def parts_of(external_id: str) -> Visitor:
+    """Visitor and number of an external id. Raises ChannelError for one that is none of ours."""
+    visitor, _, number = external_id.rpartition(".")
+    if not visitor or not number.isdecimal():
+        raise ChannelError("this contact is not of this site: its external id is none of ours")
+    return Visitor(visitor, int(number))

@@ -42,6 +42,8 @@ CIDS = 256
 IN_FLIGHT = 64
 MEMORIES = 20_000
 MEMORY_US = 600 * 1_000_000
+TYPING_US = 2 * 1_000_000
+"""Typing in a contact is passed on so often at most."""
 MISSED = 200
 MISSED_SCAN = 5_000
 SUPERVISOR_ONLY = frozenset({"cancel", "move", "reprioritize", "require", "reschedule"})
@@ -137,6 +139,8 @@ class Desk:
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._tasks = TaskSet("desk")
         self._directory: dict[str, Any] = {}
+        self._typed: tuple[str, int] = ("", 0)
+        """The contact for which typing was passed on last, and when."""
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -315,6 +319,9 @@ class Desk:
             except RouterError as error:
                 self._link.close(BAD_FRAME, str(error))
                 return
+            if frame.get("type") == "typing":
+                self._agent_types(frame.get("contact"))
+                continue
             cid = frame.pop("cid", None)
             if type(cid) is not str or not 1 <= len(cid) <= 64:
                 self._link.close(BAD_FRAME, "expected `cid`: text of 1 to 64 characters")
@@ -327,6 +334,16 @@ class Desk:
             self._remember(cid, None)
             await self._room.acquire()
             self._tasks.spawn(self._command(cid, frame), "command")
+
+    def _agent_types(self, contact: Any) -> None:
+        """The customer sees it; no answer, no trace. Too often, or not theirs: passed over."""
+        now_us = self._api.clock.now_us()
+        last, at_us = self._typed
+        if type(contact) is not str or (last == contact and now_us - at_us < TYPING_US):
+            return
+        self._typed = (contact, now_us)
+        self._api.limits.charge(self._who.token, now_us)
+        self._tenant.channels.agent_typing(ContactId(contact), self._agent)
 
     def _remember(self, cid: str, answer: dict[str, Any] | None) -> None:
         answers = self._memory.answers

@@ -29,7 +29,7 @@ from router.core.effects import (
     RescindOffer,
     StartContact,
 )
-from router.core.model import Contact, ContactId
+from router.core.model import AgentId, Contact, ContactId, ContactState
 from router.errors import ConfigError
 from router.journal.codec import decode_row
 from router.runtime.bridge import Bridge
@@ -311,6 +311,22 @@ class Channels:
             reservation = self._workspace.engine.state.reservations.get(id_)
             if reservation is not None:
                 self._desks.tell(reservation.agent, Typing(contact.id))
+
+    def agent_typing(self, contact_id: ContactId, agent: AgentId) -> None:
+        """The agent who serves it types: the customer sees it, if the adapter can show it."""
+        state = self._workspace.engine.state
+        contact = state.contacts.get(contact_id)
+        of_channel = self._by_channel.get(contact.channel, []) if contact is not None else []
+        if contact is None or not of_channel or not contact.external_id:
+            return
+        if any(state.reservations[id_].agent == agent for id_ in contact.reservations) and (
+            contact.state is ContactState.ACTIVE
+        ):
+            home = of_channel[0] if len(of_channel) == 1 else self._home(of_channel, contact)
+            try:
+                home.object.agent_typing(contact.external_id)
+            except Exception:  # an adapter's fault must not close the desk
+                log.exception("adapter broke", extra={"adapter": home.name})
 
     def _has_media(self, channel: str) -> bool:
         settings = self._workspace.policy.channels.get(channel)

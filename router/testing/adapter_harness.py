@@ -268,6 +268,14 @@ class FailingHarness(Harness):
 
     @abstractmethod
     def troubled(self, word: str) -> str:
+class TypingHarness(Harness):
+    """A harness whose customers see that the agent types."""
+
+    @abstractmethod
+    def typed(self, who: str) -> int:
+        """How often this customer was shown it; `signal` is notified when that changes."""
+
+
         """An address (and endpoint) that provokes ``fail``, ``unknown``, ``lost`` or ``busy``."""
 
     @abstractmethod

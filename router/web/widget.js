@@ -13,7 +13,6 @@
 
   const TEXT_BYTES = 4096;
   const RETRY_MS = [500, 1000, 2000, 5000, 10000, 20000];
-
   const script = document.currentScript;
   const given = { ...script.dataset };
   if ("fromQuery" in given) {
@@ -52,6 +51,8 @@
       }
     }
   }
+
+  const GREETING = { id: "greeting", who: "router", text: options.greeting };
 
   // The socket: connects again by itself, and sends one message at a time until it is confirmed.
   class Connection {
@@ -253,7 +254,7 @@
     open() {
       this.panel.hidden = false;
       this.launcher.setAttribute("aria-expanded", "true");
-      if (!this.shown.size) this.showGreeting();
+      if (!this.shown.size) this.show(GREETING);
       this.connection.start();
       this.count(0);
       this.scroll();
@@ -265,10 +266,6 @@
       this.panel.hidden = true;
       this.launcher.setAttribute("aria-expanded", "false");
       this.launcher.focus();
-    }
-
-    showGreeting() {
-      this.show({ id: "greeting", who: "router", text: options.greeting });
     }
 
     say() {
@@ -289,6 +286,7 @@
         case "refused": this.refused(frame); break;
         case "place": this.place = frame; this.state = "waiting"; break;
         case "joined": this.state = "talking"; break;
+        case "typing": this.typing(true); break;
         case "hold": this.held = Boolean(frame.held); break;
         case "ask": this.ask(frame); break;
         case "ended": this.ended(); break;
@@ -305,7 +303,7 @@
       this.held = Boolean(frame.held);
       // What is old is not read out again. What is shown stays: the server may know less by now.
       this.log.setAttribute("aria-live", "off");
-      if (!this.shown.size) this.showGreeting();
+      if (!this.shown.size) this.show(GREETING);
       for (const message of frame.messages || []) {
         if (this.shown.has(message.id)) this.confirm(message.id);
         else this.show(message);
@@ -318,6 +316,7 @@
     }
 
     message(frame) {
+      if (frame.who !== "visitor") this.typing(false);
       if (this.shown.has(frame.id)) this.confirm(frame.id);
       else {
         this.show(frame);
@@ -343,6 +342,12 @@
       element.querySelector(".state").textContent = `Not sent: ${frame.text}.`;
     }
 
+    typing(agentTypes) {
+      clearTimeout(this.typingTimer);
+      this.agentTypes = agentTypes;
+      if (agentTypes) this.typingTimer = setTimeout(() => (this.typing(false), this.tell()), 5000);
+    }
+
     ask(frame) {
       this.choices.setAttribute("aria-label", frame.prompt);
       const buttons = Object.entries(frame.choices || {}).map(([value, label]) => {
@@ -360,7 +365,7 @@
 
     ended() {
       this.state = "ended";
-      this.held = false;
+      this.held = this.agentTypes = false;
       this.choices.replaceChildren();
     }
 
@@ -383,6 +388,7 @@
       if (this.online === "never") text = "This chat is not available.";
       else if (this.online === false) text = "The connection is lost. We are trying again…";
       else if (this.held) text = "Your agent will be right back.";
+      else if (this.state === "talking" && this.agentTypes) text = "Your agent is writing…";
       else if (this.state === "waiting") {
         text = this.place.text || placeText(this.place.position, this.place.wait_s);
       } else if (this.state === "ended") text = "This chat has ended. Write again to begin anew.";

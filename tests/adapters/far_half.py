@@ -126,6 +126,9 @@ class FarHalf:
                     case "perform" if not self.stalled:
                         tasks.create_task(self._perform(frame))
                     case "find" if not self.stalled:
+                    case "typing":
+                        self.backend.agent_typing(frame["external_id"])
+                        self.signal.notify()
                         tasks.create_task(self._find(frame))
 
     async def _say_live(self) -> None:

@@ -27,6 +27,7 @@ from router.testing.adapter_harness import (
     RouterDouble,
     Signal,
     ThreadHarness,
+    TypingHarness,
 )
 from router.testing.conformance import (
     CUSTOMER,
@@ -35,6 +36,7 @@ from router.testing.conformance import (
     LiveSuite,
     MediaSuite,
     ThreadSuite,
+    TypingSuite,
     connect,
     deliver,
     offer,
@@ -42,7 +44,7 @@ from router.testing.conformance import (
 )
 
 
-class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness):
+class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness):
     def __init__(self, **settings: Any) -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
@@ -119,6 +121,9 @@ class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness):
         self.channel = self.loopback = Loopback("loop", self.settings, self.router)
         await self.start()
 
+    def typed(self, who: str) -> int:
+        return self.loopback.lines[f"x{who}"].typed
+
     async def reread(self, who: str) -> list[str]:
         return await self.loopback.reread(f"x{who}")
 
@@ -131,7 +136,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite):
+class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[LoopbackHarness]:
         async with LoopbackHarness() as harness:

@@ -21,6 +21,7 @@ from router.testing.adapter_harness import (
     RouterDouble,
     Signal,
     ThreadHarness,
+    TypingHarness,
 )
 from router.testing.conformance import (
     CUSTOMER,
@@ -29,6 +30,7 @@ from router.testing.conformance import (
     LiveSuite,
     MediaSuite,
     ThreadSuite,
+    TypingSuite,
     connect,
     deliver,
     offer,
@@ -36,7 +38,7 @@ from router.testing.conformance import (
 from tests.adapters.far_half import DOWN, UP, FarHalf
 
 
-class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness):
+class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness):
     def __init__(
         self, encoding: Literal["json", "msgpack"] = "json", *, timeout_s: float = 5.0,
         **backend: Any,
@@ -122,6 +124,9 @@ class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness):
         self._make()
         await self.start()
 
+    def typed(self, who: str) -> int:
+        return self.far.backend.lines[f"x{who}"].typed
+
     async def reread(self, who: str) -> list[str]:
         return await self.far.backend.reread(f"x{who}")
 
@@ -134,7 +139,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestRemote(AdapterSuite, FailureSuite, ThreadSuite):
+class TestRemote(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite):
     @pytest.fixture(params=["json", "msgpack"])
     async def harness(self, request: pytest.FixtureRequest) -> AsyncIterator[RemoteHarness]:
         async with RemoteHarness(request.param) as harness:

@@ -29,11 +29,18 @@ from router.channel import (
 from router.core.model import AgentId, ContactId, ReservationId
 from router.errors import ConfigError
 from router.testing.adapter_harness import RouterDouble, Signal
-from router.testing.conformance import CUSTOMER, OTHER, AdapterSuite, ThreadSuite, deliver
+from router.testing.conformance import (
+    CUSTOMER,
+    OTHER,
+    AdapterSuite,
+    ThreadSuite,
+    TypingSuite,
+    deliver,
+)
 from tests.adapters.webchat_harness import Browser, WebChatHarness
 
 
-class TestWebChat(AdapterSuite, ThreadSuite):
+class TestWebChat(AdapterSuite, ThreadSuite, TypingSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[WebChatHarness]:
         async with WebChatHarness() as harness:

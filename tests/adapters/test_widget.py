@@ -126,6 +126,30 @@ async def test_a_visitor_chats_and_finds_it_all_again_after_a_reload(visit: Visi
     assert await visit.page.context.cookies() == []
 
 
+async def test_the_visitor_sees_that_the_agent_types_until_the_message_is_there(
+    visit: Visit,
+) -> None:
+    await visit.open()
+    await visit.say("my line is dead")
+    await visit.harness.signal.until(lambda: bool(visit.harness.router.contacts))
+    external_id = visit.harness.router.said("submit")[-1].of
+    status = visit.page.get_by_role("status")
+    await visit.perform(deliver(), "e1", "Hello, this is Ana.")
+    await visit.page.get_by_text("this is Ana").wait_for()
+    assert await status.text_content() == ""
+    visit.harness.channel.agent_typing(external_id)
+    await visit.page.get_by_text("Your agent is writing").wait_for()
+    await visit.say("I am here")  # one's own message ends nothing
+    await visit.harness.signal.until(lambda: len(visit.harness.router.messages) == 2)
+    assert await status.text_content() == "Your agent is writing…"
+    await visit.perform(deliver(2), "e2", "I am looking at it.")
+    await visit.page.get_by_text("looking at it").wait_for()
+    assert await status.text_content() == ""
+    visit.harness.channel.agent_typing(external_id)
+    await visit.page.get_by_text("Your agent is writing").wait_for()
+    await visit.page.get_by_text("Your agent is writing").wait_for(state="detached", timeout=9000)
+
+
 async def test_what_anybody_wrote_stays_text(visit: Visit) -> None:
     await visit.open()
     for number, text in enumerate(HOSTILE):

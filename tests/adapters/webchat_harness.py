@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 from adapters.webchat import WebChat, routes
 from router.channel import Address
-from router.testing.adapter_harness import RouterDouble, Signal, ThreadHarness
+from router.testing.adapter_harness import RouterDouble, Signal, ThreadHarness, TypingHarness
 
 KEY = "site-key"
 
@@ -92,7 +92,7 @@ class Browser:
         self.harness.signal.notify()
 
 
-class WebChatHarness(ThreadHarness):
+class WebChatHarness(ThreadHarness, TypingHarness):
     def __init__(self, router: RouterDouble | None = None, **settings: Any) -> None:
         """With the router of an earlier harness: a restart."""
         self.router = router or RouterDouble(Signal())
@@ -144,6 +144,9 @@ class WebChatHarness(ThreadHarness):
         await self.stop()
         self.chat.conversations.clear()
         await self.start()
+
+    def typed(self, who: str) -> int:
+        return len(self.browser(who).of("typing"))
 
     async def reread(self, who: str) -> list[str]:
         browser = self.browser(who)

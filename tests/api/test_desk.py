@@ -12,6 +12,7 @@ import aiohttp
 import msgpack
 import pytest
 
+from adapters.loopback import Loopback
 from tests.api.site import Site
 
 
@@ -139,6 +140,23 @@ async def test_a_contact_lives_its_life_at_the_desk(site: Site, packed: bool) ->
         assert closed.body["disposition"] == "complaint"
     async with desk(site) as (_, welcome):
         assert welcome["reservations"] == []
+
+
+async def test_typing_reaches_the_customer_and_nothing_else(site: Site) -> None:
+    texts = site.server.hosts["oak"].channels.get("texts")
+    assert isinstance(texts, Loopback)
+    async with desk(site) as (ana, _):
+        await ana.do("presence", presence="ready")
+        await texts.arrive("+4930900100", to="+4930555300", text="hello", external_id="x1")
+        offer = await ana.until(event="ContactOffered")
+        await ana.do("accept", reservation=offer["reservation"]["id"])
+        before = (await ana.do("hold", contact=offer["contact"]["id"]))["seq"]
+        for contact in (offer["contact"]["id"], offer["contact"]["id"], "c-unknown", 7):
+            await ana.say({"type": "typing", "contact": contact})
+        await texts.until(lambda: texts.lines["x1"].typed > 0)
+        after = await ana.do("resume", contact=offer["contact"]["id"])
+        assert texts.lines["x1"].typed == 1, "passed on every two seconds at most"
+        assert after["seq"] == before + 1
 
 
 async def test_pushes_carry_whole_objects_in_order(site: Site) -> None:

@@ -10,7 +10,7 @@ from router.config import AdapterSettings
 from router.core import commands as c
 from router.core import events as e
 from router.core.effects import DeliverMessage, EndContact
-from router.core.model import ContactId, Direction, ReservationId
+from router.core.model import AgentId, ContactId, Direction, ReservationId
 from router.runtime.desks import Typing
 from router.runtime.host import Host
 from tests.runtime.world import ANA, CARE, World, until, with_ana
@@ -120,6 +120,23 @@ async def test_who_types_is_shown_to_the_agent_who_serves(world: World) -> None:
     router_of(host, "site").typing("unknown")
     shown = [item for item in await session.pull() if isinstance(item, Typing)]
     assert shown == [Typing(ContactId(receipt.contact))]
+    assert host.workspace.seq == seq, "nothing is written down"
+
+
+async def test_an_agent_who_types_is_shown_to_the_customer_she_serves(world: World) -> None:
+    host = await serve(world, first=CHAT, second=CHAT)
+    await with_ana(host.workspace)
+    receipt = await loopback(host, "second").arrive("v1", text="hello", external_id="x1")
+    line = loopback(host, "second").lines["x1"]
+    contact = ContactId(receipt.contact)
+    host.channels.agent_typing(contact, ANA)  # only offered yet
+    await accept(host, contact)
+    seq = host.workspace.seq
+    host.channels.agent_typing(contact, AgentId("bo"))
+    host.channels.agent_typing(ContactId("nothing"), ANA)
+    assert line.typed == 0
+    host.channels.agent_typing(contact, ANA)
+    assert line.typed == 1
     assert host.workspace.seq == seq, "nothing is written down"
 
 

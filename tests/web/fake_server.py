@@ -187,7 +187,7 @@ class FakeServer:
         async with self._seen:
             self.commands.append(frame)
             self._seen.notify_all()
-        if self.silent:
+        if self.silent or frame["type"] == "typing":  # is not answered
             return
         cid = frame["cid"]
         if cid not in self.answers:

@@ -40,6 +40,7 @@ async def test_a_contact_lives_on_the_desk_from_offer_to_the_end_of_wrap_up(
 
     await page.locator("#composer").fill("Good morning, I am looking at it.")
     await page.get_by_role("button", name="Send").click()
+    assert (await server.got("typing"))["contact"] == contact
     await server.got("send")
     await expect(page.locator(".message.from-agent:not(.unsent)")).to_contain_text("Good morning")
     await expect(page.locator(".unsent")).to_have_count(0)

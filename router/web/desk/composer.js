@@ -18,6 +18,7 @@ export function Composer({ desk, contact }) {
   const tooLong = draft.length > 15_000 && new TextEncoder().encode(draft).length > MOST_BYTES;
   const write = (event) => {
     desk.drafts.write(contact.id, event.target.value);
+    if (event.target.value) desk.types(contact.id);
     desk.store.touch();
   };
   const send = () => {

@@ -9,6 +9,7 @@ import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, ro
 const NOTICES = 3;
 const INFORMED_MS = 30_000;
 const TYPING_MS = 5000;
+const TOLD_MS = 3000;
 
 /** A reference for a message, by which it is known again whatever happens to the connection. */
 const newReference = () => `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
@@ -59,6 +60,14 @@ export class DeskState {
     const at = this.typing.get(contact);
     if (at && Date.now() - at >= TYPING_MS) this.typing.delete(contact);
     return this.typing.has(contact);
+  }
+
+  /** The agent writes: the customer is told now and then, as long as the line is there. */
+  types(contact) {
+    if (this.typedTo === contact && Date.now() - this.typedAt < TOLD_MS) return;
+    this.typedTo = contact;
+    this.typedAt = Date.now();
+    this.connection.tell({ type: "typing", contact });
   }
 
   /** Choose a contact to work on. */

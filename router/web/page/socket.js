@@ -150,6 +150,11 @@ export class Connection {
     this.timer = setTimeout(() => this.open(), delay);
   }
 
+  /** Say something that needs no answer and is worth nothing later. */
+  tell(frame) {
+    if (this.name === "live") this.socket.send(JSON.stringify(frame));
+  }
+
   /** Try to connect now. */
   retryNow() {
     if (!this.stopped && this.name === "disconnected") this.open();
