@@ -211,11 +211,27 @@ class Task:
     """False: its outcome is unknown from before a crash, and its class allows asking first."""
 
 
+class Teller(Protocol):
+    """Is told what came of a submission, once; must neither wait nor raise."""
+
+    def submitted(self, receipt: Receipt) -> None:
+        """The contact is durable."""
+
+    def refused(self, error: Exception) -> None:
+        """What `Router.submit` would have raised."""
+
+
 class Router(Protocol):
     """What an adapter may say. Every call returns when the fact is durable."""
 
     async def submit(self, contact: NewContact) -> Receipt:
         """A contact arrives."""
+
+    def begin(self, contact: NewContact, teller: Teller) -> bool:
+        """As `submit`, without waiting or a task: for adapters that carry very many contacts.
+
+        False: nothing was done, this one takes longer: use `submit`. Raises what `submit` raises.
+        """
 
     async def message(self, contact: NewContact) -> Receipt:
         """A message arrives (`contact.message`): joins the open contact between these addresses."""
@@ -279,9 +295,6 @@ class Channel(ABC):
     async def perform(self, task: Task) -> None:
         """Carry out one effect; see rules 2 and 3. Called one at a time per contact, in order."""
 
-    async def find(self, task: Task) -> bool:
-        """Was this effect carried out before the crash? Only asked of ``query`` effects."""
-        raise UnknownOutcome(f"{self.name} cannot be asked")
     def agent_typing(self, external_id: str) -> None:
         """The agent is typing: show it for a few seconds, if your backend can.
 
@@ -290,3 +303,6 @@ class Channel(ABC):
         """
         del external_id  # most backends have nothing to show it with
 
+    async def find(self, task: Task) -> bool:
+        """Was this effect carried out before the crash? Only asked of ``query`` effects."""
+        raise UnknownOutcome(f"{self.name} cannot be asked")

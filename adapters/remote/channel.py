@@ -15,6 +15,7 @@ from adapters.remote.frames import (
     AgentTyping,
     Answer,
     Call,
+    Cid,
     Error,
     Find,
     Found,
@@ -23,6 +24,7 @@ from adapters.remote.frames import (
     Perform,
     Result,
     State,
+    Submit,
     Typing,
     Welcome,
     key_of,
@@ -34,6 +36,7 @@ from router.channel import (
     ChannelLost,
     OutcomeUnknown,
     Overloaded,
+    Receipt,
     Refused,
     Router,
     Task,
@@ -73,10 +76,10 @@ class Remote(Channel):
         super().__init__(name, settings, router)
         self.config = read_settings(Settings, settings, f"adapters.{name}")
         self.fence = Fence()
-        self.calls: dict[asyncio.Task[None], None] = {}
+        self.calls: dict[asyncio.Task[None] | Begun, None] = {}
         """Calls under way, of this session and of earlier ones."""
         self.session: Session | None = None
-        self.last: dict[str, asyncio.Task[None]] = {}
+        self.last: dict[str, asyncio.Task[None] | Begun] = {}
         """The newest call under way, per contact: the next one waits for it."""
         self._pending: dict[str, Pending] = {}
         self._running = False
@@ -98,9 +101,10 @@ class Remote(Channel):
                 self.session.end(RESTARTING, "the adapter restarts")
             for pending in list(self._pending.values()):
                 pending.fail(ChannelLost(f"{self.name} was stopped"))
-            for task in self.calls:
+            tasks = [call for call in self.calls if isinstance(call, asyncio.Task)]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self.calls, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.calls.clear()  # one that had not begun cannot take itself out
             self.last.clear()
 
@@ -109,15 +113,15 @@ class Remote(Channel):
         self.fence.check(task.epoch)
         await self._ask(task, asks=False)
 
-    async def find(self, task: Task) -> bool:
-        """Ask the other half whether it carried this out."""
-        self.fence.check(task.epoch)
-        return await self._ask(task, asks=True)
     def agent_typing(self, external_id: str) -> None:
         """Told to the other half if one is attached; kept for nobody."""
         if self.session is not None:
             self.session.send(AgentTyping(external_id))
 
+    async def find(self, task: Task) -> bool:
+        """Ask the other half whether it carried this out."""
+        self.fence.check(task.epoch)
+        return await self._ask(task, asks=True)
 
     def attach(
         self,
@@ -243,28 +247,51 @@ class Session:
             full = f"{channel.name} has {2 * CALLS} calls under way and takes no more"
             self.send(Answer(call.cid, error=Error("overloaded", full, 1.0)))
             return
-        # No name, no done-callback, nothing around it: for a submission a task is work enough.
         key = key_of(call)
-        task = asyncio.get_running_loop().create_task(
-            self._in_turn(call, key, channel.last.get(key))
-        )
-        channel.calls[task] = None
-        channel.last[key] = task
-        self._under_way += 1
+        before = channel.last.get(key)
+        if before is None and type(call) is Submit and self._begin(call, key):
+            return
+        task = asyncio.get_running_loop().create_task(self._in_turn(call, key, before))
+        self._enter(task, key)
 
-    async def _in_turn(self, call: Call, key: str, before: asyncio.Task[None] | None) -> None:
+    def _begin(self, call: Submit, key: str) -> bool:
+        """A submission with nothing before it needs no task. False: it has to be waited for."""
+        begun = Begun(self, call.cid, key)
+        self._enter(begun, key)
         try:
-            if before is not None:
+            if self._channel.router.begin(call.contact, begun):
+                return True
+        except Exception as error:
+            begun.refused(error)
+            return True
+        self.leave(begun, key)
+        return False
+
+    async def _in_turn(
+        self, call: Call, key: str, before: asyncio.Task[None] | Begun | None
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a call that waits is a task of its own"
+        try:
+            if isinstance(before, Begun):
+                await before.over()
+            elif before is not None:
                 await asyncio.wait((before,))
             await self._call(call)
         finally:
-            self._end_call(key)
+            self.leave(task, key)
 
-    def _end_call(self, key: str) -> None:
-        channel, task = self._channel, asyncio.current_task()
-        assert task is not None, "a call is a task of its own"
-        channel.calls.pop(task, None)
-        if channel.last.get(key) is task:
+    def _enter(self, call: asyncio.Task[None] | Begun, key: str) -> None:
+        """A call is under way, the newest one with this key."""
+        self._channel.calls[call] = None
+        self._channel.last[key] = call
+        self._under_way += 1
+
+    def leave(self, call: asyncio.Task[None] | Begun, key: str) -> None:
+        """A call has ended."""
+        channel = self._channel
+        channel.calls.pop(call, None)
+        if channel.last.get(key) is call:
             del channel.last[key]
         self._under_way -= 1
         self._room.set()
@@ -272,18 +299,25 @@ class Session:
     async def _call(self, call: Call) -> None:
         try:
             answer = await say(self._channel.router, call)
-        except Overloaded as error:
-            answer = Answer(call.cid, error=Error("overloaded", str(error), error.retry_after_s))
-        except OutcomeUnknown as error:
-            answer = Answer(call.cid, error=Error("outcome_unknown", str(error), 1.0))
-        except StoreFull as error:
-            answer = Answer(call.cid, error=Error("store_full", str(error), 5.0))
-        except Refused as error:
-            answer = Answer(call.cid, error=Error(error.code, str(error)))
-        except Exception:
-            log.exception("%s: a call failed", self._channel.name)
-            answer = Answer(call.cid, error=Error("internal", "the call failed; it is logged"))
+        except Exception as error:
+            answer = self.failure(call.cid, error)
         self.send(answer)
+
+    def failure(self, cid: Cid, error: Exception) -> Answer:
+        """The answer to a call that was not carried out."""
+        match error:
+            case Overloaded():
+                why = Error("overloaded", str(error), error.retry_after_s)
+            case OutcomeUnknown():
+                why = Error("outcome_unknown", str(error), 1.0)
+            case StoreFull():
+                why = Error("store_full", str(error), 5.0)
+            case Refused():
+                why = Error(error.code, str(error))
+            case _:
+                log.error("%s: a call failed", self._channel.name, exc_info=error)
+                why = Error("internal", "the call failed; it is logged")
+        return Answer(cid, error=why)
 
     def _not_understood(self, data: bytes | str, error: Exception) -> None:
         text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -298,6 +332,43 @@ class Session:
         self._bad += 1
         if self._bad > BAD_FRAMES:
             self.end(POLICY, f"more than {BAD_FRAMES} frames that are not of this protocol")
+
+
+class Begun:
+    """A submission under way without a task: the router tells it what came of it."""
+
+    __slots__ = ("_cid", "_is_over", "_key", "_over", "_session")
+
+    def __init__(self, session: Session, cid: Cid, key: str) -> None:
+        self._session = session
+        self._cid = cid
+        self._key = key
+        self._is_over = False
+        self._over: asyncio.Future[None] | None = None
+
+    def submitted(self, receipt: Receipt) -> None:
+        """The contact is durable."""
+        self._session.send(Answer(self._cid, receipt=receipt))
+        self._end()
+
+    def refused(self, error: Exception) -> None:
+        """It was not carried out, or nobody knows."""
+        self._session.send(self._session.failure(self._cid, error))
+        self._end()
+
+    async def over(self) -> None:
+        """Wait until it has been told."""
+        if self._is_over:
+            return
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._over)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._session.leave(self, self._key)
+        if self._over is not None:
+            self._over.set_result(None)
 
 
 class Pending:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.channel import Line, NewContact, Receipt, RouteAnswer, RouteRequest
+from router.channel import Line, NewContact, Receipt, RouteAnswer, RouteRequest, Teller
 from router.core import commands as c
 from router.core.events import RouteAnswered
 from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
@@ -56,6 +56,14 @@ class Bridge:
         except StoreFull as error:
             raise Overloaded(str(error), 5.0) from error
         return receipt
+
+    def begin(self, contact: NewContact, teller: Teller) -> bool:
+        """A contact arrives; the teller hears of it."""
+        asker = _Submission(self._intake, teller)
+        try:
+            return self._intake.begin(contact, self._channel, asker, adapter=self._name)
+        except StoreFull as error:
+            raise Overloaded(str(error), 5.0) from error
 
     async def message(self, contact: NewContact) -> Receipt:
         """A message arrives: joins the open contact between these addresses."""
@@ -192,3 +200,28 @@ class Bridge:
             return await self._workspace.ask(command)
         except StoreFull as error:
             raise Overloaded(str(error), 5.0) from error
+
+
+class _Submission:
+    """Passes the loop's answer on to an adapter, in the adapter's words."""
+
+    __slots__ = ("_intake", "_is_done", "_teller")
+
+    def __init__(self, intake: Intake, teller: Teller) -> None:
+        self._intake = intake
+        self._teller = teller
+        self._is_done = False
+
+    def done(self) -> bool:
+        """Has it been told?"""
+        return self._is_done
+
+    def set_result(self, answer: Answer, /) -> None:
+        """The contact is durable."""
+        self._is_done = True
+        self._teller.submitted(self._intake.receipt_of(answer))
+
+    def set_exception(self, error: Exception, /) -> None:
+        """It was refused, or nobody knows what came of it."""
+        self._is_done = True
+        self._teller.refused(Overloaded(str(error), 5.0) if isinstance(error, StoreFull) else error)

@@ -22,6 +22,7 @@ from router.channel import (
     RouteAnswer,
     RouteRequest,
     Task,
+    Teller,
 )
 
 TEXT_BYTES = 65_536
@@ -82,6 +83,10 @@ class RouterDouble:
     def said(self, call: str) -> list[Said]:
         """The calls of this name, in order."""
         return [said for said in self.calls if said.call == call]
+
+    def begin(self, contact: NewContact, teller: Teller) -> bool:
+        """Each submission is to be waited for, here."""
+        return False
 
     async def submit(self, contact: NewContact) -> Receipt:
         """See `Router.submit`."""
@@ -263,11 +268,6 @@ class ThreadHarness(Harness):
         """The customer is back; the texts of their conversation, oldest first."""
 
 
-class FailingHarness(Harness):
-    """A harness whose customers and endpoints provoke failures."""
-
-    @abstractmethod
-    def troubled(self, word: str) -> str:
 class TypingHarness(Harness):
     """A harness whose customers see that the agent types."""
 
@@ -276,6 +276,11 @@ class TypingHarness(Harness):
         """How often this customer was shown it; `signal` is notified when that changes."""
 
 
+class FailingHarness(Harness):
+    """A harness whose customers and endpoints provoke failures."""
+
+    @abstractmethod
+    def troubled(self, word: str) -> str:
         """An address (and endpoint) that provokes ``fail``, ``unknown``, ``lost`` or ``busy``."""
 
     @abstractmethod

@@ -29,6 +29,7 @@ from router.channel import (
     RouteAnswer,
     RouteRequest,
     Task,
+    Teller,
     UnknownOutcome,
 )
 from router.testing.adapter_harness import Signal
@@ -125,10 +126,10 @@ class FarHalf:
                             tasks.create_task(self._say_live())
                     case "perform" if not self.stalled:
                         tasks.create_task(self._perform(frame))
-                    case "find" if not self.stalled:
                     case "typing":
                         self.backend.agent_typing(frame["external_id"])
                         self.signal.notify()
+                    case "find" if not self.stalled:
                         tasks.create_task(self._find(frame))
 
     async def _say_live(self) -> None:
@@ -158,6 +159,9 @@ class FarHalf:
         self.session = None
 
     # -- Router, over the wire -------------------------------------------------------------------
+
+    def begin(self, contact: NewContact, teller: Teller) -> bool:
+        return False
 
     async def submit(self, contact: NewContact) -> Receipt:
         answer = await self.call("submit", contact=contact)

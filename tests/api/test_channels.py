@@ -11,6 +11,7 @@ import aiohttp
 import msgpack
 import pytest
 
+from router.errors import Overloaded, StoreFull
 from tests.api.site import Site
 from tests.api.test_desk import Desk, desk
 
@@ -70,6 +71,53 @@ async def test_many_calls_can_be_under_way_and_each_is_answered(site: Site) -> N
         await pbx.say(call(7) | {"cid": "again"})
         again = await pbx.until(type="answer", cid="again")
         assert again["receipt"]["created"] is False
+
+
+async def test_a_call_waits_for_the_submission_before_it_about_the_same_contact(site: Site) -> None:
+    async with phones(site) as (pbx, _):
+        first = call(1)
+        later: list[dict[str, Any]] = [
+            call(1) | {"cid": "again"},
+            {"type": "left", "cid": "left", "external_id": "call-1", "reason": "hung up"},
+            call(1) | {"cid": "late"},
+        ]
+        for frame in [first, *later]:
+            await pbx.say(frame)
+        answers = {}
+        while len(answers) < 4:
+            frame = await pbx.hear()
+            if frame["type"] == "answer":
+                answers[frame["cid"]] = frame
+        assert list(answers) == [1, "again", "left", "late"]
+        assert "error" not in answers["left"]
+        receipt = answers[1]["receipt"]
+        assert answers["again"]["receipt"] | {"created": True} == receipt | {"created": True}
+        assert answers["late"]["receipt"]["contact"] == receipt["contact"]
+        assert answers["late"]["receipt"]["state"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Overloaded("too much", 2.0), "overloaded"),
+        (StoreFull("no room"), "overloaded"),
+        (ZeroDivisionError("a fault"), "internal"),
+    ],
+)
+async def test_a_submission_that_is_refused_at_once_is_answered_and_the_next_is_taken(
+    site: Site, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    async with phones(site) as (pbx, _):
+        with monkeypatch.context() as patched:
+            patched.setattr(site.server.hosts["oak"].workspace, "begin", refuse)
+            await pbx.say(call(1))
+            answer = await pbx.until(type="answer", cid=1)
+            assert answer["error"]["code"] == code
+        await pbx.say(call(1) | {"cid": 2})
+        assert (await pbx.until(type="answer", cid=2))["receipt"]["contact"]
 
 
 async def test_only_the_adapters_own_token_opens_its_socket(site: Site) -> None:
