@@ -46,8 +46,8 @@ def test_only_the_recommended_hour_has_an_edge() -> None:
 def test_names_are_text_and_never_markup() -> None:
     svg = heat_map('<script>"&', [Panel("a<b", week(0.0))], Best("x", 0, 0, "</text><x/>"))
     root = ET.fromstring(svg)
-    texts = [text.text for text in root.iter(f"{SVG}text")]
-    assert '<script>"&' in texts and "a<b" in texts and "</text><x/>" in texts
+    texts = {text.text for text in root.iter(f"{SVG}text")}
+    assert texts >= {'<script>"&', "a<b", "</text><x/>"}
     assert root.get("aria-label") == '<script>"&'
 
 
