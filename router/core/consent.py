@@ -72,7 +72,7 @@ def with_consent(consents: tuple[Consent, ...], said: Consent) -> tuple[Consent,
     Raises Refused (`too_many_consents`) where the customer has `MOST_CONSENTS` already; never for a
     withdrawal.
     """
-    if any(_covers(old, said) and _later(old, said) for old in consents):
+    if any(_covers(old, said) and not _later(said, old) for old in consents):
         return consents
     kept = tuple(old for old in consents if not _covers(said, old) or _later(old, said))
     if said.state is ConsentState.GIVEN and len(kept) >= MOST_CONSENTS:
@@ -194,9 +194,8 @@ class Listener:
 
 
 def _later(one: Consent, other: Consent) -> bool:
-    if one.at_us != other.at_us:
-        return one.at_us > other.at_us
-    return one.state is ConsentState.WITHDRAWN
+    withdrawn = ConsentState.WITHDRAWN
+    return (one.at_us, one.state is withdrawn) > (other.at_us, other.state is withdrawn)
 
 
 def _covers(wide: Consent, narrow: Consent) -> bool:
