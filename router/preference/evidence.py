@@ -1,0 +1,75 @@
+"""A profile's events as arrays, the form in which the estimators read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.preference.kernel import HOURS, Floats, Ints
+from router.preference.outcomes import OutcomeWeights
+from router.preference.profile import Endpoint, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events in ascending time; arrays of one length n."""
+
+    channel: Ints
+    address: NDArray[np.int64]
+    rank: Ints
+    slot: Ints
+    """Hour of the week."""
+    age_days: Floats
+    """Before now; an event of the future has age 0."""
+    target: Floats
+    """Share of a success, 0 to 1."""
+    weight: Floats
+    """How many attempts it counts for; none is 0."""
+
+
+def attempts(profile: Profile, now_hour: int, weights: OutcomeWeights) -> Events:
+    """The attempts that count; those whose outcome is open or weighs nothing are left out."""
+    events = np.array(profile.attempts, np.int64)
+    code = (events >> 4) & 15
+    weight = weights.weight[code]
+    if not weight.all():
+        counted = weight > 0
+        events, code, weight = events[counted], code[counted], weight[counted]
+    return _events(profile, events, now_hour, weights.target[code], weight)
+
+
+def inbound(profile: Profile, now_hour: int) -> Events:
+    """The contacts that the customer began."""
+    events = np.array(profile.inbound, np.int64)
+    ones = np.ones(len(events))
+    return _events(profile, events, now_hour, ones, ones)
+
+
+def places(endpoints: Sequence[Endpoint]) -> tuple[Ints, NDArray[np.int64], Ints]:
+    """Channels, addresses and ranks of endpoints as arrays."""
+    table = np.array(endpoints, np.int64).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _events(
+    profile: Profile,
+    events: NDArray[np.int64],
+    now_hour: int,
+    target: Floats,
+    weight: Floats,
+) -> Events:
+    channel, address, rank = places(profile.endpoints)
+    hour = events >> 12
+    place = (events >> 8) & 15
+    return Events(
+        channel=channel[place],
+        address=address[place],
+        rank=rank[place],
+        slot=hour % HOURS,
+        age_days=np.maximum(now_hour - hour, 0) / 24.0,
+        target=target,
+        weight=weight,
+    )

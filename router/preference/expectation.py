@@ -1,0 +1,163 @@
+"""What an estimator starts from: the prior of the segment, bent by inbound contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.preference import evidence
+from router.preference.evidence import Events
+from router.preference.kernel import Floats, Ints, blend, hour_kernel, sigmoid
+from router.preference.prior import PriorTables
+from router.preference.profile import Endpoint, Profile
+
+_CHANNELS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationSettings:
+    """How much of the prior is believed, and how much inbound contacts say."""
+
+    prior_share: float = 0.8
+    """How much of the prior's deviation from the tenant's mean is believed."""
+    scales_h: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
+    same_type: float = 0.30
+    same_day: float = 0.12
+    fade_days: float = 240.0
+    hour: float = 1.2
+    hour_pull: float = 3.0
+    channel: float = 1.0
+    channel_pull: float = 3.0
+    address: float = 0.65
+    address_pull: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What is thought of each endpoint at each hour of the week; arrays of one shape."""
+
+    mean: Floats
+    """Logit."""
+    variance: Floats
+    p: Floats
+    """Probability of success, with the uncertainty of the logit averaged out."""
+    effective: float
+    """Attempts that count, weighted by age."""
+    unknown: float
+    """The variance of one of which nothing is known."""
+
+
+class Expectation:
+    """Settings and tables; `of` makes the start for one customer."""
+
+    def __init__(self, settings: ExpectationSettings | None = None) -> None:
+        self.settings = settings or ExpectationSettings()
+        wants = self.settings
+        self.like = blend(
+            [
+                (share, hour_kernel(scale, wants.same_type, wants.same_day))
+                for share, scale in wants.scales_h
+            ]
+        )
+
+    def of(
+        self,
+        profile: Profile,
+        tables: PriorTables,
+        segment: int | None,
+        endpoints: Sequence[Endpoint],
+        now_hour: int,
+    ) -> Start:
+        """The start for a customer whose addresses are those of `endpoints`."""
+        came = evidence.inbound(profile, now_hour)
+        row = tables.segment(segment)
+        return Start(self.settings, self.like, came, tables, row, endpoints)
+
+
+class Start:
+    """Logits before any attempt is looked at.
+
+    Inbound contacts say nothing of how often attempts succeed, so they change the shape and not the
+    level: each part is the log of a share over the share that all of the tenant's customers have.
+    """
+
+    __slots__ = ("_base", "_channel", "_hour", "_keys", "_rank", "_share", "_table", "_values")
+
+    def __init__(
+        self,
+        settings: ExpectationSettings,
+        like: Floats,
+        came: Events,
+        tables: PriorTables,
+        row: int,
+        endpoints: Sequence[Endpoint],
+    ) -> None:
+        self._table = tables.level[row]
+        self._rank = tables.rank
+        self._base = tables.base
+        self._share = settings.prior_share
+        self._hour: Floats | None = None
+        if len(came.slot) == 0:
+            return
+        faded = np.exp(-came.age_days / settings.fade_days)
+        total = faded.sum()
+        near = like[came.slot]
+        weights = faded / (near @ tables.inbound_hour)
+        self._hour = settings.hour * np.log(
+            (settings.hour_pull + weights @ near) / (settings.hour_pull + total)
+        )
+        by_channel: Floats = np.bincount(came.channel, faded, minlength=_CHANNELS).astype(float)
+        usual = np.ones(_CHANNELS)
+        usual[: len(tables.inbound_channel)] = tables.inbound_channel
+        pull = settings.channel_pull
+        self._channel = settings.channel * np.log((pull + by_channel / usual) / (pull + total))
+        self._keys, self._values = _addresses(came, faded, by_channel, endpoints, settings)
+
+    def at(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slots: Ints) -> Floats:
+        """For endpoints (rows) at hours of the week (columns)."""
+        level = self._table[channel[:, None], slots] + self._rank[channel, rank][:, None]
+        start = self._base + self._share * (level - self._base)
+        if self._hour is not None:
+            start += self._own(channel, address)[:, None] + self._hour[slots]
+        return np.asarray(start)
+
+    def each(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slot: Ints) -> Floats:
+        """For each of some attempts at its own hour."""
+        level = self._table[channel, slot] + self._rank[channel, rank]
+        start = self._base + self._share * (level - self._base)
+        if self._hour is not None:
+            start += self._own(channel, address) + self._hour[slot]
+        return np.asarray(start)
+
+    def _own(self, channel: Ints, address: NDArray[np.int64]) -> Floats:
+        """What inbound contacts say of the channel and the address."""
+        keys, values = self._keys, self._values
+        wanted = (channel << 32) + address
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.asarray(self._channel[channel] + np.where(keys[at] == wanted, values[at], 0.0))
+
+
+def averaged(mean: Floats, variance: Floats) -> Floats:
+    """The logistic curve averaged over a normal logit (MacKay 1992)."""
+    return sigmoid(mean / np.sqrt(1 + (np.pi / 8) * variance))
+
+
+def _addresses(
+    came: Events,
+    faded: Floats,
+    by_channel: Floats,
+    endpoints: Sequence[Endpoint],
+    settings: ExpectationSettings,
+) -> tuple[NDArray[np.int64], Floats]:
+    """Keys (channel << 32 | address) in ascending order, and what is added for each."""
+    channel, address, _ = evidence.places(endpoints)
+    keys = np.sort((channel.astype(np.int64) << 32) + address)
+    of = keys >> 32
+    here = (keys[:, None] == (came.channel << 32) + came.address) @ faded
+    beside = (of[:, None] == of).sum(axis=1)
+    pull = settings.address_pull
+    value = settings.address * np.log((pull + here * beside) / (pull + by_channel[of]))
+    return keys, np.asarray(value)

@@ -1,0 +1,181 @@
+"""Why: what was counted, in words. The model's number is never shown alone.
+
+Counts come from the profile's attempts as they are, unfaded and unweighted, so that anybody can
+count them again in the log of events: the last 64 attempts whose outcome is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from router.preference import evidence
+from router.preference.kernel import HOURS, Floats, sigmoid
+from router.preference.outcomes import Outcome, OutcomeWeights, Weight
+from router.preference.prior import PriorTables
+from router.preference.profile import Endpoint, Event, Profile
+from router.preference.windows import Window, confidence
+
+ENOUGH = 3
+"""Attempts from which on a level of evidence is spoken of."""
+LEVELS = ("exact", "near", "endpoint", "channel", "customer")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_ALL = OutcomeWeights(
+    {o: Weight(1.0 if o.success else 0.0, 1.0) for o in Outcome if o is not Outcome.PENDING}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Attempts of one level of evidence."""
+
+    attempts: int = 0
+    successes: int = 0
+    expected: float = 0.0
+    """Successes that customers of this segment would have had in the same attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about one window of one customer."""
+
+    exact: Count
+    """This endpoint, weekday and hour."""
+    near: Count
+    """This endpoint, up to an hour beside, on days of the same type."""
+    endpoint: Count
+    channel: Count
+    customer: Count
+    segment_p: float
+    """What is expected of a customer of this segment of whom nothing is known."""
+    inbound: int
+    """Contacts that the customer began."""
+    inbound_near: int
+    """Those of them up to an hour beside this one."""
+    last_success_hour: int | None
+    """Wall hour of the last success on this endpoint."""
+    confidence: str
+    """low, medium, high: by the customer's attempts, of which older ones count less."""
+
+    def level(self) -> str:
+        """The finest level with enough attempts to speak of; "segment" when there is none."""
+        for name in LEVELS:
+            count: Count = getattr(self, name)
+            if count.attempts >= ENOUGH:
+                return name
+        return "segment"
+
+
+def evidence_of(
+    profile: Profile,
+    tables: PriorTables,
+    segment: int | None,
+    endpoint: Endpoint,
+    hour: int,
+    now_hour: int,
+    fade_days: float = 200.0,
+) -> Evidence:
+    """Count what is known about an endpoint at a wall hour; pending attempts do not count."""
+    tried = [event for event in profile.events() if event.outcome is not Outcome.PENDING]
+    settled = evidence.attempts(profile, now_hour, _ALL)
+    level = tables.level[tables.segment(segment)]
+    expected = sigmoid(
+        level[settled.channel, settled.slot] + tables.rank[settled.channel, settled.rank]
+    )
+    slot = hour % HOURS
+    on_channel = [event.endpoint.channel == endpoint.channel for event in tried]
+    here = [
+        same and event.endpoint.address == endpoint.address
+        for same, event in zip(on_channel, tried, strict=True)
+    ]
+    near = [at and _near(event.hour, slot) for at, event in zip(here, tried, strict=True)]
+    exact = [at and event.hour % HOURS == slot for at, event in zip(here, tried, strict=True)]
+    inbound = profile.inbound_events()
+    last = [e.hour for at, e in zip(here, tried, strict=True) if at and e.outcome.success]
+    start = level[endpoint.channel, slot] + tables.rank[endpoint.channel, endpoint.rank]
+    return Evidence(
+        exact=_count(exact, tried, expected),
+        near=_count(near, tried, expected),
+        endpoint=_count(here, tried, expected),
+        channel=_count(on_channel, tried, expected),
+        customer=_count([True] * len(tried), tried, expected),
+        segment_p=float(sigmoid(np.array(start))),
+        inbound=len(inbound),
+        inbound_near=sum(_near_hour(event.hour, slot) for event in inbound),
+        last_success_hour=max(last, default=None),
+        confidence=confidence(float(np.exp(-settled.age_days / fade_days).sum())),
+    )
+
+
+def sentence(
+    window: Window,
+    found: Evidence,
+    channel: str,
+    address: str,
+    now_hour: int,
+    blocked: str | None = None,
+) -> str:
+    """The window and its evidence as one line for a person.
+
+    `channel` and `address` are names to show ("SMS", "..42"); `blocked` says by what a better hour
+    was ruled out ("quiet hours"), if one was.
+    """
+    parts = [f"{channel} to {address}, {_span(window.hour)}: {_evidence(found, channel, address)}"]
+    estimate = f"estimate {window.p:.0%} ({window.low:.0%}-{window.high:.0%})"
+    parts.append(estimate.replace("%-", "-"))
+    if found.last_success_hour is not None:
+        days = max(now_hour - found.last_success_hour, 0) // 24
+        ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"
+        parts.append(f"last success {ago}")
+    if found.inbound_near:
+        hour = window.hour % 24
+        times = "once" if found.inbound_near == 1 else f"{found.inbound_near} times"
+        parts.append(f"also came in {times} between {(hour - 1) % 24} and {(hour + 1) % 24 + 1}")
+    if blocked:
+        parts.append(f"a better hour is ruled out by {blocked}")
+    return "; ".join(parts)
+
+
+def _evidence(found: Evidence, channel: str, address: str) -> str:
+    level = found.level()
+    if level == "segment":
+        count = found.customer.attempts
+        contacts = f"{count} contact" if count == 1 else f"{count} contacts"
+        return f"little evidence ({contacts}) - based on similar customers"
+    counted: Count = getattr(found, level)
+    where = {
+        "exact": "",
+        "near": " around this hour",
+        "endpoint": f" to {address} at any hour",
+        "channel": f" by {channel} at any hour",
+        "customer": " on all channels",
+    }[level]
+    return (
+        f"{counted.successes} of {counted.attempts} answered{where} "
+        f"(expected {counted.expected:.1f} for customers like this)"
+    )
+
+
+def _span(hour: int) -> str:
+    start = hour % 24
+    return f"{DAYS[hour % HOURS // 24]} {start}-{start + 1}"
+
+
+def _count(of: Iterable[bool], tried: list[Event], expected: Floats) -> Count:
+    places = [place for place, counts in enumerate(of) if counts]
+    return Count(
+        attempts=len(places),
+        successes=sum(tried[place].outcome.success for place in places),
+        expected=float(sum(expected[place] for place in places)),
+    )
+
+
+def _near(hour: int, slot: int) -> bool:
+    return _near_hour(hour, slot) and (hour % HOURS >= 120) == (slot >= 120)
+
+
+def _near_hour(hour: int, slot: int) -> bool:
+    """Up to an hour apart on the day's circle."""
+    return (hour - slot + 1) % 24 <= 2

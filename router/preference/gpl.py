@@ -1,0 +1,133 @@
+"""The estimator: Bayesian logistic regression with a kernel over (channel, address, hour of week).
+
+Every attempt says something about its neighbours: the same channel, the same address, hours near
+by, days of the same type. A Laplace fit (two Newton steps) on at most 64 attempts gives each
+candidate a mean and a variance. What the model starts from is the prior of the customer's segment,
+bent by when, how and on which address the customer came to us. Rasmussen and Williams, Gaussian
+Processes for Machine Learning (2006), section 3.4, with weighted observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from router.preference import evidence
+from router.preference.evidence import Events
+from router.preference.expectation import Expectation, Scores, averaged
+from router.preference.kernel import Floats, Ints, blend, hour_kernel, sigmoid
+from router.preference.outcomes import OutcomeWeights
+from router.preference.prior import PriorTables
+from router.preference.profile import Endpoint, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class GplSettings:
+    """Variances of the model's parts in squared logits, scales in hours and days."""
+
+    everything: float = 0.20
+    channel: float = 1.0
+    address: float = 0.50
+    hour: float = 0.33
+    channel_hour: float = 0.50
+    address_hour: float = 0.23
+    scales_h: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
+    """(share, scale) of the hour kernels; shares sum to 1."""
+    same_type: float = 0.30
+    same_day: float = 0.12
+    fade_days: float = 200.0
+    steps: int = 2
+
+
+class Gpl:
+    """The estimator with its settings and kernel tables; holds nothing about anybody."""
+
+    def __init__(
+        self,
+        settings: GplSettings | None = None,
+        weights: OutcomeWeights | None = None,
+        expectation: Expectation | None = None,
+    ) -> None:
+        self.settings = settings or GplSettings()
+        self.weights = weights or OutcomeWeights()
+        self.expectation = expectation or Expectation()
+        wants = self.settings
+        self.like = blend(
+            [
+                (share, hour_kernel(scale, wants.same_type, wants.same_day))
+                for share, scale in wants.scales_h
+            ]
+        )
+        self.total = (
+            wants.everything
+            + wants.channel
+            + wants.address
+            + wants.hour
+            + wants.channel_hour
+            + wants.address_hour
+        )
+
+    def score(
+        self,
+        profile: Profile,
+        tables: PriorTables,
+        segment: int | None,
+        endpoints: Sequence[Endpoint],
+        slots: Ints,
+        now_hour: int,
+    ) -> Scores:
+        """Score endpoints (rows) at hours of the week (columns), as of a local wall hour."""
+        tried = evidence.attempts(profile, now_hour, self.weights)
+        channel, address, rank = evidence.places(endpoints)
+        start = self.expectation.of(profile, tables, segment, endpoints, now_hour)
+        mean = start.at(channel, address, rank, slots)
+        count = len(tried.slot)
+        if count == 0:
+            variance = np.full(mean.shape, self.total)
+            return Scores(mean, variance, averaged(mean, variance), 0.0, self.total)
+        begun = start.each(tried.channel, tried.address, tried.rank, tried.slot)
+        alpha, inverse = self._fit(tried, begun)
+        faded = np.exp(-tried.age_days / self.settings.fade_days)
+        level, slope = self._shares(channel, address, tried)
+        cross = (slope * faded)[:, None, :] * self.like[slots][:, tried.slot]
+        cross += (level * faded)[:, None, :]
+        flat = cross.reshape(-1, count)
+        mean = mean + (flat @ alpha).reshape(mean.shape)
+        spread = flat @ inverse.T
+        variance = self.total - np.einsum("ij,ij->i", spread, spread).reshape(mean.shape)
+        variance = np.maximum(variance, 1e-6)
+        return Scores(
+            mean, variance, averaged(mean, variance), float(faded @ tried.weight), self.total
+        )
+
+    def _fit(self, tried: Events, start: Floats) -> tuple[Floats, Floats]:
+        """The weights of the events in the mean, and R with R'R = (K + 1/W)^-1."""
+        age = tried.age_days
+        level, slope = self._shares(tried.channel, tried.address, tried)
+        kernel = level + slope * self.like[tried.slot[:, None], tried.slot]
+        kernel *= np.exp(-np.abs(age[:, None] - age) / self.settings.fade_days)
+        latent = np.zeros(len(age))
+        count = len(age)
+        eye = np.eye(count)
+        alpha, inverse = latent, eye
+        for _ in range(self.settings.steps):
+            p = sigmoid(start + latent)
+            v = np.maximum(p * (1 - p), 1e-3)
+            root = np.sqrt(v * tried.weight)
+            wanted = latent + (tried.target - p) / v
+            lower = np.linalg.cholesky(eye + root[:, None] * kernel * root)
+            inverse = np.linalg.inv(lower) * root
+            alpha = inverse.T @ (inverse @ wanted)
+            latent = kernel @ alpha
+        return alpha, inverse
+
+    def _shares(self, channel: Ints, address: Ints, tried: Events) -> tuple[Floats, Floats]:
+        """The kernel's constant part and its factor of the hour, shape (endpoints, events)."""
+        wants = self.settings
+        same_channel = channel[:, None] == tried.channel
+        same_address = address[:, None] == tried.address
+        level = wants.everything + wants.channel * same_channel + wants.address * same_address
+        slope = wants.hour + wants.channel_hour * same_channel + wants.address_hour * same_address
+        return level, slope

@@ -1,0 +1,307 @@
+"""What is remembered of one customer: the last attempts and the last inbound contacts.
+
+One small value of bytes per customer, stored with the contact's frame. Events are 32-bit numbers:
+
+    bits 31-12  local wall hour since Monday 2020-01-06 00:00 (20 bits: until 2139)
+    bits 11-8   endpoint, an index into the profile's own list of (channel, address)
+    bits  7-4   outcome (`Outcome`)
+    bit   3     outcome is a success    bit 2  inbound    bit 1  explored    bit 0  pending
+
+The hour stands first, so that events sort by time as plain numbers, and the upper 24 bits name an
+attempt: redials within an hour on one endpoint are one attempt. Which outcome stays is settled by
+`Outcome`'s order, and which events stay by their hour, never by the order of arrival.
+
+The layout in bytes is: version, zone shift in hours (signed), number of endpoints, of attempts, of
+inbound contacts; 5 bytes per endpoint (address hash, channel << 4 | rank); 4 per event; all little
+endian. At most 5 + 16 * 5 + 96 * 4 = 469 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, insort
+from typing import NamedTuple
+
+from router.preference.outcomes import Outcome
+
+VERSION = 1
+ATTEMPTS = 64
+"""Attempts remembered."""
+INBOUND = 32
+"""Inbound contacts remembered."""
+ENDPOINTS = 16
+WEEK = 168
+EPOCH_HOURS = 438_408
+"""Hours from 1970-01-01 to Monday 2020-01-06 00:00, both on the same wall clock."""
+HOUR_END = 1 << 20
+MAX_BYTES = 5 + 5 * ENDPOINTS + 4 * (ATTEMPTS + INBOUND)
+_HOUR_US = 3_600_000_000
+_HEADER = struct.Struct("<BbBBB")
+_ENDPOINT = struct.Struct("<IB")
+_SUCCESS, _INBOUND, _EXPLORE, _PENDING = 8, 4, 2, 1
+_CODE = [
+    (int(o) << 4) | (_SUCCESS if o.success else 0) | (_PENDING if o is Outcome.PENDING else 0)
+    for o in Outcome
+]
+
+
+class ProfileError(ValueError):
+    """Stored bytes are no profile, or a value does not fit into one."""
+
+
+class Endpoint(NamedTuple):
+    """An address on a channel."""
+
+    channel: int
+    """Index into the tenant's list of channels, 0 to 15."""
+    address: int
+    """Keyed 32-bit hash of the address, made by the caller: the address itself is not kept."""
+    rank: int = 0
+    """Place among the customer's addresses of this kind: 0 is the primary one, up to 15."""
+
+
+class Event(NamedTuple):
+    """An attempt or an inbound contact, taken apart."""
+
+    hour: int
+    endpoint: Endpoint
+    outcome: Outcome
+    explore: bool
+
+
+def wall_hour(at_us: int, utc_offset_minutes: int) -> int:
+    """Local hours since Monday 2020-01-06 00:00 of a moment (microseconds since 1970, UTC).
+
+    `hour % 168` is the hour of the week. Raises ProfileError before 2020 and after 2139.
+    """
+    hour = (at_us + utc_offset_minutes * 60_000_000) // _HOUR_US - EPOCH_HOURS
+    return _checked_hour(hour)
+
+
+class Profile:
+    """The evidence about one customer. Changed in place; `encode` and `decode` are its stored form.
+
+    Equal evidence gives equal answers: what is remembered does not depend on the order in which
+    events of one hour arrive, nor on events that arrive twice. (With more than 16 endpoints the
+    one that was used longest ago is forgotten, and there the order of arrival can matter.)
+    """
+
+    __slots__ = ("attempts", "endpoints", "inbound", "zone_shift")
+
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.attempts: list[int] = []
+        """Events in ascending order, at most 64, one for each hour and endpoint."""
+        self.inbound: list[int] = []
+        """Events in ascending order, at most 32, one for each hour and endpoint."""
+        self.zone_shift = 0
+        """Hours by which all events were moved since the profile began."""
+
+    def record_attempt(
+        self,
+        endpoint: Endpoint,
+        hour: int,
+        outcome: Outcome = Outcome.PENDING,
+        *,
+        explore: bool = False,
+    ) -> int:
+        """Remember an attempt at a local wall hour; the reference under which its outcome comes.
+
+        An attempt on the same endpoint in the same hour is the same attempt: the greater outcome
+        stays. Raises ProfileError for an hour outside 0 to 2**20 or an endpoint that does not fit.
+        """
+        _checked_hour(hour)
+        place = self._place(endpoint)
+        events = self.attempts
+        key = (hour << 4) | place
+        event = (key << 8) | _CODE[outcome] | (_EXPLORE if explore else 0)
+        if not events or events[-1] >> 8 < key:
+            events.append(event)
+        else:
+            at = bisect_left(events, key << 8)
+            if at < len(events) and events[at] >> 8 == key:
+                events[at] = _join(events[at], event)
+            else:
+                events.insert(at, event)
+        if len(events) > ATTEMPTS:
+            self._drop_oldest(events)
+        return ((hour - self.zone_shift) << 4) | place
+
+    def record_outcome(self, reference: int, outcome: Outcome) -> bool:
+        """Set the outcome of a remembered attempt; False when it is no longer remembered.
+
+        Sent twice it changes nothing more; an outcome of lower order than the known one is kept
+        out (a bounce cannot undo an answer).
+        """
+        key = reference + (self.zone_shift << 4)
+        if key < 0:
+            return False
+        at = bisect_left(self.attempts, key << 8)
+        if at == len(self.attempts) or self.attempts[at] >> 8 != key:
+            return False
+        self.attempts[at] = _join(self.attempts[at], (key << 8) | _CODE[outcome])
+        return True
+
+    def record_inbound(self, endpoint: Endpoint, hour: int) -> None:
+        """Remember that the customer came to us; once for each hour and endpoint."""
+        _checked_hour(hour)
+        key = (hour << 4) | self._place(endpoint)
+        event = (key << 8) | _CODE[Outcome.ANSWERED] | _INBOUND
+        at = bisect_left(self.inbound, event)
+        if at < len(self.inbound) and self.inbound[at] == event:
+            return
+        self.inbound.insert(at, event)
+        if len(self.inbound) > INBOUND:
+            self._drop_oldest(self.inbound)
+
+    def shift_zone(self, hours: int) -> None:
+        """The customer's zone was wrong: move every event by so many hours (-23 to 23).
+
+        References given before stay good. Events that would come to lie before 2020 are dropped.
+        """
+        total = self.zone_shift + hours
+        if not -100 <= total <= 100:
+            raise ProfileError(f"zone shift of {hours} h: at most 100 h in all, got {total}")
+        moved = hours << 12
+        for events in (self.attempts, self.inbound):
+            events[:] = [e + moved for e in events if 0 <= (e >> 12) + hours < HOUR_END]
+        self.zone_shift = total
+
+    def forget(self, channel: int, address: int) -> None:
+        """Drop an endpoint and all its events."""
+        for place, endpoint in enumerate(self.endpoints):
+            if endpoint.channel == channel and endpoint.address == address:
+                self._drop_endpoint(place)
+                return
+
+    def events(self) -> list[Event]:
+        """The attempts, oldest first."""
+        return [self._event(event) for event in self.attempts]
+
+    def inbound_events(self) -> list[Event]:
+        """The inbound contacts, oldest first."""
+        return [self._event(event) for event in self.inbound]
+
+    def encode(self) -> bytes:
+        """The stored form, at most 469 bytes."""
+        head = _HEADER.pack(
+            VERSION, self.zone_shift, len(self.endpoints), len(self.attempts), len(self.inbound)
+        )
+        places = b"".join(
+            _ENDPOINT.pack(e.address, e.channel << 4 | e.rank) for e in self.endpoints
+        )
+        count = len(self.attempts) + len(self.inbound)
+        return head + places + struct.pack(f"<{count}I", *self.attempts, *self.inbound)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Profile:
+        """The profile of stored bytes. Raises ProfileError when they are none."""
+        if len(data) < _HEADER.size:
+            raise ProfileError(f"profile: at least {_HEADER.size} bytes, got {len(data)}")
+        version, shift, endpoints, attempts, inbound = _HEADER.unpack_from(data)
+        if version != VERSION:
+            raise ProfileError(f"profile: version {VERSION}, got {version}")
+        start = _HEADER.size + _ENDPOINT.size * endpoints
+        size = start + 4 * (attempts + inbound)
+        if len(data) != size or endpoints > ENDPOINTS or attempts > ATTEMPTS or inbound > INBOUND:
+            raise ProfileError(
+                f"profile: {endpoints} endpoints, {attempts} attempts and {inbound} inbound "
+                f"are {size} bytes, got {len(data)}"
+            )
+        profile = cls()
+        profile.zone_shift = shift
+        profile.endpoints = [
+            Endpoint(kind >> 4, address, kind & 15)
+            for address, kind in _ENDPOINT.iter_unpack(data[_HEADER.size : start])
+        ]
+        numbers = struct.unpack_from(f"<{attempts + inbound}I", data, start)
+        profile.attempts = list(numbers[:attempts])
+        profile.inbound = list(numbers[attempts:])
+        for events in (profile.attempts, profile.inbound):
+            _check_events(events, endpoints)
+        return profile
+
+    def _place(self, endpoint: Endpoint) -> int:
+        """The endpoint's index; a new rank of a known address is taken over."""
+        for place, known in enumerate(self.endpoints):
+            if known.address == endpoint.address and known.channel == endpoint.channel:
+                if known.rank != endpoint.rank:
+                    self.endpoints[place] = _checked_endpoint(endpoint)
+                return place
+        _checked_endpoint(endpoint)
+        if len(self.endpoints) == ENDPOINTS:
+            last = [-1] * ENDPOINTS
+            for event in (*self.attempts, *self.inbound):
+                last[(event >> 8) & 15] = max(last[(event >> 8) & 15], event >> 12)
+            place = min(range(ENDPOINTS), key=lambda p: (last[p], self.endpoints[p]))
+            for events in (self.attempts, self.inbound):
+                events[:] = [event for event in events if (event >> 8) & 15 != place]
+            self.endpoints[place] = endpoint
+            return place
+        self.endpoints.append(endpoint)
+        return len(self.endpoints) - 1
+
+    def _drop_endpoint(self, place: int) -> None:
+        """Forget it. The last endpoint takes its index, so references to that one go stale."""
+        last = len(self.endpoints) - 1
+        self.endpoints[place] = self.endpoints[last]
+        self.endpoints.pop()
+        for events in (self.attempts, self.inbound):
+            kept: list[int] = []
+            for event in events:
+                at = (event >> 8) & 15
+                if at == last and place != last:
+                    insort(kept, event & ~0xF00 | place << 8)
+                elif at != place:
+                    insort(kept, event)
+            events[:] = kept
+
+    def _drop_oldest(self, events: list[int]) -> None:
+        """Of several events in the oldest hour the one of the least endpoint goes: its index says
+        only which endpoint was met first."""
+        oldest = events[0] >> 12
+        same = 1
+        while same < len(events) and events[same] >> 12 == oldest:
+            same += 1
+        if same == 1:
+            del events[0]
+        else:
+            del events[min(range(same), key=lambda i: self.endpoints[(events[i] >> 8) & 15])]
+
+    def _event(self, event: int) -> Event:
+        return Event(
+            event >> 12,
+            self.endpoints[(event >> 8) & 15],
+            Outcome((event >> 4) & 15),
+            bool(event & _EXPLORE),
+        )
+
+
+def _join(known: int, new: int) -> int:
+    """Two reports of one attempt: the greater outcome, explored when either says so."""
+    explore = (known | new) & _EXPLORE
+    return (max(known & ~_EXPLORE, new & ~_EXPLORE)) | explore
+
+
+def _checked_hour(hour: int) -> int:
+    if not 0 <= hour < HOUR_END:
+        raise ProfileError(f"wall hour: 0 to {HOUR_END - 1} since 2020-01-06, got {hour}")
+    return hour
+
+
+def _checked_endpoint(endpoint: Endpoint) -> Endpoint:
+    if not 0 <= endpoint.channel < 16 or not 0 <= endpoint.rank < 16:
+        raise ProfileError(f"endpoint: channel and rank 0 to 15, got {endpoint}")
+    if not 0 <= endpoint.address < 1 << 32:
+        raise ProfileError(f"endpoint: an address hash of 32 bits, got {endpoint.address}")
+    return endpoint
+
+
+def _check_events(events: list[int], endpoints: int) -> None:
+    previous = -1
+    for event in events:
+        if event >> 8 <= previous:
+            raise ProfileError(f"profile: events in ascending order, got {event >> 8} too late")
+        if (event >> 8) & 15 >= endpoints or (event >> 4) & 15 >= len(_CODE):
+            raise ProfileError(f"profile: event {event:#010x} names no endpoint or outcome")
+        previous = event >> 8

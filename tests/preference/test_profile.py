@@ -1,0 +1,210 @@
+"""A customer's remembered evidence: its bytes, and that the order of arrival does not matter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.preference.outcomes import Outcome
+from router.preference.profile import (
+    ATTEMPTS,
+    ENDPOINTS,
+    HOUR_END,
+    INBOUND,
+    MAX_BYTES,
+    Endpoint,
+    Profile,
+    ProfileError,
+    wall_hour,
+)
+
+PHONE = Endpoint(0, 0xDEADBEEF, 0)
+TEXT = Endpoint(1, 0xDEADBEEF, 0)
+MAIL = Endpoint(2, 0x01020304, 1)
+HOUR = 60_000
+
+outcomes = st.sampled_from(Outcome)
+endpoints = st.builds(Endpoint, st.integers(0, 3), st.sampled_from([1, 2, 0xFFFFFFFF]), st.just(0))
+attempts = st.tuples(endpoints, st.integers(HOUR, HOUR + 100), outcomes, st.booleans())
+
+
+def filled(events: list[tuple[Endpoint, int, Outcome, bool]]) -> Profile:
+    profile = Profile()
+    for endpoint, hour, outcome, explore in events:
+        profile.record_attempt(endpoint, hour, outcome, explore=explore)
+    return profile
+
+
+def content(profile: Profile) -> tuple[object, object]:
+    return sorted(profile.events()), sorted(profile.inbound_events())
+
+
+def test_the_stored_form_is_these_bytes() -> None:
+    profile = Profile()
+    profile.record_attempt(PHONE, 0x12345, Outcome.ANSWERED)
+    profile.record_attempt(MAIL, 0x12346, Outcome.PENDING, explore=True)
+    profile.record_inbound(MAIL, 0x12347)
+    golden = (
+        "01 00 02 02 01 ef be ad de 00   04 03 02 01 21 98 50 34 12   03 61 34 12   9c 71 34 12"
+    )
+    assert profile.encode() == bytes.fromhex(golden)
+
+
+@given(
+    st.lists(attempts, max_size=120),
+    st.lists(st.tuples(endpoints, st.integers(HOUR, HOUR + 100)), max_size=60),
+    st.integers(-23, 23),
+)
+def test_what_is_stored_is_read_again(
+    tried: list[tuple[Endpoint, int, Outcome, bool]], came: list[tuple[Endpoint, int]], shift: int
+) -> None:
+    profile = filled(tried)
+    for endpoint, hour in came:
+        profile.record_inbound(endpoint, hour)
+    profile.shift_zone(shift)
+    data = profile.encode()
+    again = Profile.decode(data)
+    assert len(data) <= MAX_BYTES <= 512
+    assert again.encode() == data
+    assert (again.events(), again.inbound_events()) == (profile.events(), profile.inbound_events())
+
+
+def test_the_largest_profile_fits_into_512_bytes() -> None:
+    profile = Profile()
+    for number in range(200):
+        endpoint = Endpoint(number % 4, 2**32 - 1 - number % ENDPOINTS, 15)
+        profile.record_attempt(endpoint, HOUR + number, Outcome.IGNORED)
+        profile.record_inbound(endpoint, HOUR + number)
+    assert (len(profile.attempts), len(profile.inbound)) == (ATTEMPTS, INBOUND)
+    assert len(profile.encode()) == MAX_BYTES == 469
+
+
+@settings(max_examples=200)
+@given(st.data(), st.lists(attempts, min_size=1, max_size=140))
+def test_the_order_of_arrival_does_not_matter(
+    data: st.DataObject, tried: list[tuple[Endpoint, int, Outcome, bool]]
+) -> None:
+    shuffled = data.draw(st.permutations(tried))
+    assert content(filled(tried)) == content(filled(list(shuffled)))
+
+
+@given(st.lists(attempts, min_size=1, max_size=100))
+def test_what_arrives_twice_counts_once(tried: list[tuple[Endpoint, int, Outcome, bool]]) -> None:
+    assert content(filled(tried)) == content(filled(tried + tried))
+
+
+def test_redials_within_an_hour_are_one_attempt_that_was_answered() -> None:
+    profile = Profile()
+    for outcome in (Outcome.IGNORED, Outcome.ANSWERED, Outcome.BUSY):
+        profile.record_attempt(PHONE, HOUR, outcome)
+    profile.record_attempt(TEXT, HOUR, Outcome.IGNORED)
+    assert [event.outcome for event in profile.events()] == [Outcome.ANSWERED, Outcome.IGNORED]
+
+
+def test_an_outcome_finds_its_attempt_by_reference() -> None:
+    profile = Profile()
+    reference = profile.record_attempt(TEXT, HOUR)
+    profile.record_attempt(TEXT, HOUR + 5)
+    assert profile.record_outcome(reference, Outcome.IGNORED)
+    assert profile.record_outcome(reference, Outcome.REPLIED)
+    assert profile.record_outcome(reference, Outcome.REPLIED)
+    assert profile.record_outcome(reference, Outcome.BOUNCED)
+    assert [event.outcome for event in profile.events()] == [Outcome.REPLIED, Outcome.PENDING]
+    assert not profile.record_outcome(reference + 16 * 7, Outcome.REPLIED)
+    assert not profile.record_outcome(-99, Outcome.REPLIED)
+
+
+def test_a_late_outcome_finds_its_attempt_after_the_zone_was_corrected() -> None:
+    profile = Profile()
+    first = profile.record_attempt(TEXT, HOUR)
+    profile.shift_zone(-3)
+    second = profile.record_attempt(TEXT, HOUR + 30)
+    profile = Profile.decode(profile.encode())
+    assert profile.record_outcome(first, Outcome.REPLIED)
+    assert profile.record_outcome(second, Outcome.IGNORED)
+    assert [(e.hour, e.outcome) for e in profile.events()] == [
+        (HOUR - 3, Outcome.REPLIED),
+        (HOUR + 30, Outcome.IGNORED),
+    ]
+
+
+def test_the_oldest_attempts_are_forgotten() -> None:
+    profile = filled([(PHONE, HOUR + n, Outcome.IGNORED, False) for n in range(ATTEMPTS + 5)])
+    assert [event.hour for event in profile.events()] == list(range(HOUR + 5, HOUR + 69))
+    profile.record_attempt(PHONE, HOUR, Outcome.ANSWERED)
+    assert profile.events()[0].hour == HOUR + 5
+
+
+def test_the_seventeenth_endpoint_takes_the_place_of_the_one_longest_unused() -> None:
+    profile = Profile()
+    for number in range(ENDPOINTS):
+        profile.record_attempt(Endpoint(0, number), HOUR + number, Outcome.IGNORED)
+    profile.record_inbound(Endpoint(0, 0), HOUR + 50)
+    profile.record_attempt(Endpoint(0, 99), HOUR + 60, Outcome.IGNORED)
+    assert Endpoint(0, 1) not in profile.endpoints
+    assert len(profile.events()) == ENDPOINTS
+    assert {event.endpoint for event in profile.events()} == set(profile.endpoints)
+
+
+def test_a_forgotten_address_leaves_nothing_behind() -> None:
+    profile = Profile()
+    for number, endpoint in enumerate((PHONE, TEXT, MAIL, PHONE, MAIL)):
+        profile.record_attempt(endpoint, HOUR + number, Outcome.IGNORED)
+    kept = [event for event in profile.events() if event.endpoint != PHONE]
+    profile.forget(PHONE.channel, PHONE.address)
+    assert profile.events() == kept
+    profile.forget(PHONE.channel, PHONE.address)
+    assert Profile.decode(profile.encode()).events() == kept
+    profile.forget(TEXT.channel, TEXT.address)
+    assert bytes.fromhex("efbeadde") not in profile.encode()
+
+
+def test_an_address_takes_its_new_rank() -> None:
+    profile = filled([(MAIL, HOUR, Outcome.IGNORED, False)])
+    profile.record_attempt(MAIL._replace(rank=0), HOUR + 1, Outcome.IGNORED)
+    assert profile.endpoints == [MAIL._replace(rank=0)]
+
+
+@pytest.mark.parametrize(
+    ("at_us", "offset", "hour"),
+    [
+        (1_577_836_800_000_000 + 5 * 86_400_000_000, 0, 0),  # 2020-01-06 00:00 UTC, a Monday
+        (1_577_836_800_000_000 + 5 * 86_400_000_000 + 3_599_999_999, 0, 0),
+        (1_577_836_800_000_000 + 5 * 86_400_000_000, 60, 1),
+        (1_577_836_800_000_000 + 5 * 86_400_000_000 + 30 * 60_000_000, 330, 6),
+    ],
+)
+def test_wall_hours_count_from_a_monday(at_us: int, offset: int, hour: int) -> None:
+    assert wall_hour(at_us, offset) == hour
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    profile = Profile()
+    for hour in (-1, HOUR_END):
+        with pytest.raises(ProfileError, match="wall hour: 0 to 1048575"):
+            profile.record_attempt(PHONE, hour)
+    with pytest.raises(ProfileError, match="wall hour"):
+        wall_hour(0, 0)
+    with pytest.raises(ProfileError, match="channel and rank 0 to 15"):
+        profile.record_attempt(Endpoint(16, 1), HOUR)
+    with pytest.raises(ProfileError, match="hash of 32 bits"):
+        profile.record_inbound(Endpoint(0, 1 << 32), HOUR)
+    with pytest.raises(ProfileError, match="at most 100 h in all, got 101"):
+        profile.shift_zone(101)
+    assert profile.encode() == Profile().encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("", "at least 5 bytes, got 0"),
+        ("02 00 00 00 00", "version 1, got 2"),
+        ("01 00 00 01 00", "are 9 bytes, got 5"),
+        ("01 00 00 01 00 00 00 00 00", "names no endpoint or outcome"),
+        ("01 00 01 02 00 ef be ad de 00 30 00 34 12 30 00 34 12", "ascending order"),
+    ],
+)
+def test_bytes_that_are_no_profile_are_refused(data: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        Profile.decode(bytes.fromhex(data))
