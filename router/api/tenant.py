@@ -203,7 +203,7 @@ class Tenant:
         old = open_envelope(workspace.sealer, row) if row is not None else Envelope()
         key = row.seal_key if row is not None and row.seal_key else workspace.keys.new_key()[0]
         envelope = Envelope(address=address, name=old.name)
-        peer_key = workspace.sealer.peer_key(channel, address, "")
+        _, peer_key = workspace.customers.identities.peer(channel, address, "")
         return seal(workspace.sealer, key, envelope), key, peer_key
 
     async def receive_into(

@@ -55,6 +55,8 @@ def _scheduled(state: State, event: e.ContactScheduled) -> None:
     contact.state = contact_after(contact.state, e.ContactScheduled)
     contact.not_before_us = event.not_before_us
     contact.not_after_us = event.not_after_us
+    if contact.customer:
+        state.link_customer(contact)
     contact.direction = event.direction
     if event.outbound is not None:
         contact.outbound = event.outbound
@@ -265,7 +267,11 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
 @applies(e.ContactClosed)
 def _closed(state: State, event: e.ContactClosed) -> None:
     contact = _leaving(state, event.contact)
+        if contact.customer:
+            state.unlink_customer(contact)
     before = contact.state
+        if contact.customer:
+            state.link_customer(contact)
     contact.state = contact_after(contact.state, e.ContactClosed)
     contact.outcome = event.outcome
     contact.outcome_reason = event.reason

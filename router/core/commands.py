@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.core.customer_commands import ChangeDoNotContact, CustomerCommand
 from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.model import (
     AgentId,
@@ -18,8 +19,11 @@ from router.core.model import (
     Requirements,
     ReservationId,
 )
-from router.core.policy import Policy
 from router.core.record import Record
+from router.core.workspace_commands import ApplyPolicy as ApplyPolicy
+from router.core.workspace_commands import DeadLetter as DeadLetter
+from router.core.workspace_commands import RecordAudit as RecordAudit
+from router.core.workspace_commands import StepClock as StepClock
 
 
 class SubmitContact(Record, kw_only=True):
@@ -69,6 +73,19 @@ class ReceiveMessage(Record, kw_only=True):
     """Used when no contact is open between these addresses (its `peer_key` says which)."""
     to_contact: ContactId = ContactId("")
     """When the caller knows the contact, instead of `peer_key`."""
+
+
+class HearKeyword(Record, kw_only=True):
+    """A customer's whole message is a keyword, STOP or START: it takes effect, and wakes nobody."""
+
+    asked: ChangeDoNotContact
+    contact: SubmitContact
+    """Begins and ends at once where no contact is open between these addresses."""
+    message: str
+    size: int
+    reply: str = ""
+    """Id of the one message that says what was understood; empty = nothing is said."""
+    reply_size: int = 0
 
 
 class SendMessage(Record, kw_only=True):
@@ -377,6 +394,10 @@ class ReportInput(Record, kw_only=True):
     contact: ContactId
     name: str
     value: str
+    ask: str = ""
+    """Which question, by id; empty: the open one of this name."""
+    timed_out: bool = False
+    """The customer did not answer in time."""
 
 
 class CollectInput(Record, kw_only=True):
@@ -427,37 +448,10 @@ class ReportLive(Record, kw_only=True):
     external_ids: tuple[str, ...]
 
 
-class ApplyPolicy(Record, kw_only=True):
-    """New settings, already validated; live contacts are moved over."""
-
-    policy: Policy
-    by: str = ""
-
-
-class StepClock(Record, kw_only=True):
-    """The wall clock was set: calendar deadlines move, lengths do not."""
-
-    by_us: int
-
-
-class RecordAudit(Record, kw_only=True):
-    """Somebody did something that no other event tells: a token made, a configuration read."""
-
-    action: str
-    subject: str = ""
-    by: str = ""
-
-
-class DeadLetter(Record, kw_only=True):
-    """An input broke the engine twice and is put aside."""
-
-    command: str
-    reason: str
-
-
 Command = (
     SubmitContact
     | ReceiveMessage
+    | HearKeyword
     | SendMessage
     | AbandonContact
     | CancelContact
@@ -495,6 +489,7 @@ Command = (
     | CollectInput
     | SettleEffect
     | ProvideCustomer
+    | CustomerCommand
     | ReportLive
     | ApplyPolicy
     | StepClock

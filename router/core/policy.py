@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from router.core.model import DAY_US, MINUTE_US, SECOND_US, QueueId, Requirements
+from router.core.permission_policy import ContactPolicy
 from router.core.record import Record, Value
 
 
@@ -21,6 +22,15 @@ class Strategy(StrEnum):
     KEEP_SPECIALISTS = "keep_specialists"
     ROUND_ROBIN = "round_robin"
     ORDERED = "ordered"
+
+
+class IdentityKind(StrEnum):
+    """What an address on a channel is, and so which customers it can tell."""
+
+    PHONE = "phone"
+    EMAIL = "email"
+    HANDLE = "handle"
+    """A name that means something on its own channel only."""
 
 
 class Channel(Value, kw_only=True):
@@ -51,6 +61,9 @@ class Channel(Value, kw_only=True):
     """Log-on ramp: a newly ready agent gets one more each so many µs; 0 = at once."""
     short_abandon_us: int = 5 * SECOND_US
     auto_accept: bool = False
+    identity: IdentityKind = IdentityKind.HANDLE
+    """What an address on this channel is; the same phone number is the same customer on voice and
+    SMS."""
 
 
 class Full(StrEnum):
@@ -246,6 +259,16 @@ class Hours(Value, kw_only=True):
     holidays: tuple[Holiday, ...] = ()
 
 
+class KeywordReplies(Value, kw_only=True):
+    """What is answered to a keyword, where the entry point has no text of this name; empty = nothing
+    is said.
+    """
+
+    stop: str = "You will get no more messages from us here. Reply START to get them again."
+    stop_all: str = "We will not contact you any more. Reply START to be contacted again."
+    start: str = "You will get messages from us again. Reply STOP to end them."
+
+
 class Policy(Record, kw_only=True):
     """Everything the engine decides by, for one workspace."""
 
@@ -271,6 +294,11 @@ class Policy(Record, kw_only=True):
     callback_attempts: int = 3
     callback_retry_us: int = 30 * MINUTE_US
     keep_closed_us: int = 30 * DAY_US
+    country: str = ""
+    """Where phone numbers without a country code are (ISO 3166, two letters); empty = nowhere."""
+    contacting: ContactPolicy = ContactPolicy()
+    """Whether and when customers may be contacted."""
+    keyword_replies: KeywordReplies = KeywordReplies()
 
 
 def default_channels() -> dict[str, Channel]:
@@ -284,6 +312,7 @@ def default_channels() -> dict[str, Channel]:
             target_us=20 * SECOND_US,
             media=True,
             interrupts=("email",),
+            identity=IdentityKind.PHONE,
         ),
         "chat": Channel(
             name="chat",
@@ -306,6 +335,7 @@ def default_channels() -> dict[str, Channel]:
             park_after_us=15 * MINUTE_US,
             close_after_us=3 * DAY_US,
             prefer_last_us=120 * SECOND_US,
+            identity=IdentityKind.PHONE,
         ),
         "email": Channel(
             name="email",
@@ -316,5 +346,6 @@ def default_channels() -> dict[str, Channel]:
             parks=True,
             close_after_us=14 * DAY_US,
             prefer_last_us=120 * SECOND_US,
+            identity=IdentityKind.EMAIL,
         ),
     }

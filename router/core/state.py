@@ -67,6 +67,8 @@ class State:
         self.by_external: dict[tuple[str, str], ContactId] = {}
         self.by_peer: dict[str, ContactId] = {}
         self.roster = Roster()
+        self.by_customer: dict[str, ContactId | dict[ContactId, None]] = {}
+        """The live contact of each customer, or all of them in their order; see `contacts_of`."""
         self.waiting = Waiting()
         self.positions = Positions()
         self.matcher = Matcher(self.roster, self.waiting)
@@ -167,6 +169,8 @@ class State:
             if contact.peer_key:
                 self.by_peer[contact.peer_key] = contact.id
             self._restart_timers(contact, soonest_us)
+            if contact.customer:
+                self.link_customer(contact)
             if contact.state is ContactState.QUEUED:
                 self.enter_line(contact, now_us)
 
@@ -390,11 +394,38 @@ class State:
             self.timers.cancel((kind, contact.id))
         for agent in contact.excluded:
             self.timers.cancel(("cool", contact.id, agent))
+        if contact.customer:
+            self.unlink_customer(contact)
 
     def unshelve(self, agent: AgentId) -> Seat:
         """Take the agent off the roster's shelf before its load or presence changes."""
         seat = self.roster.seats[agent]
         self.roster.unshelve(seat)
+    def contacts_of(self, customer: str) -> tuple[ContactId, ...]:
+        """The customer's live contacts, in the order in which they became theirs."""
+        held = self.by_customer.get(customer)
+        if held is None:
+            return ()
+        return tuple(held) if isinstance(held, dict) else (held,)
+
+    def link_customer(self, contact: Contact) -> None:
+        """The contact is one of its customer's; not to be called where it has none."""
+        held = self.by_customer.setdefault(contact.customer, contact.id)
+        if isinstance(held, dict):
+            held[contact.id] = None
+        elif held != contact.id:
+            self.by_customer[contact.customer] = {held: None, contact.id: None}
+
+    def unlink_customer(self, contact: Contact) -> None:
+        """The contact is this customer's no more."""
+        held = self.by_customer[contact.customer]
+        if isinstance(held, dict):
+            del held[contact.id]
+            if not held:
+                del self.by_customer[contact.customer]
+        else:
+            del self.by_customer[contact.customer]
+
         return seat
 
 

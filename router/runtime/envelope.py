@@ -41,26 +41,20 @@ def seal_new(sealer: Sealer, envelope: Envelope) -> tuple[str, bytes]:
 
 def open_envelope(sealer: Sealer, contact: Contact) -> Envelope:
     """Who is at the other end; empty if the key was erased or nothing was sealed."""
-    if not contact.sealed:
+    return open_sealed(sealer, contact.seal_key, contact.sealed)
+
+
+def open_sealed(sealer: Sealer, key_id: str, sealed: bytes) -> Envelope:
+    """An envelope's content; empty if the key was erased or nothing was sealed."""
+    if not sealed:
         return NOBODY
-    plain = sealer.open(contact.seal_key, contact.sealed)
+    plain = sealer.open(key_id, sealed)
     return NOBODY if plain is None else _decode(plain)
 
 
 def address_of(envelope: Envelope) -> Address:
     """As adapters see it."""
     return Address(address=envelope.address, name=envelope.name)
-
-
-def peer_of(sealer: Sealer, channel: str, address: str, ours: str) -> tuple[str, str]:
-    """Who an address is, as an id that does not tell it, and the key of (them, our address).
-
-    Both empty without an address. Our own address is no personal data and stands in clear.
-    """
-    if not address:
-        return "", ""
-    who = sealer.peer_key(channel, address, "")
-    return f"p{who}", f"{who}/{ours}"
 
 
 def contact_id(now_us: int) -> str:

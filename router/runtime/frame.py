@@ -43,7 +43,8 @@ class Turn:
     """What one batch came to, in order."""
 
     __slots__ = (
-        "answers", "archive", "deletes", "effects", "events", "first_seq", "refusals", "rows",
+        "answers", "archive", "archive_deletes", "deletes", "effects", "events", "first_seq",
+        "refusals", "rows",
     )  # fmt: skip
 
     def __init__(self, first_seq: int) -> None:
@@ -56,11 +57,16 @@ class Turn:
         self.archive: list[ArchiveWrite] = []
         self.rows: list[RowWrite] = []
         self.deletes: list[tuple[str, str]] = []
+        self.archive_deletes: list[tuple[str, str]] = []
 
     def add(self, outcome: Outcome) -> None:
         """What the engine said."""
         self.events.extend(outcome.events)
         self.effects.extend(outcome.effects)
+
+    def numbered(self, epoch: int, before: int) -> list[tuple[str, Effect]]:
+        """The effects with ids that no other ever had: ``epoch-number``; `before`: so many were."""
+        return [(f"{epoch}-{n}", effect) for n, effect in enumerate(self.effects, before + 1)]
 
     def keep(self, archive: Sequence[ArchiveWrite], rows: Sequence[RowWrite], contact: str) -> None:
         """What the caller wants written along."""
@@ -103,6 +109,7 @@ class Turn:
             upserts=upserts + self.rows,
             deletes=changes.deletes + self.deletes,
             archive=self.archive,
+            archive_deletes=self.archive_deletes,
         )
 
 

@@ -110,6 +110,7 @@ class Host:
         await self.workspace.start()
         self._tasks.spawn(self._record(), "record")
         self._tasks.spawn(self.intake.load(), "seen")
+        self._tasks.spawn(self.workspace.customers.known.load(self.workspace), "customers")
         await self._seed(agents)
 
     def serve(self, webhooks: Sequence[Webhook]) -> None:

@@ -28,7 +28,7 @@ from router.core.record import Value
 from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_row
-from router.runtime.envelope import Envelope, contact_id, peer_of, seal_new
+from router.runtime.envelope import Envelope, contact_id, seal_new
 from router.runtime.loop import shed_class
 from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
@@ -250,7 +250,7 @@ class Intake:
             envelope = Envelope(customer.address, customer.name, ours, adapter, subject)
             key, sealed = seal_new(workspace.sealer, envelope)
             self._count_key()
-        who, peer_key = peer_of(workspace.sealer, channel, customer.address, ours)
+        who, peer_key = workspace.customers.identities.peer(channel, customer.address, ours)
         archive, id_, size = self._first_message(message, key)
         command = c.SubmitContact(
             contact=ContactId(contact_id(now_us)),

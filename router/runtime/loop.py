@@ -40,6 +40,7 @@ from router.journal.seal import Sealer
 from router.runtime.alarm import Alarm
 from router.runtime.clock import Clock
 from router.runtime.crash import crash_point
+from router.runtime.customers import CustomerBook
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
 from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Asker, Input, shed_class
@@ -102,6 +103,7 @@ class Workspace:
         """Why it is not served any more; empty = it is, or has not started."""
         self._make_engine = make_engine
         self._most = inbox
+        self.customers = CustomerBook(self)
         self._own_rows = OwnRows()
         self._recent = RecentlyClosed(2 * BATCH)
         self._writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
@@ -267,6 +269,7 @@ class Workspace:
     async def _load(self) -> None:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
         state = State()
+        self.customers.drop()
         self._own_rows.begin()
         async for chunk in self.journal.load(self.own):
             for row in chunk:
@@ -308,13 +311,16 @@ class Workspace:
         turn = Turn(self.seq + 1)
         self._is_turning = True
         try:
+            await self.customers.bring(batch, turn)
             broken = self._decide(batch, turn)
             if broken is not None:
                 await self._recover(batch, broken)
                 return
-            effects = self._number(turn.effects)
+            effects = turn.numbered(self.own.epoch, self._effects)
+            self._effects += len(effects)
             if turn.events:
                 changes = self.engine.state.drain()
+                await self.customers.settle(changes.closed)
                 commit = turn.commit(changes, effects, self._own_rows, at_us=self._last_us)
                 await self._writer.write(self.own, commit, lambda: self._give_up(batch))
                 self.seq = commit.last_seq
@@ -339,12 +345,6 @@ class Workspace:
         if self._settling:
             self._settle(None)
             await asyncio.sleep(0)  # readers see the committed state before the next decision
-
-    def _number(self, effects: list[Effect]) -> list[tuple[str, Effect]]:
-        """Ids that no other effect ever had: ``epoch-number``."""
-        first = self._effects + 1
-        self._effects += len(effects)
-        return [(f"{self.own.epoch}-{n}", effect) for n, effect in enumerate(effects, first)]
 
     def _take(self) -> list[Input]:
         """The next batch; an input that broke the engine once is tried alone."""
@@ -404,6 +404,7 @@ class Workspace:
             turn.answers.append((item, len(turn.events), len(turn.events), closed))
             return
         try:
+            command = self.customers.prepare(command)
             outcome: Outcome = self.engine.handle(command, self._last_us)
         except Refused as error:
             turn.refusals.append((item, error))

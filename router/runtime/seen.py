@@ -14,29 +14,30 @@ if TYPE_CHECKING:
     from router.runtime.loop import Workspace
 
 BITS = 24
-MASK = (1 << BITS) - 1
+"""A million ids in 2 MiB, sixteen bits for each: one wrong yes in two hundred."""
 MOST = 1 << (BITS - 4)
-"""A million ids in 2 MiB: one wrong yes in two hundred."""
 PAGE = 500
 
 
 class Seen:
-    """The ids of one archive kind."""
+    """The ids of one archive kind; `bits` is the binary logarithm of the filter's size in bits."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, bits: int = BITS) -> None:
         self._kind = kind
-        self._bits = bytearray(1 << (BITS - 3))
+        self._bits = bytearray(1 << (bits - 3))
+        self._mask = (1 << bits) - 1
+        self._most = 1 << (bits - 4)
         self._count = 0
         self._is_ready = False
 
     def add(self, id_: str) -> None:
         """This id is being archived."""
         h = hash(id_)
-        bits = self._bits
-        for place in (h & MASK, (h >> 19) & MASK, (h >> 38) & MASK):
+        bits, mask = self._bits, self._mask
+        for place in (h & mask, (h >> 19) & mask, (h >> 38) & mask):
             bits[place >> 3] |= 1 << (place & 7)
         self._count += 1
-        if self._count > MOST:
+        if self._count > self._most:
             self._is_ready = False
 
     def may_hold(self, id_: str) -> bool:
@@ -44,8 +45,8 @@ class Seen:
         if not self._is_ready:
             return True
         h = hash(id_)
-        bits = self._bits
-        first, second, third = h & MASK, (h >> 19) & MASK, (h >> 38) & MASK
+        bits, mask = self._bits, self._mask
+        first, second, third = h & mask, (h >> 19) & mask, (h >> 38) & mask
         return bool(
             bits[first >> 3] >> (first & 7) & 1
             and bits[second >> 3] >> (second & 7) & 1
@@ -54,13 +55,21 @@ class Seen:
 
     async def load(self, workspace: Workspace) -> None:
         """Read the archive, a page at a time beside everything else."""
+        self.done(await self.read(workspace, self._kind))
+
+    def done(self, is_whole: bool) -> None:
+        """The archive has been read; whole, unless there are too many ids in it."""
+        self._is_ready = is_whole and self._count <= self._most
+
+    async def read(self, workspace: Workspace, kind: str, prefix: str = "") -> bool:
+        """Add the ids of one archive kind, each behind `prefix`; false when they are too many."""
         after = ""
-        while self._count <= MOST:
-            page = await workspace.journal.list_archive(workspace.own, self._kind, "", after, PAGE)
+        while self._count <= self._most:
+            page = await workspace.journal.list_archive(workspace.own, kind, "", after, PAGE)
             for id_, _ in page:
-                self.add(id_)
+                self.add(prefix + id_)
             if len(page) < PAGE:
-                self._is_ready = self._count <= MOST
-                return
+                return True
             after = page[-1][0]
             await asyncio.sleep(0)
+        return False

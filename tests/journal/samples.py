@@ -7,6 +7,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
+from router.core.customer_model import Customer
 from router.core.effects import Effect
 from router.core.events import Event
 from router.core.record import Row
@@ -14,7 +15,7 @@ from router.core.state import ROWS as ROWS_BY_KIND
 
 EVENTS: tuple[type[msgspec.Struct], ...] = get_args(Event)
 EFFECTS: tuple[type[msgspec.Struct], ...] = get_args(Effect)
-ROWS: tuple[type[Row], ...] = tuple(ROWS_BY_KIND.values())
+ROWS: tuple[type[Row], ...] = (*ROWS_BY_KIND.values(), Customer)
 
 
 def sample(type_: type[Any]) -> Any:

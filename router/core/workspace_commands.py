@@ -1,0 +1,34 @@
+"""What may be asked of a workspace as a whole. All commands together: `commands.py`."""
+
+from __future__ import annotations
+
+from router.core.policy import Policy
+from router.core.record import Record
+
+
+class ApplyPolicy(Record, kw_only=True):
+    """New settings, already validated; live contacts are moved over."""
+
+    policy: Policy
+    by: str = ""
+
+
+class StepClock(Record, kw_only=True):
+    """The wall clock was set: calendar deadlines move, lengths do not."""
+
+    by_us: int
+
+
+class RecordAudit(Record, kw_only=True):
+    """Somebody did something that no other event tells: a token made, a configuration read."""
+
+    action: str
+    subject: str = ""
+    by: str = ""
+
+
+class DeadLetter(Record, kw_only=True):
+    """An input broke the engine twice and is put aside."""
+
+    command: str
+    reason: str

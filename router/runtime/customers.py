@@ -1,0 +1,465 @@
+"""Customers: their rows, brought when a command names one, changed by what was decided.
+
+A customer is an archive row (kind ``customer``, id the customer's id), sealed as a whole under the
+customer's own key, and there can be millions: the engine keeps none. The book has those in memory
+that were in use lately. It belongs to the workspace's loop, so the order of the inbox decides here,
+too, and nothing is decided by a stale row:
+
+1. `bring`: before a batch is decided, the rows that its commands name are fetched, all at once. A
+   filter says of nearly everybody unknown that there is no row, and then nothing is fetched.
+2. `prepare`: right before a command is decided it is completed from the row as it is then.
+3. `settle`: what was decided changes the rows (`core/customers.py`); they join the same commit.
+
+Archive rows written here:
+    customer           customer id              [key id, the sealed row]
+    identity           hash of an address       the customer's id, where the hash does not tell it
+    customer_contact   customer/contact         the id of the key that seals the closed contact
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from router.core import customers
+from router.core import events as e
+from router.core.commands import Command
+from router.core.customer_model import MOST_IDENTITIES, Customer, CustomerPatch, Identity
+from router.core.ledger import pruned
+from router.core.model import Contact
+from router.core.permission import Permissions
+from router.errors import JournalFailed, Overloaded
+from router.journal import ArchiveWrite
+from router.journal.codec import decode_row, encode_row
+from router.runtime.clock import sleep
+from router.runtime.completing import Completing
+from router.runtime.envelope import open_envelope
+from router.runtime.identities import Identities, derived_id, hash_in, zones_of
+from router.runtime.seen import Seen
+
+if TYPE_CHECKING:
+    from router.core.policy import Policy
+    from router.runtime.frame import Turn
+    from router.runtime.inbox import Input
+    from router.runtime.loop import Workspace
+
+log = logging.getLogger("router.customers")
+
+ROWS = 16_384
+"""Rows kept in memory: some 50 MB."""
+FILTER_BITS = 27
+"""Of the filter over known customers: 16 MiB, for eight million."""
+RETRY_US = 200_000
+CUSTOMER, IDENTITY, INDEX = "customer", "identity", "customer_contact"
+FOLLOWED = {*customers.FOLDS, e.CustomersMerged, e.CustomerErased}
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
+_patch = msgspec.msgpack.Decoder(CustomerPatch).decode
+_identity = msgspec.msgpack.Decoder(Identity).decode
+
+
+class Held:
+    """A row in memory, and the key that seals it; empty = none yet."""
+
+    __slots__ = ("key", "row")
+
+    def __init__(self, row: Customer, key: str) -> None:
+        self.row = row
+        self.key = key
+
+
+class CustomerBook:
+    """The customers of one workspace."""
+
+    def __init__(self, workspace: Workspace, *, most: int = ROWS) -> None:
+        self._workspace = workspace
+        self._most = most
+        self._rows: OrderedDict[str, Held] = OrderedDict()
+        self._via: OrderedDict[str, str] = OrderedDict()
+        """Derived id -> the customer whose address it is, where that is another id."""
+        self._changed: dict[str, Held] = {}
+        self._turn: Turn | None = None
+        self._read = 0
+        """Events of this turn that have been followed."""
+        self._late: list[e.Event] = []
+        """Events about customers whose row is not in memory; followed by `settle`."""
+        self._gone: dict[str, None] = {}
+        """Customers erased in this turn."""
+        self.known = KnownCustomers()
+        self.identities = Identities(workspace.sealer)
+        self.identities.use(workspace.policy)
+        self.permissions = Permissions(workspace.policy.contacting)
+        self._policy: Policy = workspace.policy
+        self.to_erase: dict[str, Sequence[tuple[str, str]]] = {}
+        """Archive rows to delete when the erasure of a customer is decided; see `erasure.py`."""
+        self.learn: Callable[[Customer, e.Event | Contact], None] = _learn_nothing
+        """Told of every followed event and closed contact: changes `profile` of the row."""
+        self.fresh_keys: dict[str, str] = {}
+        """Keys of customers who have no row yet, where something was sealed already."""
+        self._complete = Completing(self, workspace)
+
+    # --- before a batch is decided ------------------------------------------------------------
+
+    async def bring(self, batch: Sequence[Input], turn: Turn) -> None:
+        """Fetch the rows that the commands of a batch name and that are not in memory."""
+        self._turn, self._read, self._gone = turn, 0, {}
+        if self._policy is not self._workspace.policy:
+            self._use(self._workspace.policy)
+        if len(self._rows) > self._most:
+            self._evict()
+        wanted: dict[str, None] = {}
+        may_hold, names = self.known.may_hold, self._complete.names
+        for item in batch:
+            name = names.get(type(item.command))
+            if name is not None:
+                for id_ in name(item.command):
+                    found = self.held(id_)
+                    if found is not None:
+                        self._rows.move_to_end(found.row.id)
+                    elif id_ and may_hold(id_):
+                        wanted[id_] = None
+        if wanted:
+            await self._fetch(wanted)
+
+    def prepare(self, command: Command) -> Command:
+        """The command, completed from the customer's row. Raises Refused."""
+        complete = self._complete.by_type.get(type(command))
+        if complete is None:
+            return command
+        self._catch_up()
+        done: Command = complete(command)
+        return done
+
+    # --- after it -----------------------------------------------------------------------------
+
+    async def settle(self, closed: Sequence[Contact]) -> None:
+        """Change the rows as was decided, and put them into the turn's commit."""
+        turn = self._turn
+        assert turn is not None
+        self._catch_up()
+        if not (closed or self._late or self._changed or self._gone):
+            return
+        ended = [contact for contact in closed if customers.counts_for(contact)]
+        wanted: dict[str, None] = {}
+        for id_ in (*map(customer_of, self._late), *(contact.customer for contact in ended)):
+            if id_ not in self._rows and self.known.may_hold(id_):
+                wanted[id_] = None
+        if wanted:
+            await self._fetch(wanted)
+        late, self._late = self._late, []
+        for event in late:
+            self._follow(event, is_fetched=True)
+        for contact in ended:
+            self._close(contact)
+        await self._write(turn)
+
+    def drop(self) -> None:
+        """Forget all that is not committed, and with it everything: it is read again."""
+        self._rows.clear()
+        self._via.clear()
+        self._changed.clear()
+        self._late.clear()
+        self._gone.clear()
+        self.fresh_keys.clear()
+        self._turn, self._read = None, 0
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def held(self, id_: str) -> Held | None:
+        """The row in memory, where it is and may be trusted: within a turn, of who was brought."""
+        found = self._rows.get(self._via.get(id_, id_))
+        while found is not None and found.row.merged_into:
+            found = self._rows.get(found.row.merged_into)
+        return found
+
+    def owner(self, hash_: str) -> str:
+        """Whose address this is, of those brought; empty = nobody's."""
+        found = self.held(derived_id(hash_))
+        return found.row.id if found is not None else ""
+
+    async def get(self, id_: str) -> Customer | None:
+        """A customer as committed; who was merged into another is that one. None = nobody."""
+        await self._workspace.settled()
+        if not id_ or not self.known.may_hold(id_):
+            return None
+        held = self.held(id_)
+        if held is not None:
+            return msgspec.structs.replace(held.row)
+        # Not kept: a turn of the loop may change the row while the store answers.
+        hash_ = hash_in(id_)
+        if hash_:
+            id_ = (await self._load(IDENTITY, [hash_])).get(hash_, id_.encode()).decode()
+        while id_:
+            stored = (await self._load(CUSTOMER, [id_])).get(id_)
+            held = None if stored is None else self._opened(stored)
+            if held is None:
+                return None
+            if not held.row.merged_into:
+                return held.row
+            id_ = held.row.merged_into
+        return None
+
+    async def find(self, kind: str, address: str) -> Customer | None:
+        """The customer whose address this is."""
+        return await self.get(derived_id(self.identities.hash(kind, address)))
+
+    def zones(self, row: Customer) -> tuple[str, ...]:
+        """Where the customer may be: as said, else as their first phone number tells."""
+        if row.zone:
+            return (row.zone,)
+        for identity in row.identities:
+            if identity.kind == "phone":
+                return zones_of(identity.address)
+        return ()
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def _use(self, policy: Policy) -> None:
+        self._policy = policy
+        self.identities.use(policy)
+        if policy.contacting != self.permissions.policy:
+            self.permissions = Permissions(policy.contacting)
+
+    def _evict(self) -> None:
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+        while len(self._via) > self._most:
+            self._via.popitem(last=False)
+
+    async def _fetch(self, ids: Iterable[str]) -> None:
+        """Bring these rows, and those that they lead to."""
+        hashes = [hash_ for id_ in ids if id_ not in self._via and (hash_ := hash_in(id_))]
+        if hashes:
+            for hash_, owner in (await self._load(IDENTITY, hashes)).items():
+                self._via[derived_id(hash_)] = owner.decode()
+        wanted = dict.fromkeys(self._via.get(id_, id_) for id_ in ids)
+        while wanted:
+            missing = [id_ for id_ in wanted if id_ not in self._rows]
+            stored = await self._load(CUSTOMER, missing) if missing else {}
+            for id_ in wanted:
+                opened = self._opened(stored[id_]) if id_ in stored else None
+                if opened is not None:
+                    self._rows[id_] = opened
+            found = [self._rows[id_] for id_ in wanted if id_ in self._rows]
+            wanted = dict.fromkeys(h.row.merged_into for h in found if h.row.merged_into)
+
+    async def _load(self, kind: str, ids: list[str]) -> dict[str, bytes]:
+        while True:
+            try:
+                return await self._workspace.journal.fetch(self._workspace.own, kind, ids)
+            except JournalFailed as error:
+                log.warning("customers cannot be read", extra={"error": str(error)})
+                await sleep(self._workspace.clock, RETRY_US)
+
+    def _opened(self, data: bytes) -> Held | None:
+        key, sealed = _unpack(data)
+        plain = self._workspace.sealer.open(key, sealed)
+        # Without its key the row says nothing any more: nobody is known by this id.
+        return None if plain is None else Held(decode_row(Customer, plain), key)
+
+    def _new(self, id_: str, at_us: int) -> Held:
+        held = Held(Customer(id=id_, created_at_us=at_us), self.fresh_keys.pop(id_, ""))
+        self._rows[id_] = held
+        self.known.add(id_)
+        return held
+
+    # --- following ----------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        """Follow what the engine has decided since the last look."""
+        turn = self._turn
+        if turn is None or self._read == len(turn.events):
+            return
+        events = turn.events
+        first, self._read = self._read, len(events)
+        for place in range(first, self._read):
+            event = events[place]
+            if type(event) in FOLLOWED:
+                self._follow(event)
+
+    def _follow(self, event: e.Event, *, is_fetched: bool = False) -> None:
+        id_ = customer_of(event)
+        if not id_:
+            return
+        if isinstance(event, e.CustomerErased):
+            self._erased(id_)
+            return
+        held = self.held(id_)
+        if held is None:
+            if not is_fetched and self.known.may_hold(id_):
+                self._late.append(event)
+                return
+            held = self._new(id_, event.at_us)
+        if isinstance(event, e.CustomersMerged):
+            self._merged(held, event)
+            return
+        part = self._part(event)
+        if part is None and isinstance(event, (e.CustomerChanged, e.IdentityAdded)):
+            return  # its key was erased in between
+        customers.apply(held.row, event, part)
+        if isinstance(event, e.IdentityAdded):
+            self._lead(event.hash, held.row.id)
+        elif isinstance(event, e.IdentityRemoved):
+            self._unlead(event.hash, held.row.id)
+        self.learn(held.row, event)
+        self._touch(held)
+
+    def _part(self, event: e.Event) -> CustomerPatch | Identity | None:
+        if not isinstance(event, (e.CustomerChanged, e.IdentityAdded)):
+            return None
+        plain = self._workspace.sealer.open(event.seal_key, event.sealed)
+        if plain is None:
+            return None
+        return _patch(plain) if isinstance(event, e.CustomerChanged) else _identity(plain)
+
+    def _merged(self, held: Held, event: e.CustomersMerged) -> None:
+        into = self.held(event.into)
+        assert into is not None, "both rows of a merge are brought"
+        other = held.row
+        customers.merge(into.row, other)
+        held.row = customers.tombstone(other, into.row.id)
+        for identity in other.identities:
+            self._lead(identity.hash, into.row.id)
+        self.learn(into.row, event)
+        self._touch(into)
+        self._touch(held)
+
+    def _erased(self, id_: str) -> None:
+        assert self._turn is not None
+        self._turn.archive_deletes.extend(self.to_erase.pop(id_, ()))
+        held = self.held(id_)
+        ids = (id_,) if held is None else (id_, held.row.id, *held.row.merged_from)
+        for gone in dict.fromkeys(ids):
+            self._rows.pop(gone, None)
+            self._changed.pop(gone, None)
+            self._gone[gone] = None
+        for derived in [d for d, owner in self._via.items() if owner in self._gone]:
+            del self._via[derived]
+
+    def _close(self, contact: Contact) -> None:
+        """A contact has ended: count it, and learn the address."""
+        assert self._turn is not None
+        held = self.held(contact.customer)
+        at_us = contact.closed_at_us
+        id_ = contact.customer if held is None else held.row.id
+        place = index_id(id_, contact.id)
+        row = ArchiveWrite(INDEX, place, at_us, contact.seal_key.encode())
+        self._turn.archive.append(row)
+        if id_ in self._gone:
+            return  # ended by the erasure itself: nothing may be remembered
+        if held is None:
+            held = self._new(contact.customer, contact.created_at_us)
+        offset_us = self._workspace.engine.state.totals.clock_offset_us
+        customers.close(held.row, contact, at_us + offset_us)
+        if contact.address:
+            self._learn_address(held, contact)
+        self.learn(held.row, contact)
+        self._touch(held)
+
+    def _learn_address(self, held: Held, contact: Contact) -> None:
+        """The address from which, or at which, the contact was: the customer's, if nobody's yet."""
+        row, hash_ = held.row, contact.address
+        if any(identity.hash == hash_ for identity in row.identities):
+            return
+        derived = derived_id(hash_)
+        if derived != row.id and self.known.may_hold(derived):
+            return
+        envelope = open_envelope(self._workspace.sealer, contact)
+        if not envelope.address or len(row.identities) >= MOST_IDENTITIES:
+            return
+        kind = self.identities.kind(contact.channel)
+        address = self.identities.written(kind, envelope.address)
+        if self.identities.hash(kind, address) != hash_:
+            return  # the country was set differently when it arrived
+        added = Identity(kind=kind, hash=hash_, address=address, added_at_us=contact.closed_at_us)
+        row.identities = (*row.identities, added)
+        row.name = row.name or envelope.name
+        self._lead(hash_, row.id)
+
+    def _lead(self, hash_: str, id_: str) -> None:
+        """Whoever has this address is this customer."""
+        derived = derived_id(hash_)
+        if derived != id_:
+            assert self._turn is not None
+            self._via[derived] = id_
+            self.known.add(derived)
+            self._keep((IDENTITY, hash_))
+            self._turn.archive.append(
+                ArchiveWrite(IDENTITY, hash_, self._workspace.now_us(), id_.encode())
+            )
+
+    def _keep(self, place: tuple[str, str]) -> None:
+        """Deletes come after writes in a commit: this row is written after all."""
+        assert self._turn is not None
+        if place in self._turn.archive_deletes:
+            self._turn.archive_deletes.remove(place)
+
+    def _unlead(self, hash_: str, id_: str) -> None:
+        if self._via.get(derived_id(hash_)) == id_:
+            assert self._turn is not None
+            del self._via[derived_id(hash_)]
+            self._turn.archive_deletes.append((IDENTITY, hash_))
+
+    def _touch(self, held: Held) -> None:
+        id_ = held.row.id
+        self._changed[id_] = held
+        self._rows.move_to_end(id_)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def _write(self, turn: Turn) -> None:
+        """The changed rows, sealed, into the commit."""
+        now_us = self._workspace.now_us()
+        changed, self._changed = self._changed, {}
+        limits = self._policy.contacting.limits
+        for id_, held in changed.items():
+            if not held.key:
+                held.key = await self._new_key()
+            if self._gone:
+                self._keep((CUSTOMER, id_))
+            row = held.row
+            row.ledger = pruned(row.ledger, limits, now_us)
+            sealed = self._workspace.sealer.seal(held.key, encode_row(row))
+            turn.archive.append(ArchiveWrite(CUSTOMER, id_, now_us, _pack((held.key, sealed))))
+
+    async def _new_key(self) -> str:
+        keys = self._workspace.keys
+        while True:
+            try:
+                return keys.new_key()[0]
+            except Overloaded:
+                try:
+                    await keys.refill()
+                except JournalFailed as error:
+                    log.warning("no new keys", extra={"error": str(error)})
+                    await sleep(self._workspace.clock, RETRY_US)
+
+
+class KnownCustomers(Seen):
+    """Ids under which there may be a customer: given ones, and derived ones that lead to one."""
+
+    def __init__(self) -> None:
+        super().__init__(CUSTOMER, bits=FILTER_BITS)
+
+    async def load(self, workspace: Workspace) -> None:
+        """See Seen."""
+        whole = await self.read(workspace, CUSTOMER) and await self.read(workspace, IDENTITY, "p")
+        self.done(whole)
+
+
+def customer_of(event: e.Event) -> str:
+    """The customer whom a followed event is about."""
+    return getattr(event, "customer", "")
+
+
+def index_id(customer: str, contact: str = "") -> str:
+    """The id of the row that says whose contact it was; without a contact, what all begin with."""
+    return f"{customer.replace('%', '%25').replace('/', '%2F')}/{contact}"
+
+
+def _learn_nothing(row: Customer, what: e.Event | Contact) -> None:
+    """Nobody learns: the profile stays as it is."""
