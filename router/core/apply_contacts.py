@@ -46,6 +46,8 @@ def _received(state: State, event: e.ContactReceived) -> None:
         state.by_external[contact.channel, contact.external_id] = contact.id
     if contact.peer_key:
         state.by_peer[contact.peer_key] = contact.id
+    if contact.customer:
+        state.link_customer(contact)
     state.touch(contact)
 
 
@@ -55,8 +57,6 @@ def _scheduled(state: State, event: e.ContactScheduled) -> None:
     contact.state = contact_after(contact.state, e.ContactScheduled)
     contact.not_before_us = event.not_before_us
     contact.not_after_us = event.not_after_us
-    if contact.customer:
-        state.link_customer(contact)
     contact.direction = event.direction
     if event.outbound is not None:
         contact.outbound = event.outbound
@@ -256,7 +256,11 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
     if event.attributes is not None:
         contact.attributes = event.attributes
     if event.customer is not None:
+        if contact.customer:
+            state.unlink_customer(contact)
         contact.customer = event.customer
+        if contact.customer:
+            state.link_customer(contact)
     if event.segment is not None:
         contact.segment = event.segment
     if event.watched is not None:
@@ -267,11 +271,7 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
 @applies(e.ContactClosed)
 def _closed(state: State, event: e.ContactClosed) -> None:
     contact = _leaving(state, event.contact)
-        if contact.customer:
-            state.unlink_customer(contact)
     before = contact.state
-        if contact.customer:
-            state.link_customer(contact)
     contact.state = contact_after(contact.state, e.ContactClosed)
     contact.outcome = event.outcome
     contact.outcome_reason = event.reason

@@ -66,9 +66,9 @@ class State:
         self.estimates: dict[str, QueueEstimate] = {}
         self.by_external: dict[tuple[str, str], ContactId] = {}
         self.by_peer: dict[str, ContactId] = {}
-        self.roster = Roster()
         self.by_customer: dict[str, ContactId | dict[ContactId, None]] = {}
         """The live contact of each customer, or all of them in their order; see `contacts_of`."""
+        self.roster = Roster()
         self.waiting = Waiting()
         self.positions = Positions()
         self.matcher = Matcher(self.roster, self.waiting)
@@ -168,9 +168,9 @@ class State:
                 self.by_external[contact.channel, contact.external_id] = contact.id
             if contact.peer_key:
                 self.by_peer[contact.peer_key] = contact.id
-            self._restart_timers(contact, soonest_us)
             if contact.customer:
                 self.link_customer(contact)
+            self._restart_timers(contact, soonest_us)
             if contact.state is ContactState.QUEUED:
                 self.enter_line(contact, now_us)
 
@@ -390,17 +390,13 @@ class State:
             del self.by_external[contact.channel, contact.external_id]
         if self.by_peer.get(contact.peer_key) == contact.id:
             del self.by_peer[contact.peer_key]
+        if contact.customer:
+            self.unlink_customer(contact)
         for kind in ("window", "silence", "close"):
             self.timers.cancel((kind, contact.id))
         for agent in contact.excluded:
             self.timers.cancel(("cool", contact.id, agent))
-        if contact.customer:
-            self.unlink_customer(contact)
 
-    def unshelve(self, agent: AgentId) -> Seat:
-        """Take the agent off the roster's shelf before its load or presence changes."""
-        seat = self.roster.seats[agent]
-        self.roster.unshelve(seat)
     def contacts_of(self, customer: str) -> tuple[ContactId, ...]:
         """The customer's live contacts, in the order in which they became theirs."""
         held = self.by_customer.get(customer)
@@ -426,6 +422,10 @@ class State:
         else:
             del self.by_customer[contact.customer]
 
+    def unshelve(self, agent: AgentId) -> Seat:
+        """Take the agent off the roster's shelf before its load or presence changes."""
+        seat = self.roster.seats[agent]
+        self.roster.unshelve(seat)
         return seat
 
 
