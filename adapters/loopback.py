@@ -94,8 +94,8 @@ class Line:
     customer: Address
     to: str = ""
     heard: deque[str] = field(default_factory=lambda: deque(maxlen=1_000))
-    asked: str = ""
-    """Name of the question that waits for an answer."""
+    asked: CollectFromContact | None = None
+    """The question that waits for an answer."""
     held: bool = False
     typed: int = 0
     """How often the customer was shown that the agent types."""
@@ -259,10 +259,12 @@ class Loopback(Channel):
         await insist(lambda: self.router.ended(external_id, reason))
 
     async def press(self, external_id: str, value: str) -> None:
-        """The customer answers the question that was put last."""
+        """The customer answers the question that was put last. Raises ChannelError: none was."""
         line = self._line(external_id)
-        name, line.asked = line.asked, ""
-        await insist(lambda: self.router.collected(external_id, name, value))
+        asked, line.asked = line.asked, None
+        if asked is None:
+            raise ChannelError(f"{external_id} is asked nothing")
+        await insist(lambda: self.router.collected(external_id, asked.name, value, ask=asked.ask))
 
     # -- what agents' phones do ------------------------------------------------------------------
 
@@ -321,10 +323,8 @@ class Loopback(Channel):
                 self._line_of(task).held = held
             case TreatContact(text=text, kind=kind):
                 self._line_of(task).heard.append(text or kind)
-            case CollectFromContact(name=name, prompt=prompt):
-                line = self._line_of(task)
-                line.asked = name
-                line.heard.append(prompt)
+            case CollectFromContact():
+                self._put_question(self._line_of(task), effect)
             case DeliverMessage():
                 self._line_of(task).heard.append(task.text)
             case StartContact():
@@ -370,6 +370,23 @@ class Loopback(Channel):
             ring = self.rings[effect.reservation] = Ring(effect.reservation, effect.endpoint, line)
             self._connect(ring)
         self._report_started(effect, line.external_id)
+
+    def _put_question(self, line: Line, question: CollectFromContact) -> None:
+        if line.asked is not None and line.asked.ask == question.ask:
+            return  # restated: it is being asked
+        line.asked = question
+        line.heard.append(question.prompt)
+        self._crew.start(self._wait_for_answer(line, question), "answer")
+
+    async def _wait_for_answer(self, line: Line, question: CollectFromContact) -> None:
+        await asyncio.sleep(question.timeout_us / 1e6)
+        if line.asked is question:
+            line.asked = None
+            await insist(
+                lambda: self.router.collected(
+                    line.external_id, question.name, "", ask=question.ask, timed_out=True
+                )
+            )
 
     def _report_started(self, effect: StartContact, external_id: str) -> None:
         self._later(lambda: self._say_started(effect, external_id), "started")

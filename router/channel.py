@@ -16,6 +16,8 @@ The life of a contact, seen from here:
                                    <-     ConnectAgent / StartContact: bring the media leg up
     connected(reservation)         ->     agent and customer are together
     failed(reservation, reason)    ->     the leg did not come up: the contact keeps its place
+                                   <-     CollectFromContact: play and collect, quick replies
+    collected(name, value, ask)    ->     what the customer answered, or that nobody did
     message(...)                   ->     the customer wrote
                                    <-     DeliverMessage: we write (never twice)
     typing(external_id)           <->     agent_typing(external_id): somebody types; never stored
@@ -248,8 +250,14 @@ class Router(Protocol):
     async def ended(self, external_id: str, reason: str = "") -> None:
         """Agent and customer are done (hang-up while connected)."""
 
-    async def collected(self, external_id: str, name: str, value: str) -> None:
-        """What play-and-collect got."""
+    async def collected(
+        self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
+    ) -> None:
+        """What `CollectFromContact` got, or that nobody answered in its time.
+
+        `ask` is that effect's: of one question the first answer counts, the same again is nothing
+        new. The value is an attribute of the contact then, ``input.<name>``, empty if `timed_out`.
+        """
 
     async def started(self, contact: str, external_id: str) -> None:
         """An outbound or switched contact now exists at the backend under this id.

@@ -89,7 +89,9 @@ class Collected(_Up, frozen=True):
     cid: Cid
     external_id: Id
     name: Id
-    value: Reason
+    value: Reason = ""
+    ask: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    timed_out: bool = False
 
 
 class Started(_Up, frozen=True):
@@ -314,7 +316,9 @@ async def say(router: Router, call: Call) -> Answer:
         case Ended():
             await router.ended(call.external_id, call.reason)
         case Collected():
-            await router.collected(call.external_id, call.name, call.value)
+            await router.collected(
+                call.external_id, call.name, call.value, ask=call.ask, timed_out=call.timed_out
+            )
         case Started():
             await router.started(call.contact, call.external_id)
         case Live():

@@ -10,7 +10,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
                                                retry_after_s}
     {type: choose, name, value}               {type: message, id, who: agent | router, ...}
     {type: typing}                            {type: place, position, wait_s, text}
-    {type: end}                               {type: ask, name, prompt, choices}, {type: hold, held}
+    {type: end}                               {type: ask, name, prompt, choices},
+                                              {type: answered, name}, {type: hold, held}
                                               {type: joined}, {type: typing}: the agent types
                                               {type: ended}, {type: token, token}
                                               {type: error, code, text}

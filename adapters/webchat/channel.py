@@ -12,6 +12,7 @@ from typing import Any
 from adapters import TRY_AGAIN, Crew, Fence, insist, read_settings
 from adapters.webchat.codec import (
     AgentTyping,
+    Answered,
     Ask,
     Bucket,
     Down,
@@ -27,6 +28,7 @@ from adapters.webchat.codec import (
     Who,
 )
 from adapters.webchat.conversation import (
+    ANSWER,
     TYPING_S,
     Conversation,
     Page,
@@ -209,6 +211,9 @@ class WebChat(Channel):
                 return
             receipt = await self._to_router(conversation, message_id, text, origin)
             self._show(conversation, message_id, "visitor", text)
+        if conversation.ask is not None and not conversation.ask.choices:
+            # A question without choices is answered by whatever is written next.
+            self._later(lambda: self._answered(conversation, text[:ANSWER]), "answer")
         if receipt.state == "closed":
             self._end(conversation)
         elif receipt.state == "active":
@@ -221,9 +226,7 @@ class WebChat(Channel):
         ask = conversation.ask
         if ask is None or ask.name != name or (ask.choices and value not in ask.choices):
             raise ChannelError(f"nobody asks for {name!r} with such an answer")
-        conversation.ask = None
-        external_id = conversation.external_id
-        await insist(lambda: self.router.collected(external_id, name, value))
+        await self._answered(conversation, value)
 
     def typing(self, conversation: Conversation) -> None:
         """The visitor types; told to the agent now and then."""
@@ -285,17 +288,31 @@ class WebChat(Channel):
                 pass  # offers: the agent answers at the desk
 
     def _ask(self, conversation: Conversation, effect: CollectFromContact) -> None:
-        ask = Ask(effect.name, effect.prompt, effect.choices)
-        conversation.ask = ask
+        if conversation.ask is not None and conversation.question == effect.ask:
+            return  # restated: it is being asked
+        ask = conversation.ask = Ask(effect.name, effect.prompt, effect.choices)
+        conversation.question = effect.ask
         self._tell(conversation, ask)
-        external_id = conversation.external_id
 
         def give_up() -> None:
             if conversation.ask is ask and self.up:
-                conversation.ask = None
-                self._later(lambda: self.router.collected(external_id, ask.name, ""), "no answer")
+                self._later(lambda: self._answered(conversation, ""), "no answer")
 
         asyncio.get_running_loop().call_later(effect.timeout_us / 1e6, give_up)
+
+    async def _answered(self, conversation: Conversation, value: str) -> None:
+        """The open question is over; an empty value: nobody answered it."""
+        ask, question = conversation.ask, conversation.question
+        if ask is None:
+            return
+        conversation.ask = None
+        external_id = conversation.external_id
+        self._tell(conversation, Answered(ask.name))
+        await insist(
+            lambda: self.router.collected(
+                external_id, ask.name, value, ask=question, timed_out=not value
+            )
+        )
 
     def _start_contact(self, task: Task, contact: str) -> None:
         conversation = self.conversations.get(task.customer.address)

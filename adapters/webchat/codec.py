@@ -89,6 +89,12 @@ class Ask(_Down, frozen=True):
     choices: dict[str, str] = {}
 
 
+class Answered(_Down, frozen=True):
+    """This question is over, answered on any page or by nobody."""
+
+    name: str
+
+
 class Welcome(_Down, frozen=True, kw_only=True):
     """The visitor is known; everything said so far."""
 
@@ -142,7 +148,18 @@ class Error(_Down, frozen=True):
 
 
 Down = (
-    Message | Place | Ask | Welcome | Hold | Joined | AgentTyping | Ended | Token | Refused | Error
+    Message
+    | Place
+    | Ask
+    | Answered
+    | Welcome
+    | Hold
+    | Joined
+    | AgentTyping
+    | Ended
+    | Token
+    | Refused
+    | Error
 )
 
 _DECODER: msgspec.json.Decoder[Up] = msgspec.json.Decoder(Up)

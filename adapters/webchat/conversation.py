@@ -10,6 +10,8 @@ from typing import Protocol
 from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place, Visitor, Who
 from router.channel import ChannelError, Line
 
+ANSWER = 1_000
+"""So much of a message is the answer to a question, in characters."""
 TYPING_S = 2.0
 """Typing is told so often at most."""
 
@@ -39,6 +41,8 @@ class Conversation:
     place: Place = field(default_factory=Place)
     held: bool = False
     ask: Ask | None = None
+    question: str = ""
+    """The router's id of it."""
     pages: list[Page] = field(default_factory=list)
     recalled: bool = False
     """`messages` has what was said before this process."""

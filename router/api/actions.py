@@ -265,7 +265,15 @@ def _collect(a: Asked, body: b.CollectBody) -> Planned:
 
 
 def _input(a: Asked, body: b.InputBody) -> Planned:
-    return Planned(c.ReportInput(contact=ContactId(a.id), name=body.name, value=body.value))
+    return Planned(
+        c.ReportInput(
+            contact=ContactId(a.id),
+            name=body.name,
+            value=body.value,
+            ask=body.ask,
+            timed_out=body.timed_out,
+        )
+    )
 
 
 def _presence(a: Asked, body: b.PresenceBody) -> Planned:

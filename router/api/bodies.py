@@ -253,7 +253,11 @@ class InputBody(Body):
     """What play-and-collect got."""
 
     name: Id
-    value: Annotated[str, Meta(max_length=1000)]
+    value: Annotated[str, Meta(max_length=1000)] = ""
+    ask: OptionalId = ""
+    """Id of the question, from its `InputAsked`; empty: the open one of this name."""
+    timed_out: bool = False
+    """The customer did not answer in time."""
 
 
 class AgentBody(Body):

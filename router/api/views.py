@@ -89,6 +89,8 @@ class ContactView(View):
     consult: str = ""
     consult_of: str = ""
     callback_of: str = ""
+    asking: str = ""
+    """What the customer is being asked; the answer becomes the attribute ``input.<name>``."""
     watched: bool = False
     version: int = 0
     messages: list[MessageView] = []
@@ -227,6 +229,7 @@ def contact_view(
         consult=row.consult,
         consult_of=row.consult_of,
         callback_of=row.callback_of,
+        asking=row.asking,
         watched=row.watched,
         version=row.version,
         messages=messages or [],

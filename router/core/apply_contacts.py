@@ -5,7 +5,16 @@ from __future__ import annotations
 from router.core import estimates
 from router.core import events as e
 from router.core.lifecycle import contact_after
-from router.core.model import FOR_EVER_US, AgentId, Contact, ContactId, ContactOutcome, ContactState
+from router.core.model import (
+    ANSWER_GRACE_US,
+    FOR_EVER_US,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactOutcome,
+    ContactState,
+    Question,
+)
 from router.core.state import State, applies
 
 
@@ -211,6 +220,8 @@ def _switched(state: State, event: e.ContactSwitched) -> None:
         del state.by_external[contact.channel, contact.external_id]
     if state.by_peer.get(contact.peer_key) == contact.id:
         del state.by_peer[contact.peer_key]
+    if contact.question is not None:
+        _ask_no_more(state, contact)  # it was put on the channel that is left
     contact.channel = event.channel
     contact.queue = event.queue
     contact.tier = event.tier
@@ -278,6 +289,8 @@ def _closed(state: State, event: e.ContactClosed) -> None:
     contact.disposition = event.disposition
     contact.closed_at_us = event.at_us
     contact.reservations = ()
+    if contact.question is not None:
+        _ask_no_more(state, contact)
     if event.outcome is ContactOutcome.ABANDONED and before in _WAITING:
         row = state.estimate(contact.queue, contact.channel)
         estimates.abandoned(row, event.at_us - contact.visit_at_us)
@@ -297,12 +310,34 @@ def _callback_offered(state: State, event: e.CallbackOffered) -> None:
     state.touch(state.contacts[event.contact])
 
 
+@applies(e.InputAsked)
+def _input_asked(state: State, event: e.InputAsked) -> None:
+    contact = state.contacts[event.contact]
+    contact.asking = event.name
+    contact.asked += 1
+    contact.question = Question(
+        ask=event.ask,
+        name=event.name,
+        prompt=event.prompt,
+        choices=event.choices,
+        digits=event.digits,
+        deadline_at_us=event.deadline_at_us,
+    )
+    state.timers.set(("ask", contact.id), event.deadline_at_us + ANSWER_GRACE_US)
+    state.touch(contact)
+
+
 @applies(e.InputCollected)
 def _input_collected(state: State, event: e.InputCollected) -> None:
     contact = state.contacts[event.contact]
-    contact.attributes = {**contact.attributes, event.name: event.value}
-    contact.asking = ""
+    contact.attributes = {**contact.attributes, f"input.{event.name}": event.value}
+    _ask_no_more(state, contact)
     state.touch(contact)
+
+
+def _ask_no_more(state: State, contact: Contact) -> None:
+    contact.asking, contact.question = "", None
+    state.timers.cancel(("ask", contact.id))
 
 
 @applies(e.MessageReceived)

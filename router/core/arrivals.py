@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from router.core.attempts import settle
 from router.core.decide import Decider
 from router.core.effects import AnswerRoute, CollectFromContact, DeliverMessage
 from router.core.model import (
+    SECOND_US,
     Contact,
     ContactOutcome,
     ContactState,
@@ -27,6 +29,12 @@ from router.errors import Invalid, NotFound, Refused
 SKILLS_MOST = 32
 LEVELS = range(1, 11)
 NAME_MOST = 256
+QUESTIONS_MOST = 50
+"""Most questions to one contact."""
+QUESTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+PROMPT_MOST = 4_000
+CHOICES_MOST = 20
+ANSWER_MOST = 1_000
 
 
 def submit_contact(d: Decider, command: c.SubmitContact) -> None:
@@ -186,29 +194,97 @@ def cancel_contact(d: Decider, command: c.CancelContact) -> None:
 
 
 def collect_input(d: Decider, command: c.CollectInput) -> None:
-    """Ask the customer something, by prompt or menu."""
+    """Ask the customer something, by prompt or menu. One question at a time."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    _check_question(command)
+    if contact.state in (ContactState.SCHEDULED, ContactState.PARKED):
+        raise Refused("not_there", f"contact {contact.id!r} is {contact.state}: nobody to ask")
+    if contact.question is not None:
+        raise Refused("asking", f"contact {contact.id!r} is being asked {contact.asking!r}")
+    if contact.asked >= QUESTIONS_MOST:
+        raise Refused("too_many_questions", f"contact {contact.id!r} was asked {contact.asked}")
+    d.emit(
+        e.InputAsked(
+            at_us=d.now_us,
+            contact=contact.id,
+            name=command.name,
+            ask=f"q{contact.asked + 1}",
+            prompt=command.prompt,
+            choices=command.choices,
+            digits=command.digits,
+            deadline_at_us=d.now_us + command.timeout_us,
+            by=command.by,
+        )
+    )
+    put_question(d, contact)
+
+
+def put_question(d: Decider, contact: Contact) -> None:
+    """Have the adapter ask what is open; after a restart once more, for the time that is left."""
+    question = contact.question
+    assert question is not None, f"{contact.id} is asked nothing"
     d.effects.append(
         CollectFromContact(
             channel=contact.channel,
             contact=contact.id,
-            name=command.name,
-            prompt=command.prompt,
-            choices=command.choices,
-            digits=command.digits,
-            timeout_us=command.timeout_us,
+            name=question.name,
+            prompt=question.prompt,
+            choices=question.choices,
+            digits=question.digits,
+            timeout_us=max(question.deadline_at_us - d.now_us, SECOND_US),
+            ask=question.ask,
         )
     )
 
 
 def report_input(d: Decider, command: c.ReportInput) -> None:
-    """The customer answered: an attribute, for rules and agents to see."""
+    """The customer answered, or did not in time. The same answer again changes nothing."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    question = contact.question
+    is_open = question is not None and command.name == question.name
+    if question is None or not is_open or (command.ask and command.ask != question.ask):
+        if f"input.{command.name}" in contact.attributes:
+            return  # said twice, or too late
+        raise Refused("not_asked", f"contact {contact.id!r} is not asked {command.name!r}")
+    value = "" if command.timed_out else command.value
+    if len(value) > ANSWER_MOST:
+        raise Invalid("value", f"an answer has at most {ANSWER_MOST} characters, got {len(value)}")
+    if value and question.choices and value not in question.choices:
+        known = ", ".join(question.choices)
+        raise Invalid("unknown_choice", f"{command.name!r} is one of {known}, got {value!r}")
     d.emit(
-        e.InputCollected(at_us=d.now_us, contact=contact.id, name=command.name, value=command.value)
+        e.InputCollected(
+            at_us=d.now_us,
+            contact=contact.id,
+            name=question.name,
+            value=value,
+            ask=question.ask,
+            timed_out=not value,
+        )
     )
+
+
+def give_up_asking(d: Decider, contact: Contact) -> None:
+    """Neither an answer nor its absence was told: the question is over."""
+    if contact.question is not None:
+        report_input(
+            d, c.ReportInput(contact=contact.id, name=contact.asking, value="", timed_out=True)
+        )
+
+
+def _check_question(command: c.CollectInput) -> None:
+    if not QUESTION_NAME.fullmatch(command.name):
+        raise Invalid("name", f"a question's name is letters, digits and _, got {command.name!r}")
+    if not 0 < len(command.prompt) <= PROMPT_MOST:
+        raise Invalid("prompt", f"a prompt has 1-{PROMPT_MOST} characters")
+    if len(command.choices) > CHOICES_MOST or "" in command.choices:
+        raise Invalid("choices", f"at most {CHOICES_MOST} choices, none of them empty")
+    if not 1 <= command.digits <= 40:
+        raise Invalid("digits", f"1-40 digits are collected, got {command.digits}")
+    if not SECOND_US <= command.timeout_us <= 300 * SECOND_US:
+        raise Invalid("timeout", f"1 s to 5 min to answer, got {command.timeout_us} µs")
 
 
 def ask_route(d: Decider, command: c.AskRoute) -> None:

@@ -230,13 +230,29 @@ class CallbackOffered(Record, kw_only=True):
     contact: ContactId
 
 
+class InputAsked(Record, kw_only=True):
+    """The customer is asked something: play-and-collect, a menu, quick replies."""
+
+    at_us: int
+    contact: ContactId
+    name: str
+    ask: str
+    prompt: str
+    choices: dict[str, str] = {}
+    digits: int = 1
+    deadline_at_us: int
+    by: str = ""
+
+
 class InputCollected(Record, kw_only=True):
-    """The customer answered a prompt."""
+    """The customer answered, or did not: the attribute ``input.<name>`` has the value."""
 
     at_us: int
     contact: ContactId
     name: str
     value: str
+    ask: str = ""
+    timed_out: bool = False
 
 
 class MessageReceived(Record, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from router.core import events as e
 from router.core import outbound
-from router.core.arrivals import activate
+from router.core.arrivals import activate, give_up_asking
 from router.core.decide import Decider
 from router.core.model import (
     AgentId,
@@ -130,6 +130,10 @@ def _treat(d: Decider, key: TimerKey) -> None:
             d.state.push_due(key, contact.visit_at_us + turn * every_us, contact)
 
 
+def _ask(d: Decider, key: TimerKey) -> None:
+    give_up_asking(d, d.state.contacts[ContactId(key[1])])
+
+
 def _ramp(d: Decider, key: TimerKey) -> None:
     seat = d.state.roster.seats.get(AgentId(key[1]))
     if seat is not None:
@@ -161,6 +165,7 @@ _KINDS: dict[str, Callable[[Decider, TimerKey], None]] = {
     "step": _step,
     "late": _late,
     "treat": _treat,
+    "ask": _ask,
     "ramp": _ramp,
     "lost": _lost,
     "hours": _hours,

@@ -87,9 +87,13 @@ class TreatContact(Record, kw_only=True):
 
 
 class CollectFromContact(Record, kw_only=True):
-    """Play a prompt and collect an answer; answer with ReportInput."""
+    """Play a prompt and collect an answer; answer with ReportInput.
 
-    REPEAT: ClassVar[Repeat] = "query"
+    After a restart it comes again for a question that is still open: the same `ask` is the same
+    question, and is not put twice.
+    """
+
+    REPEAT: ClassVar[Repeat] = "safe"
     channel: str
     contact: ContactId
     name: str
@@ -97,6 +101,8 @@ class CollectFromContact(Record, kw_only=True):
     choices: dict[str, str] = {}
     digits: int = 1
     timeout_us: int = 10_000_000
+    ask: str = ""
+    """The question's id, unique in the contact; comes back with the answer."""
 
 
 class DeliverMessage(Record, kw_only=True):

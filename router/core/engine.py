@@ -111,6 +111,9 @@ class Engine:
                     deadline_at_us=reservation.deadline_at_us,
                 )
             )
+        for contact in self.state.contacts.values():
+            if contact.question is not None:
+                arrivals.put_question(d, contact)
         for contact_id in self.state.waiting.entries:
             d.try_later(contact_id)
         for agent_id in self.state.agents:

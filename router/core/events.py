@@ -25,6 +25,7 @@ from router.core.contact_events import (
     ContactUpdated,
     CoolDownEnded,
     HoldEnded,
+    InputAsked,
     InputCollected,
     MessageReceived,
     MessageSent,
@@ -112,6 +113,7 @@ __all__ = [
     "HoldEnded",
     "IdentityAdded",
     "IdentityRemoved",
+    "InputAsked",
     "InputCollected",
     "MessageReceived",
     "MessageSent",
@@ -155,6 +157,7 @@ Event = (
     | ContactUpdated
     | ContactClosed
     | CallbackOffered
+    | InputAsked
     | InputCollected
     | MessageReceived
     | MessageSent

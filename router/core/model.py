@@ -83,6 +83,23 @@ class Presence(StrEnum):
     NOT_READY = "not_ready"
 
 
+ANSWER_GRACE_US = 10 * SECOND_US
+"""So much longer than the customer's time the adapter has to tell the answer."""
+
+
+class Question(Value, kw_only=True):
+    """What the customer is being asked, whole: a restart asks it again."""
+
+    ask: str
+    """Its id, unique in the contact: one answer counts."""
+    name: str
+    prompt: str
+    choices: dict[str, str] = {}
+    """Value to label; empty = any answer."""
+    digits: int = 1
+    deadline_at_us: int = 0
+
+
 class Contact(Row, kw_only=True):
     """One customer's matter, on one channel at a time, from arrival to the end of wrap-up."""
 
@@ -166,6 +183,10 @@ class Contact(Row, kw_only=True):
     """Outbound: how often the customer was tried."""
     asking: str = ""
     """Name of the input being collected."""
+    question: Question | None = None
+    """The same, whole."""
+    asked: int = 0
+    """Questions so far."""
     rule: str = ""
     """Names of the rules that decided where it goes, in their order, with a comma between."""
     segment_reason: str = ""

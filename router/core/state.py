@@ -15,6 +15,7 @@ from router.core.capacity import next_ramp_us
 from router.core.estimates import QueueEstimate
 from router.core.matching import Matcher
 from router.core.model import (
+    ANSWER_GRACE_US,
     FOR_EVER_US,
     Agent,
     AgentId,
@@ -189,6 +190,9 @@ class State:
         ):
             at_us = max(contact.silent_since_us + channel.park_after_us, soonest_us)
             self.timers.set(("silence", contact.id), at_us)
+        if contact.question is not None:
+            at_us = max(contact.question.deadline_at_us + ANSWER_GRACE_US, soonest_us)
+            self.timers.set(("ask", contact.id), at_us)
         for agent, until_us in contact.excluded.items():
             if until_us < FOR_EVER_US:
                 self.timers.set(("cool", contact.id, agent), until_us)

@@ -93,11 +93,17 @@ class Bridge:
         id_ = ReservationId(reservation)
         await self._ask(c.FailReservation(reservation=id_, reason=reason, busy=busy))
 
-    async def collected(self, external_id: str, name: str, value: str) -> None:
+    async def collected(
+        self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
+    ) -> None:
         """What play-and-collect got."""
         contact = await self._find(external_id)
         if contact is not None:
-            await self._ask(c.ReportInput(contact=contact.id, name=name, value=value))
+            await self._ask(
+                c.ReportInput(
+                    contact=contact.id, name=name, value=value, ask=ask, timed_out=timed_out
+                )
+            )
 
     async def started(self, contact: str, external_id: str) -> None:
         """An outbound contact exists at the backend under this id."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from router.channel import Channel, ChannelError, ChannelLost, Task, UnknownOutcome
 from router.core import commands as c
 from router.core.effects import (
+    CollectFromContact,
     ConnectAgent,
     DeliverMessage,
     Effect,
@@ -288,6 +289,8 @@ def deadline(effect: Effect, now_us: int) -> int:
     """After which moment it makes no sense to begin this effect."""
     if isinstance(effect, (OfferContact, ConnectAgent)):
         return effect.deadline_at_us
+    if isinstance(effect, CollectFromContact):
+        return now_us + effect.timeout_us
     if isinstance(effect, DeliverMessage):
         return now_us + DELIVER_WITHIN_US
     if isinstance(effect, EndContact):

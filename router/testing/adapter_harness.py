@@ -114,9 +114,11 @@ class RouterDouble:
         await self._note("ended", external_id, reason)
         self.contacts.pop(external_id, None)
 
-    async def collected(self, external_id: str, name: str, value: str) -> None:
+    async def collected(
+        self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
+    ) -> None:
         """See `Router.collected`."""
-        await self._note("collected", external_id, name, value)
+        await self._note("collected", external_id, name, value, ask, timed_out)
 
     async def started(self, contact: str, external_id: str) -> None:
         """See `Router.started`."""
@@ -266,6 +268,18 @@ class ThreadHarness(Harness):
     @abstractmethod
     async def reread(self, who: str) -> list[str]:
         """The customer is back; the texts of their conversation, oldest first."""
+
+
+class AskingHarness(Harness):
+    """A harness whose customers can be asked something."""
+
+    @abstractmethod
+    def asked(self, who: str) -> list[str]:
+        """The prompts that this customer was shown, oldest first."""
+
+    @abstractmethod
+    async def answer(self, who: str, value: str) -> None:
+        """The customer chooses, presses or picks; returns when the adapter has taken it."""
 
 
 class TypingHarness(Harness):

@@ -9,9 +9,9 @@
 
 `AdapterSuite` is for every adapter; `FailureSuite` for those whose backend can be made to fail,
 `MediaSuite` for those that ring agents' endpoints, `ThreadSuite` for those that show customers what
-was said, `TypingSuite` for those that show that the agent types, `LiveSuite` for those that know
-after a reconnect which contacts are left. The router is a double that records what the adapter says
-and raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
+was said, `LiveSuite` for those that know after a reconnect which contacts are left. Questions and
+typing are in `conformance_talk.py`. The router is a double that records what the adapter says and
+raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from router.testing.adapter_harness import (
     Harness,
     LiveHarness,
     ThreadHarness,
-    TypingHarness,
 )
 
 CUSTOMER = "+4930900100"
@@ -383,22 +382,6 @@ class ThreadSuite:
         del harness.router.lines[harness.external_id(CUSTOMER)][0]  # erased meanwhile
         await harness.renew()
         assert await harness.reread(CUSTOMER) == ["second"]
-
-
-class TypingSuite:
-    """For adapters that show customers that the agent is typing."""
-
-    async def test_an_agent_who_types_is_shown_to_that_customer_only(
-        self, harness: TypingHarness
-    ) -> None:
-        await harness.arrive(CUSTOMER)
-        await harness.arrive(OTHER)
-        said = len(harness.router.calls)
-        harness.channel.agent_typing(harness.external_id(CUSTOMER))
-        harness.channel.agent_typing("nobody-of-ours")
-        await harness.signal.until(lambda: harness.typed(CUSTOMER) == 1)
-        assert harness.typed(OTHER) == 0
-        assert len(harness.router.calls) == said
 
 
 class LiveSuite:

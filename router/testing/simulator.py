@@ -167,7 +167,14 @@ class Outside:
                     effect="e", result=result, contact=effect.contact, message=effect.message
                 )
             case f.CollectFromContact():
-                return c.ReportInput(contact=effect.contact, name=effect.name, value="1")
+                late = luck > 0.8
+                return c.ReportInput(
+                    contact=effect.contact,
+                    name=effect.name,
+                    value="1",
+                    ask=effect.ask,
+                    timed_out=late,
+                )
             case f.LoadCustomer():
                 return c.ProvideCustomer(contact=effect.contact, customer=effect.customer)
             case _:

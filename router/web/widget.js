@@ -38,7 +38,7 @@
       try {
         this.value = JSON.parse(localStorage.getItem(name)) || {};
       } catch {
-        // Storage is blocked or damaged: a reload is a new visitor then.
+        // Storage is blocked: a reload is a new visitor then.
       }
     }
 
@@ -46,9 +46,7 @@
       Object.assign(this.value, change);
       try {
         localStorage.setItem(this.name, JSON.stringify(this.value));
-      } catch {
-        // As above.
-      }
+      } catch { /* As above. */ }
     }
   }
 
@@ -289,6 +287,7 @@
         case "typing": this.typing(true); break;
         case "hold": this.held = Boolean(frame.held); break;
         case "ask": this.ask(frame); break;
+        case "answered": this.choices.replaceChildren(); break;
         case "ended": this.ended(); break;
         case "lost": this.online = frame.final ? "never" : false; break;
         default: break;

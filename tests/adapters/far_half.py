@@ -183,8 +183,13 @@ class FarHalf:
     async def ended(self, external_id: str, reason: str = "") -> None:
         await self.call("ended", external_id=external_id, reason=reason)
 
-    async def collected(self, external_id: str, name: str, value: str) -> None:
-        await self.call("collected", external_id=external_id, name=name, value=value)
+    async def collected(
+        self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
+    ) -> None:
+        await self.call(
+            "collected",
+            external_id=external_id, name=name, value=value, ask=ask, timed_out=timed_out,
+        )  # fmt: skip
 
     async def started(self, contact: str, external_id: str) -> None:
         await self.call("started", contact=contact, external_id=external_id)

@@ -22,6 +22,7 @@ from router.channel import (
 from router.core.model import ContactId
 from router.errors import ConfigError
 from router.testing.adapter_harness import (
+    AskingHarness,
     FailingHarness,
     LiveHarness,
     RouterDouble,
@@ -36,15 +37,15 @@ from router.testing.conformance import (
     LiveSuite,
     MediaSuite,
     ThreadSuite,
-    TypingSuite,
     connect,
     deliver,
     offer,
     rescind,
 )
+from router.testing.conformance_talk import AskingSuite, TypingSuite
 
 
-class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness):
+class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness, AskingHarness):
     def __init__(self, **settings: Any) -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
@@ -121,6 +122,12 @@ class LoopbackHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness)
         self.channel = self.loopback = Loopback("loop", self.settings, self.router)
         await self.start()
 
+    def asked(self, who: str) -> list[str]:
+        return [text for text in self.loopback.lines[f"x{who}"].heard if text.endswith("?")]
+
+    async def answer(self, who: str, value: str) -> None:
+        await self.loopback.press(f"x{who}", value)
+
     def typed(self, who: str) -> int:
         return self.loopback.lines[f"x{who}"].typed
 
@@ -136,7 +143,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite):
+class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[LoopbackHarness]:
         async with LoopbackHarness() as harness:

@@ -16,6 +16,7 @@ from adapters.remote.channel import BAD_FRAMES, CALLS
 from router.channel import ChannelError, ChannelLost, Line, Refused, Task, UnknownOutcome
 from router.core.record import Record
 from router.testing.adapter_harness import (
+    AskingHarness,
     FailingHarness,
     LiveHarness,
     RouterDouble,
@@ -30,15 +31,15 @@ from router.testing.conformance import (
     LiveSuite,
     MediaSuite,
     ThreadSuite,
-    TypingSuite,
     connect,
     deliver,
     offer,
 )
+from router.testing.conformance_talk import AskingSuite, TypingSuite
 from tests.adapters.far_half import DOWN, UP, FarHalf
 
 
-class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness):
+class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness, AskingHarness):
     def __init__(
         self, encoding: Literal["json", "msgpack"] = "json", *, timeout_s: float = 5.0,
         **backend: Any,
@@ -124,6 +125,13 @@ class RemoteHarness(FailingHarness, LiveHarness, ThreadHarness, TypingHarness):
         self._make()
         await self.start()
 
+    def asked(self, who: str) -> list[str]:
+        heard = self.far.backend.lines[f"x{who}"].heard
+        return [text for text in heard if text.endswith("?")]
+
+    async def answer(self, who: str, value: str) -> None:
+        await self.far.backend.press(f"x{who}", value)
+
     def typed(self, who: str) -> int:
         return self.far.backend.lines[f"x{who}"].typed
 
@@ -139,7 +147,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestRemote(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite):
+class TestRemote(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite):
     @pytest.fixture(params=["json", "msgpack"])
     async def harness(self, request: pytest.FixtureRequest) -> AsyncIterator[RemoteHarness]:
         async with RemoteHarness(request.param) as harness:

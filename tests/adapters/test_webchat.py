@@ -34,13 +34,13 @@ from router.testing.conformance import (
     OTHER,
     AdapterSuite,
     ThreadSuite,
-    TypingSuite,
     deliver,
 )
+from router.testing.conformance_talk import AskingSuite, TypingSuite
 from tests.adapters.webchat_harness import Browser, WebChatHarness
 
 
-class TestWebChat(AdapterSuite, ThreadSuite, TypingSuite):
+class TestWebChat(AdapterSuite, ThreadSuite, TypingSuite, AskingSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[WebChatHarness]:
         async with WebChatHarness() as harness:
@@ -152,7 +152,7 @@ async def test_a_question_is_answered_once_and_only_with_what_was_offered(
     await harness.signal.until(lambda: bool(harness.router.said("collected")))
     await browser.send(type="choose", name="topic", value="1")
     await browser.until("error", 2)
-    assert [s.args for s in harness.router.said("collected")] == [("topic", "2")]
+    assert [s.args for s in harness.router.said("collected")] == [("topic", "2", "", False)]
 
 
 async def test_typing_is_told_now_and_then_while_somebody_serves(harness: WebChatHarness) -> None:
@@ -167,10 +167,27 @@ async def test_typing_is_told_now_and_then_while_somebody_serves(harness: WebCha
     assert [s.of for s in harness.router.said("typing")] == [harness.external_id(CUSTOMER)]
 
 
+async def test_a_question_without_choices_is_answered_by_the_next_message(
+    harness: WebChatHarness,
+) -> None:
+    browser = harness.browser(CUSTOMER)
+    ask = CollectFromContact(
+        channel="chat", contact=ContactId("c1"), name="order", prompt="Which order?", ask="q1"
+    )
+    await harness.channel.perform(harness.task(CUSTOMER, ask))
+    await browser.until("ask")
+    assert await browser.say("OAK-1", "m2") == ""
+    assert (await browser.until("answered"))["name"] == "order"
+    await harness.signal.until(lambda: bool(harness.router.said("collected")))
+    assert await browser.say("thanks", "m3") == ""
+    assert [s.args for s in harness.router.said("collected")] == [("order", "OAK-1", "q1", False)]
+    assert "OAK-1" in harness.router.messages.values()
+
+
 async def test_a_question_without_answer_ends_empty(harness: WebChatHarness) -> None:
     await harness.channel.perform(harness.task(CUSTOMER, question(timeout_us=10_000)))
     await harness.signal.until(lambda: bool(harness.router.said("collected")))
-    assert harness.router.said("collected")[0].args == ("topic", "")
+    assert harness.router.said("collected")[0].args == ("topic", "", "", True)
 
 
 async def test_a_message_that_two_effects_bring_is_shown_once(harness: WebChatHarness) -> None:

@@ -179,7 +179,7 @@ async def test_it_is_used_with_the_keyboard_alone(visit: Visit) -> None:
     await press("Shift+Tab")
     await press("Enter")
     await visit.harness.signal.until(lambda: bool(visit.harness.router.said("collected")))
-    assert visit.harness.router.said("collected")[0].args == ("topic", "2")
+    assert visit.harness.router.said("collected")[0].args[:2] == ("topic", "2")
     await press("Escape")
     launcher = visit.page.get_by_role("button", name="Chat")
     assert await launcher.get_attribute("aria-expanded") == "false"

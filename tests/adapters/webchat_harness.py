@@ -12,7 +12,13 @@ from aiohttp import WSMsgType, web
 
 from adapters.webchat import WebChat, routes
 from router.channel import Address
-from router.testing.adapter_harness import RouterDouble, Signal, ThreadHarness, TypingHarness
+from router.testing.adapter_harness import (
+    AskingHarness,
+    RouterDouble,
+    Signal,
+    ThreadHarness,
+    TypingHarness,
+)
 
 KEY = "site-key"
 
@@ -92,7 +98,7 @@ class Browser:
         self.harness.signal.notify()
 
 
-class WebChatHarness(ThreadHarness, TypingHarness):
+class WebChatHarness(ThreadHarness, TypingHarness, AskingHarness):
     def __init__(self, router: RouterDouble | None = None, **settings: Any) -> None:
         """With the router of an earlier harness: a restart."""
         self.router = router or RouterDouble(Signal())
@@ -144,6 +150,13 @@ class WebChatHarness(ThreadHarness, TypingHarness):
         await self.stop()
         self.chat.conversations.clear()
         await self.start()
+
+    def asked(self, who: str) -> list[str]:
+        return [frame["prompt"] for frame in self.browser(who).of("ask")]
+
+    async def answer(self, who: str, value: str) -> None:
+        name = self.browser(who).of("ask")[-1]["name"]
+        await self.browser(who).send(type="choose", name=name, value=value)
 
     def typed(self, who: str) -> int:
         return len(self.browser(who).of("typing"))

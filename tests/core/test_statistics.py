@@ -54,8 +54,9 @@ from tests.core.contact_lives import (
 
 PASSED_OVER = (
     *(e.ContactRelaxed, e.ContactReprioritized, e.RequirementsChanged, e.HoldEnded),
-    *(e.CoolDownEnded, e.ContactUpdated, e.CallbackOffered, e.InputCollected, e.MessageReceived),
-    *(e.MessageSent, e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
+    *(e.CoolDownEnded, e.ContactUpdated, e.CallbackOffered, e.InputAsked, e.InputCollected),
+    *(e.MessageReceived, e.MessageSent),
+    *(e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
     *(e.ContactLinked, e.AuditRecorded),
     *(e.OutboundReserved, e.OutboundSent, e.OutboundReleased, e.OutcomeRecorded),

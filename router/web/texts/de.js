@@ -432,6 +432,7 @@ export const de = {
   event_ContactUpdated: "Angaben geändert durch {by}",
   event_ContactClosed: "Beendet: {outcome}",
   event_CallbackOffered: "Ein Rückruf wurde angeboten",
+  event_InputAsked: "Der Kunde wird gefragt: {name}",
   event_InputCollected: "Der Kunde antwortete: {name} = {value}",
   event_MessageReceived: "Der Kunde schrieb",
   event_MessageSent: "{agent} schrieb",

@@ -432,6 +432,7 @@ export const en = {
   event_ContactUpdated: "Details changed by {by}",
   event_ContactClosed: "Closed: {outcome}",
   event_CallbackOffered: "A callback was offered",
+  event_InputAsked: "The customer is asked: {name}",
   event_InputCollected: "The customer answered: {name} = {value}",
   event_MessageReceived: "The customer wrote",
   event_MessageSent: "{agent} wrote",
