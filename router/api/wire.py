@@ -82,11 +82,13 @@ class Reader(Generic[T]):
         """No key stands twice, and the loose parts are neither deep nor beyond 64 bits."""
         for part in self._loose(body):
             _check(part, LOOSE_DEPTH)
-        # Our own encoding leaves out what has its default, or shows it as `{}` (a record within).
-        # So it never has more keys than came in, and fewer only send us the long way round.
+        # Colons end keys or stand in texts, and without escapes our own encoding has the same
+        # texts. It leaves out what has its default, or shows it as `{}` (a record within), so it
+        # never has more colons than came in: as many means that nothing was said twice. Fewer
+        # only send us the long way round.
         own = encode_json(body)
-        keys = own.count(b'":') - own.count(b'":{}')
-        return keys == _keys_in(raw) and b"\\" not in raw
+        colons = own.count(b":") - own.count(b'":{}')
+        return colons == raw.count(b":") and b"\\" not in raw
 
 
 def parse_msgpack(raw: bytes) -> Any:

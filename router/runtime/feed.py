@@ -86,10 +86,9 @@ class Subscription:
                 self._live.appendleft((first_seq, events))
                 self._behind = True
                 break
-            for seq, event in enumerate(events, first_seq):
-                if seq == self.next_seq:
-                    items.append((seq, event))
-                    self.next_seq += 1
+            fresh = events[self.next_seq - first_seq :]
+            items.extend(enumerate(fresh, self.next_seq))
+            self.next_seq += len(fresh)
         self._held = sum(len(events) for _, events in self._live)
         return items
 
