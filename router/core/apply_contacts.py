@@ -228,6 +228,7 @@ def _switched(state: State, event: e.ContactSwitched) -> None:
     contact.due_at_us = event.due_at_us
     contact.head_start_us = event.head_start_us
     contact.external_id = event.external_id
+    contact.begins = not event.external_id
     contact.peer_key = event.peer_key
     contact.sealed = event.sealed
     contact.seal_key = event.seal_key

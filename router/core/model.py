@@ -187,6 +187,8 @@ class Contact(Row, kw_only=True):
     """The same, whole."""
     asked: int = 0
     """Questions so far."""
+    begins: bool = False
+    """It went on by this channel without being there: who accepts reaches for the customer."""
     rule: str = ""
     """Names of the rules that decided where it goes, in their order, with a comma between."""
     segment_reason: str = ""

@@ -161,6 +161,8 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
     elif contact.direction is not Direction.INBOUND and not busy and not is_there:
         _try_customer_again(d, contact, reason)
     else:
+        if is_being_reached and contact.begins and not busy:
+            _let_go(d, contact, reason)
         d.give_back(contact, reason)
 
 
@@ -168,9 +170,7 @@ def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
     """An outbound customer was not reached: later, or given up."""
     settle(d, contact, "no_answer")
     at_us = d.calendar_us + d.policy.callback_retry_us
-    if contact.external_id:  # the backend may still be ringing
-        d.end_there(contact, reason)
-        d.emit(e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=""))
+    _let_go(d, contact, reason)
     if contact.attempts >= d.policy.callback_attempts or (
         contact.not_after_us and at_us >= contact.not_after_us
     ):
@@ -186,6 +186,13 @@ def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
             reason=reason or "not_reached",
         )
     )
+
+
+def _let_go(d: Decider, contact: Contact, reason: str) -> None:
+    """The customer was not reached, and the backend may still be ringing."""
+    if contact.external_id:
+        d.end_there(contact, reason)
+        d.emit(e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=""))
 
 
 def pull_contact(d: Decider, command: c.PullContact) -> None:

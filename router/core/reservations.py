@@ -180,7 +180,8 @@ class Reservations(Edges):
             )
         )
         self.rescind_offers(contact, "accepted_by_another", keep=reservation.id)
-        begins = contact.direction is not Direction.INBOUND and not contact.external_id
+        is_ours = contact.begins or contact.direction is not Direction.INBOUND
+        begins = is_ours and not contact.external_id
         if connected or not channel.media:
             self.connected(reservation)
         if begins or (channel.media and not connected):
