@@ -164,8 +164,8 @@ def test_a_queue_opens_and_closes_by_the_clock() -> None:
 
 def test_every_timer_that_the_state_sets_has_somebody_who_fires_it() -> None:
     assert sorted(_KINDS) == [
-        "close", "cool", "delay", "hold", "hours", "late", "lost", "ramp", "reservation", "resume",
-        "silence", "step", "treat", "window",
+        "ask", "close", "cool", "delay", "hold", "hours", "late", "lost", "ramp", "reservation",
+        "resume", "silence", "step", "treat", "window",
     ]  # fmt: skip
 
 
