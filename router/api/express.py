@@ -219,6 +219,7 @@ class Connection(asyncio.Protocol):
         """The next request is aiohttp's."""
         self._reading = True
         self._taking = False
+        self._flushing = False
         self._is_slow = False
         """The other side does not read its answers."""
         self._transport: asyncio.Transport
@@ -251,12 +252,26 @@ class Connection(asyncio.Protocol):
         self._take()
 
     def answered(self, status: int, began_us: int) -> None:
-        """A request has its answer: send those whose turn it is."""
+        """A request has its answer: send it, with others that share its commit."""
         api, asked = self._express.api, self._asked
         now_us = api.clock.now_us()
         api.observe(SUBMIT.operation, SUBMIT.method, status, (now_us - began_us) * 1e-6)
+        if asked and asked[-1].data:
+            self._flush()
+        elif not self._flushing:  # the next answer is likely to follow at once
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send the answers whose turn it is."""
+        asked = self._asked
+        self._flushing = False
+        ready = []
         while asked and asked[0].data:
-            self._transport.write(asked.popleft().data)
+            ready.append(asked.popleft().data)
+        if not ready:
+            return
+        self._transport.write(b"".join(ready))
         if not self._taking and (not asked or not self._reading):
             self._go_on()
 
