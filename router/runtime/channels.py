@@ -29,8 +29,9 @@ from router.core.effects import (
     RescindOffer,
     StartContact,
 )
+from router.core.events import ContactClosed
 from router.core.model import AgentId, Contact, ContactId, ContactState
-from router.errors import ConfigError
+from router.errors import ConfigError, JournalError
 from router.journal.codec import decode_row
 from router.runtime.bridge import Bridge
 from router.runtime.clock import Clock, sleep
@@ -42,6 +43,7 @@ from router.runtime.loop import Workspace
 from router.runtime.messages import Messages
 from router.runtime.outbox import Job, Outbox, after_crash, contact_of, deadline, tell
 from router.runtime.profiles import Profiles
+from router.runtime.restate import log_end, said_again
 from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.channels")
@@ -241,6 +243,7 @@ class Channels:
 
     def recover(self) -> None:
         """After a restart: effects whose outcome is not known, each by its rule."""
+        self._tasks.spawn(self._say_again(self._workspace.seq), "again")
         rows = self._workspace.rows_of("effect")
         for id_ in sorted(rows, key=_in_order):
             row = decode_row(OutboxRow, rows[id_])
@@ -249,6 +252,21 @@ class Channels:
                 self._tasks.spawn(self._settle(id_, row.effect, "unknown", "crash"), id_)
             else:
                 self._send(id_, row.effect, row.at_us, ask_first=what == "ask")
+
+    async def _say_again(self, last_seq: int) -> None:
+        """Repeatable effects of the last minutes before the stop; who heard them does nothing."""
+        workspace = self._workspace
+        try:
+            events = await log_end(workspace.journal, workspace.own, last_seq)
+            ids = {event.contact: None for event in events if type(event) is ContactClosed}
+            rows = await workspace.journal.fetch(workspace.own, "contact", list(ids))
+        except JournalError as error:
+            log.warning("not said again", extra={"error": str(error)})
+            return
+        closed = {id_: decode_row(Contact, data) for id_, data in rows.items()}
+        effects = said_again(events, workspace.engine.state, closed)
+        for number, effect in enumerate(effects, 1):
+            self._send(f"{workspace.epoch}-again-{number}", effect, workspace.now_us())
 
     def perform(self, effect_id: str, effect: Effect) -> None:
         """Take an effect whose facts are durable to whoever carries it out. Never waits."""

@@ -1,0 +1,131 @@
+"""What is said again to adapters after a restart, because nobody knows whether they heard it.
+
+An effect that must not be repeated blindly has an outbox row. One that is ``safe`` has none: open
+offers and questions are restated from the state (`Engine.resume`), and what is over from the end of
+the log, here. An adapter that has heard it finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from router.core import events as e
+from router.core.effects import DisconnectAgent, Effect, EndContact, HoldContact, RescindOffer
+from router.core.events import Event
+from router.core.model import AgentId, Contact, ContactId, ReservationId, ReservationState
+from router.core.state import State
+from router.journal import Journal, Ownership
+from router.journal.codec import decode_event
+
+AGAIN_US = 600 * 1_000_000
+"""So far back from the last commit: an adapter that was away longer asks with `open` itself."""
+EVENTS = 20_000
+"""Most events that are looked at."""
+FRAMES = 500
+
+
+async def log_end(journal: Journal, own: Ownership, last_seq: int) -> list[Event]:
+    """The events of the last minutes before the stop, oldest first."""
+    oldest = await journal.oldest_seq(own)
+    seq = max(oldest, last_seq - EVENTS + 1)
+    found: list[tuple[int, bytes]] = []
+    while seq <= last_seq:
+        frames = await journal.frames(own, seq, FRAMES)
+        if not frames:
+            break
+        for frame in frames:
+            found += [(frame.at_us, data) for data in frame.events]
+        seq = frames[-1].first_seq + len(frames[-1].events)
+    since_us = found[-1][0] - AGAIN_US if found else 0
+    return [decode_event(data) for at_us, data in found if at_us >= since_us]
+
+
+def said_again(events: Iterable[Event], state: State, closed: dict[str, Contact]) -> list[Effect]:
+    """The effects of what is over. `closed`: contacts that ended in these events, by id."""
+    found: dict[tuple[str, str], Effect] = {}
+    for event in events:
+        match event:
+            case e.ContactClosed():
+                _add_end(found, state, closed.get(event.contact), event)
+            case e.ContactSwitched() if event.from_external_id:
+                _add_switch(found, state, event)
+            case e.OfferRescinded() | e.OfferExpired() | e.OfferRejected():
+                _add_leg(found, state, event.contact, event.reservation, event.agent, rings=True)
+            case e.WrapUpStarted() | e.ReservationEnded() | e.ReservationFailed():
+                _add_leg(found, state, event.contact, event.reservation, event.agent, rings=False)
+            case e.CustomerHeld() | e.CustomerResumed():
+                _add_hold(found, state, event.reservation)
+            case _:
+                pass
+    return list(found.values())
+
+
+def _add_end(
+    found: dict[tuple[str, str], Effect],
+    state: State,
+    contact: Contact | None,
+    event: e.ContactClosed,
+) -> None:
+    if contact is None or not contact.external_id:
+        return
+    if (contact.channel, contact.external_id) in state.by_external:
+        return  # the backend's id is a live contact's by now
+    found["end", contact.id] = EndContact(
+        channel=contact.channel,
+        contact=contact.id,
+        outcome=event.outcome.value,
+        reason=event.reason,
+    )
+
+
+def _add_switch(
+    found: dict[tuple[str, str], Effect], state: State, event: e.ContactSwitched
+) -> None:
+    place = (event.from_channel, event.from_external_id)
+    if place not in state.by_external:
+        found["end", "/".join(place)] = EndContact(
+            channel=event.from_channel,
+            contact=event.contact,
+            outcome="",
+            reason="channel_switched",
+            external_id=event.from_external_id,
+        )
+
+
+def _add_leg(
+    found: dict[tuple[str, str], Effect],
+    state: State,
+    contact_id: ContactId,
+    reservation: ReservationId,
+    agent: AgentId,
+    *,
+    rings: bool,
+) -> None:
+    """An agent's leg that rings no more, or is not joined any more, to a customer who is there."""
+    contact = state.contacts.get(contact_id)
+    if contact is None or not _has_media(state, contact.channel):
+        return  # the end of the contact ends its legs
+    kind = RescindOffer if rings else DisconnectAgent
+    found["leg", reservation] = kind(
+        channel=contact.channel, contact=contact.id, reservation=reservation, agent=agent
+    )
+
+
+def _add_hold(
+    found: dict[tuple[str, str], Effect], state: State, reservation_id: ReservationId
+) -> None:
+    reservation = state.reservations.get(reservation_id)
+    if reservation is None or reservation.state is not ReservationState.CONNECTED:
+        return
+    if _has_media(state, reservation.channel):
+        found["hold", reservation.id] = HoldContact(
+            channel=reservation.channel,
+            contact=reservation.contact,
+            reservation=reservation.id,
+            held=bool(reservation.hold_at_us),
+        )
+
+
+def _has_media(state: State, channel: str) -> bool:
+    settings = state.policy.channels.get(channel)
+    return settings is not None and settings.media
