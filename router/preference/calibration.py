@@ -1,8 +1,8 @@
 """Published probabilities: what was predicted is held against what happened, channel by channel.
 
-Online Platt scaling: p' = sigmoid(a + b logit p), with a and b learned from each outcome (an
-extended Kalman filter's step), older outcomes fading. When a channel suddenly behaves quite unlike
-its predictions, the layer forgets what it was sure of and learns anew within some dozen outcomes.
+Platt scaling, learned outcome by outcome: p' = sigmoid(a + b logit p). When a channel suddenly
+behaves quite unlike its predictions (a provider is down, numbers are blocked), the layer is unsure
+again at once and learns anew within some dozen outcomes.
 """
 
 from __future__ import annotations
@@ -13,63 +13,63 @@ from dataclasses import dataclass
 import numpy as np
 
 from router.preference.kernel import Floats, Ints, logit, sigmoid
+from router.preference.online import OnlineLogistic
 
 _VERSION = 1
 _HEAD = struct.Struct("<BB")
-_FIELDS = 9
+_FIELDS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSettings:
     """How fast the layer learns and forgets."""
 
-    ridge: float = 20.0
-    """Outcomes' worth of belief that predictions are right as they are."""
-    keep: float = 0.9998
-    """What one outcome leaves of the weight of those before it."""
+    level_variance: float = 0.25
+    """Of a, before anything is learned."""
+    slope_variance: float = 0.05
+    """Of b."""
+    keep: float = 1 - 1e-6
+    """What one outcome leaves of the deviation from a = 0, b = 1."""
     watch_keep: float = 0.97
-    """The same for the watch over sudden changes."""
+    """What one outcome leaves of the watched sum of errors: it looks back some 30 outcomes."""
     alarm: float = 5.0
-    """Standard deviations of the watched sum at which the layer forgets."""
+    """Standard deviations of the watched sum at which the layer is unsure again."""
 
 
 class Calibration:
-    """One tenant's layer. State per channel: a, b, their precision, and the watched sum."""
+    """One tenant's layer."""
 
-    __slots__ = ("_state", "settings")
+    __slots__ = ("_channels", "_gap", "_room", "settings")
 
     def __init__(self, channels: int, settings: CalibrationSettings | None = None) -> None:
         self.settings = settings or CalibrationSettings()
-        self._state: Floats = np.zeros((channels, _FIELDS))
-        self._state[:, 1] = 1.0
+        wants = self.settings
+        variance = np.array([wants.level_variance, wants.slope_variance])
+        self._channels = [
+            OnlineLogistic(np.array([0.0, 1.0]), variance, wants.keep) for _ in range(channels)
+        ]
+        self._gap = [0.0] * channels
+        self._room = [0.0] * channels
 
     def observe(self, channel: int, predicted: float, target: float, weight: float = 1.0) -> None:
-        """Learn from one settled attempt: the estimator's own p (not the published one), and the
-        share of a success that it came to."""
-        wants = self.settings
-        a, b, aa, ab, bb, gap, room, _, count = (float(x) for x in self._state[channel])
-        x = float(logit(np.array(predicted)))
-        p = 1.0 / (1.0 + np.exp(-(a + b * x)))
-        v = max(p * (1.0 - p), 1e-3)
-        gap = wants.watch_keep * gap + weight * (target - p)
-        room = wants.watch_keep**2 * room + weight * weight * v
+        """Learn from one settled attempt: the estimator's own p (`Window.raw`, not the published
+        one), and the share of a success that it came to."""
+        wants, layer = self.settings, self._channels[channel]
+        features = np.array([1.0, float(logit(np.array(predicted)))])
+        p = layer.predict(features)
+        gap = wants.watch_keep * self._gap[channel] + weight * (target - p)
+        room = wants.watch_keep**2 * self._room[channel] + weight * weight * p * (1 - p)
         if gap * gap > wants.alarm**2 * max(room, 1.0):
-            aa, ab, bb, gap, room = 0.02 * aa, 0.02 * ab, 0.02 * bb, 0.0, 0.0
-        aa = wants.keep * aa + weight * v
-        ab = wants.keep * ab + weight * v * x
-        bb = wants.keep * bb + weight * v * x * x
-        strong_a, strong_b = aa + wants.ridge * 0.2, bb + wants.ridge
-        step = weight * (target - p)
-        determinant = strong_a * strong_b - ab * ab
-        a += step * (strong_b - ab * x) / determinant
-        b += step * (strong_a * x - ab) / determinant
-        b = min(max(b, 0.2), 3.0)
-        self._state[channel] = (a, b, aa, ab, bb, gap, room, 0.0, count + 1)
+            layer.forget()
+            gap = room = 0.0
+        self._gap[channel], self._room[channel] = gap, room
+        layer.learn(features, target, weight)
+        layer.weights[1] = min(max(layer.weights[1], 0.2), 3.0)
 
     def publish(self, channel: Ints, logits: Floats) -> Floats:
         """Logits as published; `channel` gives each row's."""
-        a, b = self._state[channel, 0], self._state[channel, 1]
-        return np.asarray(a[:, None] + b[:, None] * logits)
+        lines = np.array([self._channels[c].weights for c in channel])
+        return np.asarray(lines[:, :1] + lines[:, 1:] * logits)
 
     def probability(self, channel: Ints, p: Floats) -> Floats:
         """Probabilities as published; `channel` gives each row's."""
@@ -77,7 +77,11 @@ class Calibration:
 
     def encode(self) -> bytes:
         """The stored form."""
-        return _HEAD.pack(_VERSION, len(self._state)) + self._state.astype("<f8").tobytes()
+        rows = [
+            [*layer.weights, *layer.covariance.ravel(), gap, room]
+            for layer, gap, room in zip(self._channels, self._gap, self._room, strict=True)
+        ]
+        return _HEAD.pack(_VERSION, len(rows)) + np.array(rows, "<f8").tobytes()
 
     @classmethod
     def decode(cls, data: bytes, settings: CalibrationSettings | None = None) -> Calibration:
@@ -85,10 +89,13 @@ class Calibration:
         if len(data) < _HEAD.size or data[0] != _VERSION:
             got = data[:1].hex() or "nothing"
             raise ValueError(f"calibration: version {_VERSION} expected, got {got}")
-        channels = data[1]
-        size = _HEAD.size + channels * _FIELDS * 8
+        size = _HEAD.size + data[1] * _FIELDS * 8
         if len(data) != size:
-            raise ValueError(f"calibration: {size} bytes for {channels} channels, got {len(data)}")
-        layer = cls(channels, settings)
-        layer._state[...] = np.frombuffer(data, "<f8", offset=_HEAD.size).reshape(channels, _FIELDS)
-        return layer
+            raise ValueError(f"calibration: {size} bytes for {data[1]} channels, got {len(data)}")
+        made = cls(data[1], settings)
+        table = np.frombuffer(data, "<f8", offset=_HEAD.size).reshape(data[1], _FIELDS)
+        for channel, row in enumerate(table):
+            made._channels[channel].weights = row[:2].copy()
+            made._channels[channel].covariance = row[2:6].reshape(2, 2).copy()
+            made._gap[channel], made._room[channel] = float(row[6]), float(row[7])
+        return made

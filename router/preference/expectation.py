@@ -21,18 +21,18 @@ _CHANNELS = 16
 class ExpectationSettings:
     """How much of the prior is believed, and how much inbound contacts say."""
 
-    prior_share: float = 0.8
+    prior_share: float = 1.0
     """How much of the prior's deviation from the tenant's mean is believed."""
     scales_h: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
     same_type: float = 0.30
     same_day: float = 0.12
-    fade_days: float = 240.0
+    fade_days: float = 150.0
     hour: float = 1.2
-    hour_pull: float = 3.0
+    hour_pull: float = 4.0
     channel: float = 1.0
-    channel_pull: float = 3.0
+    channel_pull: float = 4.0
     address: float = 0.65
-    address_pull: float = 2.0
+    address_pull: float = 2.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,13 @@ from router.preference.profile import Endpoint, Profile
 class GplSettings:
     """Variances of the model's parts in squared logits, scales in hours and days."""
 
-    everything: float = 0.20
-    channel: float = 1.0
-    address: float = 0.50
-    hour: float = 0.33
-    channel_hour: float = 0.50
-    address_hour: float = 0.23
-    scales_h: tuple[tuple[float, float], ...] = ((1.0, 2.0),)
+    everything: float = 0.14
+    channel: float = 0.7
+    address: float = 0.35
+    hour: float = 0.25
+    channel_hour: float = 0.35
+    address_hour: float = 0.16
+    scales_h: tuple[tuple[float, float], ...] = ((0.5, 1.2), (0.5, 3.5))
     """(share, scale) of the hour kernels; shares sum to 1."""
     same_type: float = 0.30
     same_day: float = 0.12

@@ -142,6 +142,20 @@ class Profile:
         self.attempts[at] = _join(self.attempts[at], (key << 8) | _CODE[outcome])
         return True
 
+    def retract(self, endpoint: Endpoint, hour: int) -> None:
+        """Forget an attempt that was not made after all."""
+        place = self._place(endpoint)
+        key = (hour << 4) | place
+        self.attempts[:] = [event for event in self.attempts if event >> 8 != key]
+
+    def outcome_of(self, endpoint: Endpoint, hour: int) -> Outcome | None:
+        """What is known of the attempt at an hour; None = there was none, or it is forgotten."""
+        for event in reversed(self.attempts):
+            taken = self._event(event)
+            if taken.hour == hour and taken.endpoint[:2] == endpoint[:2]:
+                return taken.outcome
+        return None
+
     def record_inbound(self, endpoint: Endpoint, hour: int) -> None:
         """Remember that the customer came to us; once for each hour and endpoint."""
         _checked_hour(hour)
