@@ -205,6 +205,8 @@ class Session:
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             self._not_understood(data, error)
             return
+        if type(frame) is Submit and self._begin(frame):
+            return
         match frame:
             case Result() | Found():
                 self._channel.settle(frame)
@@ -249,17 +251,22 @@ class Session:
             return
         key = key_of(call)
         before = channel.last.get(key)
-        if before is None and type(call) is Submit and self._begin(call, key):
-            return
         task = asyncio.get_running_loop().create_task(self._in_turn(call, key, before))
         self._enter(task, key)
 
-    def _begin(self, call: Submit, key: str) -> bool:
-        """A submission with nothing before it needs no task. False: it has to be waited for."""
+    def _begin(self, call: Submit) -> bool:
+        """A submission with room for it and nothing before it needs no task. False: it does."""
+        channel, key = self._channel, call.contact.external_id
+        if (
+            self._under_way >= CALLS
+            or len(channel.calls) >= 2 * CALLS
+            or channel.last.get(key) is not None
+        ):
+            return False
         begun = Begun(self, call.cid, key)
         self._enter(begun, key)
         try:
-            if self._channel.router.begin(call.contact, begun):
+            if channel.router.begin(call.contact, begun):
                 return True
         except Exception as error:
             begun.refused(error)

@@ -186,7 +186,12 @@ class Edges:
         if not serving:
             return -1
         classes = self.state.roster.available(pools, self.state.roster.bits[channel]) or ()
-        free = sum(len(shelf.order) for shelves in classes for shelf in shelves)
+        free = 0
+        for shelves in classes:
+            for shelf in shelves:
+                free += len(shelf.order)
+                if free >= position:
+                    return 0  # somebody is free for each of those ahead, and for this one
         row = self.state.estimates.get(f"{queue}/{channel}")
         if row is None:
             return 0 if free else -1

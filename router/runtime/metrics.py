@@ -242,8 +242,9 @@ class WorkspaceMetrics:
         self._waiting[event.contact] = (event.at_us, str(event.queue), event.channel)
 
     def _queued(self, event: e.ContactQueued) -> None:
-        channel = self._waiting.get(event.contact, (0, "", ""))[2]
-        self._waiting[event.contact] = (event.visit_at_us, str(event.queue), channel)
+        since_us, queue, channel = self._waiting.get(event.contact, (0, "", ""))
+        if since_us != event.visit_at_us or queue != event.queue:  # else it has just arrived
+            self._waiting[event.contact] = (event.visit_at_us, str(event.queue), channel)
 
     def _offered(self, event: e.ContactOffered) -> None:
         since = self._waiting.get(event.contact, (event.at_us, "", ""))[0]
