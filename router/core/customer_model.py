@@ -70,6 +70,8 @@ class Customer(Row, kw_only=True):
     last_contact_at_us: int = 0
     last_channel: str = ""
     last_agent: str = ""
+    last_segment: str = ""
+    """As the segment rules had it at the last contact: who is compared with whom."""
     created_at_us: int = 0
     merged_into: str = ""
     """This customer is another one: nothing else of the row counts."""

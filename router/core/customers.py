@@ -47,6 +47,7 @@ def close(row: Customer, contact: Contact, at_us: int) -> None:
     if at_us >= row.last_contact_at_us:
         row.last_contact_at_us = at_us
         row.last_channel = contact.channel
+        row.last_segment = contact.segment or row.last_segment
         row.last_agent = contact.last_agent or row.last_agent
 
 
@@ -139,12 +140,12 @@ def permission_facts(row: Customer, zones: tuple[str, ...] = ()) -> PermissionFa
 
 
 def check_version(row: Customer | None, asked: int) -> None:
-    """Raises Refused `stale` unless the customer has the version asked for; 0 = is not there."""
+    """Raises Refused `version` unless the customer has the version asked for; 0 = is not there."""
     if asked < 0:
         return
     version = 0 if row is None else row.version
     if version != asked:
-        raise Refused("stale", f"expected version {asked} of the customer, it is {version}")
+        raise Refused("version", f"customer has version {version}, not {asked}")
 
 
 def check_consent(row: Customer, said: Consent) -> None:
@@ -212,6 +213,8 @@ def _do_not_contact(row: Customer, event: e.DoNotContactChanged, _: None) -> Non
 
 
 def _reserved(row: Customer, event: e.OutboundReserved, _: None) -> None:
+    if any(entry.sent and entry.id == event.attempt for entry in row.ledger):
+        return  # what has happened stays
     kept = tuple(entry for entry in row.ledger if entry.id != event.attempt)
     # Full: the oldest goes. What was decided is entered whatever else stands there.
     kept = kept[max(0, len(kept) - ledger.MOST_ENTRIES + 1) :]

@@ -114,6 +114,8 @@ class DeliverMessage(Record, kw_only=True):
     message: str
     not_after_us: int = 0
     """Calendar moment after which it must not go out any more; 0 = none."""
+    attempt: str = ""
+    """It begins an outbound contact: permission is asked once more when it is handed over."""
 
 
 class StartContact(Record, kw_only=True):
@@ -127,6 +129,8 @@ class StartContact(Record, kw_only=True):
     endpoint: str = ""
     not_after_us: int = 0
     """Calendar moment after which the customer must not be reached any more; 0 = none."""
+    attempt: str = ""
+    """As for `DeliverMessage`; empty where nothing is known of the customer."""
 
 
 class EndContact(Record, kw_only=True):

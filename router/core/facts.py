@@ -41,6 +41,8 @@ class LearnedWindow(Value, kw_only=True):
     start_us: int
     end_us: int
     probability: float
+    raw: float = 0.0
+    """The same before it was held against outcomes; calibration learns from it."""
     low: float
     high: float
     """80 % interval of the probability."""
@@ -103,6 +105,8 @@ class Outbound(Value, kw_only=True):
     learned: bool = False
     """Waits for learned windows, one after the other."""
     explore: bool = True
+    channels: tuple[str, ...] = ()
+    """Only on these; empty = on any."""
     latest_at_us: int = 0
     """The last moment; 0 = none."""
     give_up: str = "expire"

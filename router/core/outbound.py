@@ -19,8 +19,6 @@ from router.core.facts import Facts, LearnedWindow, Outbound
 from router.core.model import Contact, ContactOutcome, ContactState
 from router.core.policy import Queue
 
-__all__ = ["ask_customer", "go_out", "goes_out", "window_over"]
-
 ASK_AGAIN_US = 30_000_000
 """The runtime is asked for a customer once more if it has not answered."""
 MESSAGE_FIRST = "message_first"
@@ -50,7 +48,7 @@ def go_out(
         return
     allowed, until_us = facts.permission.allowed, facts.permission.until_us
     if terms.learned and not is_last:
-        window, is_fresh = _window(contact, terms, facts, now_us)
+        window, is_fresh = window_for(contact, terms, facts, now_us)
         terms = replace(terms, window=window)
         if window is not None:
             if window.start_us > now_us:
@@ -107,7 +105,7 @@ def not_sent(d: Decider, contact: Contact) -> None:
         _schedule(d, contact, again_us, 0, terms_of(contact), "not_sent")
 
 
-def _window(
+def window_for(
     contact: Contact, terms: Outbound, facts: Facts, now_us: int
 ) -> tuple[LearnedWindow | None, bool]:
     """The window it goes out in, and whether it was learned just now: the open one, or the best."""
@@ -214,5 +212,6 @@ def _send(d: Decider, contact: Contact, provided: c.ProvideCustomer, until_us: i
             contact=contact.id,
             message=provided.message,
             not_after_us=until_us,
+            attempt=terms_of(contact).attempt,
         )
     )

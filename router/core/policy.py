@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from router.core.learning_policy import LearningPolicy
 from router.core.model import DAY_US, MINUTE_US, SECOND_US, QueueId, Requirements
 from router.core.permission_policy import ContactPolicy
 from router.core.record import Record, Value
@@ -298,6 +299,10 @@ class Policy(Record, kw_only=True):
     """Where phone numbers without a country code are (ISO 3166, two letters); empty = nowhere."""
     contacting: ContactPolicy = ContactPolicy()
     """Whether and when customers may be contacted."""
+    templates: dict[str, str] = {}
+    """Texts that go out without an agent, by name; ``{name}`` and attributes are filled in."""
+    learning: LearningPolicy = LearningPolicy()
+    """What is learned of attempts to reach customers, and how windows are chosen."""
     keyword_replies: KeywordReplies = KeywordReplies()
 
 

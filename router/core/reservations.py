@@ -214,6 +214,7 @@ class Reservations(Edges):
                     agent=reservation.agent,
                     endpoint=endpoint,
                     not_after_us=contact.not_after_us,
+                    attempt=contact.outbound.attempt if contact.outbound else "",
                 )
             )
         else:

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
@@ -105,6 +105,8 @@ class Channels:
         self._messages = messages
         self._desks = desks
         self._profiles = profiles
+        self.may_go: Callable[[Contact, Effect], Awaitable[bool]] = _anything
+        """Asked before an effect is handed to an adapter; set by the composition of the host."""
         self._clock = clock
         self._rng = rng
         self._adapters: dict[str, Adapter] = {}
@@ -353,7 +355,7 @@ class Channels:
     async def _task(self, job: Job) -> Task | None:
         """All that the adapter needs; None when the contact is not to be found any more."""
         contact = await self._intake.contact(contact_of(job.effect))
-        if contact is None:
+        if contact is None or not await self.may_go(contact, job.effect):
             return None
         text = author = ""
         if isinstance(job.effect, DeliverMessage):
@@ -396,6 +398,11 @@ class Channels:
             ),
             [],
         )
+
+
+async def _anything(contact: Contact, effect: Effect) -> bool:
+    """Nobody asks for permission."""
+    return True
 
 
 def adapter_module(name: str, type_: str) -> ModuleType:

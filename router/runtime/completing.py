@@ -20,16 +20,19 @@ from router.core.facts import Permission
 from router.core.model import DAY_US, Contact, ContactId, Direction
 from router.core.permission import Allowed
 from router.core.permission_facts import Consent
-from router.errors import NotFound, Overloaded, Refused
+from router.errors import Invalid, NotFound, Overloaded, Refused
 from router.runtime.envelope import open_sealed
 from router.runtime.identities import derived_id, hash_in, zones_of
 
 if TYPE_CHECKING:
-    from router.runtime.customers import CustomerBook, Held
+    from router.runtime.customer_rows import Held
+    from router.runtime.customers import CustomerBook
     from router.runtime.loop import Workspace
 
 LOOK_AHEAD_US = 8 * DAY_US
 """How far is looked for the end of a permission."""
+FIRST_US = 1_609_459_200_000_000
+"""2021-01-01: nothing older is learned from."""
 CREATED = ("created",)
 _encode = msgspec.msgpack.Encoder().encode
 replace = msgspec.structs.replace
@@ -83,6 +86,8 @@ class Completing:
         facts = replace(command.facts, customer=customers.facts_of(row))
         if command.direction is not Direction.INBOUND:
             facts = replace(facts, permission=self._submitted(command, row))
+        if self._book.sending is not None:
+            facts = self._book.sending.facts(facts, row, command, self._now_us())
         return replace(
             command,
             customer=row.id,
@@ -116,12 +121,15 @@ class Completing:
             facts = replace(facts, customer=customers.facts_of(row))
         if contact.direction is not Direction.INBOUND:
             facts = replace(facts, permission=self._of_contact(contact, row))
-        return replace(
+        command = replace(
             command,
             segment=(row.segment if row is not None else "") or contact.segment,
             found=row is not None,
             facts=facts,
         )
+        if self._book.sending is None:
+            return command
+        return self._book.sending.provide(command, contact, held, self._now_us())
 
     # --- permission ---------------------------------------------------------------------------
 
@@ -199,7 +207,10 @@ class Completing:
     def _change(self, command: cc.ChangeCustomer) -> cc.ChangeCustomer:
         held = self._book.held(command.customer)
         row = held.row if held is not None else None
-        if row is None and (not command.creates or hash_in(command.customer)):
+        founding = hash_in(command.customer)
+        if row is None and (
+            not command.creates or (founding and all(i.hash != founding for i in command.add))
+        ):
             raise NotFound("customer", command.customer)
         customers.check_version(row, command.version)
         base = row if row is not None else customers.EMPTY
@@ -312,6 +323,11 @@ class Completing:
 
     def _outcome(self, command: cc.RecordOutcome) -> cc.RecordOutcome:
         row = self._row(command.customer)
+        if not FIRST_US <= command.attempted_at_us <= self._now_us() + DAY_US:
+            raise Invalid(
+                "attempted_at_us",
+                f"expected a moment from 2021 to now, in µs, got {command.attempted_at_us}",
+            )
         attempt = command.attempt or f"reported/{command.channel}/{command.attempted_at_us}"
         return replace(command, customer=row.id, attempt=attempt)
 

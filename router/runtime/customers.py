@@ -10,10 +10,7 @@ too, and nothing is decided by a stale row:
 2. `prepare`: right before a command is decided it is completed from the row as it is then.
 3. `settle`: what was decided changes the rows (`core/customers.py`); they join the same commit.
 
-Archive rows written here:
-    customer           customer id              [key id, the sealed row]
-    identity           hash of an address       the customer's id, where the hash does not tell it
-    customer_contact   customer/contact         the id of the key that seals the closed contact
+How the rows lie in the archive: `customer_rows.py`.
 """
 
 from __future__ import annotations
@@ -29,47 +26,45 @@ from router.core import customers
 from router.core import events as e
 from router.core.commands import Command
 from router.core.customer_model import MOST_IDENTITIES, Customer, CustomerPatch, Identity
+from router.core.facts import Permission
 from router.core.ledger import pruned
 from router.core.model import Contact
 from router.core.permission import Permissions
 from router.errors import JournalFailed, Overloaded
 from router.journal import ArchiveWrite
-from router.journal.codec import decode_row, encode_row
 from router.runtime.clock import sleep
 from router.runtime.completing import Completing
+from router.runtime.customer_rows import (
+    CUSTOMER,
+    IDENTITY,
+    INDEX,
+    Held,
+    KnownCustomers,
+    index_id,
+    key_of,
+    opened,
+    stored,
+)
 from router.runtime.envelope import open_envelope
 from router.runtime.identities import Identities, derived_id, hash_in, zones_of
-from router.runtime.seen import Seen
 
 if TYPE_CHECKING:
     from router.core.policy import Policy
     from router.runtime.frame import Turn
     from router.runtime.inbox import Input
     from router.runtime.loop import Workspace
+    from router.runtime.sending import Sending
+
+__all__ = ["CUSTOMER", "IDENTITY", "INDEX", "CustomerBook", "Held", "index_id"]
 
 log = logging.getLogger("router.customers")
 
 ROWS = 16_384
 """Rows kept in memory: some 50 MB."""
-FILTER_BITS = 27
-"""Of the filter over known customers: 16 MiB, for eight million."""
 RETRY_US = 200_000
-CUSTOMER, IDENTITY, INDEX = "customer", "identity", "customer_contact"
 FOLLOWED = {*customers.FOLDS, e.CustomersMerged, e.CustomerErased}
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 _patch = msgspec.msgpack.Decoder(CustomerPatch).decode
 _identity = msgspec.msgpack.Decoder(Identity).decode
-
-
-class Held:
-    """A row in memory, and the key that seals it; empty = none yet."""
-
-    __slots__ = ("key", "row")
-
-    def __init__(self, row: Customer, key: str) -> None:
-        self.row = row
-        self.key = key
 
 
 class CustomerBook:
@@ -98,6 +93,12 @@ class CustomerBook:
         """Archive rows to delete when the erasure of a customer is decided; see `erasure.py`."""
         self.learn: Callable[[Customer, e.Event | Contact], None] = _learn_nothing
         """Told of every followed event and closed contact: changes `profile` of the row."""
+        self.join: Callable[[Customer, Customer], None] = _join_nothing
+        """Told of two rows that become one, before they do: joins their profiles."""
+        self.sending: Sending | None = None
+        """Completes what goes out."""
+        self.drafts: dict[str, ArchiveWrite] = {}
+        """Rows of first messages: written if the engine decides that they go out."""
         self.fresh_keys: dict[str, str] = {}
         """Keys of customers who have no row yet, where something was sealed already."""
         self._complete = Completing(self, workspace)
@@ -141,6 +142,7 @@ class CustomerBook:
         turn = self._turn
         assert turn is not None
         self._catch_up()
+        self.drafts.clear()
         if not (closed or self._late or self._changed or self._gone):
             return
         ended = [contact for contact in closed if customers.counts_for(contact)]
@@ -194,8 +196,8 @@ class CustomerBook:
         if hash_:
             id_ = (await self._load(IDENTITY, [hash_])).get(hash_, id_.encode()).decode()
         while id_:
-            stored = (await self._load(CUSTOMER, [id_])).get(id_)
-            held = None if stored is None else self._opened(stored)
+            data = (await self._load(CUSTOMER, [id_])).get(id_)
+            held = None if data is None else opened(self._workspace.sealer, data)
             if held is None:
                 return None
             if not held.row.merged_into:
@@ -203,9 +205,21 @@ class CustomerBook:
             id_ = held.row.merged_into
         return None
 
+    async def key_of(self, id_: str) -> str:
+        """The key that seals a customer's row; empty = there is no row."""
+        held = self._rows.get(id_)
+        if held is not None:
+            return held.key
+        data = (await self._load(CUSTOMER, [id_])).get(id_)
+        return "" if data is None else key_of(data)
+
     async def find(self, kind: str, address: str) -> Customer | None:
         """The customer whose address this is."""
         return await self.get(derived_id(self.identities.hash(kind, address)))
+
+    def channels(self) -> tuple[str, ...]:
+        """The channels there are."""
+        return tuple(self._workspace.policy.channels)
 
     def zones(self, row: Customer) -> tuple[str, ...]:
         """Where the customer may be: as said, else as their first phone number tells."""
@@ -215,6 +229,21 @@ class CustomerBook:
             if identity.kind == "phone":
                 return zones_of(identity.address)
         return ()
+
+    def permission(
+        self,
+        row: Customer | None,
+        channel: str,
+        address: str,
+        purpose: str,
+        at_us: int,
+        besides: str = "",
+    ) -> Permission:
+        """May this customer (None = somebody unknown) be contacted at this calendar moment?
+
+        `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
+        """
+        return self._complete.permission(row, channel, address, purpose, at_us, besides=besides)
 
     # --- rows ---------------------------------------------------------------------------------
 
@@ -239,11 +268,11 @@ class CustomerBook:
         wanted = dict.fromkeys(self._via.get(id_, id_) for id_ in ids)
         while wanted:
             missing = [id_ for id_ in wanted if id_ not in self._rows]
-            stored = await self._load(CUSTOMER, missing) if missing else {}
-            for id_ in wanted:
-                opened = self._opened(stored[id_]) if id_ in stored else None
-                if opened is not None:
-                    self._rows[id_] = opened
+            rows = await self._load(CUSTOMER, missing) if missing else {}
+            for id_, data in rows.items():
+                row = opened(self._workspace.sealer, data)
+                if row is not None:
+                    self._rows[id_] = row
             found = [self._rows[id_] for id_ in wanted if id_ in self._rows]
             wanted = dict.fromkeys(h.row.merged_into for h in found if h.row.merged_into)
 
@@ -254,12 +283,6 @@ class CustomerBook:
             except JournalFailed as error:
                 log.warning("customers cannot be read", extra={"error": str(error)})
                 await sleep(self._workspace.clock, RETRY_US)
-
-    def _opened(self, data: bytes) -> Held | None:
-        key, sealed = _unpack(data)
-        plain = self._workspace.sealer.open(key, sealed)
-        # Without its key the row says nothing any more: nobody is known by this id.
-        return None if plain is None else Held(decode_row(Customer, plain), key)
 
     def _new(self, id_: str, at_us: int) -> Held:
         held = Held(Customer(id=id_, created_at_us=at_us), self.fresh_keys.pop(id_, ""))
@@ -279,6 +302,8 @@ class CustomerBook:
         for place in range(first, self._read):
             event = events[place]
             if type(event) in FOLLOWED:
+                if type(event) is e.OutboundSent and event.message in self.drafts:
+                    turn.archive.append(self.drafts[event.message])
                 self._follow(event)
 
     def _follow(self, event: e.Event, *, is_fetched: bool = False) -> None:
@@ -305,7 +330,7 @@ class CustomerBook:
             self._lead(event.hash, held.row.id)
         elif isinstance(event, e.IdentityRemoved):
             self._unlead(event.hash, held.row.id)
-        self.learn(held.row, event)
+        self._learned(held.row, event)
         self._touch(held)
 
     def _part(self, event: e.Event) -> CustomerPatch | Identity | None:
@@ -320,11 +345,12 @@ class CustomerBook:
         into = self.held(event.into)
         assert into is not None, "both rows of a merge are brought"
         other = held.row
+        self.join(into.row, other)
         customers.merge(into.row, other)
         held.row = customers.tombstone(other, into.row.id)
         for identity in other.identities:
             self._lead(identity.hash, into.row.id)
-        self.learn(into.row, event)
+        self._learned(into.row, event)
         self._touch(into)
         self._touch(held)
 
@@ -357,7 +383,7 @@ class CustomerBook:
         customers.close(held.row, contact, at_us + offset_us)
         if contact.address:
             self._learn_address(held, contact)
-        self.learn(held.row, contact)
+        self._learned(held.row, contact)
         self._touch(held)
 
     def _learn_address(self, held: Held, contact: Contact) -> None:
@@ -379,6 +405,12 @@ class CustomerBook:
         row.identities = (*row.identities, added)
         row.name = row.name or envelope.name
         self._lead(hash_, row.id)
+
+    def _learned(self, row: Customer, what: e.Event | Contact) -> None:
+        try:
+            self.learn(row, what)
+        except ValueError as error:  # a moment or outcome that no profile can hold
+            log.warning("not learned", extra={"what": type(what).__name__, "why": str(error)})
 
     def _lead(self, hash_: str, id_: str) -> None:
         """Whoever has this address is this customer."""
@@ -421,10 +453,8 @@ class CustomerBook:
                 held.key = await self._new_key()
             if self._gone:
                 self._keep((CUSTOMER, id_))
-            row = held.row
-            row.ledger = pruned(row.ledger, limits, now_us)
-            sealed = self._workspace.sealer.seal(held.key, encode_row(row))
-            turn.archive.append(ArchiveWrite(CUSTOMER, id_, now_us, _pack((held.key, sealed))))
+            held.row.ledger = pruned(held.row.ledger, limits, now_us)
+            turn.archive.append(stored(self._workspace.sealer, held, now_us))
 
     async def _new_key(self) -> str:
         keys = self._workspace.keys
@@ -439,27 +469,14 @@ class CustomerBook:
                     await sleep(self._workspace.clock, RETRY_US)
 
 
-class KnownCustomers(Seen):
-    """Ids under which there may be a customer: given ones, and derived ones that lead to one."""
-
-    def __init__(self) -> None:
-        super().__init__(CUSTOMER, bits=FILTER_BITS)
-
-    async def load(self, workspace: Workspace) -> None:
-        """See Seen."""
-        whole = await self.read(workspace, CUSTOMER) and await self.read(workspace, IDENTITY, "p")
-        self.done(whole)
-
-
 def customer_of(event: e.Event) -> str:
     """The customer whom a followed event is about."""
     return getattr(event, "customer", "")
 
 
-def index_id(customer: str, contact: str = "") -> str:
-    """The id of the row that says whose contact it was; without a contact, what all begin with."""
-    return f"{customer.replace('%', '%25').replace('/', '%2F')}/{contact}"
-
-
 def _learn_nothing(row: Customer, what: e.Event | Contact) -> None:
     """Nobody learns: the profile stays as it is."""
+
+
+def _join_nothing(into: Customer, other: Customer) -> None:
+    """Nobody joins profiles: that of `into` counts, where it has one."""

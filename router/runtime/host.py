@@ -19,11 +19,14 @@ from router.runtime.clock import Clock
 from router.runtime.desks import Desks
 from router.runtime.feed import Subscription
 from router.runtime.intake import Intake
+from router.runtime.learning import Learner
 from router.runtime.logs import log_event
 from router.runtime.loop import Workspace
 from router.runtime.messages import Messages
 from router.runtime.metrics import WorkspaceMetrics
+from router.runtime.preferences import Preferences
 from router.runtime.profiles import Profiles
+from router.runtime.sending import Sending
 from router.runtime.tasks import TaskSet
 from router.runtime.webhooks import Webhook, Webhooks
 
@@ -89,6 +92,11 @@ class Host:
         self.channels = Channels(
             self.workspace, self.intake, self.messages, self.desks, self.profiles, clock, rng
         )
+        book = self.workspace.customers
+        self.learner = Learner(self.workspace, book)
+        self.preferences = Preferences(self.learner, book, rng)
+        self.sending = Sending(self.workspace, book, self.messages, self.preferences)
+        self.channels.may_go = self.sending.may_go
         self.webhooks = Webhooks(self.workspace, clock, rng)
         self.measures = Measures(policy)
         self._tasks = TaskSet(f"host:{name}")

@@ -14,6 +14,7 @@ import msgspec
 
 from router.channel import NewContact, NewMessage, Receipt
 from router.core import commands as c
+from router.core.facts import Outbound
 from router.core.model import (
     AgentId,
     Contact,
@@ -29,6 +30,7 @@ from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_row
 from router.runtime.envelope import Envelope, contact_id, seal_new
+from router.runtime.keywords import asked_in, hear
 from router.runtime.loop import shed_class
 from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
@@ -53,6 +55,7 @@ class Routing(Value, kw_only=True):
     prefer_us: int = 0
     target_agent: str = ""
     watched: bool = False
+    outbound: Outbound | None = None
 
 
 DEFAULT = Routing()
@@ -186,16 +189,23 @@ class Intake:
             if place in known:
                 return await self.receipt(known[place].decode())
         await self.keys_ready()
-        command, archive = self.command(new, channel, adapter=adapter, by=by)
+        command, archive = self.command(new, channel, adapter=adapter, by=by, listens=False)
+        heard = hear(self._workspace, self._messages, command, message)
+        if heard is not None:
+            archive += heard[1]
         if place:
             contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
             now_us = self._workspace.now_us()
             self._received.add(place)
             archive.append(ArchiveWrite("received", place, now_us, contact.encode()))
         answer = await self._workspace.ask(
-            c.ReceiveMessage(message=command.message, size=command.message_size, contact=command),
+            heard[0]
+            if heard is not None
+            else c.ReceiveMessage(
+                message=command.message, size=command.message_size, contact=command
+            ),
             archive,
-            shed=shed_class(channel),
+            shed=0 if heard is not None else shed_class(channel),
         )
         return self._receipt(answer.contact, created=answer.contact == command.contact)
 
@@ -237,8 +247,12 @@ class Intake:
         adapter: str = "",
         by: str = "",
         routing: Routing = DEFAULT,
+        listens: bool = True,
     ) -> tuple[c.SubmitContact, list[ArchiveWrite]]:
-        """The command for an arrival and the rows to write along, for callers that batch."""
+        """The command for an arrival and the rows to write along, for callers that batch.
+
+        `listens`: a first message that is a keyword takes effect before the arrival itself does.
+        """
         workspace = self._workspace
         now_us = workspace.now_us()
         entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
@@ -275,10 +289,15 @@ class Intake:
             prefer_us=routing.prefer_us,
             target_agent=AgentId(routing.target_agent),
             watched=routing.watched,
+            outbound=routing.outbound,
             message=id_,
             message_size=size,
             by=by or adapter,
         )
+        if listens and message is not None:
+            asked = asked_in(workspace, command, message.text)
+            if asked is not None:
+                workspace.put(asked[1]).add_done_callback(_ignore)
         return command, archive
 
     def _first_message(
@@ -377,6 +396,12 @@ class Intake:
     def note_external(self, channel: str, external_id: str) -> None:
         """An id that no live contact has any more is in the archive now: ask there for it."""
         self._seen.add(f"{channel}/{external_id}")
+
+
+def _ignore(done: asyncio.Future[Answer]) -> None:
+    """Whoever said it hears of what their message came to, not of the keyword in it."""
+    if not done.cancelled():
+        done.exception()
 
 
 class _EntryPoints:

@@ -81,10 +81,12 @@ class World:
         await workspace.start()
         return workspace
 
-    async def host(self, name: str = "main", journal: Journal | None = None) -> Host:
+    async def host(
+        self, name: str = "main", journal: Journal | None = None, policy: Policy | None = None
+    ) -> Host:
         host = Host(
             name,
-            make_policy(),
+            policy or make_policy(),
             journal=journal or self.journal,
             keys=self.keys,
             secret=SECRET,
