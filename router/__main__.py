@@ -163,10 +163,11 @@ def doctor(path: Path, data: Path | None) -> None:
 @_config_option(DEFAULT_CONFIG)
 @_data_option()
 def backup(directory: Path, path: Path, data: Path | None) -> None:
-    """Copy the journal and the keys of a stopped server into DIRECTORY.
+    """Copy the journal, the keys and the secret of a stopped server into DIRECTORY.
 
-    Of a running server: send it SIGUSR1, and look into <data>/backup. Keep the copies of journal
-    and keys apart: together they are personal data, the journal alone is not.
+    Of a running server: send it SIGUSR1, and look into <data>/backup. Keep DIRECTORY/journal and
+    DIRECTORY/keys (with the secret) apart: together they are personal data, the journal alone is
+    not. `contact-router restore` brings them back.
     """
     from router import config as configuration
     from router import offline
@@ -176,6 +177,36 @@ def backup(directory: Path, path: Path, data: Path | None) -> None:
             click.echo(str(file))
 
     _run(copy)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=None,
+    help="Where the copy of keys and secret lies. Default: DIRECTORY/keys.",
+)
+@_config_option(DEFAULT_CONFIG)
+@_data_option()
+def restore(directory: Path, keys: Path | None, path: Path, data: Path | None) -> None:
+    """Bring the backup in DIRECTORY into the configured store: files, or Redis.
+
+    The store and the data directory must be empty: a restore never overwrites. Afterwards look at
+    it with `contact-router doctor`, then start.
+    """
+    from router import config as configuration
+    from router import offline
+
+    async def bring() -> None:
+        config = configuration.load(path)
+        found = await offline.restore(
+            config, data, directory / "journal", keys or directory / "keys"
+        )
+        for line in found:
+            click.echo(line)
+
+    _run(bring)
 
 
 @main.group()

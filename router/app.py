@@ -27,6 +27,7 @@ from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
+from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_store import RedisBlocks, RedisJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
@@ -238,7 +239,7 @@ class Server:
         assert self._keys is not None
         moment = datetime.fromtimestamp(self.clock.now_us() / 1e6, UTC)
         directory = self.data / "backup" / moment.strftime("%Y%m%dT%H%M%SZ")
-        files = await copy_store(self._journal, self._keys, directory)
+        files = await copy_store(self._journal, self._keys, self.data, directory)
         log.info("backup written", extra={"directory": str(directory), "files": len(files)})
         return files
 
@@ -343,11 +344,29 @@ def _password(config: Config) -> str | None:
     return read_secret(Path(file)).decode() if file else None
 
 
-async def copy_store(journal: Journal, keys: KeyStore, directory: Path) -> list[Path]:
-    """A consistent copy, journal and keys in directories of their own."""
+async def restore_redis(config: Config, copies: list[Path], keys: Path) -> list[str]:
+    """Bring copied workspaces and keys into Redis. Raises JournalBusy, JournalDamaged."""
+    settings = config.server.journal
+    blocks = RedisBlocks(settings.keys_url or settings.url, password=_password(config))
+    try:
+        # Keys first: workspaces without them would be contacts that nobody can read.
+        count = await asyncio.to_thread(blocks.restore, keys)
+    finally:
+        blocks.close()
+    journal = RedisJournal(settings.url, password=_password(config))
+    try:
+        names = [await journal.restore(copy) for copy in copies]
+    finally:
+        await journal.close()
+    return [f"{count} blocks of keys", *(f"workspace {name}" for name in names)]
+
+
+async def copy_store(journal: Journal, keys: KeyStore, data: Path, directory: Path) -> list[Path]:
+    """A consistent copy: the journal by itself, and what opens it (keys, secret) by itself."""
     return [
         *await journal.backup(directory / "journal"),
         *await keys.backup(directory / "keys"),
+        write_secret(directory / "keys", installation_secret(data)),
     ]
 
 
@@ -359,15 +378,23 @@ def installation_secret(data: Path) -> bytes:
         if len(found) != SECRET_BYTES:
             raise ConfigError([f"{path}: expected {SECRET_BYTES} bytes, got {len(found)}"])
         return found
-    data.mkdir(parents=True, exist_ok=True)
     made = secrets.token_bytes(SECRET_BYTES)
+    write_secret(data, made)
+    return made
+
+
+def write_secret(directory: Path, secret: bytes) -> Path:
+    """Make the file `secret`, durably; only its owner can read it."""
+    path = directory / "secret"
+    directory.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".new")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(made)
+        out.write(secret)
         out.flush()
         os.fsync(out.fileno())
     partial.rename(path)
-    return made
+    sync_directory(directory)
+    return path
 
 
 def webhooks_of(settings: WorkspaceSettings) -> list[Webhook]:

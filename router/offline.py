@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import platform
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +27,7 @@ from router.api.auth import (
     make_token,
     token_commit,
 )
-from router.config import Config
+from router.config import Config, Store
 from router.core.model import DAY_US
 from router.errors import (
     ConfigError,
@@ -35,6 +38,7 @@ from router.errors import (
 )
 from router.journal import AppendResult, Commit, Finding, Journal, Ownership
 from router.journal.codec import decode_event
+from router.journal.directory import sync_directory
 from router.runtime.webhooks import public
 
 LINK_US = 12 * 3600 * 1_000_000
@@ -241,14 +245,65 @@ async def diagnose(config: Config, data: Path | None) -> list[Finding]:
 
 
 async def backup(config: Config, data: Path | None, directory: Path) -> list[Path]:
-    """Copy journal and keys. Raises JournalBusy when a server has them."""
+    """Copy journal, keys and secret. Raises JournalBusy when a server has them."""
     source = (data or Path(config.server.data_dir)).absolute()
     try:
         journal, keys = await app.open_store(config, source)
     except JournalBusy as error:
         raise JournalBusy(f"{error}\nA server runs on it: send it SIGUSR1 instead.") from error
     try:
-        return await app.copy_store(journal, keys, directory)
+        return await app.copy_store(journal, keys, source, directory)
     finally:
         await journal.close()
         await keys.close()
+
+
+async def restore(config: Config, data: Path | None, journals: Path, keys: Path) -> list[str]:
+    """Bring a backup into the configured store, which must be empty; what was done, as lines.
+
+    Raises ConfigError for a backup that is not whole, JournalBusy for a store that has something,
+    JournalDamaged.
+    """
+    target = (data or Path(config.server.data_dir)).absolute()
+    copies = _whole_backup(journals, keys)
+    _refuse_what_is_there(target)
+    if config.server.journal.store is Store.REDIS:
+        lines = await app.restore_redis(config, copies, keys)
+    else:
+        lines = await asyncio.to_thread(_restore_files, [*copies, keys / "keys.db"], target)
+    app.write_secret(target, (keys / "secret").read_bytes())
+    return [*lines, f"{target / 'secret'}"]
+
+
+def _whole_backup(journals: Path, keys: Path) -> list[Path]:
+    """The journals of a backup. Raises ConfigError if something of it is missing."""
+    copies = sorted(journals.glob("ws-*.db"))
+    missing = [str(keys / name) for name in ("keys.db", "secret") if not (keys / name).is_file()]
+    if not copies:
+        missing.append(f"{journals}/ws-*.db")
+    if missing:
+        raise ConfigError([f"{place}: is not there; a backup has it" for place in missing])
+    return copies
+
+
+def _refuse_what_is_there(target: Path) -> None:
+    for place in (target / "secret", target / "keys.db", *target.glob("ws-*.db")):
+        if place.exists():
+            raise JournalBusy(f"{place} is there: a restore never overwrites. Name an empty --data")
+
+
+def _restore_files(files: list[Path], target: Path) -> list[str]:
+    """Copy them all, then give them their names: broken off, nothing of it can be started."""
+    target.mkdir(parents=True, exist_ok=True)
+    partials = []
+    for file in files:
+        partial = target / f"{file.name}.partial"
+        shutil.copyfile(file, partial)
+        partial.chmod(0o600)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partials.append((partial, target / file.name))
+    for partial, place in partials:
+        partial.rename(place)
+    sync_directory(target)
+    return [str(place) for _, place in partials]

@@ -19,6 +19,7 @@ from contextlib import closing
 from os import urandom
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 from router.errors import JournalDamaged, JournalFailed, Overloaded, StoreFull
 from router.journal import KeyStore
@@ -358,6 +359,21 @@ def _translate(path: Path, error: sqlite3.Error) -> Exception:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return JournalDamaged(f"keys: {path}: {error}")
     return JournalFailed(f"keys: {path}: {error}")
+
+
+def read_keys_file(directory: Path) -> tuple[list[tuple[int, bytes]], list[tuple[int, int]]]:
+    """The blocks and erased places of a copied `keys.db`. Raises JournalDamaged."""
+    path = directory / SqliteBlocks.FILE
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            blocks = db.execute("SELECT number, keys FROM blocks ORDER BY number").fetchall()
+            erased = db.execute("SELECT number, place FROM erased").fetchall()
+    except sqlite3.Error as error:
+        raise JournalDamaged(f"{path}: {error}") from error
+    for number, block in blocks:
+        if len(block) != BLOCK_BYTES:
+            raise JournalDamaged(f"{path}: block {number}: expected {BLOCK_BYTES} bytes")
+    return blocks, erased
 
 
 def write_keys_file(

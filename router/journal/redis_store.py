@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from urllib.parse import unquote
 
 import redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -26,7 +27,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry as BlockingRetry
 
-from router.errors import Fenced, JournalDamaged, JournalError, JournalFailed, StoreFull
+from router.errors import (
+    Fenced,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalFailed,
+    StoreFull,
+)
 from router.journal import (
     AppendResult,
     Commit,
@@ -49,7 +57,7 @@ from router.journal.frame import (
     pack_frame,
     prefix_end,
 )
-from router.journal.keys import ERASED, KEY_BYTES, write_keys_file
+from router.journal.keys import ERASED, KEY_BYTES, read_keys_file, write_keys_file
 from router.journal.redis_audit import audit_workspace, server_facts
 from router.journal.redis_copy import copy_workspace, restore_workspace
 from router.journal.redis_keyspace import (
@@ -332,7 +340,7 @@ class RedisJournal(Journal):
         self._heads.pop(own.nonce, None)
 
     async def backup(self, directory: Path) -> list[Path]:
-        """A copy of every workspace that this journal has acquired, each as of one moment.
+        """A copy of every workspace in this Redis, each as of one moment.
 
         One function call copies the workspace's keys inside the server (it serves nobody else
         meanwhile, and needs the memory twice), then the copies are read at leisure and dropped.
@@ -341,8 +349,20 @@ class RedisJournal(Journal):
         """
         return [
             await copy_workspace(self._reading, workspace, space, directory)
-            for workspace, space in sorted(self._spaces.items())
+            for workspace, space in sorted((await self._everything()).items())
         ]
+
+    async def _everything(self) -> dict[str, Keyspace]:
+        """The workspaces there are: those of this process, and any other that Redis holds."""
+        found = dict(self._spaces)
+        cursor = b"0"
+        while True:
+            cursor, keys = await self._reading.ask("SCAN", cursor, "MATCH", "{*}:own", "COUNT", 500)
+            for key in keys:
+                name = key.decode().removeprefix("{").removesuffix("}:own")
+                found.setdefault(unquote(name), Keyspace(name))
+            if cursor == b"0":
+                return found
 
     async def restore(self, path: Path) -> str:
         """Bring a copy (of either backend) into Redis; returns the workspace's name.
@@ -446,6 +466,19 @@ class RedisBlocks:
         last = int(self._ask("GET", f"{self._PREFIX}:last") or 0)
         numbered = ((n, self.read(n)) for n in range(1, last + 1))
         return [write_keys_file(directory, numbered, self.erased())]
+
+    def restore(self, directory: Path) -> int:
+        """Bring a copied `keys.db` into Redis; returns how many blocks. Raises JournalBusy."""
+        blocks, erased = read_keys_file(directory)
+        if self._ask("EXISTS", f"{self._PREFIX}:last", f"{self._PREFIX}:erased"):
+            raise JournalBusy("Redis has keys already: a restore never overwrites them")
+        for number, place in erased:
+            self._ask("SADD", f"{self._PREFIX}:erased", f"{number}:{place}")
+        for number, block in blocks:
+            self._ask("SET", self._block(number), block)
+        if blocks:
+            self._ask("SET", f"{self._PREFIX}:last", blocks[-1][0])
+        return len(blocks)
 
     def close(self) -> None:
         """See Blocks."""

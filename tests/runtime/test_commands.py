@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -132,15 +131,33 @@ async def test_a_backup_of_a_running_server_can_be_served(served: Served, tmp_pa
     await served.until_logged("backup written")
     await served.kill()
     (copied,) = (served.data / "backup").iterdir()
-    restored = tmp_path / "restored"
-    restored.mkdir()
-    for file in (*copied.glob("*/*"), served.data / "secret"):
-        (restored / file.name).write_bytes(file.read_bytes())
-        os.chmod(restored / file.name, 0o600)
-    served.data = restored
+    assert (copied / "keys" / "secret").stat().st_mode & 0o077 == 0
+    assert not (copied / "journal" / "secret").exists()
+    code, text = await served.attempt("restore", str(copied))
+    assert (code, "never overwrites" in text) == (3, True), text
+    secret = (served.data / "secret").read_bytes()
+    served.data = tmp_path / "restored"
+    await served.command("restore", str(copied))
+    assert (served.data / "secret").read_bytes() == secret
+    assert {file.stat().st_mode & 0o077 for file in served.data.iterdir()} == {0}
     await served.start()
     found = await served.good("GET", f"/v1/contacts/{contact}/messages")
     assert [message["text"] for message in found["messages"]] == ["hello"]
+    # The secret is the same: a message between the same addresses joins the open contact.
+    again = await served.good("POST", "/v1/messages", served.text("e2", "still there?"))
+    assert again["contact"] == contact
+
+
+async def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
+    served: Served, tmp_path: Path
+) -> None:
+    await served.command("backup", str(tmp_path / "copy"))
+    (tmp_path / "copy" / "keys" / "secret").unlink()
+    served.data = tmp_path / "restored"
+    code, text = await served.attempt("restore", str(tmp_path / "copy"))
+    assert code == 2
+    assert "secret: is not there; a backup has it" in text
+    assert not served.data.exists()
 
 
 async def test_tail_shows_a_running_servers_events_as_they_come(served: Served) -> None:

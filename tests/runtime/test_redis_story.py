@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.runtime.server import Served
 
@@ -63,5 +64,21 @@ async def test_a_contact_lives_through_a_crash_with_redis_as_the_store(
     assert (found["state"], found["outcome"]) == ("closed", "completed")
     messages = (await served.good("GET", f"/v1/contacts/{contact}/messages"))["messages"]
     assert [message["text"] for message in messages] == ["hello"]
+    assert await served.stop() == 0
+    # A copy of it, brought into a Redis that has nothing.
+    await served.command("backup", str(tmp_path / "copy"))
+    code, text = await served.attempt("restore", str(tmp_path / "copy"))
+    assert (code, "never overwrites" in text) == (3, True), text
+    served.data = tmp_path / "elsewhere"
+    code, text = await served.attempt("restore", str(tmp_path / "copy"))
+    assert (code, "Redis has keys already" in text) == (3, True), text
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    client.close()
+    lines = (await served.command("restore", str(tmp_path / "copy"))).splitlines()
+    assert "workspace main" in lines
+    await served.start()
+    found = await served.good("GET", f"/v1/contacts/{contact}/messages")
+    assert [message["text"] for message in found["messages"]] == ["hello"]
     assert await served.stop() == 0
     await served.session.close()
