@@ -37,6 +37,10 @@ def main() -> int:
         "matching", parents=[common], help="a decision, and a whole command, in floors"
     )
     command.add_argument("--cycles", type=int, default=20_000)
+    command = commands.add_parser(
+        "rules", parents=[common], help="a condition against a hand-written lambda"
+    )
+    command.add_argument("--rounds", type=int, default=300)
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
@@ -94,12 +98,26 @@ def _matching(arguments: argparse.Namespace) -> Report:
     return report
 
 
+def _rules(arguments: argparse.Namespace) -> Report:
+    from loadtest import rules
+
+    report = Report("Conditions, as a multiple of the same lambda by hand")
+    for figure in rules.run(arguments.rounds):
+        note = (
+            f"{figure.condition_ns:.0f} ns, by hand {figure.lambda_ns:.0f} ns, "
+            f"compiled in {figure.compile_us:.0f} µs"
+        )
+        report.add(figure.name, figure.ratio, "lambdas", most=rules.TARGET, note=note)
+    return report
+
+
 WHOLE_COMMAND = 20
 RUN = {
     "throughput": _throughput,
     "latency": _latency,
     "restart": _restart,
     "matching": _matching,
+    "rules": _rules,
 }
 
 
