@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from router.runtime.frame import Turn
     from router.runtime.inbox import Input
     from router.runtime.loop import Workspace
+    from router.runtime.preferences import Preferences
     from router.runtime.sending import Sending
 
 __all__ = ["CUSTOMER", "IDENTITY", "INDEX", "CustomerBook", "Held", "index_id"]
@@ -95,6 +96,8 @@ class CustomerBook:
         """Told of every followed event and closed contact: changes `profile` of the row."""
         self.join: Callable[[Customer, Customer], None] = _join_nothing
         """Told of two rows that become one, before they do: joins their profiles."""
+        self.preferences: Preferences | None = None
+        """Answers questions about what was learned."""
         self.sending: Sending | None = None
         """Completes what goes out."""
         self.drafts: dict[str, ArchiveWrite] = {}

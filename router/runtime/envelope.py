@@ -62,6 +62,11 @@ def contact_id(now_us: int) -> str:
     return f"c{now_us // 1000:011x}{_contacts.take().hex()}"
 
 
+def customer_id(now_us: int) -> str:
+    """A new customer's id, for who gives none."""
+    return f"k{now_us // 1000:011x}{_contacts.take().hex()}"
+
+
 def message_id(now_us: int) -> str:
     """A new message's id: sorts by time within a contact."""
     return f"m{now_us:014x}{_messages.take().hex()}"

@@ -160,3 +160,14 @@ class Messages:
             external=row.external,
             erased=plain is None,
         )
+
+
+def key_of_row(data: bytes) -> str:
+    """The key that seals a stored message."""
+    return _stored(data).key
+
+
+def place_of_received(channel: str, data: bytes) -> str:
+    """The row that remembers where an incoming message went; empty = there is none."""
+    row = _stored(data)
+    return f"{channel}/{row.external}" if row.external and row.sender == "customer" else ""

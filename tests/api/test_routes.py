@@ -15,6 +15,7 @@ from router.api.openapi import describe
 from router.api.routes import ROUTES
 from router.api.table import ANYBODY, Route
 from router.core import commands as c
+from router.core import customer_commands as cc
 from tests.api.site import Site
 
 # admin, supervisor, agent, adapter, client, metrics: yes or no; "open" = no token asked.
@@ -39,6 +40,12 @@ MATRIX = {
     "listAgents": "y y n n n n", "getAgent": "y y y n n n", "putAgent": "y n n n n n",
     "deleteAgent": "y n n n n n", "listReservations": "y y y n n n",
     "getReservation": "y y y y n n",
+    
+    "findCustomers": "y y n n y n", "createCustomer": "y y n n n n",
+    "getCustomer": "y y y n y n", "putCustomer": "y y n n n n", "patchCustomer": "y y n n n n",
+    "mergeCustomer": "y y n n n n", "setConsent": "y y y n y n", "setDoNotContact": "y y y n y n",
+    "getPermission": "y y y n y n", "recordOutcome": "y y y y y n",
+    "exportCustomer": "y n n n n n", "eraseCustomer": "y n n n n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",
@@ -70,6 +77,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "agentPresence": {"presence": "ready"},
     "previewQueue": {"channel": "voice"},
     "askRoute": {"request": "r", "channel": "voice", "queue": "front"},
+    "mergeCustomer": {"customer": "kim"},
+    "setConsent": {"state": "given"},
+    "recordOutcome": {
+        "channel": "sms", "address": "+4930123456", "outcome": "replied",
+        "attempted_at_us": 1_790_000_000_000_000,
+    },
     "createToken": {"role": "client"},
     "checkConfig": {"text": "queues: {}"},
     "openSession": {"ticket": "crk_x"},
@@ -121,7 +134,15 @@ async def ids_of(site: Site, workspace: str) -> dict[str, str]:
     contact = (await admin("POST", "/v1/contacts", body)).body["contact"]
     reservation = (await admin("GET", "/v1/reservations")).body["reservations"][0]["id"]
     token = (await admin("POST", "/v1/tokens", {"role": "client"})).body["id"]
-    return {"contacts": contact, "reservations": reservation, "agents": agent, "tokens": token}
+    customer = f"kim-of-{workspace}"
+    assert (await admin("POST", "/v1/customers", {"id": customer})).status == 201
+    return {
+        "contacts": contact,
+        "reservations": reservation,
+        "agents": agent,
+        "tokens": token,
+        "customers": customer,
+    }
 
 
 async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
@@ -136,7 +157,7 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
     theirs["reservations"] = there[-1]["id"]
     tried = 0
     for route in ROUTES:
-        if "{id}" not in route.path or route.operation == "putAgent":
+        if "{id}" not in route.path or route.operation in {"putAgent", "putCustomer"}:
             continue
         kind = route.path.split("/")[2]
         for role in sorted(route.roles):
@@ -179,7 +200,10 @@ def test_every_command_can_be_given_over_http() -> None:
     by_hand = {
         c.SubmitContact: "submitContact", c.ReceiveMessage: "receiveMessage",
         c.SendMessage: "postMessage", c.PutAgent: "putAgent", c.RemoveAgent: "deleteAgent",
-        c.AskRoute: "askRoute",
+        c.AskRoute: "askRoute", c.HearKeyword: "receiveMessage",
+        cc.ChangeCustomer: "putCustomer", cc.MergeCustomers: "mergeCustomer",
+        cc.ChangeConsent: "setConsent", cc.ChangeDoNotContact: "setDoNotContact",
+        cc.RecordOutcome: "recordOutcome", cc.EraseCustomer: "eraseCustomer",
     }  # fmt: skip
     import inspect
 

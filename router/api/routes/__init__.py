@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from router.api.routes import actions, admin, agents, contacts, events, queues
+from router.api.routes import (
+    actions,
+    admin,
+    agents,
+    contacts,
+    customers,
+    events,
+    privacy,
+    queues,
+)
 from router.api.table import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -10,6 +19,9 @@ ROUTES: tuple[Route, ...] = (
     *actions.ROUTES,
     *events.ROUTES,
     *agents.ROUTES,
+    *customers.ROUTES,
+    *privacy.ROUTES,
+    *preference.ROUTES,
     *queues.ROUTES,
     *admin.ROUTES,
 )
