@@ -141,7 +141,7 @@ def transfer_contact(d: Decider, command: c.TransferContact) -> None:
     """Hand it on: a new visit begins, with the queue's head start for transfers."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    d.serving(contact, command.agent)
+    giver = d.serving(contact, command.agent).agent
     queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
     requirements = _asked(contact, command.requirements)
     if contact.hops >= d.policy.hops:
@@ -162,6 +162,7 @@ def transfer_contact(d: Decider, command: c.TransferContact) -> None:
         requirements=requirements,
         head_start_us=queue.transfer_head_start_us,
         target_agent=command.target_agent,
+        not_agent=AgentId("") if command.target_agent == giver else giver,
     )
 
 
