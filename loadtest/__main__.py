@@ -41,6 +41,14 @@ def main() -> int:
         "rules", parents=[common], help="a condition against a hand-written lambda"
     )
     command.add_argument("--rounds", type=int, default=300)
+    command = commands.add_parser(
+        "preference", parents=[common], help="the learned preference on a synthetic population"
+    )
+    command.add_argument("--population", type=Path, default=POPULATION, help="its parameters")
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--worlds", type=int, default=12)
+    command.add_argument("--people", type=int, default=150, help="customers in each world")
+    command.add_argument("--tasks", type=int, default=50, help="of each customer")
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
@@ -111,12 +119,23 @@ def _rules(arguments: argparse.Namespace) -> Report:
     return report
 
 
+def _preference(arguments: argparse.Namespace) -> Report:
+    from loadtest import preference
+
+    wants = arguments
+    return preference.benchmark(
+        wants.population, wants.seed, wants.worlds, wants.people, wants.tasks
+    )
+
+
+POPULATION = Path(__file__).parent / "populations" / "contactpop-1.yaml"
 WHOLE_COMMAND = 20
 RUN = {
     "throughput": _throughput,
     "latency": _latency,
     "restart": _restart,
     "matching": _matching,
+    "preference": _preference,
     "rules": _rules,
 }
 

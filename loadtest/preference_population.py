@@ -166,7 +166,8 @@ class World:
         for _ in range(1 + rng.poisson(wants["bumps_poisson"])):
             amplitude = rng.normal(*wants["amplitude_normal"])
             shape = self._bump(rng, amplitude, wants["width"])
-            loading = rng.beta(*wants["loading_beta"], size=len(self.channels))
+            first, second = wants["loading_beta"]
+            loading = rng.beta(first, second, len(self.channels))
             table += loading[:, None] * shape
         for name, shift in wants["saturday"].items():
             table[self.channels.index(name), _DAY == 5] += shift
@@ -174,7 +175,7 @@ class World:
 
     def _bump(self, rng: np.random.Generator, amplitude: float, width: list[float]) -> Floats:
         centre = rng.uniform(*self.parameters["bump_centre"])
-        scale = rng.uniform(*width)
+        scale = rng.uniform(width[0], width[1])
         days = self._days(rng)
         return np.asarray(amplitude * days * np.exp(-((_HOUR - centre) ** 2) / (2 * scale**2)))
 
@@ -287,9 +288,8 @@ class World:
         return epochs
 
     def _likings(self, rng: np.random.Generator, person: Person) -> Floats:
-        return self.liking[person.persona] + rng.normal(
-            0, self.parameters["channel_sd"], len(self.channels)
-        )
+        own = rng.normal(0, self.parameters["channel_sd"], len(self.channels))
+        return np.asarray(self.liking[person.persona] + own)
 
     def _addresses(self, rng: np.random.Generator, person: Person) -> Floats:
         """Logits of each endpoint's address over the week."""
@@ -339,39 +339,19 @@ class World:
 def read(path: Path) -> Parameters:
     """The parameters in a file (YAML, of which JSON is a part).
 
-    Raises ValueError when it is no mapping or lacks a part that `populations/contactpop-1.yaml` has.
+    Raises ValueError when it lacks a part that `populations/contactpop-1.yaml` has.
     """
-    found = yaml.safe_load(path.read_text("utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: a mapping of parameters expected, got {type(found).__name__}")
+    found: Parameters = yaml.safe_load(path.read_text("utf-8"))
     if missing := [name for name in NEEDED if name not in found]:
         raise ValueError(f"{path}: lacks {', '.join(missing)}")
     return found
 
 
-NEEDED = [
-    "name",
-    "channels",
-    "contactable",
-    "base",
-    "customer_sd",
-    "channel_sd",
-    "attempt_sd",
-    "phones",
-    "emails",
-    "daysets",
-    "bump_centre",
-    "personas",
-    "habits",
-    "address",
-    "segment",
-    "zone_wrong",
-    "drift",
-    "tasks",
-    "label_noise",
-    "inbound",
-    "log",
-]
+NEEDED = (
+    *("name", "channels", "contactable", "base", "customer_sd", "channel_sd", "attempt_sd"),
+    *("phones", "emails", "daysets", "bump_centre", "personas", "habits", "address", "segment"),
+    *("zone_wrong", "drift", "tasks", "label_noise", "inbound", "log"),
+)
 
 
 def _epoch(person: Person, hours: Ints) -> Ints:

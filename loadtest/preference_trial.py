@@ -4,13 +4,12 @@ heard, all in the order of time. An outcome is heard at the end of its hour, not
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.preference_population import WEEK, Floats, Ints, Person, World
+from loadtest.preference_population import WEEK, Floats, Ints, Person, Task, World
 
 Allowed = NDArray[np.bool_]
 
@@ -77,27 +76,27 @@ class Policy(Protocol):
         """The customer came to us."""
 
 
-@dataclass
 class Trial:
     """What one policy did; arrays of shape (people, tasks) unless said otherwise."""
 
-    chosen: Floats
-    """True probability of what was chosen."""
-    best: Floats
-    mean: Floats
-    """Over all candidates: what choosing at random gives."""
-    p: Floats
-    low: Floats
-    high: Floats
-    success: NDArray[np.bool_]
-    """As recorded, with the label's noise."""
-    random_p: Floats
-    """The policy's probability for one more candidate, taken at random; then its truth."""
-    random_low: Floats
-    random_high: Floats
-    random_truth: Floats
-    hits: Floats
-    """Shape (people, 3): after the last task the best channel, the best hour, nearly the best."""
+    def __init__(self, people: int, tasks: int) -> None:
+        def empty() -> Floats:
+            return np.full((people, tasks), np.nan)
+
+        self.chosen = empty()
+        """True probability of what was chosen."""
+        self.best = empty()
+        self.mean = empty()
+        """Over all candidates: what choosing at random gives."""
+        self.p, self.low, self.high = empty(), empty(), empty()
+        """What the policy said of it."""
+        self.success = np.zeros((people, tasks), bool)
+        """As recorded, with the label's noise."""
+        self.random_p, self.random_low, self.random_high = empty(), empty(), empty()
+        """What the policy said of one more candidate, taken at random."""
+        self.random_truth = empty()
+        self.hits = np.zeros((people, 3))
+        """After the last task: the best channel, the best hour too, nearly the best."""
 
 
 def known(world: World, informed: float | None = None) -> Known:
@@ -156,18 +155,15 @@ def _legacy(world: World, person: Person, hours: Ints, allowed: Allowed) -> Floa
             usable = allowed[i] & office
             if usable.any():
                 weight[i, usable] = wants["channels"][name] * share / usable.sum()
-    uniform = allowed / allowed.sum()
+    uniform = np.asarray(allowed / allowed.sum())
     if not weight.any():
         return uniform
     share = wants["uniform_share"]
     return np.asarray((1 - share) * weight / weight.sum() + share * uniform)
 
 
-def _attempt(world: World, channel: int, logit: float, task: object) -> tuple[bool, bool]:
+def _attempt(world: World, channel: int, logit: float, task: Task) -> tuple[bool, bool]:
     """Whether it worked, and what was recorded."""
-    from loadtest.preference_population import Task
-
-    assert isinstance(task, Task)
     worked = task.draw < 1 / (1 + np.exp(-(logit + task.chance)))
     return bool(worked), bool(worked or task.noise < world.noise[channel])
 
@@ -175,12 +171,7 @@ def _attempt(world: World, channel: int, logit: float, task: object) -> tuple[bo
 def run(world: World, people: list[Person], policy: Policy, stream: int) -> Trial:
     """Let a policy decide every task of these people."""
     shape = (len(people), len(people[0].tasks))
-    trial = Trial(
-        *(np.full(shape, np.nan) for _ in range(6)),
-        np.zeros(shape, bool),
-        *(np.full(shape, np.nan) for _ in range(4)),
-        np.zeros((len(people), 3)),
-    )
+    trial = Trial(*shape)
     rng = world.generator(stream)
     heap: list[tuple[float, int, int, int, object]] = []
     for who, person in enumerate(people):
@@ -234,9 +225,8 @@ def _decide(
     if opinion is not None:
         places = np.flatnonzero(allowed)
         endpoint, column = divmod(int(places[rng.integers(len(places))]), allowed.shape[1])
-        trial.random_p[place], trial.random_low[place], trial.random_high[place] = opinion(
-            endpoint, column
-        )
+        said = opinion(endpoint, column)
+        trial.random_p[place], trial.random_low[place], trial.random_high[place] = said
         trial.random_truth[place] = truth[endpoint, column]
     return question, choice
 

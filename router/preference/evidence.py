@@ -15,7 +15,7 @@ from router.preference.profile import Endpoint, Profile
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events in ascending time; arrays of one length n."""
+    """Events in ascending time, then channel and address; arrays of one length n."""
 
     channel: Ints
     address: NDArray[np.int64]
@@ -64,6 +64,10 @@ def _events(
     channel, address, rank = places(profile.endpoints)
     hour = events >> 12
     place = (events >> 8) & 15
+    if len(hour) > 1 and not (hour[1:] > hour[:-1]).all():
+        # Within an hour by endpoint: the same sums to the last bit in any order of arrival.
+        order = np.lexsort((address[place], channel[place], hour))
+        hour, place, target, weight = hour[order], place[order], target[order], weight[order]
     return Events(
         channel=channel[place],
         address=address[place],

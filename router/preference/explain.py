@@ -13,7 +13,7 @@ import numpy as np
 
 from router.preference import evidence
 from router.preference.kernel import HOURS, Floats, sigmoid
-from router.preference.outcomes import Outcome, OutcomeWeights, Weight
+from router.preference.outcomes import Outcome
 from router.preference.prior import PriorTables
 from router.preference.profile import Endpoint, Event, Profile
 from router.preference.windows import Window, confidence
@@ -22,9 +22,6 @@ ENOUGH = 3
 """Attempts from which on a level of evidence is spoken of."""
 LEVELS = ("exact", "near", "endpoint", "channel", "customer")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_ALL = OutcomeWeights(
-    {o: Weight(1.0 if o.success else 0.0, 1.0) for o in Outcome if o is not Outcome.PENDING}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +76,11 @@ def evidence_of(
 ) -> Evidence:
     """Count what is known about an endpoint at a wall hour; pending attempts do not count."""
     tried = [event for event in profile.events() if event.outcome is not Outcome.PENDING]
-    settled = evidence.attempts(profile, now_hour, _ALL)
     level = tables.level[tables.segment(segment)]
-    expected = sigmoid(
-        level[settled.channel, settled.slot] + tables.rank[settled.channel, settled.rank]
-    )
+    channel, _, rank = evidence.places([event.endpoint for event in tried])
+    hours = np.array([event.hour for event in tried], np.int64)
+    expected = sigmoid(level[channel, hours % HOURS] + tables.rank[channel, rank])
+    ages = np.maximum(now_hour - hours, 0) / 24.0
     slot = hour % HOURS
     on_channel = [event.endpoint.channel == endpoint.channel for event in tried]
     here = [
@@ -105,7 +102,7 @@ def evidence_of(
         inbound=len(inbound),
         inbound_near=sum(_near_hour(event.hour, slot) for event in inbound),
         last_success_hour=max(last, default=None),
-        confidence=confidence(float(np.exp(-settled.age_days / fade_days).sum())),
+        confidence=confidence(float(np.exp(-ages / fade_days).sum())),
     )
 
 

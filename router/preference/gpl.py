@@ -91,37 +91,48 @@ class Gpl:
         alpha, inverse = self._fit(tried, begun)
         faded = np.exp(-tried.age_days / self.settings.fade_days)
         level, slope = self._shares(channel, address, tried)
-        cross = (slope * faded)[:, None, :] * self.like[slots][:, tried.slot]
-        cross += (level * faded)[:, None, :]
+        slope, level = slope * faded, level * faded
+        like = self.like[slots[:, None], tried.slot]
+        mean += (slope * alpha) @ like.T + (level @ alpha)[:, None]
+        # Half the digits and half the time; a variance needs no more than four of them.
+        cross = slope.astype(np.float32)[:, None, :] * like.astype(np.float32)
+        cross += level.astype(np.float32)[:, None, :]
         flat = cross.reshape(-1, count)
-        mean = mean + (flat @ alpha).reshape(mean.shape)
-        spread = flat @ inverse.T
-        variance = self.total - np.einsum("ij,ij->i", spread, spread).reshape(mean.shape)
-        variance = np.maximum(variance, 1e-6)
-        return Scores(
-            mean, variance, averaged(mean, variance), float(faded @ tried.weight), self.total
-        )
+        known = np.vecdot(flat @ inverse.astype(np.float32), flat).reshape(mean.shape)
+        variance = np.maximum(self.total - known.astype(np.float64), 1e-6)
+        effective = float(faded @ tried.weight)
+        return Scores(mean, variance, averaged(mean, variance), effective, self.total)
 
     def _fit(self, tried: Events, start: Floats) -> tuple[Floats, Floats]:
-        """The weights of the events in the mean, and R with R'R = (K + 1/W)^-1."""
-        age = tried.age_days
+        """The weights of the events in the mean, and (K + 1/W)^-1."""
         level, slope = self._shares(tried.channel, tried.address, tried)
-        kernel = level + slope * self.like[tried.slot[:, None], tried.slot]
-        kernel *= np.exp(-np.abs(age[:, None] - age) / self.settings.fade_days)
-        latent = np.zeros(len(age))
-        count = len(age)
-        eye = np.eye(count)
-        alpha, inverse = latent, eye
-        for _ in range(self.settings.steps):
-            p = sigmoid(start + latent)
-            v = np.maximum(p * (1 - p), 1e-3)
-            root = np.sqrt(v * tried.weight)
-            wanted = latent + (tried.target - p) / v
-            lower = np.linalg.cholesky(eye + root[:, None] * kernel * root)
-            inverse = np.linalg.inv(lower) * root
-            alpha = inverse.T @ (inverse @ wanted)
-            latent = kernel @ alpha
-        return alpha, inverse
+        kernel = slope * self.like[tried.slot[:, None], tried.slot]
+        kernel += level
+        grown = np.exp((tried.age_days - tried.age_days.min()) / self.settings.fade_days)
+        apart = grown[:, None] / grown
+        kernel *= np.minimum(apart, apart.T)  # exp(-|age - age'| / fade)
+        diagonal = np.arange(len(start))
+        latent = np.zeros(len(start))
+        for _ in range(self.settings.steps - 1):
+            root, wanted, system = self._step(kernel, start, latent, tried, diagonal)
+            latent = kernel @ (root * np.linalg.solve(system, root * wanted))
+        root, wanted, system = self._step(kernel, start, latent, tried, diagonal)
+        inverse: Floats = np.asarray(np.linalg.inv(system), np.float64)
+        inverse *= root[:, None]
+        inverse *= root
+        return inverse @ wanted, inverse
+
+    def _step(
+        self, kernel: Floats, start: Floats, latent: Floats, tried: Events, diagonal: Ints
+    ) -> tuple[Floats, Floats, Floats]:
+        """One Newton step: the root of W, the working response, and I + root(W) K root(W)."""
+        p = sigmoid(start + latent)
+        v = np.maximum(p * (1 - p), 1e-3)
+        root = np.sqrt(v * tried.weight)
+        system = kernel * root
+        system *= root[:, None]
+        system[diagonal, diagonal] += 1.0
+        return root, latent + (tried.target - p) / v, system
 
     def _shares(self, channel: Ints, address: Ints, tried: Events) -> tuple[Floats, Floats]:
         """The kernel's constant part and its factor of the hour, shape (endpoints, events)."""
