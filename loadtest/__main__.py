@@ -49,6 +49,10 @@ def main() -> int:
     command.add_argument("--worlds", type=int, default=12)
     command.add_argument("--people", type=int, default=150, help="customers in each world")
     command.add_argument("--tasks", type=int, default=50, help="of each customer")
+    command = commands.add_parser(
+        "pages", parents=[common], help="one update of the wallboard with 2,000 rows, in a browser"
+    )
+    command.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
@@ -77,6 +81,12 @@ def _restart(arguments: argparse.Namespace) -> Report:
     from loadtest import restart
 
     return uvloop.run(restart.run(arguments.live, arguments.kills))
+
+
+def _pages(arguments: argparse.Namespace) -> Report:
+    from loadtest import pages
+
+    return uvloop.run(pages.run(arguments.rounds))
 
 
 def _matching(arguments: argparse.Namespace) -> Report:
@@ -135,6 +145,7 @@ RUN = {
     "latency": _latency,
     "restart": _restart,
     "matching": _matching,
+    "pages": _pages,
     "preference": _preference,
     "rules": _rules,
 }

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.web.conftest import OpenPage
 from tests.web.fake_board import busy
 from tests.web.fake_server import FakeServer
-from tests.web.fake_world import SECOND, World, now_us
+from tests.web.fake_world import SECOND, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
@@ -175,69 +175,24 @@ async def test_a_cut_is_said_and_the_board_is_whole_again_afterwards(
     await expect(page.get_by_role("region", name="Waiting")).to_contain_text("3")
 
 
-MEASURE = """async ([whole, frames]) => {
-  const { html, render } = await import("/page/view.js");
-  const { Store, useStore } = await import("/page/store.js");
-  const { Board } = await import("/wallboard/board.js");
-  const { applyBoardWelcome, applyDelta, emptyBoard } = await import("/wallboard/model.js");
-  const board = emptyBoard();
-  applyBoardWelcome(board, { board: whole, now_us: Date.now() * 1000 });
-  const store = new Store(board);
-  const connection = { name: "live", heardAt: Date.now(), lagUs: 0 };
-  const place = { queue: "care" };
-  const session = { workspace: "w" };
-  const wall = { board, store, connection, session, place, notices: [], go() {} };
-  const Page = () => (useStore(store), html`<${Board} wall=${wall} />`);
-  render(html`<${Page} />`, document.getElementById("page"));
-  const took = frames.map(() => Infinity);
-  // Other programs on the machine take turns too: of eight rounds the best counts for each frame.
-  const rounds = Array.from({ length: 8 }, () => structuredClone(frames)).flat();
-  for (const [turn, frame] of rounds.entries()) {
-    await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
-    const began = performance.now();
-    applyDelta(board, frame);
-    store.touch();
-    // preact draws in a microtask; then the browser lays out
-    for (let wait = 0; wait < 4; wait += 1) await Promise.resolve();
-    document.body.getBoundingClientRect();
-    took[turn % frames.length] = Math.min(took[turn % frames.length], performance.now() - began);
-    const drawn = document.querySelectorAll(".tile-value")[1].textContent.trim();
-    if (drawn !== String(frame.totals.waiting)) throw new Error(`${drawn} was drawn`);
-  }
-  return took.sort((a, b) => a - b);
-}"""
-
-
-async def test_two_thousand_agents_and_contacts_update_without_a_stutter(
+async def test_of_two_thousand_agents_and_contacts_what_is_in_sight_is_drawn_and_changes(
     open_page: OpenPage, server: FakeServer, world: World
 ) -> None:
-    """The page's own work for one delta of 100 agents and 100 contacts: data, drawing, layout."""
     busy(world, agents=2000, waiting=2000)
     page = await sign_in(open_page, server)
     await page.locator("[data-queue=care]").click()
+    await expect(page.locator(".agent-tile").first).to_be_visible()
     assert await page.locator(".agent-tile").count() < 200
     assert await page.locator(".contact-line").count() < 60
     board = world.board
-    frames = []
-    for turn in range(40):
+    for turn in range(5):
         part = slice(turn * 45, turn * 45 + 100)
-        frames.append(
-            {
-                "now_us": now_us(),
-                "agents": [
-                    {**a, "load": (turn * 7 + n) % 100} for n, a in enumerate(board["agents"][part])
-                ],
-                "contacts": [
-                    {**c, "head_start_us": turn * SECOND} for c in board["contacts"][part]
-                ],
-                "queues": board["queues"],
-                "totals": {**board["totals"], "waiting": turn},
-            }
+        world.delta(
+            agents=[{**a, "load": turn} for a in board["agents"][part]],
+            contacts=[{**c, "head_start_us": turn * SECOND} for c in board["contacts"][part]],
+            totals={**board["totals"], "waiting": turn},
         )
-    took = await page.evaluate(MEASURE, [board, frames])
-    p50, p95 = took[len(took) // 2], took[int(len(took) * 0.95)]
-    print(f"one update with 2,000 agents and contacts: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
-    assert p95 < 16, f"p95 {p95:.1f} ms"
+        await expect(page.get_by_role("region", name="Waiting")).to_contain_text(str(turn))
 
 
 async def test_hostile_names_are_shown_as_text(
