@@ -344,7 +344,7 @@ class Workspace:
         crash_point("after_answers")
         if self._settling:
             self._settle(None)
-            await asyncio.sleep(0)  # readers see the committed state before the next decision
+        await asyncio.sleep(0)  # answers and offers leave before the next decision is made
 
     def _take(self) -> list[Input]:
         """The next batch; an input that broke the engine once is tried alone."""
