@@ -204,7 +204,8 @@ def rank(
             f"got shape {request.allowed.shape}"
         )
     hours = request.first_hour + np.flatnonzero(request.allowed.any(axis=0))
-    slots = np.unique(hours % HOURS)
+    # Where nothing is allowed one column is scored all the same: shapes stay as they are.
+    slots = np.unique(hours % HOURS) if hours.size else np.array([request.first_hour % HOURS])
     scores = estimator.score(profile, tables, request.segment, request.endpoints, slots, now_hour)
     every = (request.first_hour + np.arange(request.allowed.shape[1])) % HOURS
     columns = np.minimum(np.searchsorted(slots, every), max(len(slots) - 1, 0))

@@ -69,6 +69,7 @@ class Preferences:
         self._learner = learner
         self._book = book
         self._rng = rng
+        book.preferences = self
         self._cache: OrderedDict[tuple[str, str], tuple[bytes, int, PreferenceFacts]] = (
             OrderedDict()
         )
@@ -151,7 +152,12 @@ class Preferences:
             cost=[policy.costs.get(place.channel, 0.0) for place in places],
         )
         ranking = rank(
-            learner.estimator, profile, learner.tables(), request, now_hour, learner.calibration
+            learner.estimator,
+            profile,
+            learner.tables(),
+            request,
+            now_hour,
+            learner.calibration if places else None,
         )
         return Outlook(places, ranking, spans, profile, now_hour, from_us)
 

@@ -40,11 +40,11 @@ MATRIX = {
     "listAgents": "y y n n n n", "getAgent": "y y y n n n", "putAgent": "y n n n n n",
     "deleteAgent": "y n n n n n", "listReservations": "y y y n n n",
     "getReservation": "y y y y n n",
-    
+    "importHistory": "y y n n n n", "listCustomerContacts": "y y y n y n",
     "findCustomers": "y y n n y n", "createCustomer": "y y n n n n",
     "getCustomer": "y y y n y n", "putCustomer": "y y n n n n", "patchCustomer": "y y n n n n",
     "mergeCustomer": "y y n n n n", "setConsent": "y y y n y n", "setDoNotContact": "y y y n y n",
-    "getPermission": "y y y n y n", "recordOutcome": "y y y y y n",
+    "getPermission": "y y y n y n", "getPreference": "y y y n y n", "recordOutcome": "y y y y y n",
     "exportCustomer": "y n n n n n", "eraseCustomer": "y n n n n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
@@ -85,6 +85,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "createToken": {"role": "client"},
     "checkConfig": {"text": "queues: {}"},
+    "importHistory": {"rows": [{"customer": "kim", "channel": "pigeon"}]},
     "openSession": {"ticket": "crk_x"},
 }
 

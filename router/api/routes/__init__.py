@@ -9,6 +9,8 @@ from router.api.routes import (
     contacts,
     customers,
     events,
+    history,
+    preference,
     privacy,
     queues,
 )
@@ -21,6 +23,7 @@ ROUTES: tuple[Route, ...] = (
     *agents.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,
+    *history.ROUTES,
     *preference.ROUTES,
     *queues.ROUTES,
     *admin.ROUTES,
