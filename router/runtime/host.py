@@ -17,6 +17,7 @@ from router.journal import ArchiveWrite, Journal, KeyStore
 from router.runtime.channels import AdapterSettings, Channels
 from router.runtime.clock import Clock
 from router.runtime.desks import Desks
+from router.runtime.erasure import finish as finish_erasures
 from router.runtime.feed import Subscription
 from router.runtime.intake import Intake
 from router.runtime.learning import Learner
@@ -119,6 +120,7 @@ class Host:
         self._tasks.spawn(self._record(), "record")
         self._tasks.spawn(self.intake.load(), "seen")
         self._tasks.spawn(self.workspace.customers.known.load(self.workspace), "customers")
+        await finish_erasures(self.workspace)
         await self._seed(agents)
 
     def serve(self, webhooks: Sequence[Webhook]) -> None:

@@ -15,6 +15,8 @@ from router.journal.seal import Sealer
 
 DIGITS_LEAST, DIGITS_MOST = 8, 15
 """Of an E.164 number that needs no parsing (ITU-T E.164 section 6: at most 15)."""
+SHORT_CODE = 6
+"""So few digits are a service number of the network (or none at all), not somebody's."""
 HASH_CHARS = 32
 ADDRESS_MOST = 320
 
@@ -116,6 +118,9 @@ def _phone(address: str, country: str) -> str:
     import phonenumbers  # 90 ms: paid by the first number that needs it
 
     text = address.strip().removeprefix("tel:")
+    digits = sum(letter.isdigit() for letter in text)
+    if digits <= SHORT_CODE and text[:1] != "+":
+        return "".join(text.lower().split())
     try:
         number = phonenumbers.parse(text, country or None)
     except phonenumbers.NumberParseException:

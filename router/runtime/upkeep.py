@@ -33,7 +33,7 @@ KEEP_US = {
     "webhook_dead": 30 * DAY_US,
     "audit": 400 * DAY_US,
 }
-CLOSED = ("contact", "decision", "message")
+CLOSED = ("contact", "decision", "message", "customer_contact")
 EXPIRE_EVERY_US = 60 * SECOND_US
 TRIM_FRAMES = 500
 EXPIRE_ROWS = 1000
