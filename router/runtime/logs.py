@@ -106,6 +106,6 @@ def log_event(workspace: str, seq: int, event: e.Event) -> None:
         fields = {
             name: getattr(event, name)
             for name in event.__struct_fields__
-            if name not in ("sealed", "attributes")
+            if name not in ("sealed", "attributes", "facts")
         }
         log.debug(type(event).__name__, extra={"workspace": workspace, "seq": seq, "event": fields})
