@@ -54,6 +54,13 @@ class FakeServer:
         self.closed_for = 0
         """So many connections are refused before one is let in."""
         self.missed: list[dict[str, Any]] = []
+        self.broken: set[str] = set()
+        """Readings that fail, by the last part of their path ("preference")."""
+        self.slow = asyncio.Event()
+        """Readings of customers wait for it; set = they do not."""
+        self.slow.set()
+        self.reads: list[str] = []
+        """Paths that pages have read."""
         self.answers: dict[str, dict[str, Any]] = {}
         self._seen = asyncio.Condition()
 
@@ -62,7 +69,6 @@ class FakeServer:
         app.router.add_post("/v1/session", self._session)
         app.router.add_delete("/v1/session", self._sign_out)
         app.router.add_get("/v1/desk", self._socket)
-        app.router.add_get("/v1/contacts", self._closed)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/v1/{kind}/{id}", self._read)
         app.router.add_get("/v1/{kind}/{id}/{what}", self._read)
@@ -120,19 +126,19 @@ class FakeServer:
     async def _read(self, request: web.Request) -> web.Response:
         if not request.headers.get("Authorization", "").startswith("Bearer crt_"):
             return web.json_response({"code": "unauthorized", "detail": "no token"}, status=401)
-        answer = self.world.read(
-            request.match_info["kind"], request.match_info["id"], request.match_info.get("what", "")
-        )
+        kind, what = request.match_info["kind"], request.match_info.get("what", "")
+        self.reads.append(request.path)
+        if kind == "customers":
+            await self.slow.wait()
+        if what in self.broken:
+            return web.json_response({"code": "overloaded", "detail": "too much"}, status=503)
+        answer = self.world.read(kind, request.match_info["id"], what)
         if answer is None:
             return web.json_response({"code": "not_found", "detail": "no such thing"}, status=404)
         return web.json_response(answer, headers=HEADERS)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "live"}, headers=HEADERS)
-
-    async def _closed(self, request: web.Request) -> web.Response:
-        answer = self.world.read("closed", request.query["customer"], "")
-        return web.json_response(answer, headers=HEADERS)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         path = (WEB / PAGES.get(request.path, request.path.lstrip("/"))).resolve()

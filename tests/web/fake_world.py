@@ -51,8 +51,8 @@ class World:
             "channels": [],
             "totals": {},
         }
-        self.closed: dict[str, list[dict[str, Any]]] = {}
-        """Earlier contacts by customer."""
+        self.customers: dict[str, dict[str, Any]] = {}
+        """By customer: ``profile``, ``preference``, ``contacts``, as far as there are any."""
         self.number = 0
         self.directory = {
             "queues": [
@@ -118,8 +118,9 @@ class World:
                 }
             case "contacts", "messages":
                 return {"messages": self.messages.get(id_, [])}
-            case "closed", "":
-                return {"contacts": self.closed.get(id_, [])}
+            case "customers", what:
+                found: dict[str, Any] | None = self.customers.get(id_, {}).get(what or "profile")
+                return found
             case _:
                 return None
 

@@ -1,12 +1,14 @@
 // The right column: who this is, what is known of the matter, earlier contacts, and why I got it.
 
-import { clockTime, day, momentTitle } from "../page/format.js";
-import { ChannelIcon, Icon } from "../page/icons.js";
+import { clockTime, date, day, momentTitle } from "../page/format.js";
+import { ChannelIcon, Icon, Mark } from "../page/icons.js";
 import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
 import { candidateWords, decisionWords, requirementWords, shortId } from "../page/words.js";
 import { html, useEffect, useState } from "../page/view.js";
+import { useLoaded } from "./loaded.js";
 import { nameOf } from "./model.js";
+import { Reach } from "./reach.js";
 
 function Fact({ name, children }) {
   if (children === "" || children === undefined || children === null) return null;
@@ -73,53 +75,94 @@ function Why({ desk, contact }) {
   </details>`;
 }
 
-function History({ contact }) {
-  const [open, setOpen] = useState(false);
-  if (!contact.customer) return null;
-  const path = `/v1/contacts?state=closed&limit=20&customer=${encodeURIComponent(contact.customer)}`;
-  return html`<details class="card" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
-    <summary>${t("history")}</summary>
-    ${open &&
-    html`<${Loaded}
-      path=${path}
-      list="contacts"
-      empty=${t("history_none")}
-      draw=${(items) => html`<ul class="history">
-        ${items
-          .filter((each) => each.id !== contact.id)
-          .map(
-            (each) => html`<li key=${each.id} class="line" title=${momentTitle(each.created_at_us)}>
-              <${ChannelIcon} channel=${each.channel} />
-              <span class="grow">${day(each.created_at_us)}, ${clockTime(each.created_at_us)}</span>
-              <span class="quiet">${each.outcome ? t(`outcome_${each.outcome}`) : t(`state_${each.state}`)}</span>
-            </li>`,
-          )}
-      </ul>`}
-    />`}
-  </details>`;
+/** Where a statement holds: "SMS, marketing, …4242", or everywhere. */
+function scope({ channel, purpose, address }, customer) {
+  const known = (customer.identities || []).find((each) => each.hash === address);
+  const parts = [channel && word("channel", channel), purpose && word("purpose", purpose), known && (known.label || known.address)];
+  return parts.filter(Boolean).join(", ");
+}
+
+function Statement({ meaning, words, said }) {
+  return html`<li class="blocked" title=${momentTitle(said.at_us)}>
+    <${Mark} meaning=${meaning} />
+    <span>${words} <span class="quiet">${date(said.at_us)}${said.source ? `, ${said.source}` : ""}</span></span>
+  </li>`;
+}
+
+/** What the customer said about being contacted. Blocks come first: they count whatever else was said. */
+function Consent({ customer }) {
+  const blocks = customer.do_not_contact || [];
+  const consents = [...(customer.consents || [])].sort((a, b) => b.at_us - a.at_us);
+  return html`<section class="card" aria-label=${t("consent")}>
+    <h3>${t("consent")}</h3>
+    ${!blocks.length && !consents.length && html`<p class="quiet">${t("consent_none")}</p>`}
+    <ul class="windows">
+      ${blocks.map((each) => html`<${Statement} meaning="bad" words=${t("consent_blocked", { scope: scope(each, customer) || t("every_channel") })} said=${each} />`)}
+      ${consents.map((each) => html`<${Statement} meaning=${each.state === "given" ? "good" : "bad"} words=${t(`consent_${each.state}`, { scope: scope(each, customer) || t("every_channel") })} said=${each} />`)}
+    </ul>
+  </section>`;
+}
+
+function PastContact({ desk, past }) {
+  const ended = past.outcome ? t(`outcome_${past.outcome}`) : t(`state_${past.state}`);
+  const more = [past.disposition && past.disposition.replaceAll("_", " "), past.agent && desk.agentName(past.agent)].filter(Boolean);
+  return html`<li class="line" title=${momentTitle(past.created_at_us)}>
+    <${ChannelIcon} channel=${past.channel} />
+    <span class="grow">
+      <span class="line"><span class="grow">${date(past.created_at_us)}, ${clockTime(past.created_at_us)}</span><span class=${past.state === "closed" ? "quiet" : "attention"}>${ended}</span></span>
+      ${more.length > 0 && html`<span class="quiet cut-line">${more.join(" · ")}</span>`}
+    </span>
+  </li>`;
+}
+
+/** The last contacts, whoever had them; open ones among them are marked. */
+function History({ desk, contact, customer }) {
+  const [{ answer, error, missing, loading }, again] = useLoaded(`/v1/customers/${encodeURIComponent(contact.customer)}/contacts?limit=10`);
+  const others = (answer?.contacts || []).filter((each) => each.id !== contact.id);
+  return html`<section class="card" aria-label=${t("history")}>
+    <h3>${t("history")}${customer?.contacts > 0 && html` <span class="quiet">· ${t("history_count", { n: customer.contacts })}</span>`}</h3>
+    ${loading && html`<p class="quiet" aria-busy="true">${t("loading")}</p>`}
+    ${error && !missing && html`<p class="problem">${t("load_failed", { why: error })} <button class="link" onClick=${again}>${t("again")}</button></p>`}
+    ${(answer || missing) && !others.length && html`<p class="quiet">${t("history_none")}</p>`}
+    ${others.length > 0 && html`<ul class="history">${others.map((each) => html`<${PastContact} key=${each.id} desk=${desk} past=${each} />`)}</ul>`}
+  </section>`;
+}
+
+/** Who it is: the contact at once, the customer when they are loaded. */
+function Who({ contact, customer }) {
+  const peer = contact.peer || {};
+  const name = customer?.name || nameOf(contact, t("erased"));
+  const created = contact.created_at_us;
+  return html`<section class="card">
+    <h2 class="cut" dir="auto">${name}</h2>
+    ${contact.segment &&
+    html`<p class="segment"><span class="chip">${word("segment", contact.segment)}</span>${contact.segment_reason && html` <span class="quiet" dir="auto">${t("segment_because", { reason: contact.segment_reason })}</span>`}</p>`}
+    <dl class="facts">
+      <${Fact} name=${t("address")}>${peer.address}<//>
+      ${contact.customer && html`<${Fact} name=${t("customer_id")}><span title=${contact.customer}>${shortId(contact.customer)}</span><//>`}
+      <${Fact} name=${t("language")}>${customer?.language}<//>
+      <${Fact} name=${t("reached")}>${peer.to || contact.entry_point}<//>
+      <${Fact} name=${t("arrived")}>${created ? `${day(created)}, ${clockTime(created)}` : ""}<//>
+      <${Fact} name=${t("needs")}>${requirementWords(contact.requirements)}<//>
+      ${contact.step > 0 && html`<${Fact} name=${t("needs_asked")}>${requirementWords(contact.requirements_asked)}<//>`}
+      <${Fact} name=${t("contact_id")}><span title=${contact.id}>${shortId(contact.id)}</span><//>
+    </dl>
+  </section>`;
 }
 
 /** The card of the chosen contact's customer. */
 export function Customer({ desk, contact, onClose }) {
+  const path = contact?.customer ? `/v1/customers/${encodeURIComponent(contact.customer)}` : "";
+  const [{ answer: customer, error, missing }, again] = useLoaded(path);
   if (!contact) return html`<aside class="aside" aria-label=${t("customer")}></aside>`;
-  const peer = contact.peer || {};
   return html`<aside class="aside" aria-label=${t("customer")}>
     <button class="icon-button aside-close" aria-label=${t("close")} onClick=${onClose}><${Icon} name="close" /></button>
-    <section class="card">
-      <h2 class="cut" dir="auto">${nameOf(contact, t("erased"))}</h2>
-      ${contact.segment && html`<p><span class="chip">${word("segment", contact.segment)}</span></p>`}
-      <dl class="facts">
-        <${Fact} name=${t("address")}>${peer.address}<//>
-        ${contact.customer && html`<${Fact} name=${t("customer_id")}><span title=${contact.customer}>${shortId(contact.customer)}</span><//>`}
-        <${Fact} name=${t("reached")}>${peer.to || contact.entry_point}<//>
-        <${Fact} name=${t("arrived")}>${contact.created_at_us ? `${day(contact.created_at_us)}, ${clockTime(contact.created_at_us)}` : ""}<//>
-        <${Fact} name=${t("needs")}>${requirementWords(contact.requirements)}<//>
-        ${contact.step > 0 && html`<${Fact} name=${t("needs_asked")}>${requirementWords(contact.requirements_asked)}<//>`}
-        <${Fact} name=${t("contact_id")}><span title=${contact.id}>${shortId(contact.id)}</span><//>
-      </dl>
-    </section>
-    <${Attributes} attributes=${contact.attributes} />
+    <${Who} contact=${contact} customer=${customer} />
+    ${path && html`<${Reach} contact=${contact} />`}
+    ${customer && html`<${Consent} customer=${customer} />`}
+    ${path && error && !missing && html`<section class="card"><p class="problem">${t("load_failed", { why: error })} <button class="link" onClick=${again}>${t("again")}</button></p></section>`}
+    <${Attributes} attributes=${{ ...customer?.attributes, ...contact.attributes }} />
     <${Why} desk=${desk} contact=${contact} />
-    <${History} contact=${contact} />
+    ${path && html`<${History} desk=${desk} contact=${contact} customer=${customer} />`}
   </aside>`;
 }

@@ -56,6 +56,14 @@ function bindings(desk, showKeys) {
     { key: "i", text: t("key_customer"), act: () => toggleAside(desk) },
     { key: "y", text: t("key_why"), act: on(contact, () => document.getElementById("why")?.click()) },
     {
+      key: "l",
+      text: t("key_week"),
+      act: () => {
+        const cell = document.querySelector(".heat [tabindex='0']");
+        return cell ? cell.focus() : false;
+      },
+    },
+    {
       key: "r",
       text: t("key_ready"),
       act: () => void desk.act("presence", ready ? { presence: "not_ready", reason: "break" } : { presence: "ready" }),

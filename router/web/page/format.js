@@ -59,6 +59,12 @@ export function day(us) {
   return dateFormat("day", { weekday: "short", day: "numeric", month: "short" }).format(us / 1000);
 }
 
+/** "Tue 3 Nov" of a moment of this year, "3 Nov 2024" of another. */
+export function date(us) {
+  if (new Date(us / 1000).getFullYear() === new Date().getFullYear()) return day(us);
+  return dateFormat("date", { day: "numeric", month: "short", year: "numeric" }).format(us / 1000);
+}
+
 /** The whole moment, for a tooltip. */
 export function momentTitle(us) {
   if (!us) return "";
@@ -68,4 +74,22 @@ export function momentTitle(us) {
 /** Are two moments on one local day? */
 export function sameDay(a, b) {
   return new Date(a / 1000).toDateString() === new Date(b / 1000).toDateString();
+}
+
+const MONDAY_MS = Date.UTC(2024, 0, 1);
+
+/** "Tuesday" or "Tue" of a number, 0 = Monday. */
+export function weekday(number, style = "short") {
+  const format = dateFormat(`weekday-${style}`, { weekday: style, timeZone: "UTC" });
+  return format.format(MONDAY_MS + number * 86_400_000);
+}
+
+/** "14:02" of a moment in an IANA zone; empty for a zone that this browser does not know. */
+export function timeIn(zone, us) {
+  const options = { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: zone };
+  try {
+    return dateFormat(`time-${zone}`, options).format(us / 1000);
+  } catch {
+    return "";
+  }
 }
