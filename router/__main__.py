@@ -300,6 +300,69 @@ def tail(
         _run(lambda: offline.tail_store(path, data, workspace, from_seq or 1, click.echo))
 
 
+@main.command()
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    required=True,
+    help="The policy to try.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="The policy that was in force: replayed as well, as the control.",
+)
+@click.option("--from", "since", default="", help="First moment, ISO 8601; without a zone UTC.")
+@click.option("--until", default="", help="Last moment; default: the end of the log.")
+@click.option(
+    "--json",
+    "to_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Write the whole comparison into this file.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="For what must be drawn.")
+@click.option(
+    "--moved", type=click.IntRange(0), default=20, show_default=True, help="Contacts to list."
+)
+@_workspace_option()
+@_data_option()
+def replay(
+    path: Path,
+    against: Path | None,
+    since: str,
+    until: str,
+    to_file: Path | None,
+    seed: int,
+    moved: int,
+    workspace: str,
+    data: Path | None,
+) -> None:
+    """Try a policy on past traffic: what happened beside what would have.
+
+    --data is the data directory of a server, stopped or running, or a backup. Nothing in it is
+    changed. docs/replay.md says what is given by the record and what is decided anew.
+    """
+    from router.replay import report, run
+
+    def show(what: str, share: float) -> None:
+        click.echo(f"\r{what} {share:4.0%} ", nl=False, err=True)
+
+    def compare() -> None:
+        wanted = run.Wanted(path, against, data, workspace, since, until, seed)
+        result = run.replay(wanted, show if sys.stderr.isatty() else run.silent)
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)
+        if to_file is not None:
+            to_file.write_bytes(run.to_json(result))
+        click.echo("\n".join(report.table(result, moved)))
+
+    _guard(compare)
+
+
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulate(arguments: tuple[str, ...]) -> None:
