@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path as FilePath
 
 from router.config.compile import channel, overnight, step_name
+from router.config.contacting import check_contacting
 from router.config.convert import Reading
 from router.config.forms import DAYS
 from router.config.reader import Path
@@ -34,6 +35,7 @@ def check(section: WorkspaceSection, at: Path, reading: Reading, directory: File
     _check_entry_points(section, at, reading)
     _check_agents(section, at, reading, channels)
     _check_files(section, at, reading, directory)
+    check_contacting(section.contacting, (*at, "contacting"), reading)
 
 
 def _check_channels(section: WorkspaceSection, at: Path, reading: Reading) -> dict[str, Channel]:

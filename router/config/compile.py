@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from router.config.contacting import contact_policy, keyword_replies
 from router.config.forms import written_length
 from router.config.schema import (
     ChannelSettings,
@@ -82,6 +83,9 @@ def policy(section: WorkspaceSection) -> Policy:
         callback_attempts=section.callbacks.attempts,
         callback_retry_us=section.callbacks.retry,
         keep_closed_us=section.keep_closed,
+        country=section.country,
+        contacting=contact_policy(section.contacting),
+        keyword_replies=keyword_replies(section.contacting),
     )
     # Comments, order of keys and ways of writing a length do not make a new version.
     content = msgspec.json.encode(bare, order="deterministic")
@@ -118,6 +122,7 @@ CHANNEL_FIELDS = {
     "ramp": "ramp_us",
     "short_abandon": "short_abandon_us",
     "auto_accept": "auto_accept",
+    "identity": "identity",
 }
 """Setting -> field of the core's channel."""
 

@@ -94,6 +94,14 @@ EXAMPLES = {
     "AgentSeed.endpoints": "{voice: PJSIP/ana}",
     "AgentSeed.auto_accept": "[voice]",
     "AdapterSettings.type": "loopback",
+    "WorkspaceSection.country": "DE",
+    "ContactingSettings.consent": "[{mode: opt_in, channels: [voice], purposes: [survey]}]",
+    "ContactingSettings.windows": """
+  daytime: {open: {mon-fri: '09:00-20:00', sat: '10:00-16:00'}, channels: [voice, sms]}""",
+    "ContactingSettings.limits": """
+  calls-in-a-week: {most: 7, per: 7d, channels: [voice]}
+  to-an-address: {most: 3, per: 1d, scope: address}""",
+    "ContactingSettings.unknown_zones": "[Europe/Berlin]",
     "AdapterSettings.channel": "voice",
     "WorkspaceSection.profiles": "{care: {care: 1, sales: {rank: 2, delay: 1m}}}",
     "WorkspaceSection.webhooks": """

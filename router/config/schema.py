@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
+from router.config.contacting import ContactingSettings, country
 from router.config.convert import Between, ForAll, Name, Ref, Written
 from router.config.forms import (
     day,
@@ -20,7 +21,7 @@ from router.config.forms import (
     web_url,
     zone,
 )
-from router.core.policy import Full, MissAction, Strategy
+from router.core.policy import Full, IdentityKind, MissAction, Strategy
 from router.core.record import Value
 
 Length = Annotated[int, Written(length)]
@@ -71,6 +72,9 @@ class ChannelSettings(Value, kw_only=True):
     """Who leaves sooner than this does not count as abandoned in the service level."""
     auto_accept: bool | None = None
     """Offers of this channel are accepted without the agent's doing."""
+    identity: IdentityKind | None = None
+    """What an address here is: phone and email tell the same customer on every channel, handle
+    on this one alone."""
 
 
 class HolidaySettings(Value, kw_only=True):
@@ -381,6 +385,10 @@ class WorkspaceSection(Value, kw_only=True):
     """Limits."""
     callbacks: CallbackSettings = CallbackSettings()
     """Callbacks."""
+    country: Annotated[str, Written(country)] = ""
+    """Where phone numbers are that come without a country code."""
+    contacting: ContactingSettings = ContactingSettings()
+    """Contacting customers."""
     lost_after: Some = 30_000_000
     """An agent whose desk has been gone this long becomes not ready."""
     grace: Length = 5_000_000
