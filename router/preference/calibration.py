@@ -34,6 +34,8 @@ class CalibrationSettings:
     """What one outcome leaves of the watched sum of errors: it looks back some 30 outcomes."""
     alarm: float = 5.0
     """Standard deviations of the watched sum at which the layer is unsure again."""
+    alarm_variance: float = 16.0
+    """How much more unsure it is then than in the beginning."""
 
 
 class Calibration:
@@ -60,7 +62,7 @@ class Calibration:
         gap = wants.watch_keep * self._gap[channel] + weight * (target - p)
         room = wants.watch_keep**2 * self._room[channel] + weight * weight * p * (1 - p)
         if gap * gap > wants.alarm**2 * max(room, 1.0):
-            layer.forget()
+            layer.doubt(wants.alarm_variance)
             gap = room = 0.0
         self._gap[channel], self._room[channel] = gap, room
         layer.learn(features, target, weight)

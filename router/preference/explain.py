@@ -120,8 +120,8 @@ def sentence(
     was ruled out ("quiet hours"), if one was.
     """
     parts = [f"{channel} to {address}, {_span(window.hour)}: {_evidence(found, channel, address)}"]
-    estimate = f"estimate {window.p:.0%} ({window.low:.0%}-{window.high:.0%})"
-    parts.append(estimate.replace("%-", "-"))
+    p, low, high = (100 * value for value in (window.p, window.low, window.high))
+    parts.append(f"estimate {p:.0f} % ({low:.0f}-{high:.0f})")
     if found.last_success_hour is not None:
         days = max(now_hour - found.last_success_hour, 0) // 24
         ago = "today" if days == 0 else "yesterday" if days == 1 else f"{days} days ago"

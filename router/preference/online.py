@@ -41,6 +41,6 @@ class OnlineLogistic:
         self.weights = self.weights + gain * (weight * (target - p) / share)
         self.covariance -= np.outer(gain, gain) * (v / share)
 
-    def forget(self) -> None:
-        """Be as unsure again as in the beginning, where the weights are now."""
-        self.covariance = self._prior.copy()
+    def doubt(self, times: float) -> None:
+        """Be so many times as unsure (in variance) as in the beginning; the weights stay."""
+        self.covariance = self._prior * times

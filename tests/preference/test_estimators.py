@@ -1,0 +1,219 @@
+"""The ladder by hand, and the kernel model against the textbook's formulas written out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.preference.expectation import Expectation, ExpectationSettings
+from router.preference.gpl import Gpl, GplSettings
+from router.preference.kernel import HOURS
+from router.preference.ladder import PART, Ladder
+from router.preference.outcomes import Outcome, OutcomeWeights, Weight
+from router.preference.prior import Prior, PriorTables
+from router.preference.profile import Endpoint, Profile
+
+NOW = 60_480  # a Monday, 00:00
+VOICE, SMS, SECOND = Endpoint(0, 1), Endpoint(1, 1), Endpoint(0, 2, 1)
+ALL = np.arange(HOURS)
+
+
+def tables() -> PriorTables:
+    prior = Prior(2, 2)
+    rng = np.random.default_rng(5)
+    for number in range(3000):
+        slot = int(rng.integers(HOURS))
+        prior.observe(number % 2, slot % 2, number % 3, NOW + slot, float(rng.random() < 0.3))
+        prior.observe_inbound(slot % 2, NOW + slot)
+    return prior.tables()
+
+
+TABLES = tables()
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+def test_the_ladder_can_be_followed_by_hand() -> None:
+    profile = Profile()
+    for day, outcome in ((1, Outcome.ANSWERED), (2, Outcome.IGNORED)):
+        profile.record_attempt(VOICE, NOW - 24 * day + 9, outcome)  # Sunday, Saturday at 9
+    profile.record_attempt(SMS, NOW - 24 * 3 + 9, Outcome.REPLIED)  # Friday at 9
+
+    def p(endpoint: Endpoint, slot: int) -> float:
+        level = TABLES.level[0, endpoint.channel, slot] + TABLES.rank[endpoint.channel, 0]
+        return 1 / (1 + math.exp(-level))
+
+    ages = {144 + 9: 15 / 24, 120 + 9: 39 / 24, 96 + 9: 63 / 24}
+    fade = {slot: math.exp(-age / 66) for slot, age in ages.items()}
+    voice_e = fade[153] * p(VOICE, 153) + fade[129] * p(VOICE, 129)
+    sms_e = fade[105] * p(SMS, 105)
+    customer = math.log((fade[153] + fade[105] + 19.9) / (voice_e + sms_e + 19.9))
+    here = math.log((fade[153] + 1.66) / (voice_e * math.exp(customer) + 1.66))
+    part = math.log((fade[153] + 0.72) / (voice_e * math.exp(customer + here) + 0.72))
+    wanted = logit(p(VOICE, 154)) + 1.2 * (customer + here + part)
+    scores = Ladder().score(profile, TABLES, 0, [VOICE], np.array([154, 20]), NOW)
+    assert PART[154] == PART[129] == PART[153] == 4
+    assert scores.mean[0, 0] == pytest.approx(wanted)
+    part = math.log(0.72 / 0.72)  # Monday at 20: another part of the day, nothing tried
+    assert scores.mean[0, 1] == pytest.approx(logit(p(VOICE, 20)) + 1.2 * (customer + here))
+
+
+def slow_gpl(
+    profile: Profile, weights: OutcomeWeights, endpoint: Endpoint, slot: int
+) -> tuple[float, float]:
+    """Mean and variance by the definition: covariances one by one, inverses of whole matrices."""
+    wants = GplSettings()
+
+    def like(one: int, two: int) -> float:
+        chord = 24 / math.pi * abs(math.sin(math.pi * (one - two) / 24))
+        days = 1 - wants.same_type - wants.same_day
+        days += wants.same_type * ((one >= 120) == (two >= 120))
+        days += wants.same_day * (one // 24 == two // 24)
+        return days * sum(s * math.exp(-(chord**2) / (2 * scale**2)) for s, scale in wants.scales_h)
+
+    def covariance(a: Endpoint, s: int, b: Endpoint, t: int, apart: float) -> float:
+        channel, address = a.channel == b.channel, a.address == b.address
+        level = wants.everything + wants.channel * channel + wants.address * address
+        slope = wants.hour + wants.channel_hour * channel + wants.address_hour * address
+        return (level + slope * like(s, t)) * math.exp(-apart / wants.fade_days)
+
+    def start(e: Endpoint, s: int) -> float:
+        return float(TABLES.level[1, e.channel, s] + TABLES.rank[e.channel, e.rank])
+
+    events = [e for e in profile.events() if weights.weight[e.outcome]]
+    age = [(NOW - e.hour) / 24 for e in events]
+    where = [(e.endpoint, e.hour % HOURS) for e in events]
+    k = np.array(
+        [
+            [covariance(*a, *b, abs(s - t)) for b, t in zip(where, age, strict=True)]
+            for a, s in zip(where, age, strict=True)
+        ]
+    )
+    y = np.array([weights.target[e.outcome] for e in events])
+    n = np.array([weights.weight[e.outcome] for e in events])
+    m = np.array([start(*a) for a in where])
+    f = np.zeros(len(events))
+    for _ in range(wants.steps):
+        p = 1 / (1 + np.exp(-(m + f)))
+        v = np.maximum(p * (1 - p), 1e-3)
+        inverse = np.linalg.inv(k + np.diag(1 / (n * v)))
+        alpha = inverse @ (f + (y - p) / v)
+        f = k @ alpha
+    cross = np.array([covariance(endpoint, slot, *b, t) for b, t in zip(where, age, strict=True)])
+    total = covariance(endpoint, slot, endpoint, slot, 0.0)
+    return start(endpoint, slot) + cross @ alpha, total - cross @ inverse @ cross
+
+
+def test_the_kernel_model_is_the_written_out_one() -> None:
+    rng = np.random.default_rng(2)
+    profile = Profile()
+    for _ in range(30):
+        endpoint = (VOICE, SMS, SECOND)[rng.integers(3)]
+        outcome = Outcome(int(rng.integers(len(Outcome))))
+        profile.record_attempt(endpoint, NOW - int(rng.integers(1, 3000)), outcome)
+    weights = OutcomeWeights({Outcome.REFUSED: Weight(0.4, 2.5)})
+    scores = Gpl(weights=weights).score(profile, TABLES, 1, [VOICE, SMS, SECOND], ALL, NOW)
+    for row, endpoint in enumerate((VOICE, SMS, SECOND)):
+        for slot in (9, 33, 140):
+            mean, variance = slow_gpl(profile, weights, endpoint, slot)
+            assert scores.mean[row, slot] == pytest.approx(mean, abs=1e-9)
+            assert scores.variance[row, slot] == pytest.approx(variance, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", [Gpl(), Ladder()], ids=["gpl", "ladder"])
+def test_a_stranger_gets_the_prior(model: Gpl | Ladder) -> None:
+    scores = model.score(Profile(), TABLES, 1, [VOICE, SMS], ALL, NOW)
+    wanted = TABLES.level[1] + TABLES.rank[:, :1]
+    assert scores.mean == pytest.approx(wanted)
+    assert scores.variance == pytest.approx(scores.unknown)
+    assert scores.effective == 0
+
+
+@pytest.mark.parametrize("model", [Gpl(), Ladder()], ids=["gpl", "ladder"])
+def test_success_at_an_hour_raises_its_neighbours_and_fades_with_age(
+    model: Gpl | Ladder,
+) -> None:
+    def gain(weeks: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        profile = Profile()
+        for number in range(4):
+            profile.record_attempt(VOICE, NOW - 168 * (weeks + number) + 33, Outcome.ANSWERED)
+        stranger = model.score(Profile(), TABLES, 0, [VOICE, SMS], ALL, NOW)
+        return np.asarray(
+            model.score(profile, TABLES, 0, [VOICE, SMS], ALL, NOW).mean - stranger.mean
+        )
+
+    fresh, old = gain(1), gain(60)
+    assert fresh[0, 33] > 0.5
+    assert fresh[0, 33] > fresh[1, 33] > 0
+    assert fresh[0, 33] >= fresh[0, 34] > fresh[0, 44]
+    assert fresh[0, 33] > 3 * old[0, 33]
+
+
+def test_inbound_contacts_bend_the_hour_and_the_channel_and_hardly_the_level() -> None:
+    profile = Profile()
+    for week in range(1, 9):
+        profile.record_inbound(SMS, NOW - 168 * week + 33)
+    start = Expectation().of(profile, TABLES, 0, [VOICE, SMS, SECOND], NOW)
+    plain = Expectation().of(Profile(), TABLES, 0, [VOICE, SMS, SECOND], NOW)
+    places = np.array([0, 1, 0]), np.array([1, 1, 2]), np.array([0, 0, 1])
+    shift = start.at(*places, ALL) - plain.at(*places, ALL)
+    assert shift[1, 33] > shift[1, 45] + 1
+    assert shift[1, 33] > shift[0, 33] + 0.5
+    assert start.each(*places, np.array([33, 33, 5])) == pytest.approx(
+        start.at(*places, ALL)[[0, 1, 2], [33, 33, 5]]
+    )
+    nothing = Expectation(ExpectationSettings(hour=0, channel=0, address=0))
+    same = nothing.of(profile, TABLES, 0, [VOICE, SMS, SECOND], NOW)
+    assert same.at(*places, ALL) == pytest.approx(plain.at(*places, ALL))
+
+
+events = st.tuples(
+    st.sampled_from([VOICE, SMS, SECOND]),
+    st.integers(NOW - 40, NOW - 1),
+    st.sampled_from(Outcome),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(events, min_size=1, max_size=90), st.randoms(use_true_random=False))
+def test_the_answer_does_not_depend_on_the_order_of_arrival(
+    log: list[tuple[Endpoint, int, Outcome]], random: object
+) -> None:
+    shuffled = list(log)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    for model in (Gpl(), Ladder()):
+        answers = []
+        for order in (log, shuffled):
+            profile = Profile()
+            for event in order:
+                profile.record_attempt(*event)
+            answers.append(model.score(profile, TABLES, 0, [VOICE, SMS, SECOND], ALL, NOW).p)
+        assert np.abs(answers[0] - answers[1]).max() <= 1e-9
+
+
+def test_pending_attempts_say_nothing() -> None:
+    profile = Profile()
+    profile.record_attempt(VOICE, NOW - 9, Outcome.PENDING)
+    scores = Gpl().score(profile, TABLES, 0, [VOICE], ALL, NOW)
+    assert (scores.mean == Gpl().score(Profile(), TABLES, 0, [VOICE], ALL, NOW).mean).all()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "weight", "message"),
+    [
+        (Outcome.BUSY, Weight(1.5, 1.0), "outcome BUSY: target 0 to 1, got 1.5"),
+        (Outcome.BUSY, Weight(0.5, 9.0), "outcome BUSY: weight 0 to 4, got 9.0"),
+        (Outcome.PENDING, Weight(0.0, 1.0), "outcome PENDING: weight 0"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(
+    outcome: Outcome, weight: Weight, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        OutcomeWeights({outcome: weight})
