@@ -3,6 +3,7 @@
 customer           customer id              [key id, the row sealed with that key]
 identity           hash of an address       the customer's id, where the hash does not tell it
 customer_contact   customer/contact         the id of the key that seals the closed contact
+imported           customer/digest          the outcome of a row of imported history
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from router.runtime.seen import Seen
 if TYPE_CHECKING:
     from router.runtime.loop import Workspace
 
-CUSTOMER, IDENTITY, INDEX = "customer", "identity", "customer_contact"
+CUSTOMER, IDENTITY, INDEX, IMPORTED = "customer", "identity", "customer_contact", "imported"
 FILTER_BITS = 27
 """Of the filter over known customers: 16 MiB, for eight million."""
 _encode = msgspec.msgpack.Encoder().encode

@@ -21,7 +21,8 @@ from router.core.model import Contact
 from router.errors import NotFound
 from router.journal import ArchiveWrite, KeyStore, RowWrite
 from router.journal.codec import decode_row
-from router.runtime.customer_rows import CUSTOMER, IDENTITY, INDEX, index_id
+from router.runtime.customer_rows import CUSTOMER, IDENTITY, IMPORTED, INDEX, index_id
+from router.runtime.identities import derived_id
 from router.runtime.messages import key_of_row, place_of_received
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ async def erase(
             plan.keys.update(dict.fromkeys(key for key in own_keys if key))
             plan.rows += [(CUSTOMER, id_) for id_ in ids]
             plan.rows += [(IDENTITY, identity.hash) for identity in row.identities]
+            derived = (derived_id(identity.hash) for identity in row.identities)
+            for id_ in dict.fromkeys((*ids, *derived)):
+                imported = _below(workspace, IMPORTED, index_id(id_))
+                plan.rows += [(IMPORTED, place) async for place, _ in imported]
         note = RowWrite(KIND, row.id, _encode(list(plan.keys)))
         command = cc.EraseCustomer(customer=row.id, by=by)
         book.to_erase[row.id] = plan.rows
@@ -112,14 +117,21 @@ async def apply_list(keys: KeyStore, key_ids: Iterable[str]) -> int:
 async def contacts_of(workspace: Workspace, ids: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
     """(contact id, key id) of all closed contacts of these customers, as far as they are kept."""
     for id_ in ids:
-        prefix, after = index_id(id_), ""
-        while True:
-            page = await workspace.journal.list_archive(workspace.own, INDEX, prefix, after, PAGE)
-            for place, key in page:
-                yield place[len(prefix) :], key.decode()
-            if len(page) < PAGE:
-                break
-            after = page[-1][0]
+        prefix = index_id(id_)
+        async for place, key in _below(workspace, INDEX, prefix):
+            yield place[len(prefix) :], key.decode()
+
+
+async def _below(workspace: Workspace, kind: str, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+    """All archive rows of a kind whose id starts with `prefix`."""
+    after = ""
+    while True:
+        page = await workspace.journal.list_archive(workspace.own, kind, prefix, after, PAGE)
+        for row in page:
+            yield row
+        if len(page) < PAGE:
+            break
+        after = page[-1][0]
 
 
 async def _plan(workspace: Workspace, ids: tuple[str, ...]) -> _Plan:

@@ -49,6 +49,8 @@ OUTCOMES = {
 }
 """The words that events use."""
 NOT_SENT = "not_sent"
+INBOUND = "inbound"
+"""Of imported history: the customer began it."""
 
 
 class LearnedRow(Row, kw_only=True):
@@ -187,6 +189,10 @@ class Learner:
             profile.retract(endpoint, hour)
             row.profile = profile.encode()
             return
+        if event.outcome == INBOUND:
+            self._began(profile, endpoint, hour)
+            row.profile = profile.encode()
+            return
         outcome = OUTCOMES.get(event.outcome)
         if outcome is None:
             return
@@ -204,9 +210,7 @@ class Learner:
             endpoint = self.endpoint(row, contact.channel, contact.address)
             if endpoint is not None:
                 hour = self.hour(row, self._calendar_us(contact.created_at_us))
-                profile.record_inbound(endpoint, hour)
-                self._prior.observe_inbound(endpoint.channel, hour)
-                self._observed()
+                self._began(profile, endpoint, hour)
         elif terms is not None and terms.sent_at_us and contact.disposition in policy.dispositions:
             endpoint = self.endpoint(row, contact.channel, contact.address)
             outcome = OUTCOMES.get(policy.dispositions[contact.disposition])
@@ -216,6 +220,12 @@ class Learner:
         now_us = self._calendar_us(contact.closed_at_us)
         self._settle_overdue(row, profile, now_us, counts=True)
         row.profile = profile.encode()
+
+    def _began(self, profile: Profile, endpoint: Endpoint, hour: int) -> None:
+        """The customer came by themselves."""
+        profile.record_inbound(endpoint, hour)
+        self._prior.observe_inbound(endpoint.channel, hour)
+        self._observed()
 
     def _settle(
         self,

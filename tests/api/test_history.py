@@ -152,6 +152,32 @@ async def test_the_last_contacts_of_a_customer_are_shown_newest_first_to_who_ser
     assert (await ben("GET", f"/v1/customers/{kim}/contacts")).status == 404
 
 
+async def test_history_becomes_the_hint_and_erasing_the_customer_takes_it_back(
+    site: Site,
+) -> None:
+    admin = await site.client("admin")
+    tuesday = 1_789_455_600_000_000  # 2026-09-15 09:00 in Berlin
+    week = 7 * 24 * HOUR
+    rows = [tried(at_us=tuesday + n * week) for n in range(8)]
+    rows += [tried(channel="voice", at_us=tuesday + 8 * HOUR + n * week, outcome="no_answer")
+             for n in range(8)]  # fmt: skip
+    rows += [tried(direction="inbound", outcome="", channel="voice", at_us=tuesday + n * week)
+             for n in range(3)]  # fmt: skip
+    assert (await sent(admin, *rows))["recorded"] == 19
+    (kim,) = (await admin("GET", "/v1/customers?identity=%2B4930123456")).body["customers"]
+    learned = (await admin("GET", f"/v1/customers/{kim['id']}/preference")).body
+    assert learned["inbound"] == 3
+    counts = {c["channel"]: (c["attempts"], c["successes"]) for c in learned["channels"]}
+    assert counts["sms"] == (8, 8)
+    assert counts["voice"] == (8, 0)
+    assert learned["best"]["channel"] == "sms"
+    assert (await admin("POST", f"/v1/customers/{kim['id']}:erase", {})).status == 200
+    workspace = site.server.hosts["oak"].workspace
+    assert await workspace.journal.list_archive(workspace.own, "imported") == []
+    again = await sent(admin, *rows)
+    assert (again["recorded"], again["created"]) == (19, 1)
+
+
 async def stored(site: Site) -> list[dict[str, Any]]:
     """Every event of the workspace so far, as webhooks would get them."""
     from router.journal.codec import decode_event

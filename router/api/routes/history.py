@@ -33,20 +33,17 @@ from router.errors import (
 )
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_row
-from router.runtime.customer_rows import INDEX, index_id
+from router.runtime.customer_rows import IMPORTED, INDEX, index_id
 from router.runtime.identities import derived_id
+from router.runtime.learning import INBOUND
 from router.runtime.loop import Answer
 
-KIND = "imported"
-"""Archive rows: customer/digest of the row -> its outcome. The same row twice is known by it."""
 MOST_ROWS = 500
 EARLIEST_US = 946_684_800_000_000
 """2000-01-01: what is older was most likely not meant in microseconds."""
 AHEAD_US = 86_400_000_000
 SHED = 4
 """History can wait: like reports, it gives way first."""
-INBOUND = "inbound"
-"""Outcome of a contact that the customer began."""
 DIRECTIONS = ("outbound", "callback", "inbound")
 PHONE = re.compile(r"(tel:)?\+?[0-9][0-9 ()./-]*")
 PURPOSE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
@@ -247,7 +244,7 @@ async def _drop_known(
     """Answer rows that came before with the same outcome, here or in an earlier import."""
     workspace = call.tenant.workspace
     places = list(dict.fromkeys(attempt.place for attempt in attempts.values()))
-    found = await workspace.journal.fetch(workspace.own, KIND, places) if places else {}
+    found = await workspace.journal.fetch(workspace.own, IMPORTED, places) if places else {}
     before = {id_: data.decode() for id_, data in found.items()}
     for place, attempt in list(attempts.items()):
         if before.get(attempt.place) == attempt.outcome:
@@ -334,7 +331,7 @@ async def _record(
     ]
     now_us = call.tenant.workspace.now_us()
     rows = [
-        [ArchiveWrite(KIND, attempt.place, now_us, attempt.outcome.encode())]
+        [ArchiveWrite(IMPORTED, attempt.place, now_us, attempt.outcome.encode())]
         for attempt in attempts.values()
     ]
     if rows:
