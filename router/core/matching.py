@@ -18,13 +18,12 @@ excluded or cooling down for this contact, and the contact is not held for anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from router.core.model import (
-    AgentId,
     Contact,
     Decision,
     Presence,
@@ -33,8 +32,19 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Policy, Queue, Strategy
-from router.core.queues import Bucket, Entry, Group, Head, Key, Line, Waiting, key_of
-from router.core.roster import Pool, Roster, Seat, Shelf
+from router.core.queues import (
+    BEHIND_ALL,
+    Bucket,
+    Entry,
+    Group,
+    Head,
+    Line,
+    Reached,
+    Waiting,
+    packed_key,
+)
+from router.core.reach import Rank, Reach
+from router.core.roster import IdleKey, Pool, Roster, Seat, Shelf
 from router.core.scoring import agent_score, agent_terms, contact_terms
 from router.core.skills import meets
 
@@ -58,8 +68,10 @@ class AgentSelection(NamedTuple):
 
     chosen: list[AgentChoice]
     runners_up: list[AgentChoice]
-    shelf: Shelf | None
-    """Where those who came next stand, when they were not needed for the choice."""
+    shelf: Shelf | None = None
+    """Where those who came next stand, when they were not needed for the choice ..."""
+    few: list[Seat] | None = None
+    """... or all who could have been chosen at the winner's rank, present or not."""
 
 
 class ContactChoice(NamedTuple):
@@ -74,7 +86,12 @@ class Lines(NamedTuple):
 
     rank: int
     lines: frozenset[Line]
-    listed: tuple[Line, ...]
+    queues: tuple[QueueId, ...]
+
+
+def lines_at(rank: int, lines: list[Line]) -> Lines:
+    """Lines read together."""
+    return Lines(rank, frozenset(lines), tuple(dict.fromkeys(line.queue for line in lines)))
 
 
 class Matcher:
@@ -88,7 +105,8 @@ class Matcher:
         """Queues outside their opening hours."""
         self._serving: dict[QueueId, list[tuple[int, int, Pool]]] = {}
         self._pools: dict[QueueId, list[Pool]] = {}
-        self._plain: dict[QueueId, list[tuple[int, list[Pool]]]] = {}
+        self._reach = Reach(roster, waiting)
+        self._plain: dict[QueueId, list[Rank]] = {}
         """Pools by rank, for queues that nobody serves with a delay."""
         self._walks: dict[tuple[str, int], list[Lines]] = {}
 
@@ -99,6 +117,7 @@ class Matcher:
         self._serving = {}
         self._pools = {}
         self._plain = {}
+        self._reach.forget()
         for profile in policy.profiles.values():
             pool = self.roster.pools[profile.id]
             for served in profile.queues:
@@ -118,7 +137,7 @@ class Matcher:
 
     def select_agents(self, contact: Contact, now_us: int, count: int = 1) -> AgentSelection | None:
         """The best `count` eligible agents (and up to three who came after), or None."""
-        if contact.queue in self.closed and not contact.target_agent:
+        if not self.roster.open or (contact.queue in self.closed and not contact.target_agent):
             return None
         if contact.target_agent or contact.hold_agent:
             return self._only_agent(contact, now_us)
@@ -127,12 +146,20 @@ class Matcher:
         simple = count == 1 and queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED)
         found: list[AgentChoice] = []
         shelf: Shelf | None = None
-        for rank, pools in self._ranks(contact, queue, now_us):
+        among: list[Seat] | None = None
+        for rank, pools, few, reached, new in self._ranks(contact, queue, now_us):
+            if few is not None and simple:
+                best = min(_with_room(few, contact, bit), default=None)
+                if best is not None:
+                    among = few
+                    found = [AgentChoice(best[3], rank, best[0])]
+                    break
+                continue
             classes = self.roster.available(pools, bit)
             if classes is None:
                 continue
             if simple:
-                first = _longest_idle(classes, contact)
+                first = _longest_idle(classes, contact, reached, new)
                 if first is not None:
                     shelf = first.shelf
                     found = [AgentChoice(first, rank, shelf in classes[2])]
@@ -146,7 +173,7 @@ class Matcher:
             return None
         if not queue.rank_first:
             found = [c._replace(rank=self.rank_of(c.seat, contact, now_us)) for c in found]
-        return AgentSelection(found[:count], found[count : count + _RUNNERS_UP], shelf)
+        return AgentSelection(found[:count], found[count : count + _RUNNERS_UP], shelf, among)
 
     def _only_agent(self, contact: Contact, now_us: int) -> AgentSelection | None:
         seat = self.roster.seats.get(contact.target_agent or contact.hold_agent)
@@ -155,13 +182,15 @@ class Matcher:
         bit = self.roster.bits[contact.channel]
         by_interruption = not seat.room & bit
         rank = self.rank_of(seat, contact, now_us)
-        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [], None)
+        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [])
 
-    def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[tuple[int, list[Pool]]]:
+    def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[Rank]:
         """Pools that may serve the contact now, by rank."""
         if not contact.extra_queues:
             plain = self._plain.get(contact.queue)
             if plain is not None:
+                if contact.requirements:
+                    return self._reach.narrow(plain, contact.queue, contact.requirements)
                 return plain
         waited = now_us - contact.visit_at_us
         best: dict[str, tuple[int, Pool]] = {}
@@ -174,11 +203,11 @@ class Matcher:
                 ):
                     best[pool.profile] = (rank, pool)
         if not queue.rank_first and queue.strategy is not Strategy.ORDERED:
-            return [(0, [pool for _, pool in best.values()])] if best else []
+            return [Rank(0, [pool for _, pool in best.values()])] if best else []
         ranks: dict[int, list[Pool]] = {}
         for rank, pool in best.values():
             ranks.setdefault(rank, []).append(pool)
-        found = sorted(ranks.items())
+        found = [Rank(rank, pools) for rank, pools in sorted(ranks.items())]
         if not contact.extra_queues and not any(
             delay_us for _, delay_us, _ in self._serving.get(contact.queue, ())
         ):
@@ -206,17 +235,14 @@ class Matcher:
         if not self.waiting.busy:
             return own
         groups = seat.reader.groups
-        for rank, lines, listed in self._walk(seat.agent.profile, room):
+        for rank, lines, queues in self._walk(seat.agent.profile, room):
             if own is not None and own.rank < rank:
                 return own
             if self.waiting.busy.isdisjoint(lines):
                 continue
-            if self.waiting.busy <= lines:
-                best = _best_anywhere(groups, seat)
-            else:
-                best = _best_in(groups, lines, listed, seat)
+            best = _best_in(groups, lines, queues, seat)
             if best is not None:
-                if own is not None and own.rank == rank and key_of(own.contact) < best.key:
+                if own is not None and own.rank == rank and packed_key(own.contact) < best.key:
                     return own
                 return ContactChoice(best.contact, rank)
         return own
@@ -246,7 +272,7 @@ class Matcher:
                 for channel, bit in self.roster.bits.items():
                     if room & bit:
                         lines.append(self.waiting.line(served.queue, channel, served.delay_us))
-            walk = [Lines(rank, frozenset(ls), tuple(ls)) for rank, ls in sorted(ranks.items())]
+            walk = [lines_at(rank, lines) for rank, lines in sorted(ranks.items())]
             self._walks[profile, room] = walk
         return walk
 
@@ -313,7 +339,15 @@ class Matcher:
         """Why the `which`-th chosen agent got the contact."""
         queue = self.policy.queues[contact.queue]
         winner = selection.chosen[which]
-        if selection.shelf is not None:
+        if selection.few is not None:
+            bit = self.roster.bits[contact.channel]
+            ready = sorted(_with_room(selection.few, contact, bit))
+            eligible = len(ready)
+            others = [
+                AgentChoice(seat, winner.rank, by_interruption)
+                for by_interruption, _, _, seat in ready[1 : 1 + _RUNNERS_UP]
+            ]
+        elif selection.shelf is not None:
             seats = selection.shelf.after(winner.seat, contact, _BEYOND)
             eligible = 1 + len(seats)
             others = [
@@ -357,22 +391,20 @@ class Matcher:
 
     def _survey(self, seat: Seat, choice: ContactChoice) -> tuple[list[Contact], int, bool]:
         """Next best contacts of the winner's rank, and how many there are, looking at few heads."""
-        found: dict[Key, Contact] = {}
+        found: dict[int, Contact] = {}
         eligible, more = 1, False
-        for rank, lines, _ in self._walk(seat.agent.profile, seat.room | seat.interrupted):
+        for rank, lines, queues in self._walk(seat.agent.profile, seat.room | seat.interrupted):
             if rank != choice.rank:
                 continue
-            for group in seat.reader.groups:
-                heads = group.heads
+            for heads in _runs(seat.reader.groups, queues):
                 more = more or len(heads) > _SURVEY_HEADS
-                for head in heads[:_SURVEY_HEADS]:
-                    bucket = head[4]
+                for _, _, bucket in heads[:_SURVEY_HEADS]:
                     if bucket.line not in lines or not meets(
                         seat.agent.skills, bucket.requirements
                     ):
                         continue
                     eligible += bucket.alive
-                    entry = bucket.heap[0][4]
+                    entry = bucket.heap[0][2]
                     if entry.contact is choice.contact:
                         eligible -= 1
                         if bucket.alive == 1:
@@ -383,12 +415,14 @@ class Matcher:
         return [found[key] for key in sorted(found)[:_RUNNERS_UP]], eligible, more
 
 
-def _longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:
+def _longest_idle(
+    classes: list[list[Shelf]], contact: Contact, reached: Reached | None, new: bool
+) -> Seat | None:
     """The first eligible agent of these shelves, true room and unloaded ones before others."""
     for shelves in classes:
         best: Seat | None = None
         for shelf in shelves:
-            seat = shelf.first(contact)
+            seat = shelf.first(contact, reached, new)
             if seat is not None and (best is None or seat.idle < best.idle):
                 best = seat
         if best is not None:
@@ -396,78 +430,68 @@ def _longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:
     return None
 
 
-def _best_anywhere(groups: list[Group], seat: Seat) -> Entry | None:
-    """As `_best_in`, for an agent who reads every line that anybody stands in."""
-    levels = seat.agent.skills
-    level_of = levels.get
-    agent_id = seat.agent.id
-    best: Entry | None = None
-    best_head: Head | None = None
-    for group in groups:
-        for head in group.heads:
-            if best_head is not None and head > best_head:
-                break
-            for skill, level in head[4].requirements:
-                if level_of(skill, 0) < level:
-                    break
-            else:
-                entry = _first_for(head[4], agent_id)
-                if entry is None:
-                    continue
-                if entry is head[4].heap[0][4]:
-                    best, best_head = entry, head
-                    break
-                behind = (*entry.key, head[3], head[4])
-                if best_head is None or behind < best_head:
-                    best, best_head = entry, behind
-    return best
+def _with_room(
+    seats: list[Seat], contact: Contact, bit: int
+) -> Iterator[tuple[bool, bool, IdleKey, Seat]]:
+    """Of a few agents those with room, with what `_longest_idle` would compare."""
+    excluded = contact.excluded
+    for seat in seats:
+        true = seat.room & bit
+        if (true or seat.interrupted & bit) and seat.agent.id not in excluded:
+            yield not true, seat.loaded, seat.idle, seat
 
 
 def _best_in(
-    groups: list[Group], lines: frozenset[Line], listed: tuple[Line, ...], seat: Seat
+    groups: list[Group], lines: frozenset[Line], queues: tuple[QueueId, ...], seat: Seat
 ) -> Entry | None:
     """The waiting contact with the smallest key in these lines whose requirements are met."""
-    levels = seat.agent.skills
-    agent_id = seat.agent.id
-    best: Entry | None = None
-    best_head: Head | None = None
-    few = len(listed) * len(listed)
+    level_of = seat.agent.skills.get
+    best: Bucket | None = None
+    best_key = BEHIND_ALL
     for group in groups:
-        by_line = group.by_line
-        if by_line is not None and few < len(by_line):
-            runs = [by_line[line] for line in listed if line in by_line]
-        else:
-            runs = [group.heads]
-        for heads in runs:
-            for head in heads:
-                if best_head is not None and head > best_head:
+        if group.first >= best_key:
+            continue
+        by_queue = group.heads
+        for queue in queues:
+            for key, _, bucket in by_queue.get(queue, ()):
+                if key >= best_key:
                     break
-                bucket = head[4]
                 if bucket.line not in lines:
                     continue
                 for skill, level in bucket.requirements:
-                    if levels.get(skill, 0) < level:
+                    if level_of(skill, 0) < level:
                         break
                 else:
-                    entry = _first_for(bucket, agent_id)
-                    if entry is None:
-                        continue
-                    if entry is bucket.heap[0][4]:
-                        best, best_head = entry, head
-                        break
-                    # A later head may still be better than one from behind this head.
-                    behind = (*entry.key, bucket.no, bucket)
-                    if best_head is None or behind < best_head:
-                        best, best_head = entry, behind
+                    best, best_key = bucket, key
+                    break
+    if best is None:
+        return None
+    entry = best.heap[0][2]
+    if seat.agent.id not in entry.contact.excluded:
+        return entry
+    return _first_not_excluded(groups, lines, queues, seat)
+
+
+def _first_not_excluded(
+    groups: list[Group], lines: frozenset[Line], queues: tuple[QueueId, ...], seat: Seat
+) -> Entry | None:
+    """As `_best_in`, where a first contact is not for this agent: looks behind heads, too."""
+    best: Entry | None = None
+    for heads in _runs(groups, queues):
+        for key, _, bucket in heads:
+            if best is not None and key >= best.key:
+                break
+            if bucket.line not in lines or not meets(seat.agent.skills, bucket.requirements):
+                continue
+            for entry in bucket.in_order():
+                if seat.agent.id not in entry.contact.excluded:
+                    if best is None or entry.key < best.key:
+                        best = entry
+                    break
     return best
 
 
-def _first_for(bucket: Bucket, agent_id: AgentId) -> Entry | None:
-    """The first contact of a bucket that this agent is not kept from."""
-    entry = bucket.heap[0][4]
-    if not entry.contact.excluded or agent_id not in entry.contact.excluded:
-        return entry
-    for behind in bucket.in_order():
-        if agent_id not in behind.contact.excluded:
-            return behind
-    return None
+def _runs(groups: Iterable[Group], queues: tuple[QueueId, ...]) -> Iterator[list[Head]]:
+    """Heads in order, by group and queue."""
+    for group in groups:
+        yield from filter(None, map(group.heads.get, queues))

@@ -14,7 +14,7 @@ a backlog that this agent cannot serve from being scanned contact by contact.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
@@ -28,8 +28,6 @@ _SUBSET = 3
 """Skills of a requirement that name its group; more are checked with the levels."""
 _GROUPS_MOST = 100_000
 """Groups kept, empty ones too; then the empty ones are forgotten."""
-_BY_LINE_FROM = 48
-"""A group with more heads than this is indexed by line as well."""
 
 
 def key_of(contact: Contact) -> Key:
@@ -37,10 +35,20 @@ def key_of(contact: Contact) -> Key:
     return (contact.tier, contact.due_at_us - contact.head_start_us, contact.arrival_no)
 
 
+def packed_key(contact: Contact) -> int:
+    """The same order as one number: it is compared at once, and lies in one place in memory."""
+    tier, due_us, arrival_no = key_of(contact)
+    return (((tier << 64) + due_us) << 48) + arrival_no
+
+
+BEHIND_ALL = 1 << 256
+"""Greater than any packed key."""
+
+
 class Line:
     """The contacts that one kind of agent can reach in one queue and channel."""
 
-    __slots__ = ("channel", "count", "delay_us", "no", "queue")
+    __slots__ = ("buckets", "channel", "count", "delay_us", "no", "queue")
 
     def __init__(self, no: int, queue: QueueId, channel: str, delay_us: int) -> None:
         self.no = no
@@ -48,6 +56,7 @@ class Line:
         self.channel = channel
         self.delay_us = delay_us
         self.count = 0
+        self.buckets: dict[Requirements, Bucket] = {}
 
 
 class Entry:
@@ -59,12 +68,13 @@ class Entry:
         self.no = no
         """Tells it from a dead entry of the same contact with the same key."""
         self.contact = contact
-        self.key = key_of(contact)
-        self.buckets: list[Bucket] = []
+        self.key = packed_key(contact)
+        self.buckets: tuple[Bucket, ...] = ()
         self.alive = True
 
 
-Head = tuple[int, int, int, int, "Bucket"]
+Head = tuple[int, int, "Bucket"]
+"""Key of a bucket's first contact, number of the bucket."""
 
 
 class Bucket:
@@ -77,89 +87,77 @@ class Bucket:
         self.line = line
         self.requirements = requirements
         self.group = group
-        self.heap: list[tuple[int, int, int, int, Entry]] = []
+        self.heap: list[tuple[int, int, Entry]] = []
         self.alive = 0
         self.head: Head | None = None
 
     def add(self, entry: Entry) -> None:
         """A contact stands here; becomes the head if its key is the smallest."""
         key = entry.key
-        heap = self.heap
-        heappush(heap, (*key, entry.no, entry))
+        heappush(self.heap, (key, entry.no, entry))
         self.alive += 1
         head = self.head
-        if head is None:
-            self.head = (*key, self.no, self)
-            self.group.show(self.head)
-        elif key < (head[0], head[1], head[2]):
-            self.group.hide(head)
-            self.head = (*key, self.no, self)
-            self.group.show(self.head)
+        if head is None or key < head[0]:
+            self.head = (key, self.no, self)
+            self.group.show(self.line.queue, head, self.head)
 
     def discard(self, entry: Entry) -> None:
         """`entry` is dead now (its `alive` is False already)."""
         self.alive -= 1
         heap = self.heap
-        if heap[0][4] is not entry:
+        if heap[0][2] is not entry:
             if len(heap) > 64 and len(heap) > 3 * self.alive:
-                self.heap = [item for item in heap if item[4].alive]
+                self.heap = [item for item in heap if item[2].alive]
                 heapify(self.heap)
             return
-        while heap and not heap[0][4].alive:
+        heappop(heap)
+        while heap and not heap[0][2].alive:
             heappop(heap)
-        assert self.head is not None
-        self.group.hide(self.head)
-        if heap:
-            first = heap[0]
-            self.head = (first[0], first[1], first[2], self.no, self)
-            self.group.show(self.head)
-        else:
-            self.head = None
+        head = self.head
+        self.head = (heap[0][0], self.no, self) if heap else None
+        self.group.show(self.line.queue, head, self.head)
 
     def in_order(self) -> Iterator[Entry]:
         """Entries by key without disturbing the heap: walks its tree, best first."""
         heap = self.heap
         if not heap:
             return
-        frontier = [(heap[0][:4], 0)]
+        frontier = [(heap[0][:2], 0)]
         while frontier:
             _, at = heappop(frontier)
-            if heap[at][4].alive:
-                yield heap[at][4]
+            if heap[at][2].alive:
+                yield heap[at][2]
             for child in (2 * at + 1, 2 * at + 2):
                 if child < len(heap):
-                    heappush(frontier, (heap[child][:4], child))
+                    heappush(frontier, (heap[child][:2], child))
 
 
 class Group:
-    """The buckets that ask for the same skills, by their heads."""
+    """The buckets that ask for the same skills: their heads in order, queue by queue."""
 
-    __slots__ = ("by_line", "heads", "mask")
+    __slots__ = ("first", "heads", "mask")
 
     def __init__(self, mask: int) -> None:
         self.mask = mask
-        self.heads: list[Head] = []
-        self.by_line: dict[Line, list[Head]] | None = None
+        self.heads: dict[QueueId, list[Head]] = {}
+        self.first = BEHIND_ALL
+        """The smallest key here: agents look at this first, and mostly at nothing else."""
 
-    def show(self, head: Head) -> None:
-        """A bucket has a new head."""
-        insort(self.heads, head)
-        if self.by_line is not None:
-            insort(self.by_line.setdefault(head[4].line, []), head)
-        elif len(self.heads) > _BY_LINE_FROM:
-            self.by_line = {}
-            for known in self.heads:
-                self.by_line.setdefault(known[4].line, []).append(known)
-
-    def hide(self, head: Head) -> None:
-        """A bucket's head is its head no more."""
-        heads = self.heads
-        del heads[bisect_left(heads, head)]
-        if self.by_line is not None:
-            line = self.by_line[head[4].line]
-            del line[bisect_left(line, head)]
-            if not line:
-                del self.by_line[head[4].line]
+    def show(self, queue: QueueId, old: Head | None, new: Head | None) -> None:
+        """A bucket of this queue has a new head in place of an old one; None for an empty one."""
+        heads = self.heads.get(queue)
+        if heads is None:
+            heads = self.heads[queue] = []
+        if old is not None:
+            del heads[0 if heads[0] is old else bisect_left(heads, old)]
+        if new is not None:
+            insort(heads, new)
+        elif not heads:
+            del self.heads[queue]
+        if new is not None and new[0] < self.first:
+            self.first = new[0]
+        elif old is not None and old[0] == self.first:
+            self.first = min((each[0][0] for each in self.heads.values()), default=BEHIND_ALL)
 
 
 class Positions:
@@ -203,6 +201,48 @@ class Reader:
         self.groups: list[Group] = []
 
 
+Reached = list[set[AgentId]]
+"""Agents who reach a level, for each skill asked; none of the sets is to be changed."""
+
+
+class Readers(dict[AgentId, Reader]):
+    """The agents with one skill."""
+
+    __slots__ = ("_levels", "_reached", "turn")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        """How often somebody has come, gone or changed."""
+        self._levels: dict[AgentId, int] = {}
+        self._reached: dict[int, set[AgentId]] = {}
+
+    def enroll(self, agent: AgentId, reader: Reader, level: int) -> None:
+        """The agent has the skill at this level."""
+        self[agent] = reader
+        self._levels[agent] = level
+        self.turn += 1
+        for least, reached in self._reached.items():
+            if level >= least:
+                reached.add(agent)
+
+    def withdraw(self, agent: AgentId) -> None:
+        """The agent, if it was here, is so no more."""
+        if self.pop(agent, None) is not None:
+            del self._levels[agent]
+            self.turn += 1
+            for reached in self._reached.values():
+                reached.discard(agent)
+
+    def reached(self, least: int) -> set[AgentId]:
+        """Those with the skill at this level at least; not to be changed."""
+        found = self._reached.get(least)
+        if found is None:
+            found = {agent for agent, level in self._levels.items() if level >= least}
+            self._reached[least] = found
+        return found
+
+
 class Waiting:
     """All contacts in state *queued*, and where each of them can be reached."""
 
@@ -214,10 +254,9 @@ class Waiting:
         """Contacts that only this agent may have: held for it, or sent to it."""
         self.busy: set[Line] = set()
         """Lines with somebody in them."""
-        self._readers: dict[int, dict[AgentId, Reader]] = {}
+        self._readers: dict[int, Readers] = {0: Readers()}
         """Agents by the bit of each of their skills; 0: all of them."""
         self._skills: dict[str, int] = {}
-        self._buckets: dict[tuple[Line, Requirements], Bucket] = {}
         self._no = 0
 
     def __len__(self) -> int:
@@ -241,10 +280,13 @@ class Waiting:
 
     def place(self, entry: Entry, line: Line) -> None:
         """Agents who read `line` can reach it from now on."""
-        bucket = self._bucket(line, entry.contact.requirements)
-        if bucket in entry.buckets:
+        requirements = entry.contact.requirements
+        bucket = line.buckets.get(requirements)
+        if bucket is None:
+            bucket = line.buckets[requirements] = self._new_bucket(line, requirements)
+        elif bucket in entry.buckets:
             return
-        entry.buckets.append(bucket)
+        entry.buckets = (*entry.buckets, bucket)
         bucket.add(entry)
         line.count += 1
         if line.count == 1:
@@ -260,64 +302,72 @@ class Waiting:
         entry.alive = False
         for bucket in entry.buckets:
             bucket.discard(entry)
-            bucket.line.count -= 1
-            if bucket.line.count == 0:
-                self.busy.discard(bucket.line)
+            line = bucket.line
+            line.count -= 1
             if bucket.head is None:
-                del self._buckets[bucket.line, bucket.requirements]
+                del line.buckets[bucket.requirements]
+                if not line.count:
+                    self.busy.discard(line)
         for agent in (contact.hold_agent, contact.target_agent):
             if agent and agent in self.own:
                 self.own[agent].pop(contact.id, None)
                 if not self.own[agent]:
                     del self.own[agent]
 
-    def enroll(self, agent: AgentId, reader: Reader, skills: Iterable[str]) -> None:
+    def enroll(self, agent: AgentId, reader: Reader, skills: Mapping[str, int]) -> None:
         """An agent with these skills: told of every group within reach, now and later."""
         reader.mask = 0
-        for skill in skills:
+        self._readers[0].enroll(agent, reader, 0)
+        for skill, level in skills.items():
             bit = self._bit(skill)
             reader.mask |= bit
-            self._readers.setdefault(bit, {})[agent] = reader
-        self._readers.setdefault(0, {})[agent] = reader
+            self._with(bit).enroll(agent, reader, level)
         reader.groups = [g for mask, g in self.groups.items() if not mask & ~reader.mask]
 
     def withdraw(self, agent: AgentId, reader: Reader) -> None:
         """The agent is gone, or its skills change."""
         for bit, readers in self._readers.items():
             if not bit & ~reader.mask:
-                readers.pop(agent, None)
+                readers.withdraw(agent)
+
+    def reached(self, requirements: Requirements) -> Reached:
+        """The agents who have each of these skills at its level, the fewest first."""
+        found = [self._with(self._bit(skill)).reached(level) for skill, level in requirements]
+        found.sort(key=len)
+        return found
+
+    def rarest(self, requirements: Requirements) -> Readers:
+        """The agents with that skill of these which the fewest have."""
+        found = [self._with(self._bit(skill)) for skill, _ in requirements]
+        return min(found, key=len)
+
+    def _with(self, bit: int) -> Readers:
+        readers = self._readers.get(bit)
+        if readers is None:
+            readers = self._readers[bit] = Readers()
+        return readers
 
     def _new_group(self, mask: int) -> Group:
         if len(self.groups) >= _GROUPS_MOST:
             self.groups = {m: group for m, group in self.groups.items() if group.heads}
-            for reader in self._readers.get(0, {}).values():
+            for reader in self._readers[0].values():
                 reader.groups = [group for group in reader.groups if group.heads]
         group = self.groups[mask] = Group(mask)
-        rarest: dict[AgentId, Reader] | None = self._readers.get(0, {}) if not mask else None
-        for bit in _bits(mask):
-            readers = self._readers.get(bit)
-            if not readers:
-                return group
-            if rarest is None or len(readers) < len(rarest):
-                rarest = readers
-        for reader in (rarest or {}).values():
-            if not mask & ~reader.mask:
-                reader.groups.append(group)
+        readers = sorted((self._with(bit) for bit in _bits(mask)), key=len) or [self._readers[0]]
+        first, *others = [each.reached(0) for each in readers]
+        for agent in sorted(first.intersection(*others)):
+            readers[0][agent].groups.append(group)
         return group
 
-    def _bucket(self, line: Line, requirements: Requirements) -> Bucket:
-        bucket = self._buckets.get((line, requirements))
-        if bucket is None:
-            mask = 0
-            for skill, _ in requirements[:_SUBSET]:
-                mask |= self._bit(skill)
-            group = self.groups.get(mask)
-            if group is None:
-                group = self._new_group(mask)
-            self._no += 1
-            bucket = Bucket(self._no, line, requirements, group)
-            self._buckets[line, requirements] = bucket
-        return bucket
+    def _new_bucket(self, line: Line, requirements: Requirements) -> Bucket:
+        mask = 0
+        for skill, _ in requirements[:_SUBSET]:
+            mask |= self._bit(skill)
+        group = self.groups.get(mask)
+        if group is None:
+            group = self._new_group(mask)
+        self._no += 1
+        return Bucket(self._no, line, requirements, group)
 
     def _bit(self, skill: str) -> int:
         bit = self._skills.get(skill)

@@ -3,34 +3,38 @@
 Ready agents with room stand on *shelves*: one per routing profile, set of channels with room, and
 whether they are loaded. An agent stands on exactly one shelf, so a change of load moves it once.
 On a shelf agents are in idle order (longest idle first); each skill has its own list in the same
-order. A requirement walks the list of its rarest skill; a signature whose walk is long gets a list
-of its own (*hot*), so that popular signatures do not step over the same unqualified agents again
-and again.
+order. A requirement walks the list of its rarest skill, and remembers how far it has come: whom it
+stepped over once, it need not look at again. Who leaves is not taken out of the lists, only struck
+out: its place in them is void.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from router.core.capacity import Load, room_masks
 from router.core.model import Agent, AgentId, Contact, Presence, Requirements
 from router.core.policy import Channel, Policy
-from router.core.queues import Reader
+from router.core.queues import Reached, Reader
 from router.core.skills import meets
 
-IdleOrder = OrderedDict[AgentId, "Seat"]
-IdleKey = tuple[int, str]
+IdleKey = tuple[int, AgentId]
 ShelfKey = tuple[bool, int, int]
 """Loaded, channels with true room, channels with room by interruption."""
+Place = tuple[int, AgentId, int, "Seat", dict[str, int]]
+"""Idle key, a number that tells places of one agent apart, the agent, its skills."""
 
-_NOBODY: IdleOrder = OrderedDict()
-_LONG_WALK = 16
-"""Agents stepped over after which a walk counts as long."""
-_HOT_AFTER = 3
-"""Long walks after which a signature gets a list of its own."""
-_HOT_MOST = 2048
-"""Most such lists on one shelf; more and all are dropped to begin anew."""
+_WALKS_MOST = 8192
+"""Most signatures whose walks one shelf remembers; more and all begin anew."""
+_EACH = 100
+"""Agents up to which each is asked for a signature that is new."""
+_VOID = 64
+"""Void places that a list may have beyond as many as are taken."""
+
+_NEVER = -(1 << 62)
+"""Less than any count of free units: a channel that interrupts may have room in spite of all."""
 
 
 class Seat:
@@ -42,6 +46,8 @@ class Seat:
         "interrupted",
         "lists",
         "load",
+        "loaded",
+        "place",
         "reader",
         "room",
         "shelf",
@@ -55,31 +61,155 @@ class Seat:
         self.interrupted = 0
         """Bits of the channels with room only by interruption."""
         self.shelf: Shelf | None = None
-        self.idle: IdleKey = (0, "")
+        self.place: Place | None = None
+        """Its place in the lists of its shelf; any other place of it is void."""
+        self.idle: IdleKey = (0, AgentId(""))
+        self.loaded = False
+        """Whether it serves anybody; like `idle`, as of the last `shelve` that found room."""
         self.reader = Reader()
-        self.lists: dict[Shelf, _Lists] = {}
-        """Where it stands on each shelf; forgotten when its skills change."""
+        self.lists: dict[Shelf, list[IdleOrder]] = {}
+        """The lists it stands in on each shelf; forgotten when its skills change."""
 
 
-class _Lists:
-    """The lists of one shelf that one agent belongs to: its skills', and hot ones as evaluated."""
+class IdleOrder(list[Place]):
+    """Places in idle order, void ones among them."""
 
-    __slots__ = ("generation", "lists", "seen")
+    __slots__ = ("edition", "late", "late_before", "most")
 
-    def __init__(self, generation: int, lists: list[IdleOrder]) -> None:
-        self.generation = generation
-        self.lists = lists
-        self.seen = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = _VOID
+        self.late: list[Place] = []
+        """Places that were put in before the end."""
+        self.edition = 0
+        """Counts how often void places were taken out."""
+        self.late_before = 0
+        """How many late ones there were before that."""
+
+    def tidy(self) -> None:
+        """Take the void places out."""
+        self[:] = [place for place in self if place[3].place is place]
+        self.most = 2 * len(self) + _VOID
+        self.late_before += len(self.late)
+        self.late = []
+        self.edition += 1
+
+    def put(self, place: Place) -> None:
+        """Put in a place that is not the last one."""
+        insort(self, place)
+        self.late.append(place)
+
+
+class _Walk:
+    """How far a signature has come in a list, and whom it has found there."""
+
+    __slots__ = ("_at", "_edition", "_found", "_late", "_order", "_passed", "_requirements")
+
+    def __init__(
+        self, order: IdleOrder, requirements: Requirements, passed: Place | None = None
+    ) -> None:
+        self._order = order
+        self._requirements = requirements
+        self._begin(passed)
+
+    def _begin(self, passed: Place | None = None) -> None:
+        order = self._order
+        self._passed = passed
+        """The place before `_at`."""
+        self._at = 0 if passed is None else bisect_right(order, passed)
+        self._found: list[Place] = []
+        self._late = order.late_before + len(order.late)
+        self._edition = order.edition
+
+    def _go_on(self) -> None:
+        """Void places were taken out: go on where the walk was, unless it missed a late one."""
+        order = self._order
+        if self._passed is None or order.late or self._late < order.late_before:
+            self._begin()
+            return
+        self._at = bisect_right(order, self._passed)
+        self._edition = order.edition
+
+    def first(self, reached: Reached | None) -> Seat | None:
+        """The longest idle agent who meets the requirements."""
+        order = self._order
+        if self._edition != order.edition:
+            self._go_on()
+        elif self._late < order.late_before + len(order.late):
+            self._look_at_late()
+        found = self._found
+        while found:
+            place = found[0]
+            if place[3].place is place:
+                return place[3]
+            del found[0]
+        at = self._next_meeting() if reached is None else self._next_reached(reached)
+        if at < 0:
+            self._at = len(order)
+        else:
+            self._at = at + 1
+            found.append(order[at])
+        if self._at:
+            self._passed = order[self._at - 1]
+        return found[0][3] if found else None
+
+    def _next_meeting(self) -> int:
+        """Where the next agent stands who meets the requirements; -1: nowhere."""
+        for at, place in enumerate(islice(self._order, self._at, None), self._at):
+            if place[3].place is place and meets(place[4], self._requirements):
+                return at
+        return -1
+
+    def _next_reached(self, reached: Reached) -> int:
+        """The same, for less: sets are asked, which touches neither the agent nor its skills."""
+        fewest = reached[0]
+        others = reached[1:]
+        for at, place in enumerate(islice(self._order, self._at, None), self._at):
+            agent = place[1]
+            if agent in fewest:
+                for more in others:
+                    if agent not in more:
+                        break
+                else:
+                    if place[3].place is place:
+                        return at
+        return -1
+
+    def _look_at_late(self) -> None:
+        """Those who were put in where the walk has passed already, back from an offer perhaps."""
+        order = self._order
+        for place in order.late[self._late - order.late_before :]:
+            if self._passed is not None and place < self._passed:
+                self._at += 1
+                if meets(place[4], self._requirements):
+                    insort(self._found, place)
+        self._late = order.late_before + len(order.late)
+
+    def after(self, first: Seat, beyond: int) -> list[Seat]:
+        """Who comes next after `first`, just found, among the `beyond` agents behind."""
+        behind = first.place
+        assert behind is not None
+        found = [p[3] for p in self._found if p[3].place is p and p > behind]
+        looked = 0
+        for at in range(self._at, len(self._order)):
+            place = self._order[at]
+            if place[3].place is place and place > behind:
+                if meets(place[4], self._requirements):
+                    found.append(place[3])
+                looked += 1
+                if looked == beyond:
+                    break
+        return found
 
 
 class Shelf:
     """Agents of one profile with the same channels open, in idle order."""
 
     __slots__ = (
-        "_generation",
-        "_hot",
-        "_hot_all",
-        "_warm",
+        "_everybody",
+        "_newest",
+        "_no",
+        "_walks",
         "by_skill",
         "interrupted",
         "key",
@@ -93,169 +223,99 @@ class Shelf:
         self.pool = pool
         self.key = key
         self.loaded, self.room, self.interrupted = key
-        self.order: IdleOrder = OrderedDict()
+        self.order: dict[AgentId, Place] = {}
+        """Who stands here, in no order."""
         self.by_skill: dict[str, IdleOrder] = {}
-        self._hot: dict[Requirements, IdleOrder] = {}
-        self._hot_all: list[tuple[Requirements, IdleOrder]] = []
-        self._warm: dict[Requirements, int] = {}
-        self._generation = 0
+        self._everybody = IdleOrder()
+        self._newest: IdleKey = (0, AgentId(""))
+        self._no = 0
+        self._walks: dict[Requirements, _Walk] = {}
 
     def add(self, seat: Seat) -> None:
         """The agent stands here now, at the place its idle key gives."""
-        id_ = seat.agent.id
-        order = self.order
-        lists = self._lists_of(seat)
-        if not order or next(reversed(order.values())).idle <= seat.idle:
-            order[id_] = seat
+        agent = seat.agent
+        idle = seat.idle
+        self._no += 1
+        place = seat.place = (*idle, self._no, seat, agent.skills)
+        self.order[agent.id] = place
+        lists = seat.lists.get(self)
+        if lists is None:
+            by_skill = self.by_skill
+            lists = [by_skill.setdefault(skill, IdleOrder()) for skill in agent.skills]
+            lists = seat.lists[self] = [self._everybody, *lists]
+        if idle >= self._newest:
+            self._newest = idle
             for listed in lists:
-                listed[id_] = seat
+                listed.append(place)
+                if len(listed) > listed.most:
+                    listed.tidy()
         else:  # back from an offer that came to nothing: its idle time runs on
-            _insert(order, seat)
             for listed in lists:
-                _insert(listed, seat)
+                listed.put(place)
 
     def remove(self, seat: Seat) -> None:
         """The agent stands elsewhere, or nowhere."""
-        id_ = seat.agent.id
-        del self.order[id_]
-        known = seat.lists[self]
-        for listed in known.lists:
-            del listed[id_]
-        # While it stood here it was entered in every new list it belongs to.
-        known.seen = len(self._hot_all)
+        del self.order[seat.agent.id]
+        seat.place = None
 
-    def first(self, contact: Contact) -> Seat | None:
-        """The longest idle agent here who meets what the contact asks."""
+    def first(
+        self, contact: Contact, reached: Reached | None = None, new: bool = False
+    ) -> Seat | None:
+        """The longest idle agent here who meets what the contact asks.
+
+        `reached`: sets of agents, here and elsewhere; who is in all of them meets it.
+        `new`: nobody has asked for this before, so that a walk would have to begin in front.
+        """
         requirements = contact.requirements
-        excluded = contact.excluded
-        listed = self._hot.get(requirements) if requirements else self.order
-        if listed is not None:
-            for id_, seat in listed.items():
-                if id_ not in excluded:
-                    return seat
-            return None
-        listed = self._rarest(requirements)
-        # Being in the other skills' lists is asked first: it touches less memory than the agent.
-        others = [self.by_skill[skill] for skill, _ in requirements if listed]
-        others = [other for other in others if other is not listed]
-        for misses, (id_, seat) in enumerate(listed.items()):
-            for other in others:
-                if id_ not in other:
-                    break
-            else:
-                if id_ not in excluded and meets(seat.agent.skills, requirements):
-                    return seat
-            if misses == _LONG_WALK and self._is_hot(requirements, listed):
-                return self.first(contact)
-        return None
+        if new and reached and len(reached) == 1 and len(reached[0]) <= _EACH:
+            places = map(self.order.get, reached[0].difference(contact.excluded))
+            best = min(filter(None, places), default=None)
+            return best[3] if best is not None else None
+        walk = self._walks.get(requirements)
+        if walk is None:
+            listed = self._rarest(requirements)
+            if not listed:
+                return None
+            if len(self._walks) >= _WALKS_MOST:
+                self._walks = {}
+            walk = self._walks[requirements] = _Walk(listed, requirements)
+        seat = walk.first(reached)
+        if seat is not None and seat.agent.id in contact.excluded:
+            return next(self.walk(contact), None)
+        return seat
 
     def walk(self, contact: Contact) -> Iterator[Seat]:
         """All agents here who meet what the contact asks, longest idle first."""
         requirements = contact.requirements
-        for id_, seat in self._listed(requirements).items():
-            if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
+        for place in self._rarest(requirements):
+            seat = place[3]
+            if (
+                seat.place is place
+                and meets(place[4], requirements)
+                and seat.agent.id not in contact.excluded
+            ):
                 yield seat
 
     def after(self, first: Seat, contact: Contact, beyond: int) -> list[Seat]:
         """Who comes next after `first` (found by `first()`), among the `beyond` agents behind."""
         requirements = contact.requirements
-        found = []
-        looked = -1
-        for id_, seat in self._listed(requirements).items():
-            if looked < 0:
-                if seat is first:
-                    looked = 0
-                continue
-            if id_ not in contact.excluded and meets(seat.agent.skills, requirements):
-                found.append(seat)
-            looked += 1
-            if looked == beyond:
-                break
-        return found
-
-    def _listed(self, requirements: Requirements) -> IdleOrder:
-        """The shortest list that everybody who meets the requirements stands in."""
-        if not requirements:
-            return self.order
-        hot = self._hot.get(requirements)
-        return self._rarest(requirements) if hot is None else hot
+        walk = self._walks.get(requirements)
+        if walk is None:
+            walk = _Walk(self._rarest(requirements), requirements, first.place)
+        seats = walk.after(first, beyond)
+        excluded = contact.excluded
+        return [seat for seat in seats if seat.agent.id not in excluded] if excluded else seats
 
     def _rarest(self, requirements: Requirements) -> IdleOrder:
         """The shortest list that everybody who meets the requirements stands in."""
-        shortest: IdleOrder | None = None
+        shortest = self._everybody
         for skill, _ in requirements:
             found = self.by_skill.get(skill)
-            if not found:
-                return _NOBODY
-            if shortest is None or len(found) < len(shortest):
+            if found is None:
+                return IdleOrder()
+            if len(found) < len(shortest):
                 shortest = found
-        assert shortest is not None
         return shortest
-
-    def _is_hot(self, requirements: Requirements, listed: IdleOrder) -> bool:
-        """A long walk for this signature; the third one gives it a list of its own."""
-        walks = self._warm.get(requirements, 0) + 1
-        if walks < _HOT_AFTER:
-            if len(self._warm) >= _HOT_MOST:
-                self._warm = {}
-            self._warm[requirements] = walks
-            return False
-        if len(self._hot_all) >= _HOT_MOST:
-            self._cool_down()
-        hot: IdleOrder = OrderedDict()
-        for id_, seat in listed.items():
-            if meets(seat.agent.skills, requirements):
-                hot[id_] = seat
-                seat.lists[self].lists.append(hot)
-        self._hot[requirements] = hot
-        self._hot_all.append((requirements, hot))
-        return True
-
-    def _cool_down(self) -> None:
-        """Too many signatures have a list: drop them all, those still popular come back."""
-        self._hot, self._hot_all, self._warm = {}, [], {}
-        self._generation += 1
-        for seat in self.order.values():
-            seat.lists[self] = _Lists(self._generation, self._skill_lists(seat))
-
-    def _skill_lists(self, seat: Seat) -> list[IdleOrder]:
-        by_skill = self.by_skill
-        return [by_skill.setdefault(skill, OrderedDict()) for skill in seat.agent.skills]
-
-    def _lists_of(self, seat: Seat) -> list[IdleOrder]:
-        """The lists that an agent who comes here belongs to."""
-        known = seat.lists.get(self)
-        if known is None or known.generation != self._generation:
-            known = seat.lists[self] = _Lists(self._generation, self._skill_lists(seat))
-        if known.seen < len(self._hot_all):
-            skills = seat.agent.skills
-            for requirements, listed in self._hot_all[known.seen :]:
-                if meets(skills, requirements):
-                    known.lists.append(listed)
-            known.seen = len(self._hot_all)
-        return known.lists
-
-
-def _insert(order: IdleOrder, seat: Seat) -> None:
-    """Put a seat that is not the newest at its place, looking from both ends at once."""
-    id_, idle = seat.agent.id, seat.idle
-    older: list[AgentId] = []
-    newer: list[AgentId] = []
-    for (front, first), (back, last) in zip(order.items(), reversed(order.items()), strict=True):
-        if first.idle > idle:
-            order[id_] = seat
-            order.move_to_end(id_, last=False)
-            for other in reversed(older):
-                order.move_to_end(other, last=False)
-            return
-        if last.idle < idle:
-            order[id_] = seat
-            for other in reversed(newer):
-                order.move_to_end(other)
-            return
-        older.append(front)
-        newer.append(back)
-    order[id_] = seat
 
 
 class Pool:
@@ -280,11 +340,16 @@ class Roster:
         self.pools: dict[str, Pool] = {}
         self.bits: dict[str, int] = {}
         """Bit of each channel in room masks."""
+        self.open = 0
+        """Agents with room for anything."""
         self._unplaced: dict[AgentId, Seat] = {}
         self._all = 0
         self._uniform = False
         """An agent with nothing to do, and no numbers of its own, has room for every channel."""
         self._policy = Policy(version="")
+        self._capacity = 0
+        self._cheapest = 0
+        """Units free below which there is room for nothing."""
         self._channels: list[tuple[int, Channel]] = []
         self._profile_channels: dict[str, list[tuple[int, Channel]]] = {}
 
@@ -298,6 +363,9 @@ class Roster:
         self._uniform = all(
             c.cost <= policy.capacity and c.maximum > 0 for c in policy.channels.values()
         )
+        self._capacity = policy.capacity
+        costs = [_NEVER if c.interrupts else c.cost for c in policy.channels.values()]
+        self._cheapest = min(costs, default=0)
         self._channels = [(self.bits[c.name], c) for c in policy.channels.values()]
         self.pools = {name: Pool(name) for name in policy.profiles}
         for seat in self.seats.values():
@@ -326,20 +394,24 @@ class Roster:
         load = seat.load
         if not load.reservations and self._uniform and not agent.capacity and not agent.maximum:
             seat.room, seat.interrupted = self._all, 0
+        elif self._capacity - load.units < self._cheapest and not agent.capacity:
+            return  # full, the common case in a busy centre
         else:
             seat.room, seat.interrupted = room_masks(
                 agent, load, self._channels, self._policy, now_us
             )
         if seat.room or seat.interrupted:
             # Unloaded ones by how long they are idle, then loaded ones by their last accept.
-            seat.idle = (
-                agent.accepted_at_us if load.reservations else agent.idle_since_us,
-                agent.id,
-            )
+            seat.loaded = bool(load.reservations)
+            seat.idle = (agent.accepted_at_us if seat.loaded else agent.idle_since_us, agent.id)
             self._unplaced[agent.id] = seat
+            self.open += 1
 
     def unshelve(self, seat: Seat) -> None:
         """The agent has no room, until `shelve`."""
+        if not seat.room and not seat.interrupted:
+            return
+        self.open -= 1
         seat.room = seat.interrupted = 0
         shelf = seat.shelf
         if shelf is not None:
@@ -348,11 +420,11 @@ class Roster:
             if not shelf.order:
                 del shelf.pool.standing[shelf.key]
         else:
-            self._unplaced.pop(seat.agent.id, None)
+            del self._unplaced[seat.agent.id]
 
     def _place(self) -> None:
         for seat in self._unplaced.values():
-            key = (bool(seat.load.reservations), seat.room, seat.interrupted)
+            key = (seat.loaded, seat.room, seat.interrupted)
             pool = self.pool(seat)
             shelf = pool.shelves.get(key)
             if shelf is None:

@@ -194,8 +194,8 @@ def _rank() -> Iterator[None]:
 
     def walk(matcher: Matcher, profile: str, room: int) -> list[matching.Lines]:
         ranks = before(matcher, profile, room)
-        lines = [line for found in ranks for line in found.listed]
-        return [matching.Lines(ranks[0].rank, frozenset(lines), tuple(lines))] if ranks else []
+        lines = [line for found in ranks for line in sorted(found.lines, key=lambda line: line.no)]
+        return [matching.lines_at(ranks[0].rank, lines)] if ranks else []
 
     with put(Matcher, "_walk", walk):
         yield
@@ -203,7 +203,7 @@ def _rank() -> Iterator[None]:
 
 @plant("shortest idle instead of longest")
 def _idle() -> Iterator[None]:
-    def longest_idle(classes: list[list[Shelf]], contact: Contact) -> Seat | None:
+    def longest_idle(classes: list[list[Shelf]], contact: Contact, *_: object) -> Seat | None:
         for shelves in classes:
             found = [seat for shelf in shelves for seat in shelf.walk(contact)]
             if found:

@@ -30,8 +30,10 @@ def contact(
 
 def heads(reader: Reader) -> list[str]:
     """The first contact of each bucket that this reader knows, best first."""
-    found = sorted(head for group in reader.groups for head in group.heads)
-    return [next(head[4].in_order()).contact.id for head in found]
+    found = sorted(
+        head for group in reader.groups for each in group.heads.values() for head in each
+    )
+    return [next(head[2].in_order()).contact.id for head in found]
 
 
 def test_the_key_is_tier_then_due_less_head_start_then_arrival() -> None:
@@ -43,7 +45,7 @@ def test_the_key_is_tier_then_due_less_head_start_then_arrival() -> None:
 
 def test_a_bucket_shows_its_best_contact_whatever_the_order_of_arrival() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, ["en"])
+    waiting.enroll(AgentId("a"), reader, {"en": 5})
     line = waiting.line(Q, "chat", 0)
     for number, due in ((1, 30), (2, 10), (3, 20)):
         waiting.place(waiting.add(contact(number, due=due, en=1)), line)
@@ -58,7 +60,7 @@ def test_a_bucket_shows_its_best_contact_whatever_the_order_of_arrival() -> None
 
 def test_one_that_leaves_from_the_middle_is_not_seen_again() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, [])
+    waiting.enroll(AgentId("a"), reader, {})
     line = waiting.line(Q, "chat", 0)
     for number in range(1, 4):
         waiting.place(waiting.add(contact(number, due=number)), line)
@@ -69,7 +71,7 @@ def test_one_that_leaves_from_the_middle_is_not_seen_again() -> None:
 
 def test_one_that_returns_with_the_same_key_stands_where_it_stood() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, [])
+    waiting.enroll(AgentId("a"), reader, {})
     line = waiting.line(Q, "chat", 0)
     one, two = contact(1, due=5), contact(2, due=9)
     waiting.place(waiting.add(two), line)
@@ -83,10 +85,10 @@ def test_one_that_returns_with_the_same_key_stands_where_it_stood() -> None:
 
 def test_an_agent_is_told_of_groups_made_before_and_after() -> None:
     waiting, before, after, stranger = Waiting(), Reader(), Reader(), Reader()
-    waiting.enroll(AgentId("a"), before, ["en", "fr"])
-    waiting.enroll(AgentId("x"), stranger, ["fr"])
+    waiting.enroll(AgentId("a"), before, {"en": 5, "fr": 5})
+    waiting.enroll(AgentId("x"), stranger, {"fr": 5})
     waiting.place(waiting.add(contact(1, en=3)), waiting.line(Q, "chat", 0))
-    waiting.enroll(AgentId("b"), after, ["en"])
+    waiting.enroll(AgentId("b"), after, {"en": 5})
     waiting.place(waiting.add(contact(2, due=5)), waiting.line(Q, "chat", 0))
     assert heads(before) == heads(after) == ["c1", "c2"]
     assert heads(stranger) == ["c2"]
@@ -94,7 +96,7 @@ def test_an_agent_is_told_of_groups_made_before_and_after() -> None:
 
 def test_an_agent_who_has_gone_is_told_nothing_more() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, ["en"])
+    waiting.enroll(AgentId("a"), reader, {"en": 5})
     waiting.withdraw(AgentId("a"), reader)
     waiting.place(waiting.add(contact(1, en=3)), waiting.line(Q, "chat", 0))
     assert reader.groups == []
@@ -102,7 +104,7 @@ def test_an_agent_who_has_gone_is_told_nothing_more() -> None:
 
 def test_one_kept_for_an_agent_can_be_reached_by_nobody_else() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, [])
+    waiting.enroll(AgentId("a"), reader, {})
     held = contact(1)
     held.hold_agent = AgentId("b")
     waiting.keep_for(waiting.add(held), AgentId("b"))
@@ -155,10 +157,10 @@ class Naive:
 def best(reader: Reader, levels: dict[str, int], line: Line) -> str | None:
     """As an agent finds it: heads of the buckets of its groups that are of this line."""
     found = [
-        next(head[4].in_order())
+        next(head[2].in_order())
         for group in reader.groups
-        for head in (group.heads if group.by_line is None else group.by_line.get(line, []))
-        if head[4].line is line and meets(levels, head[4].requirements)
+        for head in group.heads.get(line.queue, [])
+        if head[2].line is line and meets(levels, head[2].requirements)
     ]
     return min(found, key=lambda entry: entry.key).contact.id if found else None
 
@@ -213,16 +215,17 @@ def test_every_agent_finds_in_every_line_what_a_scan_finds(
     }
 
 
-def test_a_group_with_many_heads_is_read_by_line() -> None:
+def test_a_group_with_many_heads_is_read_by_queue() -> None:
     waiting, reader = Waiting(), Reader()
-    waiting.enroll(AgentId("a"), reader, ["en"])
+    waiting.enroll(AgentId("a"), reader, {"en": 5})
     here, there = waiting.line(Q, "chat", 0), waiting.line(R, "chat", 0)
     for level in range(1, 61):
         for line, shift in ((here, 0), (there, 100)):
             number = level + shift
             waiting.place(waiting.add(contact(number, due=number, en=level)), line)
     (group,) = (group for group in reader.groups if group.heads)
-    assert group.by_line is not None
+    assert list(group.heads) == [Q, R]
+    assert group.first == min(entry.key for entry in waiting.entries.values())
     assert best(reader, {"en": 30}, there) == "c101"
     for number in (1, 2, 101):
         waiting.remove(contact(number))

@@ -108,17 +108,31 @@ def test_who_comes_after_the_winner_is_found_within_the_bound() -> None:
     assert [s.agent.id for s in shelf.after(winner, asking(en=2), 3)] == ["a05"]
 
 
-def test_a_popular_signature_is_answered_the_same_when_it_has_a_list_of_its_own() -> None:
-    agents = [agent(f"a{i:03}", i, en=1, de=1 + (i == 90)) for i in range(100)]
+def test_who_was_stepped_over_once_is_found_when_it_comes_back() -> None:
+    agents = [agent(f"a{i:03}", i, en=1, de=1 + (i in (40, 90))) for i in range(100)]
     made = roster(*agents)
-    for _ in range(6):
-        assert first(made, asking(en=1, de=2)) == "a090"
+    asked = asking(en=1, de=2)
+    for _ in range(3):
+        assert first(made, asked) == "a040"
+    for name, then in (("a040", "a090"), ("a090", None)):
+        made.unshelve(made.seats[AgentId(name)])
+        assert first(made, asked) == then
+    for name in ("a090", "a040"):
+        made.shelve(made.seats[AgentId(name)], 0)
+        assert first(made, asked) == name
+
+
+def test_lists_do_not_grow_with_the_comings_and_goings() -> None:
+    made = roster(*(agent(f"a{i:03}", i, en=1) for i in range(100)))
     (shelf,) = shelves(made)
-    assert list(shelf._hot) == [signature({"en": 1, "de": 2})]
-    made.unshelve(made.seats[AgentId("a090")])
-    assert first(made, asking(en=1, de=2)) is None
-    made.shelve(made.seats[AgentId("a090")], 0)
-    assert first(made, asking(en=1, de=2)) == "a090"
+    for turn in range(1000):
+        seat = made.seats[AgentId(f"a{turn % 90:03}")]
+        made.unshelve(seat)
+        assert first(made, asking(en=1)) != seat.agent.id
+        seat.agent.idle_since_us = 1000 + turn
+        made.shelve(seat, 0)
+    assert first(made, asking(en=1)) == "a090"
+    assert len(shelf.by_skill["en"]) < 300
 
 
 AGENTS = st.lists(
@@ -153,7 +167,8 @@ def test_the_first_on_the_shelves_is_the_one_that_a_scan_finds(
             moved.idle_since_us = idle
             away.discard(moved.id)
         made.shelve(seat, 0)
-        assert first(made, asking(**asked)) == scanned(agents, signature(asked))
+        for each in (asked, {}, {"en": 2}):  # some ask again and again
+            assert first(made, asking(**each)) == scanned(agents, signature(each))
         listed = [s.agent.id for shelf in shelves(made) for s in shelf.walk(asking(**asked))]
         assert listed == scanned_all(agents, signature(asked))
 
