@@ -124,7 +124,10 @@ class BoardContact(View):
     visit_at_us: int = 0
     answered_at_us: int = 0
     segment: str = ""
+    segment_reason: str = ""
     watched: bool = False
+    watched_for: str = ""
+    """``customer``: all contacts of theirs are watched; empty = this one, by a rule or a person."""
     step: int = 0
     agent: str = ""
     reservation: str = ""
@@ -435,7 +438,9 @@ class Board:
             visit_at_us=row.visit_at_us,
             answered_at_us=row.answered_at_us,
             segment=row.segment,
+            segment_reason=row.segment_reason,
             watched=row.watched,
+            watched_for="customer" if row.watched and row.facts.customer.watched else "",
             step=row.step,
             agent=found.agent if found else "",
             reservation=reservation,

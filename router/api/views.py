@@ -65,6 +65,8 @@ class ContactView(View):
     peer: PeerView | None = None
     customer: str = ""
     segment: str = ""
+    segment_reason: str = ""
+    """Why this segment: the rule's name, or who gave it."""
     attributes: dict[str, Any] = {}
     requirements: dict[str, int] = {}
     requirements_asked: dict[str, int] = {}
@@ -205,6 +207,7 @@ def contact_view(
         peer=peer,
         customer=row.customer,
         segment=row.segment,
+        segment_reason=row.segment_reason,
         attributes=row.attributes,
         requirements=dict(row.requirements),
         requirements_asked=dict(row.requirements_asked),

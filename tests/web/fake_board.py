@@ -25,7 +25,12 @@ def busy(world: World, *, agents: int = 64, waiting: int = 18, seed: int = 7) ->
     now = now_us()
     people = [_agent(number, draw, now) for number in range(agents)]
     contacts = [_contact(number, draw, now) for number in range(waiting)]
-    contacts[0] |= {"watched": True, "segment": "complaining"}
+    contacts[0] |= {
+        "watched": True,
+        "segment": "complaining",
+        "segment_reason": "customer.attributes.complaints > 2",
+        "watched_for": "customer",
+    }
     queues = [_queue(name, contacts, draw) for name in QUEUES]
     world.board = {
         "queues": queues,

@@ -221,3 +221,18 @@ async def test_a_desk_link_does_not_open_the_wallboard(
 ) -> None:
     page = await open_page(f"{server.url}/wallboard#ticket=crk_ana")
     await expect(page.get_by_text("signed in as agent")).to_be_visible()
+
+
+async def test_a_watched_contact_says_why_it_is_watched(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    busy(world)
+    page = await sign_in(open_page, server)
+    watched = page.get_by_role("region", name="Watched")
+    await expect(watched.locator("[data-watched=c0000]")).to_contain_text(
+        "this customer is watched · complaining because customer.attributes.complaints > 2"
+    )
+    world.delta(contacts=[world.board["contacts"][1] | {"watched": True, "segment": "loyal"}])
+    await expect(watched.locator("button")).to_have_count(2)
+    await watched.locator("[data-watched=c0000]").click()
+    await expect(page.locator(".life .facts")).to_contain_text("this customer is watched")

@@ -1,6 +1,6 @@
 // The right side while nothing is opened: what needs a supervisor, watched contacts, and what just happened.
 
-import { now, useBeat } from "../page/clock.js";
+import { now, Since, useBeat } from "../page/clock.js";
 import { clockSeconds, length } from "../page/format.js";
 import { ChannelIcon, Mark } from "../page/icons.js";
 import { t, word } from "../page/texts.js";
@@ -28,21 +28,34 @@ function Alarms({ wall }) {
   </section>`;
 }
 
+/** Why it stands here: its customer is watched, or what is known of it (segment, with the reason). */
+function watchedFor(contact) {
+  const segment = contact.segment && word("segment", contact.segment);
+  const because = segment && contact.segment_reason ? t("segment_because", { reason: contact.segment_reason }) : "";
+  return [contact.watched_for === "customer" && t("watched_customer"), segment && [segment, because].filter(Boolean).join(" ")].filter(Boolean).join(" · ");
+}
+
 function Watched({ wall }) {
   const watched = [...wall.board.contacts.values()].filter((each) => each.watched);
   if (!watched.length) return null;
-  return html`<section class="side-section">
+  watched.sort((a, b) => (a.visit_at_us || a.created_at_us || 0) - (b.visit_at_us || b.created_at_us || 0));
+  return html`<section class="side-section" aria-label=${t("watched_contacts")}>
     <h2>${t("watched_contacts")} <span class="quiet">${watched.length}</span></h2>
     <ul>
       ${watched.slice(0, 20).map(
         (each) => html`<li key=${each.id}>
-          <button class="alarm" onClick=${() => wall.go({ contact: each.id })}>
+          <button class="alarm" data-watched=${each.id} onClick=${() => wall.go({ contact: each.id })}>
             <${ChannelIcon} channel=${each.channel} />
-            <span class="grow"><strong class="cut" title=${each.id}>${shortId(each.id)}</strong><span class="quiet">${t(`state_${each.state}`)} · ${each.queue}${each.segment ? ` · ${word("segment", each.segment)}` : ""}</span></span>
+            <span class="grow">
+              <strong class="line"><span class="cut grow" title=${each.id}>${shortId(each.id)}</span><${Since} at=${each.visit_at_us || each.created_at_us} /></strong>
+              <span class="quiet">${t(`state_${each.state}`)}${each.queue ? ` · ${each.queue}` : ""}</span>
+              <span class="quiet" dir="auto">${watchedFor(each)}</span>
+            </span>
           </button>
         </li>`,
       )}
     </ul>
+    ${watched.length > 20 && html`<p class="quiet">${t("more_alarms", { n: watched.length - 20 })}</p>`}
   </section>`;
 }
 

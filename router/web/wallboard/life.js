@@ -74,7 +74,8 @@ export function Life({ wall, id }) {
       <div><dt>${t("queue_column")}</dt><dd>${now.queue || "–"}</dd></div>
       ${(now.state === "queued" || now.state === "offered") && html`<div><dt>${t("key")}</dt><dd><${Due} contact=${now} /></dd></div>`}
       <div><dt>${t("needs")}</dt><dd>${requirementWords(now.requirements)}</dd></div>
-      ${now.segment && html`<div><dt>${t("segment")}</dt><dd>${word("segment", now.segment)}</dd></div>`}
+      ${now.segment && html`<div><dt>${t("segment")}</dt><dd>${word("segment", now.segment)}${now.segment_reason && html` <span class="quiet" dir="auto">${t("segment_because", { reason: now.segment_reason })}</span>`}</dd></div>`}
+      ${now.watched && html`<div><dt>${t("watched_contacts")}</dt><dd>${t(now.watched_for === "customer" ? "watched_customer" : "watched_contact")}</dd></div>`}
       ${now.peer?.name && html`<div><dt>${t("customer")}</dt><dd dir="auto">${now.peer.name}</dd></div>`}
     </dl>
     ${now.state !== "closed" && html`<${ContactActions} wall=${wall} contact=${now} />`}
