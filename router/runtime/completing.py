@@ -33,6 +33,8 @@ LOOK_AHEAD_US = 8 * DAY_US
 """How far is looked for the end of a permission."""
 FIRST_US = 1_609_459_200_000_000
 """2021-01-01: nothing older is learned from."""
+NO_ADDRESS = "-"
+"""Whoever submits a contact may know the address alone: what holds for every address counts."""
 CREATED = ("created",)
 _encode = msgspec.msgpack.Encoder().encode
 replace = msgspec.structs.replace
@@ -176,10 +178,12 @@ class Completing:
         kind = self._book.identities.kind(channel)
         if not address and row is not None:
             address = next((i.hash for i in row.identities if i.kind == kind), "")
-        zones = self._book.zones(row) if row is not None else ()
-        if not zones and sealed[1] and kind == "phone":
+        address = address or NO_ADDRESS
+        zones: tuple[str, ...] = ()
+        if row is None and sealed[1] and kind == "phone":
             envelope = open_sealed(self._workspace.sealer, *sealed)
             zones = zones_of(self._book.identities.written(kind, envelope.address))
+        zones = zones or self._book.zones(row if row is not None else customers.EMPTY)
         facts = customers.permission_facts(row if row is not None else customers.EMPTY, zones)
         rules = self._book.permissions
         verdict = rules.permitted(facts, channel, address, purpose, at_us, besides=besides)

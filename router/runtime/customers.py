@@ -46,7 +46,7 @@ from router.runtime.customer_rows import (
     stored,
 )
 from router.runtime.envelope import open_envelope
-from router.runtime.identities import Identities, derived_id, hash_in, zones_of
+from router.runtime.identities import Identities, derived_id, hash_in, zones_in, zones_of
 
 if TYPE_CHECKING:
     from router.core.policy import Policy
@@ -225,13 +225,11 @@ class CustomerBook:
         return tuple(self._workspace.policy.channels)
 
     def zones(self, row: Customer) -> tuple[str, ...]:
-        """Where the customer may be: as said, else as their first phone number tells."""
+        """Where the customer may be: as said, else as their number tells, else in our country."""
         if row.zone:
             return (row.zone,)
-        for identity in row.identities:
-            if identity.kind == "phone":
-                return zones_of(identity.address)
-        return ()
+        number = next((i.address for i in row.identities if i.kind == "phone"), "")
+        return (zones_of(number) if number else ()) or zones_in(self._policy.country)
 
     def permission(
         self,

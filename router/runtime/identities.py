@@ -103,6 +103,19 @@ def zones_of(number: str) -> tuple[str, ...]:
     return _zones(number)
 
 
+@cache
+def zones_in(country: str) -> tuple[str, ...]:
+    """IANA zones of a country (ISO 3166); none for an unknown one."""
+    import phonenumbers
+    from phonenumbers import timezone
+
+    code = phonenumbers.country_code_for_region(country) if country else 0
+    if not code:
+        return ()
+    anybody = phonenumbers.PhoneNumber(country_code=code, national_number=0)
+    return tuple(timezone.time_zones_for_geographical_number(anybody))
+
+
 def _tells(written: str) -> bool:
     """Does this text of a phone channel tell somebody? "anonymous" and its like do not."""
     return any(letter.isdigit() for letter in written) or "@" in written
@@ -140,6 +153,8 @@ def _zones(number: str) -> tuple[str, ...]:
     except phonenumbers.NumberParseException:
         return ()
     found = timezone.time_zones_for_number(parsed)
+    if found == (timezone.UNKNOWN_TIMEZONE,):  # a number range that it does not know: its country
+        found = timezone.time_zones_for_geographical_number(parsed)
     return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE)
 
 

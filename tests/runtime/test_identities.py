@@ -7,7 +7,7 @@ import pytest
 from router.core.policy import Channel, IdentityKind, default_channels
 from router.journal.keys import BlockKeys, MemoryBlocks
 from router.journal.seal import Sealer
-from router.runtime.identities import Identities, countries, derived_id, hash_in, zones_of
+from router.runtime.identities import Identities, countries, derived_id, hash_in, zones_in, zones_of
 from tests.runtime.world import SECRET, make_policy
 
 
@@ -78,4 +78,7 @@ def test_a_number_tells_where_the_customer_may_be() -> None:
     assert len(zones_of("+18005551234")) > 10
     assert zones_of("+88212345678") == ()
     assert zones_of("22000") == ()
+    assert zones_of("+4915550001") == ("Europe/Berlin",), "a range that is not in use"
+    assert (zones_in("DE"), zones_in(""), zones_in("XX")) == (("Europe/Berlin",), (), ())
+    assert len(zones_in("US")) > 10
     assert {"DE", "US", "CH"} <= countries()
