@@ -6,9 +6,10 @@ Kaplan, P. Meier, "Nonparametric estimation from incomplete observations", 1958)
 
     S(t) = product over the moments u <= t at which somebody left of (1 - left at u / waiting at u)
 
-*Tail.* Beyond the longest wait seen the curve says nothing. There people go on leaving at the mean
-rate seen over the whole curve, rate = all who left / all time waited, the maximum-likelihood rate
-of an exponential law under censoring; where nobody ever left, nobody does.
+*Tail.* Where fewer than `PRESENT_LEAST` were still waiting, the curve says little, and beyond the
+longest wait nothing. From there on people go on leaving at the mean rate of the whole record, rate
+= all who left / all time waited, the maximum-likelihood rate of an exponential law under censoring;
+where nobody ever left, nobody does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from typing import NamedTuple
 
 LEFT_LEAST = 20
 """With fewer who left, a queue takes its channel's curve, and a channel everybody's."""
+
+PRESENT_LEAST = 30
+"""With fewer still waiting a single one who leaves would move the curve by too much."""
 
 
 class Wait(NamedTuple):
@@ -39,7 +43,8 @@ class Curve:
         ordered = sorted(waits)
         self.left = sum(1 for wait in ordered if wait.left)
         self.seen = len(ordered)
-        self.longest_us = ordered[-1].length_us if ordered else 0
+        self.known_us = 0
+        """Up to here the curve is the estimator's, beyond it the tail."""
         waited_us = sum(wait.length_us for wait in ordered)
         self.rate = self.left / waited_us if waited_us else 0.0
         """Who leave per µs of waiting, over all."""
@@ -48,7 +53,10 @@ class Curve:
         """S at each of these moments and until the next one."""
         share, present = 1.0, len(ordered)
         for at_us, group in groupby(ordered, key=lambda wait: wait.length_us):
+            if present < PRESENT_LEAST:
+                break
             ended = list(group)
+            self.known_us = at_us
             gone = sum(1 for wait in ended if wait.left)
             if gone:
                 share *= 1 - gone / present
@@ -60,8 +68,8 @@ class Curve:
         """S(t)."""
         place = bisect_right(self.times_us, at_us)
         share = self.shares[place - 1] if place else 1.0
-        if at_us > self.longest_us:
-            share *= math.exp(-self.rate * (at_us - self.longest_us))
+        if at_us > self.known_us:
+            share *= math.exp(-self.rate * (at_us - self.known_us))
         return share
 
     def draw(self, rng: Random, beyond_us: int = 0) -> int | None:
@@ -69,12 +77,12 @@ class Curve:
         if not self.left:
             return None
         there = self.share(beyond_us)
-        if there <= 0.0:  # the one who waited longest has left: only the tail's rate is known
+        if there <= 0.0:  # everybody had left by then: only the rate is known
             return beyond_us + 1 + round(rng.expovariate(self.rate))
         level = (1.0 - rng.random()) * there
-        last = self.shares[-1]
+        last = self.shares[-1] if self.shares else 1.0
         if level <= last and last > 0.0:
-            length_us = self.longest_us + round(math.log(last / level) / self.rate)
+            length_us = self.known_us + round(math.log(last / level) / self.rate)
             return max(length_us, beyond_us + 1)
         # The first moment at which fewer than `level` are left; `shares` falls.
         place = bisect_left(self.shares, -level, key=lambda share: -share)
@@ -116,7 +124,7 @@ class Patience:
             found[f"{queue}/{channel}"] = {
                 "waits": own.seen,
                 "left": own.left,
-                "longest_s": own.longest_us / 1e6,
+                "known_up_to_s": own.known_us / 1e6,
                 "half_gone_after_s": _half(used),
                 "curve_of": name,  # type: ignore[dict-item]
             }
@@ -127,6 +135,7 @@ def _half(curve: Curve) -> float | None:
     for at_us, share in zip(curve.times_us, curve.shares, strict=True):
         if share <= 0.5:
             return at_us / 1e6
-    if not curve.rate or not curve.shares:
+    if not curve.rate:
         return None
-    return (curve.longest_us + math.log(curve.shares[-1] / 0.5) / curve.rate) / 1e6
+    last = curve.shares[-1] if curve.shares else 1.0
+    return (curve.known_us + math.log(last / 0.5) / curve.rate) / 1e6

@@ -1,0 +1,165 @@
+"""Traffic that is recorded into a real journal: drawn worlds, and the demo's people on a server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from router import app
+from router.core import commands as c
+from router.core import events as e
+from router.core.engine import Engine, Outcome
+from router.core.policy import Policy
+from router.demo_server import VISITORS
+from router.config import AdapterSettings
+from router.journal import AppendResult, Commit
+from router.journal.codec import encode_event
+from router.journal.sqlite import SqliteJournal
+from router.replay.driver import Driver
+from router.replay.fates import OUTSIDE
+from router.replay.people import People
+from router.replay.reading import Reader
+from router.replay.recording import Recording
+from router.replay.stored import open_past
+from router.runtime.clock import SystemClock, Timer
+from router.runtime.demo import Demo
+from router.testing.simulator import Simulation
+from router.testing.workload import Workload
+
+Frames = list[tuple[int, list[e.Event]]]
+WORKSPACE = "default"
+ROOT = Path(__file__).parents[2]
+NOT_ASKED = tuple(kind for kind in OUTSIDE if kind is not e.PolicyApplied)
+"""Events of inputs that a replay does not give again."""
+
+
+class RecordedWorld(Simulation):
+    """A simulated day with everything in it but restarts and new policies; keeps its frames."""
+
+    def __init__(self, seed: int, steps: int = 200) -> None:
+        super().__init__(seed, steps)
+        self.crash_rate = 0.0
+        kinds = dict(zip(self.workload._kinds, self.workload._weights, strict=True))
+        del kinds[Workload._new_policy]
+        self.workload._kinds, self.workload._weights = list(kinds), list(kinds.values())
+        self.frames: Frames = []
+
+    def _pass_time(self, until_us: int) -> None:
+        while (due_us := self.engine.next_deadline()) is not None and due_us <= until_us:
+            self.now_us = max(self.now_us, due_us)
+            self._advance()
+            self._commit()
+        self.now_us = max(self.now_us, until_us)
+
+    def _commit(self) -> None:
+        if self._frame:
+            self.frames.append((self.now_us, list(self._frame)))
+        super()._commit()
+
+
+class Day:
+    """An engine driven by hand, each command at its moment."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.engine = Engine(policy)
+        self.frames: Frames = []
+
+    def at(self, at_us: int, command: c.Command | None = None) -> list[e.Event]:
+        """Let time pass, and give a command."""
+        while (due_us := self.engine.next_deadline()) is not None and due_us <= at_us:
+            self._keep(self.engine.advance(due_us), due_us)
+        if command is None:
+            return []
+        return self._keep(self.engine.handle(command, at_us), at_us)
+
+    def _keep(self, outcome: Outcome, at_us: int) -> list[e.Event]:
+        self.engine.state.drain()
+        if outcome.events:
+            self.frames.append((at_us, outcome.events))
+        return outcome.events
+
+
+async def write(directory: Path, frames: Frames) -> None:
+    """The frames as the journal of a stopped server."""
+    journal = SqliteJournal(directory, durability="process")
+    own = await journal.acquire(WORKSPACE)
+    seq = own.seq
+    for at_us, events in frames:
+        commit = Commit(seq + 1, at_us, [encode_event(event) for event in events])
+        assert await journal.append(own, commit) is AppendResult.OK
+        seq = commit.last_seq
+    await journal.release(own)
+    await journal.close()
+
+
+def read(directory: Path, policy: Policy) -> tuple[Recording, list[e.Event]]:
+    """What a journal gives, and its events."""
+    reader, events = Reader(policy), []
+    with open_past(directory, WORKSPACE) as past:
+        for seq, event in past.events():
+            reader.take(seq, event)
+            events.append(event)
+    return reader.finish(), events
+
+
+def again(recording: Recording, policy: Policy, *, seed: int = 1) -> tuple[list[e.Event], Driver]:
+    """The events of a replay."""
+    found: list[e.Event] = []
+    driver = Driver(recording, policy, People(recording, seed), see=found.append)
+    driver.run(recording.last_us)
+    return found, driver
+
+
+def decided(events: list[e.Event]) -> list[e.Event]:
+    """Without what no replay repeats."""
+    return [event for event in events if not isinstance(event, NOT_ASKED)]
+
+
+class FastClock(SystemClock):
+    """A day at many times its pace, from a Tuesday morning on."""
+
+    SPEED = 40
+    FIRST_US = 1_773_133_200_000_000  # 2026-03-10 09:00 UTC
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started_us = super().now_us()
+
+    def now_us(self) -> int:
+        return self.FIRST_US + (super().now_us() - self._started_us) * self.SPEED
+
+    def call_at(self, at_us: int, callback: object) -> Timer:
+        ahead_us = (at_us - self.now_us()) // self.SPEED
+        return super().call_at(self.now_us() + max(ahead_us, 0), callback)  # type: ignore[arg-type]
+
+
+async def run_demo(config_path: Path, data: Path, *, contacts: int, seed: int) -> None:
+    """The real server with the demo's simulated people, until so many contacts are closed."""
+    config = app.load_config(config_path)
+    config = replace(config, server=msgspec.structs.replace(config.server, port=0))
+    settings = next(iter(config.workspaces.values()))
+    settings.adapters[VISITORS] = AdapterSettings(type="loopback", channel="chat")
+    server = app.Server(config, config_path, data=data, clock=FastClock(), rng=Random(seed))
+    await server.start()
+    closed, enough = 0, asyncio.Event()
+
+    def count(found: list[object]) -> None:
+        nonlocal closed
+        closed += len(found)
+        if closed >= contacts:
+            enough.set()
+
+    try:
+        host = next(iter(server.hosts.values()))
+        host.workspace.on_closed.append(count)  # type: ignore[arg-type]
+        demo = Demo(host, server.clock, Random(seed))
+        server.before_stop.append(demo.stop)
+        demo.start()
+        async with asyncio.timeout(50):
+            await enough.wait()
+    finally:
+        await server.stop()

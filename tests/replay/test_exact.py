@@ -1,0 +1,75 @@
+"""The test of a replay: with the policy unchanged it repeats what happened, to the microsecond."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from router.config import load
+from router.core import events as e
+from router.replay import run
+from tests.replay.records import (
+    ROOT,
+    RecordedWorld,
+    again,
+    decided,
+    read,
+    run_demo,
+    write,
+)
+
+FEW = range(1, 13)
+MANY = range(13, 113)
+
+
+async def repeats(tmp_path: Path, seed: int) -> set[type]:
+    world = RecordedWorld(seed)
+    report = world.run()
+    assert report.is_clean, str(report)
+    await write(tmp_path / str(seed), world.frames)
+    recording, happened = read(tmp_path / str(seed), world._policies["v0"])
+    repeated, _ = again(recording, world._policies["v0"])
+    for was, now in zip(decided(happened), decided(repeated), strict=False):
+        assert now == was, f"seed {seed}"
+    assert len(decided(repeated)) == len(decided(happened))
+    return {type(event) for event in happened}
+
+
+async def test_drawn_worlds_from_a_real_journal_are_repeated_event_by_event(
+    tmp_path: Path,
+) -> None:
+    seen: set[type] = set()
+    for seed in FEW:
+        seen |= await repeats(tmp_path, seed)
+    assert {
+        e.OfferExpired, e.OfferRejected, e.ContactParked, e.ContactRelaxed, e.ContactOverflowed,
+        e.ConsultStarted, e.ReservationMoved, e.ReservationSuspended, e.ContactReprioritized,
+        e.MessageReceived, e.AgentLost, e.ClockStepped, e.ContactSwitched, e.CoolDownEnded,
+    } <= seen  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", MANY)
+async def test_a_drawn_world_is_repeated(tmp_path: Path, seed: int) -> None:
+    await repeats(tmp_path, seed)
+
+
+@pytest.mark.slow
+async def test_the_demo_on_the_real_server_is_repeated_contact_by_contact(tmp_path: Path) -> None:
+    config = tmp_path / "demo.yaml"
+    config.write_text((ROOT / "config" / "demo.yaml").read_text().replace("../var", str(tmp_path)))
+    await run_demo(config, tmp_path / "data", contacts=120, seed=5)
+    result = run.replay(run.Wanted(config, config, tmp_path / "data"))
+    name = next(iter(load(config).workspaces))
+    assert result["workspace"] == name
+    same = result["equality"]
+    assert same["contacts"] >= 120
+    assert same["equal"] == same["contacts"], json.dumps(same)
+    assert result["columns"]["control"] == result["columns"]["happened"]
+    assert result["columns"]["new"] == result["columns"]["happened"]
+    assert result["moved"]["contacts"] == []
+    assert result["columns"]["happened"]["all"]["missed"] > 0
+    assert result["columns"]["happened"]["all"]["rejected"] > 0
