@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from router.core.rules.checked import Named, Node, depth_of, nodes_in, reads_of
+from router.core.rules.checked import (
+    Named,
+    Node,
+    depth_of,
+    nodes_in,
+    reads_of,
+    without_places,
+)
 from router.core.rules.checker import check
 from router.core.rules.emit import NAMES, Emitter
 from router.core.rules.language import DEPTH_MAX, NODES_MAX, parse
@@ -37,23 +43,41 @@ FAULTS = (Fault, LookupError, TypeError, ValueError, ArithmeticError)
 """What the compiled code may raise where an operation has no result."""
 
 
-@dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression."""
+    """A compiled expression; two are equal if they say the same, wherever they stand."""
 
-    source: str
-    place: Place
-    type: Type
-    root: Node
-    reads: tuple[str, ...]
-    """The fields it may read or ask for: ``contact.attributes.topic``."""
-    constant: bool | None
-    """True: true for every context. False: true for none. None: it depends, or is no condition."""
-    evaluate: Evaluate
-    """The value for a context: an object with the schema's fields as attributes.
+    __slots__ = ("constant", "evaluate", "place", "reads", "root", "source")
 
-    Raises EvaluationError if there is none (see language.py, errors).
-    """
+    def __init__(self, source: str, place: Place, root: Node, evaluate: Evaluate) -> None:
+        self.source = source
+        self.place = place
+        self.root = root
+        self.reads = reads_of(root)
+        """The fields it may read or ask for: ``contact.attributes.topic``."""
+        possible = outcomes(root) if root.type == BOOL else TRUE | FALSE
+        self.constant = True if possible == TRUE else None if possible & TRUE else False
+        """True: true for every context. False: true for none. None: it depends, or no condition."""
+        self.evaluate = evaluate
+        """The value for a context: an object with the schema's fields as attributes.
+
+        Raises EvaluationError if there is none (see language.py, errors).
+        """
+
+    @property
+    def type(self) -> Type:
+        """Of its value."""
+        return self.root.type
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Expression):
+            return NotImplemented
+        return without_places(self.root) == without_places(other.root)
+
+    def __hash__(self) -> int:
+        raise TypeError("an expression is no key: its source may be")
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
 
     def explain(self, context: object) -> Step:
         """What each condition in it comes to for this context; raises nothing."""
@@ -83,10 +107,7 @@ def compile_expression(
         wrong.append((root.span, f"expected, with its named conditions, at most {limit}, got more"))
     if wrong:
         raise ExpressionError([problem(text, place, span, message) for span, message in wrong])
-    possible = outcomes(root) if root.type == BOOL else TRUE | FALSE
-    constant = True if possible == TRUE else None if possible & TRUE else False
-    evaluate = _function(root, text, place)
-    return Expression(text, place, root.type, root, reads_of(root), constant, evaluate)
+    return Expression(text, place, root, _function(root, text, place))
 
 
 def _function(root: Node, text: str, place: Place) -> Evaluate:

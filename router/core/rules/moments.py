@@ -148,10 +148,10 @@ def zone_of(name: object) -> tzinfo:
         raise Fault('expected a time zone like "Europe/Berlin" or "+02:00", got none') from None
 
 
-def _local(moment_us: int, zone: object) -> datetime:
-    local_zone = UTC if zone is None else zone_of(zone)
+def local_time(moment_us: int, zone: tzinfo) -> datetime:
+    """The moment on the wall clock there. Raises Fault at the edges of the calendar."""
     try:
-        return (EPOCH + timedelta(microseconds=moment_us)).astimezone(local_zone)
+        return (EPOCH + timedelta(microseconds=moment_us)).astimezone(zone)
     except OverflowError:
         raise Fault("the local time is not in the years 1 to 9999") from None
 
@@ -161,7 +161,7 @@ Part = Callable[..., int]
 
 def _part(of: Callable[[datetime], int]) -> Part:
     def part(moment_us: int, zone: object = None) -> int:
-        return of(_local(moment_us, zone))
+        return of(local_time(moment_us, UTC if zone is None else zone_of(zone)))
 
     return part
 

@@ -7,7 +7,7 @@ the field a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from router.core.rules.checked import (
@@ -22,7 +22,6 @@ from router.core.rules.checked import (
     Not,
     Read,
     children,
-    nodes_in,
     path_of,
     without_places,
 )
@@ -31,8 +30,6 @@ from router.core.rules.types import BOOL, DURATION, DYN, INT, STRING, TIMESTAMP
 
 TRUE, FALSE, ERROR = 1, 2, 4
 """What a condition may come to, as bits."""
-COMPARED_MAX = 20_000
-"""Pairs of nodes that `implies` looks at; beyond, only equal conditions imply each other."""
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "in": "!in"}
@@ -193,7 +190,9 @@ class _Room:
         )
 
 
-def _among(value: object, group: Iterable[object]) -> bool:
+def _among(value: object, group: Sequence[object]) -> bool:
+    if isinstance(value, str):
+        return value in group
     return any(equal(value, other) for other in group)
 
 
@@ -229,36 +228,64 @@ def _contradictory(facts: Sequence[_Fact]) -> bool:
 
 def implies(condition: Node, other: Node) -> bool:
     """Whether `other` is true for every context for which `condition` is true."""
-    if not outcomes(condition) & TRUE or outcomes(other) == TRUE:
-        return True
-    if nodes_in(condition) * nodes_in(other) > COMPARED_MAX:
-        return without_places(condition) == without_places(other)
-    return _implies(condition, other)
+    return Premise(condition).implies(other)
 
 
-def _implies(condition: Node, other: Node) -> bool:
-    if isinstance(condition, Named):
-        return _implies(condition.body, other)
-    if isinstance(other, Named):
-        return _implies(condition, other.body)
-    if isinstance(other, Logic) and not other.decides:
-        return all(_implies(condition, part) for part in other.operands)
-    if isinstance(condition, Logic) and condition.decides:
-        return all(_implies(part, other) for part in condition.operands)
-    if isinstance(other, Logic) and any(_implies(condition, part) for part in other.operands):
-        return True
-    if without_places(condition) == without_places(other):
-        return True
-    known = _facts(condition, holds=True)
-    if not _has_value(other, known):
-        return False
-    return _contradictory([*known, *_facts(other, holds=False)])
+class Premise:
+    """A condition taken for true, to be asked what follows from it."""
+
+    def __init__(self, condition: Node) -> None:
+        is_possible = bool(outcomes(condition) & TRUE)
+        self._cases = [_Case(part) for part in _alternatives(condition)] if is_possible else []
+
+    def implies(self, other: Node) -> bool:
+        """Whether `other` is true then."""
+        if not self._cases or outcomes(other) == TRUE:
+            return True
+        return all(case.implies(other) for case in self._cases)
 
 
-def _has_value(other: Node, known: Sequence[_Fact]) -> bool:
-    """Whether `other` cannot fail where these facts hold: the field it reads has been read."""
-    if not may_fail(other):
-        return True
-    fact = _fact(other, holds=True) if isinstance(other, Apply) else None
-    subject = fact.subject if fact is not None else without_places(other)
-    return any(known_fact.subject == subject for known_fact in known)
+def _alternatives(node: Node) -> list[Node]:
+    """The operands of ``||``, of which one at least is true if the whole is."""
+    if isinstance(node, Named):
+        return _alternatives(node.body)
+    if isinstance(node, Logic) and node.decides:
+        return [part for operand in node.operands for part in _alternatives(operand)]
+    return [node]
+
+
+class _Case:
+    """One alternative, with what is known if it is true."""
+
+    def __init__(self, condition: Node) -> None:
+        self._text = without_places(condition)
+        self._facts: dict[str, list[_Fact]] = {}
+        for fact in _facts(condition, holds=True):
+            self._facts.setdefault(fact.subject, []).append(fact)
+
+    def implies(self, other: Node) -> bool:
+        match other:
+            case Named():
+                return self.implies(other.body)
+            case Logic() if not other.decides:
+                return all(self.implies(part) for part in other.operands)
+            case Logic() if any(self.implies(part) for part in other.operands):
+                return True
+            case _:
+                return self._text == without_places(other) or self._excludes_negation(other)
+
+    def _excludes_negation(self, other: Node) -> bool:
+        """`other` cannot be false, nor fail: what it reads has been read."""
+        facts = _facts(other, holds=False)
+        return (
+            any(fact.subject in self._facts for fact in facts)
+            and self._has_value(other)
+            and _contradictory(
+                [*(known for f in facts for known in self._facts.get(f.subject, ())), *facts]
+            )
+        )
+
+    def _has_value(self, other: Node) -> bool:
+        fact = _fact(other, holds=True) if isinstance(other, Apply) else None
+        subject = fact.subject if fact is not None else without_places(other)
+        return subject in self._facts or not may_fail(other)

@@ -177,7 +177,8 @@ def test_a_condition_not_within_another_is_not_said_to_be(condition: str, other:
     assert not implies(made(condition).root, made(other).root)
 
 
-def test_very_large_conditions_are_only_compared_as_they_stand() -> None:
+def test_of_large_conditions_what_is_missing_is_seen() -> None:
     large = " && ".join(f"n != {number}" for number in range(300))
-    assert implies(made(large).root, made(large).root)
-    assert not implies(made(large).root, made(" && ".join(large.split(" && ")[:299])).root)
+    fewer = " && ".join(f"n != {number}" for number in range(299))
+    assert implies(made(large).root, made(fewer).root)
+    assert not implies(made(fewer).root, made(large).root)
