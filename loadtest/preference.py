@@ -28,8 +28,8 @@ from router.preference.kernel import sigmoid
 from router.preference.ladder import Ladder
 from router.preference.prior import PriorTables
 
-LONG_TASKS, LONG_PEOPLE = 200, 40
-DRIFT_PEOPLE = 100
+LONG_TASKS, LONG_PEOPLE = 200, 30
+DRIFT_PEOPLE = 80
 AT = (5, 10, 20)
 
 

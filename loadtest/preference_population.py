@@ -88,6 +88,7 @@ class World:
         self.liking = self._rng.normal(0, parameters["personas"]["channel_sd"], size)
         self.renamed = self._rng.permutation(count)
         self.open = self._contactable()
+        self._strangers: list[Person] = []
 
     def people(self, count: int, tasks: int) -> list[Person]:
         """The customers on whom policies are judged."""
@@ -95,11 +96,14 @@ class World:
         return [self._person(rng, tasks, 0.0) for _ in range(count)]
 
     def strangers(self, count: int, tasks: int) -> list[Person]:
-        """Other customers, contacted before the benchmark begins."""
+        """Other customers, contacted before the benchmark begins; made once."""
+        if self._strangers:
+            return self._strangers
         rng = np.random.Generator(np.random.PCG64([self._seed, self._world, 2]))
         days = self.parameters["tasks"]["gap_days"] * tasks
         start = -np.ceil(days / 7 + 3) * WEEK
-        return [self._person(rng, tasks, float(start)) for _ in range(count)]
+        self._strangers = [self._person(rng, tasks, float(start)) for _ in range(count)]
+        return self._strangers
 
     def generator(self, stream: int) -> np.random.Generator:
         """Randomness of a policy or a log, apart from that of the population."""
@@ -364,9 +368,12 @@ def _epoch(person: Person, hours: Ints) -> Ints:
 
 def _pick(rng: np.random.Generator, shares: dict[Any, float]) -> Any:
     """One of the keys, by share."""
-    names = list(shares)
-    weights = np.array([shares[name] for name in names], float)
-    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    left = rng.random() * sum(shares.values())
+    for name, share in shares.items():
+        left -= share
+        if left < 0:
+            return name
+    return name
 
 
 def _softmax(rng: np.random.Generator, logits: Floats) -> int:

@@ -145,6 +145,8 @@ def _legacy(world: World, person: Person, hours: Ints, allowed: Allowed) -> Floa
     slot = hours % WEEK
     office = (slot < 120) & (slot % 24 >= first) & (slot % 24 < last)
     weight = np.zeros(allowed.shape)
+    usable = allowed & office
+    hours_of = usable.sum(axis=1)
     for channel, name in enumerate(world.channels):
         of = [i for i, (c, _, _) in enumerate(person.endpoints) if c == channel]
         for i in of:
@@ -152,9 +154,8 @@ def _legacy(world: World, person: Person, hours: Ints, allowed: Allowed) -> Floa
             if len(of) > 1:
                 primary = wants["primary_share"]
                 share = primary if i == of[0] else (1 - primary) / (len(of) - 1)
-            usable = allowed[i] & office
-            if usable.any():
-                weight[i, usable] = wants["channels"][name] * share / usable.sum()
+            if hours_of[i]:
+                weight[i] = wants["channels"][name] * share / hours_of[i] * usable[i]
     uniform = np.asarray(allowed / allowed.sum())
     if not weight.any():
         return uniform

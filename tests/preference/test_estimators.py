@@ -98,7 +98,8 @@ def slow_gpl(
     y = np.array([weights.target[e.outcome] for e in events])
     n = np.array([weights.weight[e.outcome] for e in events])
     m = np.array([start(*a) for a in where])
-    f = np.zeros(len(events))
+    f = alpha = np.zeros(len(events))
+    inverse = k
     for _ in range(wants.steps):
         p = 1 / (1 + np.exp(-(m + f)))
         v = np.maximum(p * (1 - p), 1e-3)
@@ -107,7 +108,8 @@ def slow_gpl(
         f = k @ alpha
     cross = np.array([covariance(endpoint, slot, *b, t) for b, t in zip(where, age, strict=True)])
     total = covariance(endpoint, slot, endpoint, slot, 0.0)
-    return start(endpoint, slot) + cross @ alpha, total - cross @ inverse @ cross
+    mean = start(endpoint, slot) + float(cross @ alpha)
+    return mean, total - float(cross @ inverse @ cross)
 
 
 def test_the_kernel_model_is_the_written_out_one() -> None:
