@@ -53,6 +53,10 @@ def main() -> int:
         "pages", parents=[common], help="one update of the wallboard with 2,000 rows, in a browser"
     )
     command.add_argument("--rounds", type=int, default=8)
+    command = commands.add_parser(
+        "customers", parents=[common], help="many customers: look-up, change, bytes"
+    )
+    command.add_argument("--count", type=int, default=100_000)
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
@@ -87,6 +91,12 @@ def _pages(arguments: argparse.Namespace) -> Report:
     from loadtest import pages
 
     return uvloop.run(pages.run(arguments.rounds))
+
+
+def _customers(arguments: argparse.Namespace) -> Report:
+    from loadtest import customers
+
+    return uvloop.run(customers.run(arguments.count))
 
 
 def _matching(arguments: argparse.Namespace) -> Report:
@@ -145,6 +155,7 @@ RUN = {
     "latency": _latency,
     "restart": _restart,
     "matching": _matching,
+    "customers": _customers,
     "pages": _pages,
     "preference": _preference,
     "rules": _rules,
