@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from router.preference.outcomes import OutcomeWeights
 from router.preference.profile import Endpoint, Profile
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(NamedTuple):
     """Events in ascending time, then channel and address; arrays of one length n."""
 
+    place: Ints
+    """Which of the profile's endpoints: index into the three arrays of `endpoints`."""
+    endpoints: tuple[Ints, NDArray[np.int64], Ints]
+    """Channels, addresses and ranks."""
     channel: Ints
     address: NDArray[np.int64]
     rank: Ints
@@ -61,7 +64,8 @@ def _events(
     target: Floats,
     weight: Floats,
 ) -> Events:
-    channel, address, rank = places(profile.endpoints)
+    endpoints = places(profile.endpoints)
+    channel, address, rank = endpoints
     hour = events >> 12
     place = (events >> 8) & 15
     if len(hour) > 1 and not (hour[1:] > hour[:-1]).all():
@@ -69,6 +73,8 @@ def _events(
         order = np.lexsort((address[place], channel[place], hour))
         hour, place, target, weight = hour[order], place[order], target[order], weight[order]
     return Events(
+        place=place,
+        endpoints=endpoints,
         channel=channel[place],
         address=address[place],
         rank=rank[place],

@@ -90,8 +90,8 @@ class Gpl:
         begun = start.each(tried.channel, tried.address, tried.rank, tried.slot)
         alpha, inverse = self._fit(tried, begun)
         faded = np.exp(-tried.age_days / self.settings.fade_days)
-        level, slope = self._shares(channel, address, tried)
-        slope, level = slope * faded, level * faded
+        level, slope = self._shares(channel, address, *tried.endpoints[:2])
+        level, slope = level[:, tried.place] * faded, slope[:, tried.place] * faded
         like = self.like[slots[:, None], tried.slot]
         mean += (slope * alpha) @ like.T + (level @ alpha)[:, None]
         # Half the digits and half the time; a variance needs no more than four of them.
@@ -105,9 +105,12 @@ class Gpl:
 
     def _fit(self, tried: Events, start: Floats) -> tuple[Floats, Floats]:
         """The weights of the events in the mean, and (K + 1/W)^-1."""
-        level, slope = self._shares(tried.channel, tried.address, tried)
-        kernel = slope * self.like[tried.slot[:, None], tried.slot]
-        kernel += level
+        channel, address, _ = tried.endpoints
+        level, slope = self._shares(channel, address, channel, address)
+        pair = tried.place[:, None], tried.place
+        kernel = self.like[tried.slot[:, None], tried.slot]
+        kernel *= slope[pair]
+        kernel += level[pair]
         grown = np.exp((tried.age_days - tried.age_days.min()) / self.settings.fade_days)
         apart = grown[:, None] / grown
         kernel *= np.minimum(apart, apart.T)  # exp(-|age - age'| / fade)
@@ -134,11 +137,13 @@ class Gpl:
         system[diagonal, diagonal] += 1.0
         return root, latent + (tried.target - p) / v, system
 
-    def _shares(self, channel: Ints, address: Ints, tried: Events) -> tuple[Floats, Floats]:
-        """The kernel's constant part and its factor of the hour, shape (endpoints, events)."""
+    def _shares(
+        self, channel: Ints, address: Ints, to_channel: Ints, to_address: Ints
+    ) -> tuple[Floats, Floats]:
+        """Between endpoints: the kernel's constant part, and its factor of the hours' likeness."""
         wants = self.settings
-        same_channel = channel[:, None] == tried.channel
-        same_address = address[:, None] == tried.address
+        same_channel = channel[:, None] == to_channel
+        same_address = address[:, None] == to_address
         level = wants.everything + wants.channel * same_channel + wants.address * same_address
         slope = wants.hour + wants.channel_hour * same_channel + wants.address_hour * same_address
         return level, slope
