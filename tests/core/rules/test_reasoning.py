@@ -88,6 +88,8 @@ def value(expression: Expression, world: Given) -> object:
         ("maybe == 1 && maybe == 2", False),
         ("maybe == 1 || maybe != 1", None),
         ("d < 1.0 || d >= 1.0", None),
+        ("d == 1.5 && d < 2.0", None),
+        ('m.x == "a" && m.x > 0', None),
         ("(flag ? n == 1 : n == 1) && n == 2", None),
         ("n == 1 && (n == 2 || n == 3)", None),
         ("flag ? true : true", True),
@@ -170,6 +172,7 @@ def test_a_condition_within_another_is_found(condition: str, other: str) -> None
         ("flag", "maybe > 1 || maybe <= 1"),
         ('kind in ["a", "b"]', 'kind == "a"'),
         ("flag || n == 1", "flag"),
+        ("!flag", "flag || maybe > 1 || maybe <= 1"),
         ("d >= 1.0", "!(d < 1.0 && flag) && d > 0.5"),
     ],
 )
