@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from router import offline
+from router.config import loads
 from router.journal.keys import BlockKeys, SqliteBlocks
 from router.journal.seal import Sealer
 from router.runtime import erasure, logs
 from router.runtime.customer_rows import opened
-from tests.api.site import Client, Site, api_of, start
+from tests.api.site import CONFIG, Client, Site, api_of, start
+from tests.journal.conftest import RedisServer
 
 NUMBER = "+4930192837465"
 MAIL = "canary.kim@example.org"
@@ -87,11 +93,22 @@ async def test_the_export_tells_everything(site: Site) -> None:
         assert (await client("GET", "/v1/customers/kim:export")).status == 403
 
 
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that is logged, as the server writes it at its most talkative."""
+    root, names = logging.getLogger(), ("", "router", "adapters")
+    handlers, levels = root.handlers[:], [logging.getLogger(name).level for name in names]
+    stream = io.StringIO()
+    logs.set_up("debug", stream)
+    yield stream
+    root.handlers[:] = handlers
+    for name, level in zip(names, levels, strict=True):
+        logging.getLogger(name).setLevel(level)
+
+
 async def test_an_erased_customer_is_nowhere(
-    site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    log: io.StringIO, site: Site, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    log = io.StringIO()
-    logs.set_up("debug", log)
     admin = await site.client("admin")
     contact = await life(admin)
     backup = site.server.data / "backup"
@@ -123,7 +140,7 @@ async def test_an_erased_customer_is_nowhere(
         "audit": stream.encode(),
         "stdout": (out.out + out.err).encode(),
     }
-    logs.set_up("warning")
+    assert "ContactReceived" in log.getvalue()
     files = bytes_of(site.server.data)
     assert any(b"ContactReceived" in data for data in files.values()), (
         "it is looked at the right place"
@@ -155,6 +172,63 @@ async def test_a_backup_from_before_cannot_be_read_once_the_list_was_applied(
         await keys.close()
     await site.server.stop()
     assert seen_in(bytes_of(copy)) == []
+
+
+async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_erased(
+    site: Site, tmp_path: Path
+) -> None:
+    admin = await site.client("admin")
+    contact = await life(admin)
+    await site.server.backup()
+    (before,) = (site.server.data / "backup").iterdir()
+    await admin("POST", "/v1/customers/kim:erase", {})
+    newest = site.server.data / "newest"
+    await site.server._keys.backup(newest)  # type: ignore[union-attr]
+    shutil.copy(site.server.data / "secret", newest / "secret")
+    await site.server.stop()
+    config = loads(CONFIG, "test.yaml")
+    target = tmp_path / "restored"
+    await offline.restore(config, target, before / "journal", newest)
+    server = await start(target)
+    again = Site(server, api_of(server), site.session)
+    try:
+        client = again.anybody(admin.token)
+        assert (await client("GET", "/v1/customers/kim")).status == 404
+        found = (await client("GET", f"/v1/contacts/{contact}")).body
+        assert found["peer"] == {"erased": True}
+        messages = (await client("GET", f"/v1/contacts/{contact}/messages")).body["messages"]
+        assert [m["erased"] for m in messages] == [True, True]
+    finally:
+        await server.stop()
+    assert seen_in(bytes_of(target)) == []
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+async def test_an_erased_customer_is_nowhere_in_redis(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    redis = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
+    text = CONFIG.replace("server: {", f"server: {{journal: {{store: redis, url: '{redis.url}'}}, ")
+    server = await start(tmp_path / "data", text)
+    try:
+        async with aiohttp.ClientSession() as session:
+            site = Site(server, api_of(server), session)
+            admin = await site.client("admin")
+            contact = await life(admin)
+            workspace = server.hosts["oak"].workspace
+            stored = (await workspace.journal.fetch(workspace.own, "customer", ["kim"]))["kim"]
+            done = await admin("POST", "/v1/customers/kim:erase", {})
+            assert (done.status, done.body["contacts"]) == (200, 2)
+            assert workspace.sealer.open(*_parts(stored)) is None
+            assert (await admin("GET", f"/v1/contacts/{contact}")).status == 404
+            left = [key for key in redis.client.scan_iter() if b"message" in key]
+            assert left == []
+    finally:
+        await server.stop()
+        redis.close()
+    files = bytes_of(tmp_path)
+    assert any(b"ContactReceived" in data for data in files.values()), "the append-only file"
+    assert seen_in(files) == []
 
 
 def _parts(data: bytes) -> tuple[str, bytes]:
