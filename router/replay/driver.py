@@ -150,7 +150,10 @@ class Driver:
             return
         plan = words[0] if isinstance(words[0], Plan) else None
         if plan is not None:
-            plan.left.remove(words[-1])
+            given: Given = words[-1]
+            plan.left.remove(given)
+            if given.seq == DRAWN_SEQ and isinstance(given.command, c.AbandonContact):
+                self._people.drawn["customers whose drawn patience ended"] += 1
         if not self._ask(command) and plan is not None:
             self._refused(plan.stage, command)
         self.engine.state.drain()  # as after a commit: external ids of the closed are free

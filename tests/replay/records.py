@@ -10,12 +10,12 @@ from random import Random
 import msgspec
 
 from router import app
+from router.config import AdapterSettings
 from router.core import commands as c
 from router.core import events as e
 from router.core.engine import Engine, Outcome
 from router.core.policy import Policy
 from router.demo_server import VISITORS
-from router.config import AdapterSettings
 from router.journal import AppendResult, Commit
 from router.journal.codec import encode_event
 from router.journal.sqlite import SqliteJournal
@@ -31,7 +31,7 @@ from router.testing.simulator import Simulation
 from router.testing.workload import Workload
 
 Frames = list[tuple[int, list[e.Event]]]
-WORKSPACE = "default"
+WORKSPACE = "main"
 ROOT = Path(__file__).parents[2]
 NOT_ASKED = tuple(kind for kind in OUTSIDE if kind is not e.PolicyApplied)
 """Events of inputs that a replay does not give again."""

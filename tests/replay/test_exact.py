@@ -9,7 +9,10 @@ import pytest
 
 from router.config import load
 from router.core import events as e
+from router.core.state import State
 from router.replay import run
+from router.replay.driver import Driver
+from router.replay.people import People
 from tests.replay.records import (
     ROOT,
     RecordedWorld,
@@ -73,3 +76,23 @@ async def test_the_demo_on_the_real_server_is_repeated_contact_by_contact(tmp_pa
     assert result["moved"]["contacts"] == []
     assert result["columns"]["happened"]["all"]["missed"] > 0
     assert result["columns"]["happened"]["all"]["rejected"] > 0
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+async def test_a_span_in_the_middle_begins_with_everybody_where_they_were(
+    tmp_path: Path, seed: int
+) -> None:
+    world = RecordedWorld(seed)
+    world.run()
+    policy = world._policies["v0"]
+    await write(tmp_path, world.frames)
+    recording, happened = read(tmp_path, policy)
+    since_us = (recording.first_us + recording.last_us) // 2
+    before = [(seq, x) for seq, x in enumerate(happened, 1) if x.at_us < since_us]
+    found: list[e.Event] = []
+    driver = Driver(recording, policy, People(recording, 1), see=found.append)
+    driver.begin(State(), before, policy)
+    driver.run(recording.last_us)
+    expected = decided(happened[len(before) :])
+    assert len(expected) > 50
+    assert decided(found) == expected
