@@ -27,12 +27,12 @@ from router.preference.profile import Endpoint, Profile
 class GplSettings:
     """Variances of the model's parts in squared logits, scales in hours and days."""
 
-    everything: float = 0.14
-    channel: float = 0.7
-    address: float = 0.35
-    hour: float = 0.25
-    channel_hour: float = 0.35
-    address_hour: float = 0.16
+    everything: float = 0.20
+    channel: float = 1.0
+    address: float = 0.50
+    hour: float = 0.33
+    channel_hour: float = 0.50
+    address_hour: float = 0.23
     scales_h: tuple[tuple[float, float], ...] = ((0.5, 1.2), (0.5, 3.5))
     """(share, scale) of the hour kernels; shares sum to 1."""
     same_type: float = 0.30
@@ -92,7 +92,7 @@ class Gpl:
         faded = np.exp(-tried.age_days / self.settings.fade_days)
         level, slope = self._shares(channel, address, *tried.endpoints[:2])
         level, slope = level[:, tried.place] * faded, slope[:, tried.place] * faded
-        like = self.like[slots[:, None], tried.slot]
+        like = self.like.take(slots, 0).take(tried.slot, 1)
         mean += (slope * alpha) @ like.T + (level @ alpha)[:, None]
         # Half the digits and half the time; a variance needs no more than four of them.
         cross = slope.astype(np.float32)[:, None, :] * like.astype(np.float32)
@@ -107,10 +107,10 @@ class Gpl:
         """The weights of the events in the mean, and (K + 1/W)^-1."""
         channel, address, _ = tried.endpoints
         level, slope = self._shares(channel, address, channel, address)
-        pair = tried.place[:, None], tried.place
-        kernel = self.like[tried.slot[:, None], tried.slot]
-        kernel *= slope[pair]
-        kernel += level[pair]
+        place = tried.place
+        kernel = self.like.take(tried.slot, 0).take(tried.slot, 1)
+        kernel *= slope.take(place, 0).take(place, 1)
+        kernel += level.take(place, 0).take(place, 1)
         grown = np.exp((tried.age_days - tried.age_days.min()) / self.settings.fade_days)
         apart = grown[:, None] / grown
         kernel *= np.minimum(apart, apart.T)  # exp(-|age - age'| / fade)
