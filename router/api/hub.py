@@ -34,6 +34,7 @@ OVER = (e.OfferRejected, e.OfferExpired, e.OfferRescinded, e.ReservationFailed, 
 WITH_HISTORY = (e.ContactOffered, e.OfferAccepted)
 WITH_TEXT = (e.MessageReceived, e.MessageSent)
 SEALED = (e.ContactReceived, e.ContactSwitched)
+SEALED_PART = (e.CustomerChanged, e.IdentityAdded)
 
 
 class Screen(Protocol):
@@ -47,6 +48,8 @@ def event_view(event: e.Event) -> Any:
     """An event as it goes out: without sealed fields and the keyed hash of who talks to whom."""
     if type(event) in SEALED:
         return msgspec.structs.replace(event, sealed=b"", seal_key="", peer_key="")
+    if type(event) in SEALED_PART:
+        return msgspec.structs.replace(event, sealed=b"", seal_key="")
     return event
 
 
