@@ -20,6 +20,7 @@ from router.core.rules.checked import (
     Not,
     Read,
     path_of,
+    reads_of,
 )
 from router.core.rules.operations import Fault, truth
 from router.core.rules.overloads import (
@@ -132,7 +133,15 @@ class _Checker:
     def _name(self, tree: l.Name) -> Node:
         condition = self._schema.condition(tree.name, tree.span)
         if condition is not None:
+            for read in reads_of(condition):
+                reason = self._schema.hidden.get(read.partition(".")[0])
+                if reason is not None:
+                    message = f"{tree.name!r} reads {read!r}, which cannot be read here: {reason}"
+                    return self._wrong(tree.span, message)
             return condition
+        if tree.name in self._schema.hidden:
+            reason = self._schema.hidden[tree.name]
+            return self._wrong(tree.span, f"{tree.name!r} cannot be read here: {reason}")
         field = self._schema.root.fields.get(tree.name)
         if field is not None:
             return Read(tree.span, None, tree.name, field)

@@ -21,12 +21,22 @@ class Schema:
     def __init__(self, fields: Mapping[str, Type | Field]) -> None:
         self.root: Record = record_of("context", fields)
         self.conditions: dict[str, Named] = {}
+        self.hidden: dict[str, str] = {}
+        """Names that cannot be read here, each with the reason."""
+
+    def hiding(self, name: str, reason: str) -> Schema:
+        """A schema in which a field, and conditions that read it, cannot be read."""
+        other = Schema(self.root.fields)
+        other.conditions = self.conditions
+        other.hidden = {**self.hidden, name: reason}
+        return other
 
     def with_condition(self, name: str, condition: Named) -> Schema:
         """A schema in which `name` stands for this condition. Raises ValueError if it is taken."""
         if name in self.root.fields or name in self.conditions:
             raise ValueError(f"the name {name!r} is taken")
         wider = Schema(self.root.fields)
+        wider.hidden = self.hidden
         wider.conditions = {**self.conditions, name: condition}
         return wider
 
