@@ -127,12 +127,13 @@ class OutcomeBody(Body):
 
 
 class IdentityView(View):
-    """An address of the customer's, in clear."""
+    """An address of the customer's."""
 
     kind: str
-    address: str
     hash: str
     """As events, consents and the ledger name it."""
+    address: str = ""
+    """In clear, for whoever may see it."""
     label: str = ""
     added_at_us: int = 0
 
@@ -216,23 +217,23 @@ class ErasedView(View):
     keys: int = 0
 
 
-def identity_view(identity: Identity) -> IdentityView:
-    """An identity, in clear."""
+def identity_view(identity: Identity, *, clear: bool) -> IdentityView:
+    """An identity; `clear`: with the address."""
     return IdentityView(
         kind=identity.kind,
-        address=identity.address,
+        address=identity.address if clear else "",
         hash=identity.hash,
         label=identity.label,
         added_at_us=identity.added_at_us,
     )
 
 
-def customer_view(row: Customer, zones: tuple[str, ...]) -> CustomerView:
-    """A customer, in clear."""
+def customer_view(row: Customer, zones: tuple[str, ...], *, clear: bool) -> CustomerView:
+    """A customer; `clear`: with name and addresses."""
     return CustomerView(
         id=row.id,
-        name=row.name,
-        identities=[identity_view(identity) for identity in row.identities],
+        name=row.name if clear else "",
+        identities=[identity_view(identity, clear=clear) for identity in row.identities],
         attributes=row.attributes,
         segment=row.segment,
         language=row.language,

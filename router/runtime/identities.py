@@ -58,7 +58,7 @@ class Identities:
         kind = self.kind(channel)
         written = self.written(kind, address)
         who = self._hash(kind, written, "")
-        told = "" if kind == "phone" and not _tells(written) else f"p{who}"
+        told = f"p{who}" if kind != "phone" or written[:1] == "+" or _tells(written) else ""
         return told, f"{who}/{channel}/{ours}"
 
     def hash(self, kind: str, address: str) -> str:

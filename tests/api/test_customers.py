@@ -1,4 +1,4 @@
-"""Customers over HTTP: found by address, kept, changed, merged, asked whether they may be contacted."""
+"""Customers over HTTP: found by address, kept, changed, merged; may they be contacted?"""
 
 from __future__ import annotations
 
@@ -183,6 +183,17 @@ async def test_an_agent_sees_the_customers_of_their_own_contacts(site: Site) -> 
     assert (await ana("GET", "/v1/customers/kim")).status == 200  # wrap-up
     await ana("POST", f"/v1/reservations/{offer['id']}:finish-wrap-up", {})
     assert (await ana("GET", "/v1/customers/kim")).status == 404
+
+
+async def test_a_client_sees_no_address_and_no_name(site: Site) -> None:
+    admin, client = await site.client("admin"), await site.client("client")
+    body = {"id": "kim", "name": "Kim", "identities": [{"address": KIM, "label": "mobile"}]}
+    await admin("POST", "/v1/customers", body)
+    seen = (await client("GET", "/v1/customers/kim")).body
+    assert (seen["id"], seen["identities"][0]["label"]) == ("kim", "mobile")
+    assert KIM not in str(seen)
+    assert "Kim" not in str(seen)
+    assert [row["id"] for row in await found(client, KIM)] == ["kim"]
 
 
 async def test_customers_are_there_after_a_restart(site: Site, tmp_path: Any) -> None:

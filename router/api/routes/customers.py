@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from router.api import customer_bodies as b
 from router.api.audit import audit_row
 from router.api.routes.actions import version_asked
+from router.api.routes.contacts import CLEAR
 from router.api.table import TEXT, Call, Param, Reply, Route, query, query_int, roles
 from router.api.wire import Malformed, check_attributes
 from router.core import customer_commands as cc
@@ -35,7 +36,7 @@ def _book(call: Call) -> CustomerBook:
 
 
 def _view(call: Call, row: Customer) -> b.CustomerView:
-    return b.customer_view(row, _book(call).zones(row))
+    return b.customer_view(row, _book(call).zones(row), clear=call.who.role in CLEAR)
 
 
 def _reply(call: Call, row: Customer, status: int = 200) -> Reply:

@@ -25,7 +25,7 @@ async def export(call: Call) -> Reply:
     row = await the_customer(call)
     book = call.tenant.workspace.customers
     found = b.CustomerExport(
-        customer=b.customer_view(row, book.zones(row)),
+        customer=b.customer_view(row, book.zones(row), clear=True),
         ledger=[b.ledger_view(entry) for entry in row.ledger],
         profile=row.profile,
     )
