@@ -375,6 +375,12 @@ def simulate(arguments: tuple[str, ...]) -> None:
     _guard(simulator.main)
 
 
+def _add_remote() -> None:
+    from router.remote import commands
+
+    commands.add_to(main, _run)
+
+
 # --- how commands run -------------------------------------------------------------------------
 
 
@@ -438,6 +444,8 @@ def adapter_findings(config: Any) -> list[str]:
                 findings += error.findings
     return findings
 
+
+_add_remote()
 
 if __name__ == "__main__":
     main()

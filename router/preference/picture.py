@@ -6,6 +6,7 @@ customer must not be contacted are hatched: what is likely there is no use to an
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
@@ -17,6 +18,9 @@ LEFT, TOP, PANEL_TOP, PANEL_GAP = 56, 72, 30, 26
 SCALE = ("#eef3fb", "#cfdff5", "#a6c5ec", "#76a5df", "#4a84cc", "#2a64ae", "#164685", "#0b2d5c")
 """One hue, evenly darker: read as more and less, in print and by colour-blind readers, too."""
 TEXT, MUTED, BEST = "#1c2430", "#5b6675", "#b4540a"
+LINE_CHARS, LINE_H = 88, 18
+"""Of the evidence: as many letters as fit over the panels in any of the fonts below."""
+NO_BEST = "No hour is recommended: none is permitted, or nothing is known."
 FONT = "system-ui, 'DejaVu Sans', 'Liberation Sans', sans-serif"
 
 
@@ -43,8 +47,9 @@ def heat_map(title: str, panels: Sequence[Panel], best: Best | None = None) -> s
         _check(panel)
     height_of_panel = PANEL_TOP + 7 * (CELL_H + GAP) + PANEL_GAP
     width = LEFT + HOURS * (CELL_W + GAP) + 24
-    height = TOP + len(panels) * height_of_panel + 44
-    subtitle = best.text if best is not None else "Little is known: the shades are those of others."
+    lines = textwrap.wrap(best.text if best is not None else NO_BEST, LINE_CHARS) or [""]
+    top = TOP + (len(lines) - 1) * LINE_H
+    height = top + len(panels) * height_of_panel + 44
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img" aria-label={quoteattr(title)} '
@@ -54,11 +59,13 @@ def heat_map(title: str, panels: Sequence[Panel], best: Best | None = None) -> s
         '<line x1="0" y1="0" x2="0" y2="6" stroke="#c3c9d1" stroke-width="2"/></pattern></defs>',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="30" font-size="18" font-weight="600">{escape(title)}</text>',
-        f'<text x="{LEFT}" y="52" fill="{MUTED}">{escape(subtitle)}</text>',
     ]
+    for number, line in enumerate(lines):
+        y = 52 + number * LINE_H
+        parts.append(f'<text x="{LEFT}" y="{y}" fill="{MUTED}">{escape(line)}</text>')
     for number, panel in enumerate(panels):
-        parts.append(_panel(panel, TOP + number * height_of_panel, best))
-    parts += [_legend(TOP + len(panels) * height_of_panel + 4), "</svg>"]
+        parts.append(_panel(panel, top + number * height_of_panel, best))
+    parts += [_legend(top + len(panels) * height_of_panel + 4), "</svg>"]
     return "\n".join(parts) + "\n"
 
 

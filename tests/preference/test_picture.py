@@ -60,3 +60,15 @@ def test_what_is_no_probability_is_refused(value: float) -> None:
 def test_a_short_week_is_refused() -> None:
     with pytest.raises(ValueError, match="7 rows of 24"):
         heat_map("Ada", [Panel("sms", week(0.2)[:6])])
+
+
+def test_long_evidence_is_broken_into_lines_that_fit_over_the_panels() -> None:
+    evidence = (
+        "sms to ..42, Tue 9-10: 8 of 10 answered (expected 3.1 for customers like this); " * 3
+    )
+    short = ET.fromstring(heat_map("Ada", [Panel("sms", week(0.5))], Best("sms", 1, 9, "8 of 10")))
+    long = ET.fromstring(heat_map("Ada", [Panel("sms", week(0.5))], Best("sms", 1, 9, evidence)))
+    lines = [t.text or "" for t in long.iter(f"{SVG}text") if len(t.text or "") > 20]
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 88
+    assert float(long.attrib["height"]) > float(short.attrib["height"])

@@ -74,6 +74,8 @@ class HistoryBody(Body):
     """Past attempts."""
 
     rows: Annotated[list[HistoryRow], Meta(min_length=1, max_length=MOST_ROWS)]
+    dry_run: bool = False
+    """Rows are checked, each by itself, and none is recorded."""
 
 
 class HistoryResult(View):
@@ -144,12 +146,16 @@ async def import_history(call: Call) -> Reply:
     await call.tenant.read()
     results: list[HistoryResult | None] = [None] * len(body.rows)
     attempts: dict[int, _Attempt] = {}
+    before: Addresses = {}
     for place, row in enumerate(body.rows):
         try:
-            attempts[place] = await _understood(call, row)
+            attempts[place] = await _understood(call, row, before)
         except RouterError as error:
             results[place] = _rejected(error)
     await _drop_known(call, attempts, results)
+    if body.dry_run:
+        results = [result or HistoryResult(status="recorded") for result in results]
+        return _reply(results, 0)
     created, refused = await _customers(call, attempts.values())
     for place, attempt in list(attempts.items()):
         reason = refused.get((attempt.customer, attempt.identity.hash))
@@ -157,6 +163,10 @@ async def import_history(call: Call) -> Reply:
             results[place] = _rejected(reason)
             del attempts[place]
     await _record(call, attempts, results)
+    return _reply(results, created)
+
+
+def _reply(results: list[HistoryResult | None], created: int) -> Reply:
     done = [result for result in results if result is not None]
     counts = {word: sum(result.status == word for result in done) for word in STATUSES}
     return Reply(200, HistoryView(results=done, created=created, **counts))
@@ -165,7 +175,11 @@ async def import_history(call: Call) -> Reply:
 STATUSES = ("recorded", "known", "rejected")
 
 
-async def _understood(call: Call, row: HistoryRow) -> _Attempt:
+Addresses = dict[tuple[str, str], Identity]
+"""By customer and kind: from the rows before."""
+
+
+async def _understood(call: Call, row: HistoryRow, before: Addresses) -> _Attempt:
     """Raises Invalid with the reason that the import's report shows."""
     channels = call.tenant.policy.channels
     direction = _one_of("direction", row.direction or DIRECTIONS[0], DIRECTIONS)
@@ -183,8 +197,11 @@ async def _understood(call: Call, row: HistoryRow) -> _Attempt:
     if row.customer and not ID.fullmatch(row.customer):
         raise Invalid("customer", f"expected an id, got {row.customer!r:.60}")
     told = _identity(call, channel, row.identity) if row.identity else None
-    identity = await _address(call, channel, row, told)
+    identity = await _address(call, channel, row, told, before)
     customer = row.customer or derived_id((told or identity).hash)
+    for each in (told, identity):
+        if each is not None:
+            before.setdefault((customer, each.kind), each)
     text = f"{channel}\0{identity.hash}\0{row.at_us}\0{direction}"
     return _Attempt(
         customer=customer,
@@ -198,7 +215,9 @@ async def _understood(call: Call, row: HistoryRow) -> _Attempt:
     )
 
 
-async def _address(call: Call, channel: str, row: HistoryRow, told: Identity | None) -> Identity:
+async def _address(
+    call: Call, channel: str, row: HistoryRow, told: Identity | None, before: Addresses
+) -> Identity:
     """Where it was tried."""
     book = call.tenant.workspace.customers
     kind = book.identities.kind(channel)
@@ -208,10 +227,13 @@ async def _address(call: Call, channel: str, row: HistoryRow, told: Identity | N
         return told
     if not (row.customer or told):
         raise Invalid("customer", "expected a customer, an identity or an address")
-    found = await book.get(row.customer or derived_id(told.hash if told else ""))
+    customer = row.customer or derived_id(told.hash if told else "")
+    found = await book.get(customer)
     for identity in found.identities if found is not None else ():
         if identity.kind == kind:
             return identity
+    if (customer, kind) in before:
+        return before[customer, kind]
     raise Invalid("address", f"expected an address: none on {channel} is known of this customer")
 
 

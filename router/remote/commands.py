@@ -1,0 +1,117 @@
+"""The commands of the command line that ask a running server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.remote.server import DEFAULT_URL, RunningServer, read_token
+
+Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _server_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    url = click.option(
+        "--server",
+        default=DEFAULT_URL,
+        show_default=True,
+        envvar="CONTACT_ROUTER_SERVER",
+        help="A running server.",
+    )
+    token = click.option(
+        "--token-file",
+        type=FILE,
+        default=None,
+        help="The file that holds the token; default: the variable CONTACT_ROUTER_TOKEN.",
+    )
+    return url(token(command))
+
+
+def add_to(main: click.Group, run: Run) -> None:
+    """Add the commands. `run` carries a coroutine out and tells errors as sentences."""
+    main.command("preference")(_server_option(_preference(run)))
+    main.command("import")(_server_option(_import(run)))
+
+
+def _preference(run: Run) -> Callable[..., None]:
+    @click.argument("customer")
+    @click.option("--purpose", default="", help="What contact would be for; default: service.")
+    @click.option("--svg", "svg_file", type=FILE, default=None, help="Write the heat map here.")
+    @click.option(
+        "--png",
+        "png_file",
+        type=FILE,
+        default=None,
+        help="Write the heat map here; needs contact-router[pictures].",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print the server's answer instead.")
+    def preference(
+        customer: str,
+        purpose: str,
+        svg_file: Path | None,
+        png_file: Path | None,
+        as_json: bool,
+        server: str,
+        token_file: Path | None,
+    ) -> None:
+        """When and how a customer is reached best, and why; CUSTOMER is an id or an address.
+
+        Windows are ranked; only permitted ones are shown, each with the evidence it rests on. The
+        pictures show a week for each channel: darker is likelier, hatched is not permitted.
+        """
+        import msgspec
+
+        from router.remote import preference as report
+
+        async def ask() -> None:
+            if png_file is not None:
+                report.check_renderer()
+            async with RunningServer(server, read_token(token_file)) as running:
+                found = await report.fetch(running, customer, purpose)
+            report.draw(found, svg_file, png_file)
+            if as_json:
+                click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            else:
+                for line in report.table(found):
+                    click.echo(line)
+
+        run(ask)
+
+    return preference
+
+
+def _import(run: Run) -> Callable[..., None]:
+    @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+    @click.option("--dry-run", "is_dry", is_flag=True, help="Check every row, record none.")
+    @click.option("--rejected", type=FILE, default=None, help="Write rejected rows here, as CSV.")
+    def import_(
+        file: Path, is_dry: bool, rejected: Path | None, server: str, token_file: Path | None
+    ) -> None:
+        """Bring past attempts to reach customers in from a CSV file, so that they are learned from.
+
+        Columns, in any order: channel, at (ISO 8601 with a zone, or an epoch), outcome, and who it
+        was: customer (your id), identity (an address that tells them) or address (where it was
+        tried); also direction (outbound, callback, inbound) and purpose. docs/import.md has more.
+        Customers who are not there are made. The same row again changes nothing, so an import may
+        be repeated. Exit code 1 when a row was rejected.
+        """
+        from router.remote import importing
+
+        def say(text: str) -> None:
+            click.echo(text, err=True)
+
+        async def bring() -> None:
+            async with RunningServer(server, read_token(token_file)) as running:
+                done = await importing.run(running, file, is_dry=is_dry, rejected=rejected, say=say)
+            click.echo(done.words(is_dry=is_dry))
+            if done.rejected:
+                sys.exit(1)
+
+        run(bring)
+
+    return import_
