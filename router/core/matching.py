@@ -348,12 +348,9 @@ class Matcher:
                 for by_interruption, _, _, seat in ready[1 : 1 + _RUNNERS_UP]
             ]
         elif selection.shelf is not None:
-            seats = selection.shelf.after(winner.seat, contact, _BEYOND)
+            seats = selection.shelf.after(winner.seat, contact, _BEYOND, _RUNNERS_UP)
             eligible = 1 + len(seats)
-            others = [
-                AgentChoice(seat, winner.rank, winner.by_interruption)
-                for seat in seats[:_RUNNERS_UP]
-            ]
+            others = [AgentChoice(s, winner.rank, winner.by_interruption) for s in seats]
         else:
             listed = selection.chosen[which + 1 :] + selection.runners_up
             eligible = 1 + len(listed)

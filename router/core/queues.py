@@ -157,7 +157,15 @@ class Group:
         if new is not None and new[0] < self.first:
             self.first = new[0]
         elif old is not None and old[0] == self.first:
-            self.first = min((each[0][0] for each in self.heads.values()), default=BEHIND_ALL)
+            self.first = self._least()
+
+    def _least(self) -> int:
+        by_queue = self.heads.values()
+        if len(by_queue) > 1:
+            return min([heads[0][0] for heads in by_queue])
+        for heads in by_queue:
+            return heads[0][0]
+        return BEHIND_ALL
 
 
 class Positions:

@@ -17,6 +17,8 @@ _FEW = 16
 """Agents at one rank up to which each of them is asked."""
 _WIDE = 600
 """Agents above which a signature is left to the shelves: somebody is found soon."""
+_LOOK = 32
+"""Agents up to which it is seen at once that none of them has room."""
 _ASKED_BEFORE = 2
 """How often a signature is asked for before its agents are remembered."""
 _KNOWN_MOST = 4096
@@ -39,7 +41,7 @@ class Rank(NamedTuple):
 class _Able:
     """The agents who meet one signature."""
 
-    __slots__ = ("_agents", "_by_profile", "_by_queue", "_reached", "anchor", "turn")
+    __slots__ = ("_agents", "_by_profile", "_by_queue", "anchor", "reached", "small", "turn")
 
     def __init__(self, anchor: Readers, reached: Reached) -> None:
         self.anchor = anchor
@@ -48,7 +50,9 @@ class _Able:
         """... and how often they had changed by then."""
         self._agents = reached[0].intersection(*reached[1:]) if len(reached[0]) <= _WIDE else None
         """None: too many to say."""
-        self._reached = reached if self._agents is None else [self._agents]
+        self.reached = reached if self._agents is None else [self._agents]
+        """Who is in all of these."""
+        self.small = len(self.reached[0]) <= _LOOK
         self._by_profile: dict[str, list[Seat]] | None = None
         self._by_queue: dict[QueueId, list[Rank]] = {}
 
@@ -58,7 +62,7 @@ class _Able:
         if found is None:
             agents = self._agents
             if agents is None or (len(agents) > _FEW and len(ranks) == len(ranks[0].pools) == 1):
-                found = [Rank(rank, pools, None, self._reached) for rank, pools, *_ in ranks]
+                found = [Rank(rank, pools, None, self.reached) for rank, pools, *_ in ranks]
             else:
                 found = self._narrowed(ranks, self._profiles(agents, roster))
             self._by_queue[queue] = found
@@ -78,7 +82,7 @@ class _Able:
             left = [pool for pool in pools if pool.profile in by_profile]
             seats = [seat for pool in left for seat in by_profile[pool.profile]]
             if seats:
-                found.append(Rank(rank, left, seats if len(seats) <= _FEW else None, self._reached))
+                found.append(Rank(rank, left, seats if len(seats) <= _FEW else None, self.reached))
         return found
 
 
@@ -107,6 +111,8 @@ class Reach:
             able = self._known[requirements] = self._list(requirements)
         elif able.turn != able.anchor.turn:
             able = self._known[requirements] = self._list(requirements)
+        if (able.small or len(self._roster.open) <= _LOOK) and self._have_no_room(able.reached[0]):
+            return []
         return able.in_queue(queue, ranks, self._roster)
 
     def _narrow_once(self, ranks: list[Rank], requirements: Requirements) -> list[Rank]:
@@ -114,9 +120,13 @@ class Reach:
         reached = self._waiting.reached(requirements)
         if len(reached) > 1 and len(reached[0]) <= _WIDE:
             reached = [reached[0].intersection(*reached[1:])]
-        if not reached[0]:
+        if len(reached[0]) <= _LOOK and self._have_no_room(reached[0]):
             return []
         return [Rank(rank, pools, None, reached, new=True) for rank, pools, *_ in ranks]
+
+    def _have_no_room(self, agents: set[AgentId]) -> bool:
+        """Whether no one of them has room for anything."""
+        return self._roster.open.keys().isdisjoint(agents)
 
     def _list(self, requirements: Requirements) -> _Able:
         waiting = self._waiting

@@ -185,21 +185,24 @@ class _Walk:
                     insort(self._found, place)
         self._late = order.late_before + len(order.late)
 
-    def after(self, first: Seat, beyond: int) -> list[Seat]:
-        """Who comes next after `first`, just found, among the `beyond` agents behind."""
+    def after(self, first: Seat, beyond: int, most: int) -> list[Seat]:
+        """Who comes next after `first`, just found: `most` of the `beyond` agents behind."""
         behind = first.place
         assert behind is not None
-        found = [p[3] for p in self._found if p[3].place is p and p > behind]
-        looked = 0
-        for at in range(self._at, len(self._order)):
-            place = self._order[at]
-            if place[3].place is place and place > behind:
+        found = [p[3] for p in self._found if p > behind and p[3].place is p]
+        order = self._order
+        begin = self._at
+        if self._passed is None or self._passed < behind:
+            begin = bisect_right(order, behind)
+        for place in islice(order, begin, None):
+            if beyond == 0 or len(found) >= most:
+                break
+            seat = place[3]
+            if seat.place is place:
+                beyond -= 1
                 if meets(place[4], self._requirements):
-                    found.append(place[3])
-                looked += 1
-                if looked == beyond:
-                    break
-        return found
+                    found.append(seat)
+        return found[:most]
 
 
 class Shelf:
@@ -268,8 +271,8 @@ class Shelf:
         """
         requirements = contact.requirements
         if new and reached and len(reached) == 1 and len(reached[0]) <= _EACH:
-            places = map(self.order.get, reached[0].difference(contact.excluded))
-            best = min(filter(None, places), default=None)
+            agents = reached[0].difference(contact.excluded) if contact.excluded else reached[0]
+            best = min(filter(None, map(self.order.get, agents)), default=None)
             return best[3] if best is not None else None
         walk = self._walks.get(requirements)
         if walk is None:
@@ -296,15 +299,17 @@ class Shelf:
             ):
                 yield seat
 
-    def after(self, first: Seat, contact: Contact, beyond: int) -> list[Seat]:
-        """Who comes next after `first` (found by `first()`), among the `beyond` agents behind."""
+    def after(self, first: Seat, contact: Contact, beyond: int, most: int) -> list[Seat]:
+        """Who comes next after `first` (found by `first()`): `most` of the `beyond` behind."""
         requirements = contact.requirements
         walk = self._walks.get(requirements)
         if walk is None:
             walk = _Walk(self._rarest(requirements), requirements, first.place)
-        seats = walk.after(first, beyond)
         excluded = contact.excluded
-        return [seat for seat in seats if seat.agent.id not in excluded] if excluded else seats
+        seats = walk.after(first, beyond, most + len(excluded))
+        if excluded:
+            seats = [seat for seat in seats if seat.agent.id not in excluded]
+        return seats[:most]
 
     def _rarest(self, requirements: Requirements) -> IdleOrder:
         """The shortest list that everybody who meets the requirements stands in."""
@@ -340,8 +345,8 @@ class Roster:
         self.pools: dict[str, Pool] = {}
         self.bits: dict[str, int] = {}
         """Bit of each channel in room masks."""
-        self.open = 0
-        """Agents with room for anything."""
+        self.open: dict[AgentId, Seat] = {}
+        """Agents with room for anything, by interruption at least."""
         self._unplaced: dict[AgentId, Seat] = {}
         self._all = 0
         self._uniform = False
@@ -405,13 +410,13 @@ class Roster:
             seat.loaded = bool(load.reservations)
             seat.idle = (agent.accepted_at_us if seat.loaded else agent.idle_since_us, agent.id)
             self._unplaced[agent.id] = seat
-            self.open += 1
+            self.open[agent.id] = seat
 
     def unshelve(self, seat: Seat) -> None:
         """The agent has no room, until `shelve`."""
         if not seat.room and not seat.interrupted:
             return
-        self.open -= 1
+        del self.open[seat.agent.id]
         seat.room = seat.interrupted = 0
         shelf = seat.shelf
         if shelf is not None:

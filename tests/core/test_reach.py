@@ -36,13 +36,17 @@ class World:
         if seat is None:
             seat = self.roster.seats[id_] = Seat(Agent(id=id_, presence=Presence.READY))
         else:
+            self.roster.unshelve(seat)
             self.waiting.withdraw(id_, seat.reader)
         seat.agent.skills, seat.agent.profile = dict(skills), profile
         self.waiting.enroll(id_, seat.reader, seat.agent.skills)
+        self.roster.shelve(seat, 0)
 
     def remove(self, name: str) -> None:
         """The agent is gone."""
-        self.waiting.withdraw(AgentId(name), self.roster.seats.pop(AgentId(name)).reader)
+        seat = self.roster.seats.pop(AgentId(name))
+        self.roster.unshelve(seat)
+        self.waiting.withdraw(seat.agent.id, seat.reader)
 
     def asked(self, requirements: Requirements = EN, times: int = 3) -> list[Rank]:
         """What is left of the ranks when it was asked for so often."""
@@ -116,6 +120,18 @@ def test_whoever_comes_goes_or_changes_is_known_at_once() -> None:
     assert few(world.asked(times=1)) == {1: ["b"]}
     world.remove("b")
     assert world.asked(times=1) == []
+
+
+def test_where_nobody_who_could_has_room_nobody_is_asked() -> None:
+    world = World()
+    world.put("a", {"en": 5})
+    world.put("free", {"de": 5})
+    assert few(world.asked()) == {1: ["a"]}
+    seat = world.roster.seats[AgentId("a")]
+    world.roster.unshelve(seat)
+    assert world.asked(times=1) == []
+    world.roster.shelve(seat, 0)
+    assert few(world.asked(times=1)) == {1: ["a"]}
 
 
 def test_new_settings_begin_anew() -> None:

@@ -104,8 +104,9 @@ def test_who_comes_after_the_winner_is_found_within_the_bound() -> None:
     winner = shelf.first(asking(en=2))
     assert winner is not None
     assert winner.agent.id == "a02"
-    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 100)] == ["a05", "a08", "a11"]
-    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 3)] == ["a05"]
+    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 100, 9)] == ["a05", "a08", "a11"]
+    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 3, 9)] == ["a05"]
+    assert [s.agent.id for s in shelf.after(winner, asking(en=2), 100, 2)] == ["a05", "a08"]
 
 
 def test_who_was_stepped_over_once_is_found_when_it_comes_back() -> None:
