@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
 from router.core import outbound
-from router.core.attempts import settle
+from router.core.attempts import goes_out, settle
 from router.core.decide import Decider
-from router.core.effects import AnswerRoute, CollectFromContact, DeliverMessage
+from router.core.effects import AnswerRoute, DeliverMessage
 from router.core.model import (
-    SECOND_US,
     Contact,
     ContactOutcome,
     ContactState,
@@ -23,18 +21,13 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Channel, EntryPoint, Queue
+from router.core.ruling import Ruled, arrival
 from router.core.skills import meets, merged, signature
 from router.errors import Invalid, NotFound, Refused
 
 SKILLS_MOST = 32
 LEVELS = range(1, 11)
 NAME_MOST = 256
-QUESTIONS_MOST = 50
-"""Most questions to one contact."""
-QUESTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-PROMPT_MOST = 4_000
-CHOICES_MOST = 20
-ANSWER_MOST = 1_000
 
 
 def submit_contact(d: Decider, command: c.SubmitContact) -> None:
@@ -53,17 +46,39 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     requirements = _check_new(d, command)
     if entry_point is not None:
         requirements = merged(requirements, entry_point.requirements)
-    _emit_received(d, command, entry_point, queue, requirements)
+    ruled: Ruled | None = None
+    if d.policy.rules.is_asked:
+        ruled = arrival(d, command, entry_point, queue, requirements)
+        command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
+    reason = ruled.segment.reason if ruled is not None else ""
+    _emit_received(d, command, entry_point, queue, requirements, reason)
     d.contact_id = command.contact
     contact = d.state.contacts[command.contact]
     if command.message:
         _received(d, contact, command.message, command.message_size)
-    if contact.not_before_us > d.calendar_us:
+    if ruled is not None and ruled.plan.then.deflect:
+        text = ruled.plan.then.deflect
+        d.close(contact, ContactOutcome.DEFLECTED, "rule", text=text)
+    elif ruled is not None and ruled.is_scheduled and goes_out(contact):
+        outbound.ask_first(d, contact)
+    elif contact.not_before_us > d.calendar_us:
         d.begin(contact, queue, "submitted", command.tier)
-        return
-    if outbound.goes_out(contact):
+    elif goes_out(contact):
         outbound.go_out(d, contact, command.facts, queue, tier=command.tier)
-        return
+    else:
+        _queue_up(d, contact, command, entry_point, queue)
+        if ruled is not None:
+            d.tell_and_switch(contact, ruled.plan)
+
+
+def _queue_up(
+    d: Decider,
+    contact: Contact,
+    command: c.SubmitContact,
+    entry_point: EntryPoint | None,
+    queue: Queue,
+) -> None:
+    """Into its queue, and a greeting if it has to wait there."""
     d.enter_queue(
         contact,
         queue,
@@ -86,6 +101,7 @@ def _emit_received(
     entry_point: EntryPoint | None,
     queue: Queue,
     requirements: Requirements,
+    segment_reason: str,
 ) -> None:
     d.emit(
         e.ContactReceived(
@@ -115,6 +131,7 @@ def _emit_received(
             target_agent=command.target_agent,
             watched=command.watched,
             rule=command.rule,
+            segment_reason=segment_reason,
             facts=command.facts,
             outbound=command.outbound,
             by=command.by,
@@ -193,100 +210,6 @@ def cancel_contact(d: Decider, command: c.CancelContact) -> None:
     d.close(contact, ContactOutcome.CANCELLED, command.reason, by=command.by)
 
 
-def collect_input(d: Decider, command: c.CollectInput) -> None:
-    """Ask the customer something, by prompt or menu. One question at a time."""
-    contact = d.contact(command.contact)
-    d.contact_id = contact.id
-    _check_question(command)
-    if contact.state in (ContactState.SCHEDULED, ContactState.PARKED):
-        raise Refused("not_there", f"contact {contact.id!r} is {contact.state}: nobody to ask")
-    if contact.question is not None:
-        raise Refused("asking", f"contact {contact.id!r} is being asked {contact.asking!r}")
-    if contact.asked >= QUESTIONS_MOST:
-        raise Refused("too_many_questions", f"contact {contact.id!r} was asked {contact.asked}")
-    d.emit(
-        e.InputAsked(
-            at_us=d.now_us,
-            contact=contact.id,
-            name=command.name,
-            ask=f"q{contact.asked + 1}",
-            prompt=command.prompt,
-            choices=command.choices,
-            digits=command.digits,
-            deadline_at_us=d.now_us + command.timeout_us,
-            by=command.by,
-        )
-    )
-    put_question(d, contact)
-
-
-def put_question(d: Decider, contact: Contact) -> None:
-    """Have the adapter ask what is open; after a restart once more, for the time that is left."""
-    question = contact.question
-    assert question is not None, f"{contact.id} is asked nothing"
-    d.effects.append(
-        CollectFromContact(
-            channel=contact.channel,
-            contact=contact.id,
-            name=question.name,
-            prompt=question.prompt,
-            choices=question.choices,
-            digits=question.digits,
-            timeout_us=max(question.deadline_at_us - d.now_us, SECOND_US),
-            ask=question.ask,
-        )
-    )
-
-
-def report_input(d: Decider, command: c.ReportInput) -> None:
-    """The customer answered, or did not in time. The same answer again changes nothing."""
-    contact = d.contact(command.contact)
-    d.contact_id = contact.id
-    question = contact.question
-    is_open = question is not None and command.name == question.name
-    if question is None or not is_open or (command.ask and command.ask != question.ask):
-        if f"input.{command.name}" in contact.attributes:
-            return  # said twice, or too late
-        raise Refused("not_asked", f"contact {contact.id!r} is not asked {command.name!r}")
-    value = "" if command.timed_out else command.value
-    if len(value) > ANSWER_MOST:
-        raise Invalid("value", f"an answer has at most {ANSWER_MOST} characters, got {len(value)}")
-    if value and question.choices and value not in question.choices:
-        known = ", ".join(question.choices)
-        raise Invalid("unknown_choice", f"{command.name!r} is one of {known}, got {value!r}")
-    d.emit(
-        e.InputCollected(
-            at_us=d.now_us,
-            contact=contact.id,
-            name=question.name,
-            value=value,
-            ask=question.ask,
-            timed_out=not value,
-        )
-    )
-
-
-def give_up_asking(d: Decider, contact: Contact) -> None:
-    """Neither an answer nor its absence was told: the question is over."""
-    if contact.question is not None:
-        report_input(
-            d, c.ReportInput(contact=contact.id, name=contact.asking, value="", timed_out=True)
-        )
-
-
-def _check_question(command: c.CollectInput) -> None:
-    if not QUESTION_NAME.fullmatch(command.name):
-        raise Invalid("name", f"a question's name is letters, digits and _, got {command.name!r}")
-    if not 0 < len(command.prompt) <= PROMPT_MOST:
-        raise Invalid("prompt", f"a prompt has 1-{PROMPT_MOST} characters")
-    if len(command.choices) > CHOICES_MOST or "" in command.choices:
-        raise Invalid("choices", f"at most {CHOICES_MOST} choices, none of them empty")
-    if not 1 <= command.digits <= 40:
-        raise Invalid("digits", f"1-40 digits are collected, got {command.digits}")
-    if not SECOND_US <= command.timeout_us <= 300 * SECOND_US:
-        raise Invalid("timeout", f"1 s to 5 min to answer, got {command.timeout_us} µs")
-
-
 def ask_route(d: Decider, command: c.AskRoute) -> None:
     """Where should this go, may it stay, what is the wait? Nothing is queued."""
     channel_named(d, command.channel)
@@ -341,7 +264,7 @@ def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:
         return  # asked twice, or rescheduled meanwhile
     if command.found and command.segment != contact.segment:
         d.emit(e.ContactUpdated(at_us=d.now_us, contact=contact.id, segment=command.segment))
-    if outbound.goes_out(contact):
+    if goes_out(contact):
         outbound.go_out(d, contact, command.facts, d.queue_of(contact), provided=command)
     else:
         activate(d, contact)
@@ -447,8 +370,6 @@ HANDLERS: dict[type, Handler] = {
     c.SendMessage: send_message,
     c.AbandonContact: abandon_contact,
     c.CancelContact: cancel_contact,
-    c.CollectInput: collect_input,
-    c.ReportInput: report_input,
     c.AskRoute: ask_route,
     c.ProvideCustomer: provide_customer,
     c.ReportLive: report_live,

@@ -208,6 +208,8 @@ class ContactUpdated(Record, kw_only=True):
     customer: str | None = None
     segment: str | None = None
     watched: bool | None = None
+    rule: str = ""
+    """Names of the rules that said so, with a comma between."""
     by: str = ""
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from router.core import events as e
 from router.core import outbound
-from router.core.arrivals import activate, give_up_asking
+from router.core.arrivals import activate
+from router.core.asking import give_up_asking
+from router.core.attempts import goes_out
 from router.core.decide import Decider
 from router.core.model import (
     AgentId,
@@ -55,7 +57,7 @@ def _window(d: Decider, key: TimerKey) -> None:
     contact = d.state.contacts.get(ContactId(key[1]))
     if contact is None:
         return
-    if outbound.goes_out(contact):
+    if goes_out(contact):
         if contact.state is ContactState.SCHEDULED:
             outbound.ask_customer(d, contact)
         elif contact.state is ContactState.QUEUED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.core import events as e
-from router.core.attempts import goes_out, release
+from router.core.attempts import goes_out, release, reserve
 from router.core.effects import EndContact, TreatContact
 from router.core.model import (
     AgentId,
@@ -17,6 +17,8 @@ from router.core.model import (
 )
 from router.core.policy import Full, Limit, Queue
 from router.core.reservations import Reservations
+from router.core.rules.book import Plan
+from router.core.ruling import limit_for
 from router.core.skills import merged
 
 
@@ -108,6 +110,10 @@ class Decider(Reservations):
 
     def apply_limit(self, contact: Contact, limit: Limit, reason: str) -> None:
         """What a queue does with a contact that it cannot take or keep."""
+        found = limit_for(self, contact, limit) if limit.condition is not None else limit
+        if found is None:
+            return
+        limit = found
         match limit.action:
             case Full.QUEUE:
                 return
@@ -264,6 +270,8 @@ class Decider(Reservations):
                     reason=reason,
                 )
             )
+            if goes_out(contact):
+                reserve(self, contact, contact.not_before_us)
             return
         self.enter_queue(
             contact,
@@ -274,6 +282,58 @@ class Decider(Reservations):
             visit_at_us=contact.visit_at_us,
             target_agent=contact.target_agent,
         )
+
+    def switch(
+        self,
+        contact: Contact,
+        channel: str,
+        queue: Queue,
+        *,
+        due_from_us: int,
+        address: tuple[bytes, str, str],
+        external_id: str = "",
+        by: str = "",
+    ) -> None:
+        """The same contact goes on by another channel; `address`: sealed, key, peer key there."""
+        sealed, seal_key, peer_key = address
+        self.end_there(contact, "channel_switched")
+        self.emit(
+            e.ContactSwitched(
+                at_us=self.now_us,
+                contact=contact.id,
+                from_channel=contact.channel,
+                channel=channel,
+                queue=queue.id,
+                tier=self.tier_of(queue, channel),
+                due_at_us=self.due_at_us(queue, channel, due_from_us),
+                head_start_us=contact.head_start_us,
+                from_external_id=contact.external_id,
+                external_id=external_id,
+                peer_key=peer_key,
+                sealed=sealed or contact.sealed,
+                seal_key=seal_key or contact.seal_key,
+                by=by,
+            )
+        )
+
+    def tell_and_switch(self, contact: Contact, plan: Plan) -> None:
+        """The verbs that reach the customer: words, and another channel to wait on."""
+        then = plan.then
+        if contact.id not in self.state.waiting.entries:
+            return
+        if then.message:
+            self.treat(contact, "text", then.message)
+        channel = then.switch_channel
+        is_other = channel in self.policy.channels and channel != contact.channel
+        if is_other and contact.hops < self.policy.hops:
+            self.switch(
+                contact,
+                channel,
+                self.queue_of(contact),
+                due_from_us=contact.visit_at_us,
+                address=(b"", "", ""),
+                by="rule",
+            )
 
     def treat(self, contact: Contact, kind: str, text: str = "", music: str = "") -> None:
         """Tell or play the waiting customer something."""

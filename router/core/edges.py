@@ -70,6 +70,8 @@ class Edges:
         self.events: list[e.Event] = []
         self.effects: list[Effect] = []
         self.contact_id: ContactId | None = None
+        self.oldest: dict[QueueId, tuple[int, int]] = {}
+        """Since when the longest waiting contact of a queue has waited, as of a second."""
         self._contacts: dict[ContactId, None] = {}
         self._agents: dict[AgentId, None] = {}
         self._limits: dict[ContactId, None] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from router.core import arrivals, customer_care, moves, offers, service, staff
+from router.core import arrivals, asking, customer_care, moves, offers, service, staff
 from router.core.commands import Command
 from router.core.deadlines import fire
 from router.core.decide import Decider
@@ -25,6 +25,7 @@ from router.errors import NotFound
 
 HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     **arrivals.HANDLERS,
+    **asking.HANDLERS,
     **customer_care.HANDLERS,
     **moves.HANDLERS,
     **offers.HANDLERS,
@@ -113,7 +114,7 @@ class Engine:
             )
         for contact in self.state.contacts.values():
             if contact.question is not None:
-                arrivals.put_question(d, contact)
+                asking.put_question(d, contact)
         for contact_id in self.state.waiting.entries:
             d.try_later(contact_id)
         for agent_id in self.state.agents:

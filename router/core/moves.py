@@ -146,24 +146,14 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
         _check_switch_room(d, contact, channel.name)
     elif contact.state is ContactState.SCHEDULED:
         raise Refused("scheduled", f"contact {contact.id!r} waits for its window")
-    d.end_there(contact, "channel_switched")
-    d.emit(
-        e.ContactSwitched(
-            at_us=d.now_us,
-            contact=contact.id,
-            from_channel=contact.channel,
-            channel=channel.name,
-            queue=queue.id,
-            tier=d.tier_of(queue, channel.name),
-            due_at_us=d.due_at_us(queue, channel.name, contact.visit_at_us),
-            head_start_us=contact.head_start_us,
-            from_external_id=contact.external_id,
-            external_id=command.external_id,
-            peer_key=command.peer_key,
-            sealed=command.sealed or contact.sealed,
-            seal_key=command.seal_key or contact.seal_key,
-            by=command.by,
-        )
+    d.switch(
+        contact,
+        channel.name,
+        queue,
+        due_from_us=contact.visit_at_us,
+        address=(command.sealed, command.seal_key, command.peer_key),
+        external_id=command.external_id,
+        by=command.by,
     )
     if contact.state is ContactState.ACTIVE and (channel.media or not contact.external_id):
         d.bring_up(d.serving(contact), begins=not contact.external_id)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.attempts import goes_out, reserve, sent, settle, terms_of
+from router.core.attempts import reserve, sent, settle, terms_of
 from router.core.decide import Decider
 from router.core.effects import DeliverMessage, LoadCustomer
 from router.core.facts import Facts, LearnedWindow, Outbound
@@ -87,6 +87,12 @@ def go_out(
         )
 
 
+def ask_first(d: Decider, contact: Contact) -> None:
+    """A rule has set the terms: what is permitted and learned on these is to be asked for."""
+    at_us = max(contact.not_before_us, d.calendar_us)
+    _shelve(d, contact, at_us, 0, terms_of(contact), "scheduled_by_rule")
+
+
 def window_over(d: Decider, contact: Contact) -> None:
     """Nobody took it in its window: back on the shelf, to be asked about again at once."""
     _schedule(d, contact, d.calendar_us, 0, terms_of(contact), "window_over")
@@ -112,8 +118,16 @@ def window_for(
     chosen = terms.window
     if chosen is not None and chosen.start_us <= now_us < chosen.end_us:
         return chosen, False
+    first_us = max(now_us, contact.not_before_us)
+    last_us = now_us + terms.within_us if terms.within_us else 0
     for window in facts.windows:
-        if window.end_us > max(now_us, contact.not_before_us):
+        if terms.channels and window.channel not in terms.channels:
+            continue
+        if window.explore and not terms.explore:
+            continue
+        if last_us and window.start_us > last_us:
+            continue
+        if window.end_us > first_us:
             start_us = max(window.start_us, contact.not_before_us)
             return replace(window, start_us=start_us), True
     return None, False
@@ -173,24 +187,13 @@ def _schedule(
 def _switch(d: Decider, contact: Contact, queue: Queue, provided: c.ProvideCustomer) -> None:
     """To the channel and address of its window."""
     if contact.state is ContactState.SCHEDULED and contact.peer_key != provided.peer_key:
-        d.end_there(contact, "channel_switched")
-        d.emit(
-            e.ContactSwitched(
-                at_us=d.now_us,
-                contact=contact.id,
-                from_channel=contact.channel,
-                channel=provided.channel,
-                queue=queue.id,
-                tier=d.tier_of(queue, provided.channel),
-                due_at_us=d.due_at_us(queue, provided.channel, d.now_us),
-                head_start_us=contact.head_start_us,
-                from_external_id=contact.external_id,
-                external_id="",
-                peer_key=provided.peer_key,
-                sealed=provided.sealed,
-                seal_key=provided.seal_key,
-                by="learned_window",
-            )
+        d.switch(
+            contact,
+            provided.channel,
+            queue,
+            due_from_us=d.now_us,
+            address=(provided.sealed, provided.seal_key, provided.peer_key),
+            by="learned_window",
         )
 
 

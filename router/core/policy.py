@@ -12,6 +12,8 @@ from router.core.learning_policy import LearningPolicy
 from router.core.model import DAY_US, MINUTE_US, SECOND_US, QueueId, Requirements
 from router.core.permission_policy import ContactPolicy
 from router.core.record import Record, Value
+from router.core.rules.book import RuleBook
+from router.core.rules.compile import Expression
 
 
 class Strategy(StrEnum):
@@ -83,6 +85,10 @@ class Limit(Value, kw_only=True):
     action: Full = Full.DEFLECT
     queue: QueueId = QueueId("")
     text: str = ""
+    condition: Expression | None = None
+    """Only if this holds; else `otherwise` is asked."""
+    otherwise: Limit | None = None
+    """None: what is not asked of a condition is always done."""
 
 
 class MissAction(StrEnum):
@@ -150,6 +156,8 @@ class Step(Value, kw_only=True):
     """Only if fewer agents than this could serve it as it stands; -1 = not asked."""
     position_over: int = -1
     """Only if it stands further back than this; -1 = not asked."""
+    condition: Expression | None = None
+    """Only if this holds as well."""
     otherwise_skip: bool = False
     """When due and the conditions do not hold: skip it for good instead of checking again."""
 
@@ -261,9 +269,7 @@ class Hours(Value, kw_only=True):
 
 
 class KeywordReplies(Value, kw_only=True):
-    """What is answered to a keyword, where the entry point has no text of this name; empty = nothing
-    is said.
-    """
+    """What is answered to a keyword where the entry point has no such text; empty = nothing."""
 
     stop: str = "You will get no more messages from us here. Reply START to get them again."
     stop_all: str = "We will not contact you any more. Reply START to be contacted again."
@@ -299,6 +305,8 @@ class Policy(Record, kw_only=True):
     """Where phone numbers without a country code are (ISO 3166, two letters); empty = nowhere."""
     contacting: ContactPolicy = ContactPolicy()
     """Whether and when customers may be contacted."""
+    rules: RuleBook = RuleBook()
+    """Segments and rules: what happens to a contact on arrival."""
     templates: dict[str, str] = {}
     """Texts that go out without an agent, by name; ``{name}`` and attributes are filled in."""
     learning: LearningPolicy = LearningPolicy()

@@ -10,6 +10,7 @@ from router.core.decide import Decider
 from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
 from router.core.moves import switch_channel
 from router.core.policy import Action, ActionKind, Queue, Step
+from router.core.ruling import holds
 from router.core.skills import dropped, lowered, meets, merged, signature
 
 
@@ -43,8 +44,9 @@ def _holds(d: Decider, contact: Contact, step: Step) -> bool:
                 return False
     if step.eligible_below >= 0:
         queues = (contact.queue, *contact.extra_queues)
-        return count_reached(d, queues, contact.requirements) < step.eligible_below
-    return True
+        if count_reached(d, queues, contact.requirements) >= step.eligible_below:
+            return False
+    return holds(d, contact, step.condition)
 
 
 def _take(d: Decider, contact: Contact, step: Step, *, taken: bool) -> None:

@@ -20,6 +20,7 @@ from router.core.effects import DeliverMessage, Effect, StartContact
 from router.core.facts import Facts, LearnedWindow, Outbound
 from router.core.model import Contact, ContactOutcome, ContactState
 from router.core.outbound import MESSAGE_FIRST, window_for
+from router.core.rules.book import RuleBook
 from router.runtime.envelope import Envelope, open_envelope, seal
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Sending:
         self._book = book
         self._messages = messages
         self._preferences = preferences
+        self._asked: RuleBook | None = None
+        self._reads = False
         book.sending = self
 
     async def may_go(self, contact: Contact, effect: Effect) -> bool:
@@ -75,15 +78,14 @@ class Sending:
 
     def facts(self, facts: Facts, row: Customer, command: c.SubmitContact, now_us: int) -> Facts:
         """What was learned, where somebody asks for it: a rule, or the terms of the contact."""
-        rules = getattr(self._workspace.policy, "rules", None)
         terms = command.outbound
-        if rules is not None and rules.reads_preference:
+        if self._reads_preference():
             purpose = terms.purpose if terms is not None else "service"
             preference = self._preferences.facts(row, purpose, now_us)
             facts = replace(facts, preference=preference)
-        if (terms is not None and terms.learned) or (rules is not None and rules.schedules):
+        if terms is not None and terms.learned:
             start_us = max(now_us, command.not_before_us)
-            facts = replace(facts, windows=self._windows(row, terms or Outbound(), start_us))
+            facts = replace(facts, windows=self._windows(row, terms, start_us))
         return facts
 
     def provide(
@@ -105,6 +107,13 @@ class Sending:
         if terms.mode == MESSAGE_FIRST:
             command = self._draft(command, contact, terms, held)
         return command
+
+    def _reads_preference(self) -> bool:
+        """Does a rule ask for it? Worked out once for each set of settings."""
+        policy = self._workspace.policy
+        if self._asked is not policy.rules:
+            self._asked, self._reads = policy.rules, policy.rules.reads_preference
+        return self._reads
 
     def _windows(self, row: Customer, terms: Outbound, at_us: int) -> tuple[LearnedWindow, ...]:
         return self._preferences.windows(

@@ -150,8 +150,8 @@ def test_a_bare_stop_wakes_nobody_and_is_answered_once() -> None:
     outbound(centre, "text", peer_key="h1/sms/other")
     events = centre.say(stop(reply="m2", reply_size=20))
     assert names(events) == [
-        "DoNotContactChanged", "ContactClosed", "ContactReceived", "MessageReceived",
-        "MessageSent", "ContactClosed",
+        "DoNotContactChanged", "OutboundReleased", "ContactClosed", "ContactReceived",
+        "MessageReceived", "MessageSent", "ContactClosed",
     ]  # fmt: skip
     assert events[-1] == e.ContactClosed(
         at_us=centre.now_us,

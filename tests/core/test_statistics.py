@@ -59,6 +59,8 @@ PASSED_OVER = (
     *(e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
     *(e.ContactLinked, e.AuditRecorded),
+    *(e.CustomerChanged, e.IdentityAdded, e.IdentityRemoved, e.CustomersMerged),
+    *(e.ConsentChanged, e.DoNotContactChanged, e.CustomerErased),
     *(e.OutboundReserved, e.OutboundSent, e.OutboundReleased, e.OutcomeRecorded),
 )
 

@@ -141,6 +141,22 @@ class RuleBook(Value, kw_only=True):
     conditions: dict[str, Expression] = {}
     """Named ones: compiled into the expressions that use them, kept to be shown."""
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to ask."""
+        return bool(self.rules or self.segments)
+
+    @property
+    def reads_preference(self) -> bool:
+        """Whether any condition asks what was learned of the customer."""
+        asked: tuple[Rule | Segment, ...] = (*self.segments, *self.rules)
+        return any(
+            path.startswith("preference")
+            for one in asked
+            if one.when is not None
+            for path in one.when.reads
+        )
+
     def segment_of(self, context: Seen, *, trace: bool = False) -> SegmentVerdict:
         """The first segment that matches; one given to the customer by hand wins over all."""
         verdicts: list[Verdict] = []

@@ -429,8 +429,8 @@ def _mismatch(sign: str, left: Node, right: Node, overloads: Sequence[Overload])
     types = (left.type, right.type)
     got = f"got {left.type} and {right.type}"
     numbers = INT in types and DOUBLE in types
-    if sign == "in":
-        if right.type.name not in ("list", "map", "dyn"):
+    if sign == "in" and right.type != DYN:
+        if right.type.name not in ("list", "map"):
             hint = ": write text.contains(part)" if right.type == STRING else ""
             return f"'in' expected a list or a map on its right, got {right.type}{hint}"
         return f"'in' expected {right.type.items[0]} on its left, got {left.type}"

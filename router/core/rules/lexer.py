@@ -1,6 +1,6 @@
 """Characters to tokens, by the lexis of CEL.
 
-https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax
+https://github.com/google/cel-spec, language definition, "Syntax".
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Timestamps and durations of the rule language: µs since 1970, and µs.
 
 RFC 3339 for timestamps, sums of units for durations ("1h30m", as in Go's time.ParseDuration), and
-the parts of a moment in a zone (https://github.com/google/cel-spec/blob/master/doc/langdef.md
-#datetime-functions).
+the parts of a moment in a zone (the date and time functions of https://github.com/google/cel-spec).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which operands each operator and function takes, and what it gives.
 
-As CEL's standard definitions, less the types that are not here
-(https://github.com/google/cel-spec/blob/master/doc/langdef.md#list-of-standard-definitions). A JSON
-value (DYN) fits every parameter that a JSON value can fill; where that leaves several overloads,
+As the "List of Standard Definitions" of CEL's language definition
+(https://github.com/google/cel-spec), less the types that are not here. A JSON value (DYN) fits every parameter that a JSON value can fill; where that leaves several overloads,
 the operation decides at run time.
 """
 

@@ -1,0 +1,285 @@
+"""Rules at work: what conditions see of this engine, and what follows from what they decide.
+
+The book itself (`rules/book.py`) only says what should be done; here it is done.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from router.core import commands as c
+from router.core.edges import Edges
+from router.core.facts import Facts, Outbound
+from router.core.model import (
+    SECOND_US,
+    AgentId,
+    Contact,
+    ContactId,
+    ContactState,
+    Direction,
+    QueueId,
+)
+from router.core.model import Requirements as Required
+from router.core.policy import EntryPoint, Limit, Queue
+from router.core.rules.book import Moment, Plan, RuleBook, SegmentVerdict
+from router.core.rules.compile import Expression
+from router.core.rules.context import Context
+from router.core.rules.place import EvaluationError
+from router.core.rules.verbs import At, Schedule
+from router.core.skills import meets, merged
+from router.errors import Refused
+
+GIVEN = "given with the contact"
+
+
+class EngineLook:
+    """Numbers of queues and agents as they are now; see `rules.context.Look`."""
+
+    __slots__ = ("_d",)
+
+    def __init__(self, d: Edges) -> None:
+        self._d = d
+
+    def is_queue(self, queue: str) -> bool:
+        """Whether there is such a queue."""
+        return queue in self._d.policy.queues
+
+    def waiting(self, queue: str) -> int:
+        """Contacts that wait in it."""
+        return self._d.state.positions.count_all(QueueId(queue))
+
+    def position(self, contact: ContactId, queue: str) -> int:
+        """Where the contact stands; for one that does not stand yet, behind all of its channel."""
+        d = self._d
+        row = d.state.contacts.get(contact)
+        if row is not None and row.state is ContactState.QUEUED and row.queue == queue:
+            return d.position(row)
+        return self.waiting(queue) + 1
+
+    def longest_wait_us(self, queue: str) -> int:
+        """How long its longest waiting contact has waited; looked up once a second."""
+        d = self._d
+        second = d.now_us // SECOND_US
+        known = d.oldest.get(QueueId(queue))
+        if known is None or known[0] != second:
+            visits = (
+                entry.contact.visit_at_us
+                for entry in d.state.waiting.entries.values()
+                if entry.contact.queue == queue
+            )
+            known = d.oldest[QueueId(queue)] = (second, min(visits, default=NEVER_US << 1))
+        return max(0, d.now_us - known[1])
+
+    def wait_us(self, queue: str, channel: str) -> int:
+        """Estimated wait of one more contact; for ever if nobody serves the queue."""
+        d = self._d
+        position = d.state.positions.count(QueueId(queue), channel) + 1
+        wait_us = d.wait_us(QueueId(queue), channel, position)
+        return wait_us if wait_us >= 0 else NEVER_US
+
+    def ready(self, queue: str) -> int:
+        """Agents who serve it and are ready."""
+        return sum(pool.ready for pool in self._d.matcher.pools(QueueId(queue)))
+
+    def available(self, queue: str, channel: str) -> int:
+        """Those of them with room for one more contact of this channel."""
+        d = self._d
+        pools = d.matcher.pools(QueueId(queue))
+        classes = d.state.roster.available(pools, d.state.roster.bits[channel]) or ()
+        return sum(len(shelf.order) for shelves in classes for shelf in shelves)
+
+    def eligible(self, queue: str, requirements: Required) -> int:
+        """Those who are ready and meet the requirements, room not asked."""
+        d = self._d
+        serving = {pool.profile for pool in d.matcher.pools(QueueId(queue))}
+        return sum(
+            1
+            for seat in d.state.roster.seats.values()
+            if seat.agent.presence.value == "ready"
+            and not seat.agent.lost_at_us
+            and seat.agent.profile in serving
+            and meets(seat.agent.skills, requirements)
+        )
+
+    def is_open(self, queue: str) -> bool:
+        """Whether its hours say open."""
+        return QueueId(queue) not in self._d.matcher.closed
+
+    def zone(self, queue: str) -> str:
+        """Time zone of its hours."""
+        settings = self._d.policy.queues.get(QueueId(queue))
+        hours = self._d.policy.hours.get(settings.hours) if settings is not None else None
+        return hours.zone if hours is not None else "UTC"
+
+
+NEVER_US = 1 << 50
+"""A wait that does not end, as conditions see it: 35 years."""
+
+
+class Ruled(NamedTuple):
+    """An arrival after the rules: the command as it is carried out, and what they said."""
+
+    command: c.SubmitContact
+    queue: Queue
+    requirements: Required
+    segment: SegmentVerdict
+    plan: Plan
+    is_scheduled: bool
+    """A rule says when it goes out: the runtime is asked on its terms."""
+
+
+def holds(d: Edges, contact: Contact, condition: Expression | None) -> bool:
+    """Whether a condition holds for a contact now; one without a value does not."""
+    if condition is None:
+        return True
+    try:
+        return condition.evaluate(context_of(d, contact, contact.facts)) is True
+    except EvaluationError:
+        return False
+
+
+def limit_for(d: Edges, contact: Contact, limit: Limit) -> Limit | None:
+    """Of what a limit may do the first whose condition holds; None = nothing."""
+    asked: Limit | None = limit
+    while asked is not None and not holds(d, contact, asked.condition):
+        asked = asked.otherwise
+    return asked
+
+
+def context_of(d: Edges, contact: Contact, facts: Facts) -> Context:
+    """What conditions see of a contact."""
+    return Context(contact, facts, EngineLook(d), d.now_us, d.calendar_us)
+
+
+def arrival(
+    d: Edges,
+    command: c.SubmitContact,
+    entry_point: EntryPoint | None,
+    queue: Queue,
+    requirements: Required,
+    *,
+    trace: bool = False,
+) -> Ruled:
+    """Ask the rules about a contact that arrives or is to be begun. Raises Refused if they reject.
+
+    `trace`: each condition and its parts are told as well, and nothing is refused.
+    """
+    book: RuleBook = d.policy.rules
+    if entry_point is not None and entry_point.attributes:
+        attributes = {**entry_point.attributes, **command.attributes}
+    else:
+        attributes = command.attributes
+    contact = _contact_to_be(d, command, queue, requirements, attributes, entry_point)
+    context = context_of(d, contact, command.facts)
+    verdict = book.segment_of(context, trace=trace)
+    if command.segment and command.segment != context.given_segment:
+        verdict = replace(verdict, segment=command.segment, reason=GIVEN)
+    context.segment = verdict.segment
+    plan = book.decide(context, Moment.RECEIVED, trace=trace)
+    then = plan.then
+    if then.reject and not trace:
+        raise Refused("rejected", then.reject)
+    agent, hold_us = command.prefer_agent, command.prefer_us
+    if then.prefer_agent is not None:
+        hold_us = then.prefer_agent.for_us
+        agent = AgentId(then.prefer_agent.agent or command.facts.customer.last_agent)
+        if agent not in d.state.agents:
+            agent, hold_us = AgentId(""), 0
+    changed = replace(
+        command,
+        segment=verdict.segment,
+        attributes={**attributes, **plan.attributes},
+        tier=command.tier if then.tier is None else then.tier,
+        head_start_us=command.head_start_us + (then.head_start_us or 0),
+        watched=command.watched if then.watch is None else then.watch,
+        prefer_agent=agent,
+        prefer_us=hold_us,
+        rule=",".join(plan.rules),
+    )
+    is_scheduled = then.schedule is not None and command.direction is not Direction.INBOUND
+    if command.direction is not Direction.INBOUND:
+        changed = _terms(d, changed, plan)
+    target = d.policy.queues.get(QueueId(then.queue)) if then.queue else None
+    return Ruled(
+        changed,
+        target or queue,
+        merged(requirements, then.require) if then.require else requirements,
+        verdict,
+        plan,
+        is_scheduled,
+    )
+
+
+def answered(d: Edges, contact: Contact) -> Plan:
+    """Ask the rules for input about a contact whose customer has answered a question."""
+    context = context_of(d, contact, contact.facts)
+    return d.policy.rules.decide(context, Moment.INPUT)
+
+
+def _contact_to_be(
+    d: Edges,
+    command: c.SubmitContact,
+    queue: Queue,
+    requirements: Required,
+    attributes: dict[str, object],
+    entry_point: EntryPoint | None,
+) -> Contact:
+    return Contact(
+        id=command.contact,
+        channel=command.channel,
+        direction=command.direction,
+        entry_point=entry_point.id if entry_point is not None else "",
+        queue=queue.id,
+        customer=command.customer,
+        segment=command.segment,
+        attributes=attributes,
+        requirements=requirements,
+        conversation=command.conversation,
+        peer_key=command.peer_key,
+        tier=d.tier_of(queue, command.channel) if command.tier is None else command.tier,
+        head_start_us=command.head_start_us,
+        not_after_us=command.not_after_us,
+        created_at_us=d.now_us,
+        visit_at_us=d.now_us,
+        visit_no=1,
+        outbound=command.outbound,
+    )
+
+
+def _terms(d: Edges, command: c.SubmitContact, plan: Plan) -> c.SubmitContact:
+    """On which terms it goes out: a rule's, else the caller's."""
+    schedule: Schedule | None = plan.then.schedule
+    latest_us = command.not_after_us
+    if schedule is None:
+        terms = command.outbound
+        if terms is None:
+            return command
+        terms = replace(
+            terms,
+            channels=terms.channels or plan.channels,
+            explore=terms.explore and plan.explore,
+            latest_at_us=terms.latest_at_us or latest_us,
+        )
+        return replace(command, outbound=terms)
+    if schedule.latest_us:
+        of_rule_us = d.calendar_us + schedule.latest_us
+        latest_us = min(latest_us, of_rule_us) if latest_us else of_rule_us
+    terms = Outbound(
+        mode=schedule.mode.value,
+        template=schedule.template,
+        purpose=schedule.purpose,
+        learned=schedule.at is At.LEARNED_WINDOW,
+        explore=plan.explore,
+        channels=plan.channels,
+        within_us=schedule.within_us,
+        latest_at_us=latest_us,
+        give_up=schedule.give_up.value,
+    )
+    moment_us = plan.moment_us if schedule.at is At.MOMENT else None
+    return replace(
+        command,
+        outbound=terms,
+        not_before_us=max(command.not_before_us, moment_us or 0),
+    )
