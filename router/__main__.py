@@ -415,13 +415,13 @@ def _guard(action: Callable[[], Any]) -> None:
         _complain("\n".join(error.findings), EXIT_CONFIG)
     except JournalBusy as error:
         _complain(str(error), EXIT_BUSY)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (RouterError, OSError) as error:
         hint = ""
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             hint = "\nAnother program listens there: stop it, or choose another port."
         _complain(f"{error}{hint}", 1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str, code: int) -> None:

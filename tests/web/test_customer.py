@@ -13,6 +13,8 @@ from tests.web.conftest import OpenPage
 from tests.web.fake_server import FakeServer
 from tests.web.fake_world import World
 
+NINE = "9\u2060–\u206010"
+"""Not to be broken between two lines."""
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
 
@@ -40,7 +42,7 @@ async def test_the_hint_says_channel_hour_address_evidence_and_likelihood(
 ) -> None:
     page = await served(open_page, server, world, fake.known("maria"))
     reach = page.get_by_role("region", name="How they are reached")
-    await expect(reach.locator(".hint-title")).to_have_text("SMS works best: Tuesday 9–10, …42")
+    await expect(reach.locator(".hint-title")).to_have_text(f"SMS works best: Tuesday {NINE}, …42")
     await expect(reach).to_contain_text(
         re.compile(r"8 of 10 reached, last \w{3},? \d+ \w{3} · came to us 3 times")
     )
@@ -106,7 +108,7 @@ async def test_little_evidence_and_none_are_said_in_words(
     page = await served(open_page, server, world, fake.little("maria"))
     reach = page.locator(".reach")
     await expect(reach.locator(".hint-title")).to_have_text(
-        "Others like this: SMS, Tuesday 9–10, …42"
+        f"Others like this: SMS, Tuesday {NINE}, …42"
     )
     await expect(reach).to_contain_text("Little evidence (2 attempts): from customers like this")
     await expect(reach).to_contain_text("Their time zone is not known: hours are ours.")
@@ -165,7 +167,7 @@ async def test_the_hint_is_in_the_agents_language(
     page = await served(open_page, server, world, fake.known("maria"), locale="de-DE", width=1000)
     reach = page.get_by_role("region", name="Erreichbarkeit")
     await expect(reach.locator(".hint-title")).to_have_text(
-        "SMS klappt am besten: Dienstag 9–10 Uhr, …42"
+        f"SMS klappt am besten: Dienstag {NINE} Uhr, …42"
     )
     await expect(reach).to_contain_text("8 von 10 erreicht")
     await expect(reach).to_contain_text("Wahrscheinlichkeit 74–91 %")

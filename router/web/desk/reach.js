@@ -47,7 +47,8 @@ function Interval({ window }) {
 
 function Best({ window, preference }) {
   const isKnown = window.level && window.level !== "segment";
-  const values = { channel: word("channel", window.channel), slot: slot(window), address: address(window.address) };
+  // The hours stay on one line, whatever the width.
+  const values = { channel: word("channel", window.channel), slot: slot(window).replace("–", "\u2060–\u2060"), address: address(window.address) };
   return html`<p class="hint-title"><${ChannelIcon} channel=${window.channel} /><span>${t(isKnown ? "hint_best" : "hint_similar", values)}</span></p>
     <p class=${isKnown ? "" : "hint-little"}>${!isKnown && html`<${Mark} meaning="neutral" /> `}${evidenceWords(window, preference)}</p>
     <p class="line"><span>${t("hint_likelihood", { share: likelihood(window) })}</span><${Interval} window=${window} /></p>
