@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.web.fake_world import MINUTE, now_us
 
@@ -28,13 +30,20 @@ def cells(channel: str) -> list[list[float | None]]:
     ]
 
 
+def next_us(weekday: int, hour: int) -> int:
+    """When this hour of the week begins next where the customer is."""
+    today = datetime.now(ZoneInfo("Europe/Lisbon")).replace(minute=0, second=0, microsecond=0)
+    ahead = timedelta(days=(weekday - today.weekday()) % 7 or 7)
+    return int((today + ahead).replace(hour=hour).timestamp()) * 1_000_000
+
+
 def window(channel: str, address: str, level: str = "exact", **more: Any) -> dict[str, Any]:
     """A window as the server tells it."""
     day, hour, peak = PEAKS[channel]
     attempts, successes = REACHED[channel]
     found = {
         "channel": channel, "address": address, "weekday": day, "hour": hour,
-        "start_us": now_us() + 2 * DAY_US, "end_us": now_us() + 2 * DAY_US + 60 * MINUTE,
+        "start_us": next_us(day, hour), "end_us": next_us(day, hour) + 60 * MINUTE,
         "probability": peak, "low": peak - 0.12, "high": min(1.0, peak + 0.05),
         "attempts": attempts, "successes": successes, "expected": attempts * 0.3, "level": level,
         "last_success_at_us": now_us() - 19 * DAY_US, "prior_share": 0.2,

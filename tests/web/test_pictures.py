@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from playwright.async_api import Page
 
+from tests.web import fake_customer
 from tests.web.conftest import OpenPage
 from tests.web.fake_board import busy
 from tests.web.fake_server import FakeServer
@@ -46,11 +47,18 @@ async def test_a_picture_of_the_desk(
         world.offer(
             "chat",
             "Maria Sandoval",
+            customer="maria",
             attributes={"topic": "invoice", "order": "OAK-20417", "shop": "Berlin"},
+            segment_reason="orders in 12 months: 9",
         ),
         world.offer("sms", "Jonas Weber", segment="floating"),
         world.offer("email", "Priya Natarajan", queue="billing", segment="passive"),
     ]
+    world.customers["maria"] = {
+        "profile": fake_customer.profile("maria"),
+        "preference": fake_customer.known("maria"),
+        "contacts": {"contacts": fake_customer.past()},
+    }
     talks = [
         [
             ("router", "You are number 2, about 1 minute."),
@@ -80,8 +88,7 @@ async def test_a_picture_of_the_desk(
     world.offer("chat", "Oleksandr Kovalenko", queue="technical")
     await page.wait_for_selector(".offer")
     if width > 960:
-        await page.locator("#why").click()
-        await page.wait_for_selector(".decision")
+        await page.wait_for_selector(".hint-title")
     await picture(page, f"desk-{'tablet' if width < 1000 else scheme}")
 
 
