@@ -1,6 +1,7 @@
 """The language of rules: text to a syntax tree with positions.
 
-A typed subset of CEL (https://github.com/google/cel-spec, language definition) with CEL's meaning: literals (64-bit int, double, string, bool, null), `duration("90s")`,
+A typed subset of CEL (https://github.com/google/cel-spec, language definition) with CEL's
+meaning: literals (64-bit int, double, string, bool, null), `duration("90s")`,
 `timestamp("2026-03-29T01:00:00Z")`, fields, `==` `!=` `<` `<=` `>` `>=`, `&&` `||` `!`, `in`, `?:`,
 `+ - * / %`, `has()`, `size()`, `startsWith` `endsWith` `contains` `matches`, `int()` `double()`,
 `getFullYear` to `getMilliseconds` with an optional zone, `[..]`, lists and maps of constants.

@@ -1,8 +1,9 @@
 """Which operands each operator and function takes, and what it gives.
 
 As the "List of Standard Definitions" of CEL's language definition
-(https://github.com/google/cel-spec), less the types that are not here. A JSON value (DYN) fits every parameter that a JSON value can fill; where that leaves several overloads,
-the operation decides at run time.
+(https://github.com/google/cel-spec), less the types that are not here. A JSON value (DYN) fits
+every parameter that a JSON value can fill; where that leaves several overloads, the operation
+decides at run time.
 """
 
 from __future__ import annotations

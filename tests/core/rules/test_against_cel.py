@@ -31,7 +31,7 @@ CHECKED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-LONG = settings(CHECKED, max_examples=3_000)
+LONG = settings(CHECKED, max_examples=2_000)
 KINDS = st.sampled_from([*COMPARABLE, "bool", "bool", "bool", "dyn", "list(int)"])
 DEVIATIONS = ("this never has a value", "is never", "expected at most", "expected a constant")
 

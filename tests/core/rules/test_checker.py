@@ -76,6 +76,9 @@ def test_all_errors_are_told_at_once_and_each_cause_once() -> None:
         ("segment == null", "segment == null", "string is never null: to ask whether it is known"),
         ("segment in zone", "segment in zone", "on its right, got string: write text.contains"),
         ("1 in contact.tags", "1 in contact.tags", "'in' expected string on its left, got int"),
+        ("now in contact.attributes.n", "now in contact.attributes.n", "write timestamp(...)"),
+        ("contact in contact.tags", "contact in contact.tags", "expected string on its left"),
+        ("contact in contact.attributes.n", "contact in contact.attributes.n", "name one of its"),
         ("contact == contact", "contact == contact", "expected values, got contact: name one"),
         ("-segment == 1", "segment", "'-' expected int or double, got string"),
         ('segment - "a" == ""', 'segment - "a"', "'-' expected int - int, double - double, tim"),
@@ -168,3 +171,26 @@ def test_named_conditions_count_towards_the_limits() -> None:
     assert compile_expression("a && b", schema).evaluate is not None
     ((_, message),) = problems("a && b && c", schema=schema)
     assert message.startswith("expected, with its named conditions, at most 1000 operators and")
+
+
+OPERANDS = [
+    *("1", "1.5", '"a"', "true", "null", "now", "contact.waited", "contact", "contact.tags"),
+    *("contact.skills", "contact.attributes", "contact.attributes.n", "[]", "{}", "nobody"),
+    *("preference.channel", "segment", '["a"]', "{1: 2}", '{"a": true}', "zone.matches(zone)"),
+]
+SIGNS = ["==", "!=", "<", ">=", "in", "+", "-", "*", "/", "%", "&&", "||", "?:", "[]", "."]
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_any_two_operands_are_taken_or_refused_with_a_message(sign: str) -> None:
+    forms = {"?:": "open ? {} : {}", "[]": "{}[{}]", ".": "{}.startsWith({})"}
+    form = forms.get(sign, f"({{}}) {sign} ({{}})")
+    messages: list[str] = []
+    for left in OPERANDS:
+        for right in OPERANDS:
+            try:
+                compile_expression(form.format(left, right), SCHEMA, expects=None)
+            except ExpressionError as error:
+                messages += [found.message for found in error.problems]
+    assert messages
+    assert all(messages)
