@@ -277,6 +277,9 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
         contact.segment = event.segment
     if event.watched is not None:
         contact.watched = event.watched
+    if event.rule:
+        names = dict.fromkeys((*contact.rule.split(","), *event.rule.split(",")))
+        contact.rule = ",".join(filter(None, names))
     state.touch(contact)
 
 

@@ -13,15 +13,15 @@ from router.core.decide import Decider
 from router.core.effects import AnswerRoute, DeliverMessage
 from router.core.model import (
     Contact,
+    ContactId,
     ContactOutcome,
     ContactState,
     Direction,
-    QueueId,
     Requirements,
     ReservationState,
 )
 from router.core.policy import Channel, EntryPoint, Queue
-from router.core.ruling import Ruled, arrival
+from router.core.ruling import Ruled, arrival, contact_after, standing
 from router.core.skills import meets, merged, signature
 from router.errors import Invalid, NotFound, Refused
 
@@ -211,16 +211,21 @@ def cancel_contact(d: Decider, command: c.CancelContact) -> None:
 
 
 def ask_route(d: Decider, command: c.AskRoute) -> None:
-    """Where should this go, may it stay, what is the wait? Nothing is queued."""
+    """Where should this go, may it stay, what is the wait? As the rules say; nothing is queued."""
     channel_named(d, command.channel)
-    entry_point = d.policy.entry_points.get(command.entry_point)
-    if command.entry_point and entry_point is None:
-        raise NotFound("entry point", command.entry_point)
-    if not command.queue and entry_point is None:
-        raise Invalid("queue", "a route request names a queue or an entry point")
-    queue = d.queue(command.queue or (entry_point.queue if entry_point else QueueId("")))
-    requirements = merged(queue.requirements, checked_requirements(command.requirements))
-    position = d.state.positions.count(queue.id, command.channel) + 1
+    submission = c.SubmitContact(
+        contact=ContactId(command.request),
+        channel=command.channel,
+        entry_point=command.entry_point,
+        queue=command.queue,
+        customer=command.customer,
+        segment=command.segment,
+        attributes=command.attributes,
+        facts=command.facts,
+    )
+    requirements = checked_requirements(command.requirements)
+    ruled = judged(d, submission, requirements)
+    queue, contact = ruled.queue, contact_after(d, ruled)
     bit = d.state.roster.bits[command.channel]
     serving = {pool.profile for pool in d.matcher.pools(queue.id)}
     eligible = sum(
@@ -228,32 +233,53 @@ def ask_route(d: Decider, command: c.AskRoute) -> None:
         for seat in d.state.roster.seats.values()
         if (seat.room | seat.interrupted) & bit
         and seat.agent.profile in serving
-        and meets(seat.agent.skills, requirements)
+        and meets(seat.agent.skills, contact.requirements)
     )
+    position = standing(d, contact)
     is_open = queue.id not in d.matcher.closed
-    wait_us = d.wait_us(queue.id, command.channel, position) if is_open else -1
-    d.emit(
-        e.RouteAnswered(
-            at_us=d.now_us,
-            request=command.request,
-            queue=queue.id,
-            wait_us=wait_us,
-            position=position,
-            eligible=eligible,
-            open=is_open,
-        )
+    answered = e.RouteAnswered(
+        at_us=d.now_us,
+        request=command.request,
+        queue=queue.id,
+        wait_us=d.wait_us(queue.id, command.channel, position) if is_open else -1,
+        position=position,
+        eligible=eligible,
+        open=is_open,
+        requirements=contact.requirements,
+        attributes=contact.attributes,
+        segment=contact.segment,
+        rule=contact.rule,
+        deflect=ruled.plan.then.deflect,
     )
+    d.emit(answered)
     d.effects.append(
         AnswerRoute(
             request=command.request,
             channel=command.channel,
             queue=queue.id,
             open=is_open,
-            wait_us=wait_us,
+            wait_us=answered.wait_us,
             position=position,
             eligible=eligible,
+            requirements=contact.requirements,
+            attributes=contact.attributes,
+            deflect=answered.deflect,
         )
     )
+
+
+def judged(
+    d: Decider, command: c.SubmitContact, requirements: Requirements, *, trace: bool = False
+) -> Ruled:
+    """What the rules say of a contact that does not arrive. Raises as `submit_contact` does.
+
+    `trace`: each condition and its parts are told as well, and no rule refuses it.
+    """
+    entry_point = _entry_point(d, command)
+    queue = _target_queue(d, command, entry_point)
+    if entry_point is not None:
+        requirements = merged(requirements, entry_point.requirements)
+    return arrival(d, command, entry_point, queue, requirements, trace=trace)
 
 
 def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:

@@ -12,7 +12,8 @@ from router.core.decide import Decider
 from router.core.effects import CollectFromContact
 from router.core.model import SECOND_US, Contact, ContactOutcome, ContactState, QueueId
 from router.core.rules.book import Plan
-from router.core.ruling import answered
+from router.core.rules.verbs import Then
+from router.core.ruling import answered, preferred
 from router.core.skills import merged
 from router.errors import Invalid, Refused
 
@@ -100,20 +101,19 @@ def report_input(d: Decider, command: c.ReportInput) -> None:
 
 
 def _apply_input(d: Decider, contact: Contact, plan: Plan) -> None:
-    """What the rules for input say of a waiting contact."""
+    """What the rules for input say of a waiting contact. When it goes out is not theirs to say."""
     then = plan.then
     if not plan.rules:
         return
-    if plan.attributes or then.watch is not None:
-        d.emit(
-            e.ContactUpdated(
-                at_us=d.now_us,
-                contact=contact.id,
-                attributes={**contact.attributes, **plan.attributes},
-                watched=then.watch,
-                rule=",".join(plan.rules),
-            )
+    d.emit(
+        e.ContactUpdated(
+            at_us=d.now_us,
+            contact=contact.id,
+            attributes={**contact.attributes, **plan.attributes} if plan.attributes else None,
+            watched=then.watch,
+            rule=",".join(plan.rules),
         )
+    )
     if then.deflect or then.reject:
         text = then.deflect or then.reject
         d.close(contact, ContactOutcome.DEFLECTED, "rule", text=text)
@@ -129,17 +129,39 @@ def _apply_input(d: Decider, contact: Contact, plan: Plan) -> None:
         )
     if then.queue and then.queue != contact.queue:
         d.overflow(contact, QueueId(then.queue), "rule", by="rule")
-    if (then.tier is not None or then.head_start_us) and contact.id in d.state.waiting.entries:
+    _give_place(d, contact, then)
+    d.tell_and_switch(contact, plan)
+
+
+def _give_place(d: Decider, contact: Contact, then: Then) -> None:
+    """Its key by the rules, and the agent for whom it is held: that begins a visit, of its age."""
+    if contact.id not in d.state.waiting.entries:
+        return
+    tier = contact.tier if then.tier is None else then.tier
+    head_start_us = contact.head_start_us + (then.head_start_us or 0)
+    prefer = preferred(d, then, contact.facts)
+    seat = d.state.roster.seats[prefer[0]] if prefer is not None else None
+    is_there = seat is not None and d.matcher.could_serve(seat, contact.queue, contact.requirements)
+    if prefer is not None and is_there:
+        d.enter_queue(
+            contact,
+            d.queue_of(contact),
+            "rule",
+            tier=tier,
+            head_start_us=head_start_us,
+            visit_at_us=contact.visit_at_us,
+            prefer=prefer,
+        )
+    elif then.tier is not None or then.head_start_us:
         d.emit(
             e.ContactReprioritized(
                 at_us=d.now_us,
                 contact=contact.id,
-                tier=contact.tier if then.tier is None else then.tier,
-                head_start_us=contact.head_start_us + (then.head_start_us or 0),
+                tier=tier,
+                head_start_us=head_start_us,
                 by="rule",
             )
         )
-    d.tell_and_switch(contact, plan)
 
 
 def give_up_asking(d: Decider, contact: Contact) -> None:

@@ -386,6 +386,8 @@ class AskRoute(Record, kw_only=True):
     attributes: dict[str, Any] = {}
     customer: str = ""
     segment: str = ""
+    facts: Facts = NO_FACTS
+    """What the runtime knows of the customer."""
 
 
 class ReportInput(Record, kw_only=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from router.core.model import AgentId, ContactId, ReservationId
+from router.core.model import AgentId, ContactId, Requirements, ReservationId
 from router.core.record import Record
 
 Repeat = Literal["safe", "query", "never"]
@@ -166,7 +166,10 @@ class AnswerRoute(Record, kw_only=True):
     wait_us: int
     position: int
     eligible: int
+    requirements: Requirements = ()
     attributes: dict[str, Any] = {}
+    deflect: str = ""
+    """A rule would turn it away with these words."""
 
 
 Effect = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from router.core.model import (
     AgentId,
     ContactId,
     Decision,
     Presence,
     QueueId,
+    Requirements,
     ReservationId,
 )
 from router.core.record import Record
@@ -243,6 +246,14 @@ class RouteAnswered(Record, kw_only=True):
     position: int
     eligible: int
     open: bool
+    requirements: Requirements = ()
+    attributes: dict[str, Any] = {}
+    """Those asked with, the entry point's, and what rules have set."""
+    segment: str = ""
+    rule: str = ""
+    """Names of the rules that decided, with a comma between."""
+    deflect: str = ""
+    """A rule would turn it away with these words."""
 
 
 class EffectSettled(Record, kw_only=True):

@@ -13,11 +13,11 @@ from router.core import commands as c
 from router.core.edges import Edges
 from router.core.facts import Facts, Outbound
 from router.core.model import (
+    FOR_EVER_US,
     SECOND_US,
     AgentId,
     Contact,
     ContactId,
-    ContactState,
     Direction,
     QueueId,
 )
@@ -27,7 +27,7 @@ from router.core.rules.book import Moment, Plan, RuleBook, SegmentVerdict
 from router.core.rules.compile import Expression
 from router.core.rules.context import Context
 from router.core.rules.place import EvaluationError
-from router.core.rules.verbs import At, Schedule
+from router.core.rules.verbs import At, Schedule, Then
 from router.core.skills import meets, merged
 from router.errors import Refused
 
@@ -35,12 +35,13 @@ GIVEN = "given with the contact"
 
 
 class EngineLook:
-    """Numbers of queues and agents as they are now; see `rules.context.Look`."""
+    """Numbers of queues and agents as they are now, for one contact; see `rules.context.Look`."""
 
-    __slots__ = ("_d",)
+    __slots__ = ("_contact", "_d")
 
-    def __init__(self, d: Edges) -> None:
+    def __init__(self, d: Edges, contact: Contact) -> None:
         self._d = d
+        self._contact = contact
 
     def is_queue(self, queue: str) -> bool:
         """Whether there is such a queue."""
@@ -51,12 +52,8 @@ class EngineLook:
         return self._d.state.positions.count_all(QueueId(queue))
 
     def position(self, contact: ContactId, queue: str) -> int:
-        """Where the contact stands; for one that does not stand yet, behind all of its channel."""
-        d = self._d
-        row = d.state.contacts.get(contact)
-        if row is not None and row.state is ContactState.QUEUED and row.queue == queue:
-            return d.position(row)
-        return self.waiting(queue) + 1
+        """Where the contact stands in its channel's line, or would by its key."""
+        return standing(self._d, self._contact)
 
     def longest_wait_us(self, queue: str) -> int:
         """How long its longest waiting contact has waited; looked up once a second."""
@@ -69,11 +66,12 @@ class EngineLook:
                 for entry in d.state.waiting.entries.values()
                 if entry.contact.queue == queue
             )
-            known = d.oldest[QueueId(queue)] = (second, min(visits, default=NEVER_US << 1))
+            known = d.oldest[QueueId(queue)] = (second, min(visits, default=FOR_EVER_US))
         return max(0, d.now_us - known[1])
 
     def wait_us(self, queue: str, channel: str) -> int:
-        """Estimated wait of one more contact; for ever if nobody serves the queue."""
+        """Estimated wait of one more contact; for ever if nobody serves the queue, or nothing was
+        answered there yet."""
         d = self._d
         position = d.state.positions.count(QueueId(queue), channel) + 1
         wait_us = d.wait_us(QueueId(queue), channel, position)
@@ -91,8 +89,14 @@ class EngineLook:
         return sum(len(shelf.order) for shelves in classes for shelf in shelves)
 
     def eligible(self, queue: str, requirements: Required) -> int:
-        """Those who are ready and meet the requirements, room not asked."""
+        """Those who are ready and meet the requirements, room not asked.
+
+        Elsewhere than in the contact's own queue, what that queue asks comes to them.
+        """
         d = self._d
+        settings = d.policy.queues.get(QueueId(queue))
+        if settings is not None and queue != self._contact.queue:
+            requirements = merged(settings.requirements, requirements)
         serving = {pool.profile for pool in d.matcher.pools(QueueId(queue))}
         return sum(
             1
@@ -124,6 +128,7 @@ class Ruled(NamedTuple):
     command: c.SubmitContact
     queue: Queue
     requirements: Required
+    """Without those of the queue."""
     segment: SegmentVerdict
     plan: Plan
     is_scheduled: bool
@@ -150,7 +155,26 @@ def limit_for(d: Edges, contact: Contact, limit: Limit) -> Limit | None:
 
 def context_of(d: Edges, contact: Contact, facts: Facts) -> Context:
     """What conditions see of a contact."""
-    return Context(contact, facts, EngineLook(d), d.now_us, d.calendar_us)
+    return Context(contact, facts, EngineLook(d, contact), d.now_us, d.calendar_us)
+
+
+def standing(d: Edges, contact: Contact) -> int:
+    """Where the contact stands in its channel's line; where its key would put it, if it does not
+    wait."""
+    if contact.id in d.state.waiting.entries:
+        return d.position(contact)
+    queue = d.queue_settings(contact.queue)
+    due_us = contact.due_at_us or d.due_at_us(queue, contact.channel, contact.visit_at_us)
+    key = (contact.tier, due_us - contact.head_start_us, d.state.totals.arrival_no + 1)
+    return d.state.positions.of(contact.queue, contact.channel, key)
+
+
+def preferred(d: Edges, then: Then, facts: Facts) -> tuple[AgentId, int] | None:
+    """For whom a contact is held, and how long; None if no rule says so, or nobody is known."""
+    if then.prefer_agent is None:
+        return None
+    agent = AgentId(then.prefer_agent.agent or facts.customer.last_agent)
+    return (agent, then.prefer_agent.for_us) if agent in d.state.agents else None
 
 
 def arrival(
@@ -171,7 +195,7 @@ def arrival(
         attributes = {**entry_point.attributes, **command.attributes}
     else:
         attributes = command.attributes
-    contact = _contact_to_be(d, command, queue, requirements, attributes, entry_point)
+    contact = _contact_to_be(d, command, queue, requirements, attributes)
     context = context_of(d, contact, command.facts)
     verdict = book.segment_of(context, trace=trace)
     if command.segment and command.segment != context.given_segment:
@@ -181,12 +205,7 @@ def arrival(
     then = plan.then
     if then.reject and not trace:
         raise Refused("rejected", then.reject)
-    agent, hold_us = command.prefer_agent, command.prefer_us
-    if then.prefer_agent is not None:
-        hold_us = then.prefer_agent.for_us
-        agent = AgentId(then.prefer_agent.agent or command.facts.customer.last_agent)
-        if agent not in d.state.agents:
-            agent, hold_us = AgentId(""), 0
+    agent, hold_us = preferred(d, then, command.facts) or (command.prefer_agent, command.prefer_us)
     changed = replace(
         command,
         segment=verdict.segment,
@@ -212,6 +231,18 @@ def arrival(
     )
 
 
+def contact_after(d: Edges, ruled: Ruled) -> Contact:
+    """The contact as it would wait in its queue, did it arrive now."""
+    command, queue = ruled.command, ruled.queue
+    contact = _contact_to_be(d, command, queue, ruled.requirements, command.attributes)
+    contact.due_at_us = d.due_at_us(queue, command.channel, d.now_us)
+    contact.segment_reason = ruled.segment.reason
+    contact.rule = command.rule
+    contact.target_agent = command.target_agent
+    contact.facts = command.facts
+    return contact
+
+
 def answered(d: Edges, contact: Contact) -> Plan:
     """Ask the rules for input about a contact whose customer has answered a question."""
     context = context_of(d, contact, contact.facts)
@@ -224,18 +255,18 @@ def _contact_to_be(
     queue: Queue,
     requirements: Required,
     attributes: dict[str, object],
-    entry_point: EntryPoint | None,
 ) -> Contact:
     return Contact(
         id=command.contact,
         channel=command.channel,
         direction=command.direction,
-        entry_point=entry_point.id if entry_point is not None else "",
+        entry_point=command.entry_point,
         queue=queue.id,
         customer=command.customer,
         segment=command.segment,
         attributes=attributes,
-        requirements=requirements,
+        requirements=merged(queue.requirements, requirements),
+        requirements_asked=requirements,
         conversation=command.conversation,
         peer_key=command.peer_key,
         tier=d.tier_of(queue, command.channel) if command.tier is None else command.tier,

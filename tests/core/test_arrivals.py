@@ -9,16 +9,13 @@ from router.core import events as e
 from router.core.arrivals import LEVELS, SKILLS_MOST, checked_requirements
 from router.core.effects import (
     AnswerRoute,
-    CollectFromContact,
     DeliverMessage,
     EndContact,
     LoadCustomer,
     TreatContact,
 )
-from router.core.engine import Engine
 from router.core.model import SECOND_US, AgentId, ContactId, Direction, QueueId
 from router.core.policy import EntryPoint, Queue, Treatment
-from router.core.state import State
 from router.errors import Invalid, NotFound, Refused
 from tests.core.centre import START_US, Centre, names, only, policy
 
@@ -225,104 +222,6 @@ def test_what_is_served_cannot_be_cancelled() -> None:
     centre.accept("c2")
     with pytest.raises(Refused, match="complete it instead"):
         centre.say(c.CancelContact(contact=ContactId("c2")))
-
-
-def asked(centre: Centre, **fields: Any) -> CollectFromContact:
-    settings = {"name": "pin", "prompt": "Your number?", "timeout_us": 10 * SECOND_US, **fields}
-    centre.say(c.CollectInput(contact=ContactId("c1"), **settings))
-    (effect,) = centre.effects
-    assert isinstance(effect, CollectFromContact)
-    return effect
-
-
-def test_input_is_asked_for_and_becomes_an_attribute() -> None:
-    centre = Centre()
-    centre.submit("c1", "voice", attributes={"a": 1})
-    effect = asked(centre, digits=4)
-    assert (effect.name, effect.digits, effect.ask) == ("pin", 4, "q1")
-    assert centre.of("c1").asking == "pin"
-    with pytest.raises(Refused, match="is being asked 'pin'"):
-        centre.say(c.CollectInput(contact=ContactId("c1"), name="more", prompt="And?"))
-    answer = c.ReportInput(contact=ContactId("c1"), name="pin", value="0815", ask="q1")
-    collected = only(centre.say(answer), e.InputCollected)
-    assert (collected.ask, collected.value, collected.timed_out) == ("q1", "0815", False)
-    assert centre.of("c1").attributes == {"a": 1, "input.pin": "0815"}
-    assert (centre.of("c1").asking, centre.of("c1").question) == ("", None)
-    assert centre.say(answer) == [], "the same answer again changes nothing"
-    assert asked(centre).ask == "q2"
-    assert centre.say(answer) == [], "nor does it answer the next question"
-    assert centre.of("c1").asking == "pin"
-
-
-def test_nobody_answers_what_was_not_asked_or_not_offered() -> None:
-    centre = Centre()
-    centre.submit("c1", "voice")
-    with pytest.raises(Refused, match="not asked 'pin'"):
-        centre.say(c.ReportInput(contact=ContactId("c1"), name="pin", value="1"))
-    asked(centre, choices={"1": "Billing", "2": "Repairs"})
-    with pytest.raises(Invalid, match="'pin' is one of 1, 2, got '9'"):
-        centre.say(c.ReportInput(contact=ContactId("c1"), name="pin", value="9"))
-    centre.say(c.ReportInput(contact=ContactId("c1"), name="pin", value="2"))
-    assert centre.of("c1").attributes == {"input.pin": "2"}
-
-
-def test_a_question_ends_by_the_adapters_word_or_by_itself() -> None:
-    centre = Centre()
-    centre.submit("c1", "voice")
-    asked(centre)
-    late = c.ReportInput(contact=ContactId("c1"), name="pin", value="", ask="q1", timed_out=True)
-    assert only(centre.say(late), e.InputCollected).timed_out
-    assert centre.of("c1").attributes == {"input.pin": ""}
-    asked(centre)
-    assert [e_ for e_ in centre.wait(19) if isinstance(e_, e.InputCollected)] == []
-    over = only(centre.wait(1), e.InputCollected)
-    assert (over.ask, over.timed_out) == ("q2", True)
-    assert centre.of("c1").asking == ""
-
-
-def test_a_question_ends_with_its_channel_and_with_its_contact() -> None:
-    centre = Centre()
-    centre.submit("c1", "chat")
-    asked(centre)
-    centre.say(c.SwitchChannel(contact=ContactId("c1"), channel="sms"))
-    assert (centre.of("c1").asking, "input.pin" in centre.of("c1").attributes) == ("", False)
-    asked(centre)
-    centre.say(c.CancelContact(contact=ContactId("c1")))
-    assert centre.wait(60) == []
-
-
-def test_an_open_question_is_restated_after_a_restart_for_the_time_that_is_left() -> None:
-    centre = Centre()
-    centre.submit("c1", "voice")
-    asked(centre, choices={"1": "Billing"})
-    state = State()
-    for kind, _, row in centre.engine.state.drain().upserts:
-        state.load(kind, row)
-    engine = Engine(policy(), state)
-    effects = engine.resume(centre.now_us + 4 * SECOND_US).effects
-    [again] = [effect for effect in effects if isinstance(effect, CollectFromContact)]
-    assert (again.ask, again.choices, again.timeout_us) == ("q1", {"1": "Billing"}, 6 * SECOND_US)
-    assert engine.next_deadline() is not None
-    over = engine.advance(centre.now_us + 20 * SECOND_US).events
-    assert only(over, e.InputCollected).timed_out
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"name": "no spaces"}, "letters, digits and _"),
-        ({"prompt": ""}, "1-4000 characters"),
-        ({"choices": {str(n): "x" for n in range(21)}}, "at most 20 choices"),
-        ({"digits": 41}, "1-40 digits"),
-        ({"timeout_us": 301 * SECOND_US}, "1 s to 5 min"),
-    ],
-)
-def test_a_question_has_bounds(wrong: dict[str, Any], words: str) -> None:
-    centre = Centre()
-    centre.submit("c1", "voice")
-    with pytest.raises(Invalid, match=words):
-        asked(centre, **wrong)
-    assert centre.of("c1").asking == ""
 
 
 def test_a_route_request_is_answered_and_nothing_is_queued() -> None:
