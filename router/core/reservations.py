@@ -17,7 +17,9 @@ from router.core.effects import (
     StartContact,
 )
 from router.core.lifecycle import SERVING
+from router.core.matching import ContactChoice
 from router.core.model import (
+    AgentId,
     Contact,
     ContactId,
     ContactState,
@@ -27,7 +29,7 @@ from router.core.model import (
     ReservationId,
     ReservationState,
 )
-from router.core.queues import key_of
+from router.core.queues import Entry, key_of
 from router.core.roster import Seat
 
 _INTERLEAVED = 10_000
@@ -63,19 +65,66 @@ class Reservations(Edges):
                 self.fill(seat, fresh)
 
     def _settle_contacts(self, fresh: dict[ContactId, None], freed: list[Seat]) -> None:
-        waiting = self.state.waiting.entries
+        waiting = self._waiting
         due = [waiting[id_].contact for id_ in fresh if id_ in waiting]
         if len(due) > 1:
             due.sort(key=key_of)
         # A reload makes everybody fresh at once: the order of keys is enough then.
         first = freed if len(due) * len(freed) <= _INTERLEAVED else []
+        claims: dict[AgentId, ContactChoice | None] = {}
         for contact in due:
             for seat in first:
                 self.fill(seat, fresh)
+            kept = self._kept(contact, fresh, first, claims) if len(due) > 1 else []
+            for seat in kept:
+                self.state.roster.unshelve(seat)
             del fresh[contact.id]
             if contact.state is ContactState.QUEUED:
                 self.try_contact(contact)
+            for seat in kept:
+                self.state.shelve(seat, self.now_us)
         fresh.clear()
+
+    def _kept(
+        self,
+        contact: Contact,
+        fresh: dict[ContactId, None],
+        freed: list[Seat],
+        claims: dict[AgentId, ContactChoice | None],
+    ) -> list[Seat]:
+        """Freed agents whom this fresh contact must not take.
+
+        An agent who would like another fresh contact best waits until that one has looked around;
+        if it goes elsewhere, somebody who has waited may still come before this contact.
+        """
+        kept = []
+        for seat in freed:
+            best = self.matcher.select_contact(seat, self.now_us)
+            if best is None or best.contact is contact or best.contact.id not in fresh:
+                continue
+            claim = claims.get(seat.agent.id)
+            if seat.agent.id not in claims or (claim and claim.contact.id not in self._waiting):
+                claim = claims[seat.agent.id] = self._claim(seat, fresh)
+            if claim is None:
+                continue
+            rank = self.matcher.rank_of(seat, contact, self.now_us)
+            if (claim.rank, key_of(claim.contact)) < (rank, key_of(contact)):
+                kept.append(seat)
+        return kept
+
+    def _claim(self, seat: Seat, fresh: dict[ContactId, None]) -> ContactChoice | None:
+        """What the agent would like best of the contacts that are not fresh."""
+        aside = [self._waiting[id_].contact for id_ in fresh if id_ in self._waiting]
+        for contact in aside:
+            self.state.leave_line(contact)
+        claim = self.matcher.select_contact(seat, self.now_us)
+        for contact in aside:
+            self.state.stand(contact, self.now_us)
+        return claim
+
+    @property
+    def _waiting(self) -> dict[ContactId, Entry]:
+        return self.state.waiting.entries
 
     def try_contact(self, contact: Contact) -> None:
         """A contact looks for its agents."""

@@ -4,9 +4,9 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.effects import ConnectAgent, DisconnectAgent, OfferContact, RescindOffer
 from router.core.model import SECOND_US, AgentId, ContactId, Decision, QueueId
-from router.core.policy import Queue
+from router.core.policy import Action, ActionKind, Decline, MissAction, Queue, Step
 from router.core.reservations import Reservations
-from tests.core.centre import Centre, names, only, policy
+from tests.core.centre import Centre, names, only, policy, profiles
 
 
 def test_an_offer_says_who_is_asked_where_and_until_when() -> None:
@@ -123,3 +123,36 @@ def test_each_offer_carries_its_decision() -> None:
     assert [d.winner.id for d in decisions] == ["ana", "bo"]
     assert [[r.id for r in d.runners_up] for d in decisions] == [["bo", "cy"], ["cy"]]
     assert {ev.agent for ev in offers} == {AgentId("ana"), AgentId("bo")}
+
+
+def test_who_has_waited_goes_before_one_who_comes_back_beside_a_third() -> None:
+    # Ana would like `fresh` best, which goes to bo; then `waited` comes before `back`.
+    step = Step(
+        name="wide",
+        after_us=20 * SECOND_US,
+        actions=(Action(kind=ActionKind.ADD_QUEUE, queue=QueueId("own")),),
+    )
+    centre = Centre(
+        policy(
+            Queue(id=QueueId("own")),
+            Queue(id=QueueId("help"), decline=Decline(on_miss=MissAction.NOTHING)),
+            Queue(id=QueueId("far"), steps=(step,)),
+            profiles=profiles(ana=[("own", 1), ("help", 3)], bo=[("own", 1)]),
+        )
+    )
+    centre.agent("bo", profile="bo")
+    centre.wait(1)
+    centre.agent("ana", profile="ana")
+    centre.submit("back", "voice", queue=QueueId("help"))
+    centre.submit(
+        "waited",
+        "voice",
+        queue=QueueId("help"),
+        target_agent=AgentId("ana"),
+        head_start_us=100 * SECOND_US,
+    )
+    centre.submit("fresh", "voice", queue=QueueId("far"))
+    centre.wait(20)
+    assert centre.agents_of("fresh") == ["bo"]
+    assert centre.agents_of("waited") == ["ana"]
+    assert centre.agents_of("back") == []
