@@ -17,16 +17,22 @@ from router.core.model import ContactId, QueueId, Requirements
 from router.core.policy import Policy
 
 C = TypeVar("C")
+GIVEN = "given with the contact"
+"""`segment_reason` of a segment that no rule decided."""
 
 
 class Arrival:
     """One contact that came from outside."""
 
-    __slots__ = ("at_us", "command", "joins", "message", "seq", "size")
+    __slots__ = ("at_us", "command", "joins", "message", "ruled", "seq", "size")
 
-    def __init__(self, seq: int, at_us: int, command: c.SubmitContact, *, joins: bool) -> None:
+    def __init__(
+        self, seq: int, event: e.ContactReceived, command: c.SubmitContact, *, joins: bool
+    ) -> None:
         self.seq = seq
-        self.at_us = at_us
+        self.at_us = event.at_us
+        self.ruled = bool(event.rule)
+        """A rule matched: a hold for an agent may be its doing."""
         self.command = command
         self.joins = joins
         """Nobody was open between these addresses: it may have come as a message."""
@@ -49,7 +55,7 @@ class Arrivals:
         """A contact that was submitted, or began with a message."""
         command = self._command(event)
         joins = bool(event.peer_key) and event.peer_key not in self._peers
-        self.fresh = Arrival(seq, event.at_us, command, joins=joins)
+        self.fresh = Arrival(seq, event, command, joins=joins)
         self._found.append(self.fresh)
         if event.peer_key:
             self._peers[event.peer_key] = event.contact
@@ -57,7 +63,7 @@ class Arrivals:
     def queued(self, event: e.ContactQueued) -> None:
         """Its first visit: a hold for an agent was asked for with the contact."""
         fresh = self.fresh
-        if fresh is None or fresh.command.contact != event.contact or fresh.command.rule:
+        if fresh is None or fresh.command.contact != event.contact or fresh.ruled:
             return
         if event.hold_agent:
             hold_us = event.hold_until_us - event.at_us
@@ -94,6 +100,8 @@ class Arrivals:
 
     def _command(self, event: e.ContactReceived) -> c.SubmitContact:
         command = copied(c.SubmitContact, event)
+        if event.rule:
+            command = _before_rules(command, event)
         point = self._policy.entry_points.get(event.entry_point)
         if point is None:
             return command
@@ -107,6 +115,23 @@ class Arrivals:
                 if name not in point.attributes or point.attributes[name] != value
             },
         )
+
+
+def _before_rules(command: c.SubmitContact, event: e.ContactReceived) -> c.SubmitContact:
+    """Without what rules decide and can decide again.
+
+    The log has what came of it: requirements and attributes that a rule added stay, and a tier,
+    head start or queue that the caller had named beside a rule's is lost.
+    """
+    return replace(
+        command,
+        queue=QueueId("") if event.entry_point else event.queue,
+        tier=None,
+        head_start_us=0,
+        watched=False,
+        segment=event.segment if event.segment_reason == GIVEN else "",
+        rule="",
+    )
 
 
 def _ask(found: Arrival) -> c.Command:

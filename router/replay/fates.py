@@ -17,7 +17,13 @@ from router.core.policy import Policy
 from router.core.statistics import Measures
 from router.core.tallies import Count, Shift, ratio, service_level
 
-OUTSIDE = (e.RouteAnswered, e.AuditRecorded, e.CommandDeadLettered, e.PolicyApplied)
+OUTSIDE = (
+    e.RouteAnswered,
+    e.AuditRecorded,
+    e.CommandDeadLettered,
+    e.PolicyApplied,
+    e.OutcomeRecorded,
+)
 """Events that tell nothing of a contact's fate."""
 SAID = ("agent", "queue", "outcome", "step", "reason", "presence")
 """Besides kind and moment, what of an event makes a difference between two fates."""

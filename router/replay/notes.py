@@ -29,8 +29,10 @@ from router.replay.recording import (
 )
 from router.replay.stages import Kind, Place, Stage, Stages
 
-LATE_US_MOST = 2 * SECOND_US
+LATE_US_MOST = 10 * SECOND_US
 """A deadline that passed later than this was not slow but down: a restart, which no event tells."""
+SLACK_US = SECOND_US // 4
+"""How late a deadline may have been that nobody can name."""
 
 
 class Open:
@@ -59,6 +61,7 @@ class Notes:
         self._arrivals = Arrivals(policy)
         self._seq = 0
         self._now_us = 0
+        self._moment_before_us = 0
         self._offers: dict[ReservationId, Open] = {}
         self._accepted: tuple[ReservationId, Reaction] | None = None
         self._connecting: dict[ReservationId, int] = {}
@@ -74,7 +77,8 @@ class Notes:
         self._offset_us = 0
         """Calendar minus engine time, as far as the clock was set in this log."""
         self._rona: dict[AgentId, int] = {}
-        self._lost: dict[AgentId, None] = {}
+        self._lost: dict[AgentId, int] = {}
+        self._silent: dict[ContactId, int] = {}
         self._gone: LiveReport | None = None
         self._closing: tuple[Stage, int] | None = None
         self._pulling: tuple[list[Given], ContactId] | None = None
@@ -104,12 +108,19 @@ class Notes:
             self._end_input, self._end_by = given, "input"
 
     def _tick(self, due_us: int = 0) -> None:
-        """Deadlines passed at this moment; one of them was due at `due_us`."""
+        """Deadlines passed at this moment; one of them was due at `due_us` (0 = not known when).
+
+        The server slept from then until now, so whatever else fell due in between waited, too.
+        """
+        now_us = self._now_us
+        earliest_us = max(self._moment_before_us + 1, now_us - LATE_US_MOST)
+        if not earliest_us <= due_us <= now_us:  # else it would have passed the moment before
+            due_us = max(self._moment_before_us + 1, now_us - SLACK_US)
         ticks = self.recording.ticks
-        if not ticks or ticks[-1] != self._now_us:
-            ticks.append(self._now_us)
-        if 0 < self._now_us - due_us <= LATE_US_MOST:
-            self.recording.late_us = max(self.recording.late_us, self._now_us - due_us)
+        if ticks and ticks[-1][0] == now_us:
+            ticks[-1] = (now_us, min(ticks[-1][1], due_us))
+        else:
+            ticks.append((now_us, due_us))
 
     def _ended(self, stage: Stage, at_us: int) -> None:
         contact = stage.contact
@@ -131,6 +142,9 @@ class Notes:
 
     def _offered(self, event: e.ContactOffered) -> None:
         self._gone = None
+        ticks = self.recording.ticks
+        if ticks and ticks[-1][0] == event.at_us and (due_us := self._helped_out(event)):
+            self._tick(due_us)
         if event.decision.edge == "pull":
             self._pulled(event)
         self._offers[event.reservation] = Open(event)
@@ -208,12 +222,36 @@ class Notes:
         if event.reason == "connect_timeout" and connect_by_us:
             self._tick(connect_by_us)
         elif event.reason == "agent_lost":
-            self._tick()
+            self._tick(self._lost.get(event.agent, 0) + self._policy.lost_after_us)
         else:
             command = c.FailReservation(
                 reservation=event.reservation, reason=event.reason, busy=busy
             )
             self._input(event.contact, command, ends=True)
+
+    def _helped_out(self, event: e.ContactOffered | e.ReservationResumed) -> int:
+        """When the waiting time was over after which these agents help out; 0 = not that."""
+        if not isinstance(event, e.ContactOffered) or event.decision.edge != "contact":
+            return 0  # an agent looked for work: the contact's own waiting time is not why
+        visit_us = self._visits.get(event.contact, 0)
+        for profile in self._policy.profiles.values():
+            for served in profile.queues:
+                due_us = visit_us + served.delay_us
+                if served.delay_us and self._moment_before_us < due_us <= event.at_us:
+                    return due_us
+        return 0
+
+    def _after(self, contact: ContactId, since: dict[ContactId, int], setting: str) -> int:
+        """A moment plus a length that the contact's channel sets."""
+        stage = self.stages.stage(contact)
+        channel = self._policy.channels.get(stage.contact.channel) if stage else None
+        length_us: int = getattr(channel, setting, 0)
+        return since.get(contact, 0) + length_us
+
+    def _too_long(self, contact: ContactId) -> int:
+        stage = self.stages.stage(contact)
+        queue = self._policy.queues.get(stage.contact.queue) if stage else None
+        return self._visits.get(contact, 0) + (queue.longest_wait_us if queue else 0)
 
     # --- deadlines ----------------------------------------------------------------------------
 
@@ -232,10 +270,12 @@ class Notes:
             self._tick()
             return
         step = queue.steps[event.step - 1]
-        is_asked = max(step.wait_over_us, step.eligible_below, step.position_over) >= 0
         due_us = self._visits.get(event.contact, 0) + step.after_us
-        returned = stage is not None and stage.began_us > due_us
-        self._tick(0 if is_asked or returned or event.step > 1 else due_us)
+        numbers = (step.wait_over_us, step.eligible_below, step.position_over)
+        if step.condition is not None or max(numbers) >= 0:
+            checks = max(event.at_us - due_us, 0) // queue.recheck_us
+            due_us += checks * queue.recheck_us
+        self._tick(due_us)
 
     # --- agents and settings ------------------------------------------------------------------
 
@@ -252,7 +292,7 @@ class Notes:
             self._rona[agent] = event.at_us
             self.recording.returns[agent, event.at_us] = None
         elif event.reason == "lost" and agent in self._lost and not event.by:
-            self._tick()
+            self._tick(self._lost[agent] + self._policy.lost_after_us)
         elif since_us is not None and event.presence is Presence.READY:
             self._gone = None
             back = Return(self._seq, event.at_us - since_us, event.by)
@@ -261,7 +301,7 @@ class Notes:
             self._at_moment(copied(c.SetPresence, event))
 
     def _agent_lost(self, event: e.AgentLost) -> None:
-        self._lost[event.agent] = None
+        self._lost[event.agent] = event.at_us
         self._at_moment(c.DeskLost(agent=event.agent))
 
     def _agent_back(self, event: e.AgentBack) -> None:

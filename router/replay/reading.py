@@ -21,7 +21,14 @@ from router.replay.stages import Kind, Place, Stage
 
 WENT_OUT = ("permitted", "learned_window", "other_channel", "message_first")
 """Reasons for which an outbound contact goes on the shelf although it may go out."""
-FRESH = (e.ContactReceived, e.ContactQueued, e.ContactScheduled, e.ContactOverflowed)
+FRESH = (
+    e.ContactReceived,
+    e.ContactQueued,
+    e.ContactScheduled,
+    e.ContactOverflowed,
+    e.OutboundReserved,
+)
+"""What one arrival may show before the message that came with it."""
 
 
 class Reader(Notes):
@@ -31,10 +38,11 @@ class Reader(Notes):
         """The next event of the log and its number."""
         if not self.recording.first_us:
             self.recording.first_us = event.at_us
-        is_first = event.at_us != self._now_us
-        self._seq, self._now_us = seq, event.at_us
-        if is_first and isinstance(event, (e.ContactOffered, e.ReservationResumed)):
-            self._tick()
+        if event.at_us != self._now_us:
+            self._moment_before_us, self._now_us = self._now_us, event.at_us
+            if isinstance(event, (e.ContactOffered, e.ReservationResumed)):
+                self._tick(self._helped_out(event))
+        self._seq = seq
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -42,6 +50,9 @@ class Reader(Notes):
             self._arrivals.fresh = None
         self.stages.apply(event)
         self._before = event
+        if isinstance(event, e.ContactClosed):
+            for known in (self._visits, self._holds, self._silent, self._windows, self._opens):
+                known.pop(event.contact, None)
 
     def finish(self) -> Recording:
         """The log has ended: what is open stays open."""
@@ -55,7 +66,6 @@ class Reader(Notes):
             self._react(offer, "rescinded")
         recording.clock += self._arrivals.commands()
         recording.clock.sort(key=lambda given: (given[0], given[1]))
-        recording.ticks = sorted(set(recording.ticks))
         return recording
 
     # --- arrivals and messages ----------------------------------------------------------------
@@ -125,13 +135,15 @@ class Reader(Notes):
             return
         if event.reason == "window_over":
             self._tick(self._windows.get(event.contact, 0))
+            self._going = None
+            return
         if event.not_after_us:
             self._windows[event.contact] = event.not_after_us - self._offset_us
         stage = self.stages.stage(event.contact)
         if event.outbound is None or self._going == (event.contact, event.at_us):
             return
         self._going = (event.contact, event.at_us)
-        if stage is not None and stage.kind is Kind.SHELF and event.reason != "window_over":
+        if stage is not None and stage.kind is Kind.SHELF:
             self._provided(event.contact, stage, _facts_behind(event, event.outbound))
 
     def _transferred(self, event: e.ContactQueued, stage: Stage) -> None:
@@ -167,6 +179,7 @@ class Reader(Notes):
         self._input(event.contact, command, ends=stage.kind in (Kind.PARK, Kind.SHELF))
 
     def _said(self, event: e.MessageSent) -> None:
+        self._silent[event.contact] = event.at_us
         stage = self.stages.stage(event.contact)
         if stage is not None and stage.kind is not Kind.SHELF:  # else the router's own
             self._input(event.contact, copied(c.SendMessage, event))
@@ -192,7 +205,7 @@ class Reader(Notes):
             command = c.MoveContact(contact=event.contact, queue=event.queue, by=event.by)
             self._input(event.contact, command)
         elif event.reason == "waited_too_long":
-            self._tick()
+            self._tick(self._too_long(event.contact))
 
     def _switched(self, event: e.ContactSwitched) -> None:
         stage = self.stages.stage(event.contact)
@@ -224,7 +237,7 @@ class Reader(Notes):
 
     def _collected(self, event: e.InputCollected) -> None:
         if event.timed_out:
-            self._tick()
+            self._tick(event.at_us)
         command = c.ReportInput(
             contact=event.contact, name=event.name, value=event.value, timed_out=event.timed_out
         )
@@ -296,7 +309,7 @@ class Reader(Notes):
 
     def _parked(self, event: e.ContactParked) -> None:
         if event.reason == "silence":
-            self._tick()
+            self._tick(self._after(event.contact, self._silent, "park_after_us"))
             self._end_by = "silence"
         elif event.reason != "message_first":
             self._input(event.contact, copied(c.ParkContact, event), ends=True)
@@ -305,13 +318,13 @@ class Reader(Notes):
         stage = self.stages.stage(event.contact)
         if stage is not None:
             self._arrivals.forget(event.contact, stage.contact.peer_key)
-        self._visits.pop(event.contact, None)
-        self._holds.pop(event.contact, None)
         reason = self._end_reason.pop(event.contact, "")
         self._closing = None
         if stage is None or self._is_consequence(event, stage):
-            if event.outcome is ContactOutcome.EXPIRED or event.reason == "waited_too_long":
+            if event.outcome is ContactOutcome.EXPIRED:
                 self._tick(self._windows.get(event.contact, 0))
+            elif event.reason == "waited_too_long":
+                self._tick(self._too_long(event.contact))
             if stage is not None and event.reason == "callback":
                 self._closing = (stage, event.at_us)
             return
@@ -339,7 +352,8 @@ class Reader(Notes):
             over = ("consult_over", "handed_over")
             return event.reason in over or event.reason.startswith("contact_")
         if stage.kind is Kind.PARK and event.reason == "no_answer_from_customer":
-            self._tick()
+            began = {event.contact: stage.began_us}
+            self._tick(self._after(event.contact, began, "close_after_us"))
             return True
         if event.outcome is not ContactOutcome.CANCELLED or event.by:
             return False
@@ -405,6 +419,18 @@ _ASIDE: dict[type, str] = {
     e.AuditRecorded: "audit records",
     e.CommandDeadLettered: "inputs that were put aside",
     e.OutcomeRecorded: "outcomes of attempts",
+    **dict.fromkeys(
+        (
+            e.CustomerChanged,
+            e.IdentityAdded,
+            e.IdentityRemoved,
+            e.CustomersMerged,
+            e.ConsentChanged,
+            e.DoNotContactChanged,
+            e.CustomerErased,
+        ),
+        "changes of customers' profiles",
+    ),
 }
 _HANDLERS: dict[type, Callable[[Reader, Any], None]] = {
     **dict.fromkeys(_TOLD, Reader._as_told),

@@ -102,10 +102,8 @@ class Recording:
         self.wraps: dict[tuple[ContactId, int], list[Given]] = {}
         self.returns: dict[tuple[AgentId, int], Return | None] = {}
         """By agent and moment of the missed offer; None = came back in some other way."""
-        self.ticks: list[int] = []
-        """Moments at which deadlines were seen to pass."""
-        self.late_us = 0
-        """How long after its deadline the server woke up, at most."""
+        self.ticks: list[tuple[int, int]] = []
+        """(moment, since): what fell due between these passed at the moment, late."""
         self.versions: list[tuple[int, str]] = []
         self.aside: Counter[str] = Counter()
         """Inputs that change nothing of what is compared, and are not asked again."""
@@ -118,12 +116,12 @@ class Recording:
         return self.inputs.get(key, [])
 
     def fires_at(self, due_us: int, limit_us: int) -> int:
-        """When a deadline passes: as late as it was seen to, never past `limit_us`."""
-        if not self.late_us:
-            return due_us
-        at = bisect_left(self.ticks, due_us)
-        if at < len(self.ticks) and self.ticks[at] <= min(due_us + self.late_us, limit_us):
-            return self.ticks[at]
+        """When a deadline passes: as late as the server was then, never past `limit_us`."""
+        at = bisect_left(self.ticks, (due_us, 0))
+        if at < len(self.ticks):
+            moment_us, since_us = self.ticks[at]
+            if since_us <= due_us and moment_us <= limit_us:
+                return moment_us
         return due_us
 
     def services(self) -> Iterator[tuple[StageKey, Passed]]:

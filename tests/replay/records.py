@@ -122,7 +122,7 @@ def decided(events: list[e.Event]) -> list[e.Event]:
 class FastClock(SystemClock):
     """A day at many times its pace, from a Tuesday morning on."""
 
-    SPEED = 40
+    SPEED = 10
     FIRST_US = 1_773_133_200_000_000  # 2026-03-10 09:00 UTC
 
     def __init__(self) -> None:
