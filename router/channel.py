@@ -178,6 +178,8 @@ class RouteRequest(Value, kw_only=True):
     to: str = ""
     entry_point: str = ""
     queue: str = ""
+    customer: Address = Address()
+    """Who calls: rules know then what is known of them. Not stored."""
     requirements: dict[str, int] = {}
     attributes: dict[str, Any] = {}
 
@@ -190,6 +192,12 @@ class RouteAnswer(Value, kw_only=True):
     wait_us: int
     position: int
     eligible: int
+    requirements: dict[str, int] = {}
+    """What it would ask of its agent."""
+    attributes: dict[str, Any] = {}
+    """Yours, the entry point's, and what rules have set."""
+    deflect: str = ""
+    """Not empty: a rule would turn it away with these words."""
 
 
 @dataclass(slots=True)

@@ -306,6 +306,9 @@ class RouteBody(Body):
     requirements: Skills = {}
     attributes: Attributes = {}
     customer: OptionalId = ""
+    """Whose matter it is; or told by `address`."""
+    address: OptionalId = ""
+    """The customer's address on this channel. Not stored."""
     segment: OptionalId = ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from router.core.facts import LearnedWindow, Outbound
 from router.core.model import (
     Agent,
     Contact,
@@ -51,6 +52,38 @@ class MessageView(View):
     erased: bool = False
 
 
+class OutboundWindowView(View):
+    """The learned window in which a contact goes out."""
+
+    channel: str
+    start_us: int
+    end_us: int
+    probability: float
+    low: float = 0.0
+    high: float = 0.0
+    """The interval in which the true one lies with 80 %."""
+    explore: bool = False
+    """Chosen to learn, not because it is best."""
+    text: str = ""
+    """The evidence."""
+
+
+class OutboundView(View):
+    """How a contact goes out to the customer; see `Outbound` in router/core/facts.py."""
+
+    mode: str
+    template: str = ""
+    purpose: str = ""
+    learned: bool = False
+    explore: bool = False
+    channels: tuple[str, ...] = ()
+    latest_at_us: int = 0
+    give_up: str = ""
+    window: OutboundWindowView | None = None
+    tries: int = 0
+    sent_at_us: int = 0
+
+
 class ContactView(View):
     """A contact as it stands."""
 
@@ -66,7 +99,9 @@ class ContactView(View):
     customer: str = ""
     segment: str = ""
     segment_reason: str = ""
-    """Why this segment: the rule's name, or who gave it."""
+    """Why this segment: the condition that held, or who gave it."""
+    rules: list[str] = []
+    """Those that decided about it, in their order."""
     attributes: dict[str, Any] = {}
     requirements: dict[str, int] = {}
     requirements_asked: dict[str, int] = {}
@@ -94,6 +129,8 @@ class ContactView(View):
     asking: str = ""
     """What the customer is being asked; the answer becomes the attribute ``input.<name>``."""
     watched: bool = False
+    outbound: OutboundView | None = None
+    """How it goes out, where it does by rules or on terms."""
     version: int = 0
     messages: list[MessageView] = []
     mine: bool = True
@@ -191,6 +228,37 @@ def agent_view(row: Agent, load: int, capacity: int) -> AgentView:
     )
 
 
+def window_view(window: LearnedWindow) -> OutboundWindowView:
+    """A window without the customer's address."""
+    return OutboundWindowView(
+        channel=window.channel,
+        start_us=window.start_us,
+        end_us=window.end_us,
+        probability=round(window.probability, 4),
+        low=round(window.low, 4),
+        high=round(window.high, 4),
+        explore=window.explore,
+        text=window.text,
+    )
+
+
+def outbound_view(terms: Outbound) -> OutboundView:
+    """The terms on which a contact goes out, and how far it has come."""
+    return OutboundView(
+        mode=terms.mode,
+        template=terms.template,
+        purpose=terms.purpose,
+        learned=terms.learned,
+        explore=terms.explore,
+        channels=terms.channels,
+        latest_at_us=terms.latest_at_us,
+        give_up=terms.give_up,
+        window=window_view(terms.window) if terms.window is not None else None,
+        tries=terms.tries,
+        sent_at_us=terms.sent_at_us,
+    )
+
+
 def contact_view(
     row: Contact, peer: PeerView | None = None, messages: list[MessageView] | None = None
 ) -> ContactView:
@@ -208,6 +276,7 @@ def contact_view(
         customer=row.customer,
         segment=row.segment,
         segment_reason=row.segment_reason,
+        rules=row.rule.split(",") if row.rule else [],
         attributes=row.attributes,
         requirements=dict(row.requirements),
         requirements_asked=dict(row.requirements_asked),
@@ -234,6 +303,7 @@ def contact_view(
         callback_of=row.callback_of,
         asking=row.asking,
         watched=row.watched,
+        outbound=outbound_view(row.outbound) if row.outbound is not None else None,
         version=row.version,
         messages=messages or [],
     )

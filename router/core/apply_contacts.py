@@ -15,6 +15,7 @@ from router.core.model import (
     ContactState,
     Question,
 )
+from router.core.rule_counts import RULE, SEGMENT
 from router.core.state import State, applies
 
 
@@ -57,7 +58,15 @@ def _received(state: State, event: e.ContactReceived) -> None:
         state.by_peer[contact.peer_key] = contact.id
     if contact.customer:
         state.link_customer(contact)
+    _count(state, event.rule, event.at_us)
+    if event.segment_matched:
+        state.count_match(SEGMENT, event.segment, event.at_us)
     state.touch(contact)
+
+
+def _count(state: State, rules: str, at_us: int) -> None:
+    for name in rules.split(",") if rules else ():
+        state.count_match(RULE, name, at_us)
 
 
 @applies(e.ContactScheduled)
@@ -278,6 +287,7 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
     if event.watched is not None:
         contact.watched = event.watched
     if event.rule:
+        _count(state, event.rule, event.at_us)
         names = dict.fromkeys((*contact.rule.split(","), *event.rule.split(",")))
         contact.rule = ",".join(filter(None, names))
     state.touch(contact)

@@ -50,8 +50,7 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     if d.policy.rules.is_asked:
         ruled = arrival(d, command, entry_point, queue, requirements)
         command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
-    reason = ruled.segment.reason if ruled is not None else ""
-    _emit_received(d, command, entry_point, queue, requirements, reason)
+    _emit_received(d, command, entry_point, queue, requirements, ruled)
     d.contact_id = command.contact
     contact = d.state.contacts[command.contact]
     if command.message:
@@ -101,7 +100,7 @@ def _emit_received(
     entry_point: EntryPoint | None,
     queue: Queue,
     requirements: Requirements,
-    segment_reason: str,
+    ruled: Ruled | None,
 ) -> None:
     d.emit(
         e.ContactReceived(
@@ -131,7 +130,8 @@ def _emit_received(
             target_agent=command.target_agent,
             watched=command.watched,
             rule=command.rule,
-            segment_reason=segment_reason,
+            segment_reason=ruled.segment.reason if ruled is not None else "",
+            segment_matched=ruled is not None and ruled.segment_matched,
             facts=command.facts,
             outbound=command.outbound,
             by=command.by,

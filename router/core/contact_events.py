@@ -47,6 +47,8 @@ class ContactReceived(Record, kw_only=True):
     rule: str = ""
     """Names of the rules that decided where it goes, with a comma between."""
     segment_reason: str = ""
+    segment_matched: bool = False
+    """Its condition was asked and held: it was not given."""
     facts: Facts = NO_FACTS
     """What rules could know, so that past traffic can be tried against others."""
     outbound: Outbound | None = None

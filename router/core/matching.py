@@ -368,6 +368,7 @@ class Matcher:
             eligible_more=contact.target_agent == "" and contact.hold_agent == "",
             winner=shown[0],
             runners_up=tuple(shown[1:]),
+            rule=contact.rule,
             policy_version=self.policy.version,
         )
 
@@ -382,6 +383,7 @@ class Matcher:
             eligible=eligible,
             eligible_more=more,
             winner=contact_terms(choice.contact, choice.rank),
+            rule=choice.contact.rule,
             runners_up=tuple(contact_terms(c, choice.rank) for c in others),
             policy_version=self.policy.version,
         )

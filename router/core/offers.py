@@ -226,6 +226,7 @@ def pull_contact(d: Decider, command: c.PullContact) -> None:
         step=contact.step,
         requirements=contact.requirements,
         winner=Candidate(agent.id, (Term("by", command.by or agent.id),)),
+        rule=contact.rule,
         policy_version=d.policy.version,
     )
     rank = d.matcher.rank_of(seat, contact, d.now_us)

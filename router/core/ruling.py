@@ -130,6 +130,8 @@ class Ruled(NamedTuple):
     requirements: Required
     """Without those of the queue."""
     segment: SegmentVerdict
+    segment_matched: bool
+    """Its condition held: it was not given."""
     plan: Plan
     is_scheduled: bool
     """A rule says when it goes out: the runtime is asked on its terms."""
@@ -226,6 +228,7 @@ def arrival(
         target or queue,
         merged(requirements, then.require) if then.require else requirements,
         verdict,
+        bool(verdict.segment) and verdict.reason != GIVEN and not context.given_segment,
         plan,
         is_scheduled,
     )

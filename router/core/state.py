@@ -1,7 +1,8 @@
 """All that is true, and the only code that changes it: `apply(event)`.
 
-Rows (contacts, reservations, agents, totals, estimates) are what is stored; the indexes (waiting,
-roster, timers) are kept beside them by the same handlers and rebuilt from the rows at start.
+Rows (contacts, reservations, agents, totals, estimates, counts of rules) are what is stored; the
+indexes (waiting, roster, timers) are kept beside them by the same handlers and rebuilt from the
+rows at start.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from router.core.policy import Channel, Policy
 from router.core.queues import Positions, Waiting
 from router.core.record import Row
 from router.core.roster import Roster, Seat
+from router.core.rule_counts import RuleCount, count_id, counted
 from router.core.schedule import OpenHours
 from router.core.timers import TimerKey, Timers
 
@@ -41,6 +43,7 @@ ROWS: dict[str, type[Row]] = {
     "agent": Agent,
     "totals": Totals,
     "estimate": QueueEstimate,
+    "rule": RuleCount,
 }
 
 Due = tuple[int, int, ContactId, int]
@@ -65,6 +68,7 @@ class State:
         self.agents: dict[AgentId, Agent] = {}
         self.totals = Totals()
         self.estimates: dict[str, QueueEstimate] = {}
+        self.rule_counts: dict[str, RuleCount] = {}
         self.by_external: dict[tuple[str, str], ContactId] = {}
         self.by_peer: dict[str, ContactId] = {}
         self.by_customer: dict[str, ContactId | dict[ContactId, None]] = {}
@@ -101,6 +105,8 @@ class State:
             self.totals = row
         elif isinstance(row, QueueEstimate):
             self.estimates[row.id] = row
+        elif isinstance(row, RuleCount):
+            self.rule_counts[row.id] = row
         else:
             raise TypeError(f"no state row {kind!r}")
 
@@ -378,6 +384,15 @@ class State:
             row = self.estimates[id_] = QueueEstimate(id=id_)
         self._dirty["estimate", id_] = row
         return row
+
+    def count_match(self, kind: str, name: str, at_us: int) -> None:
+        """A rule or segment has matched."""
+        id_ = count_id(kind, name)
+        row = self.rule_counts.get(id_)
+        if row is None:
+            row = self.rule_counts[id_] = RuleCount(id=id_, name=name)
+        counted(row, at_us)
+        self._dirty["rule", id_] = row
 
     def drop(self, kind: str, id_: str) -> None:
         """A row is gone."""

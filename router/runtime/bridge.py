@@ -114,6 +114,8 @@ class Bridge:
         point = self._intake.entry_point(
             self._channel, request.entry_point, request.to, self._name, request.queue
         )
+        identities = self._workspace.customers.identities
+        who, _ = identities.peer(self._channel, request.customer.address, "")
         answer = await self._ask(
             c.AskRoute(
                 request=request.request or message_id(self._workspace.now_us()),
@@ -122,6 +124,7 @@ class Bridge:
                 queue=QueueId(request.queue),
                 requirements=requirements_of(request.requirements),
                 attributes=request.attributes,
+                customer=who,
             )
         )
         found = next(event for event in answer.events if isinstance(event, RouteAnswered))
@@ -131,6 +134,9 @@ class Bridge:
             wait_us=found.wait_us,
             position=found.position,
             eligible=found.eligible,
+            requirements=dict(found.requirements),
+            attributes=found.attributes,
+            deflect=found.deflect,
         )
 
     async def live(self, external_ids: list[str]) -> None:

@@ -51,6 +51,7 @@ class Completing:
             c.ReceiveMessage: lambda command: (command.contact.customer,),
             c.HearKeyword: lambda command: (command.asked.customer,),
             c.ProvideCustomer: _customer,
+            c.AskRoute: _customer,
             cc.ChangeCustomer: lambda command: (
                 command.customer,
                 *(derived_id(identity.hash) for identity in command.add),
@@ -67,6 +68,7 @@ class Completing:
             c.ReceiveMessage: self._receive,
             c.HearKeyword: self._hear,
             c.ProvideCustomer: self._provide,
+            c.AskRoute: self._route,
             cc.ChangeCustomer: self._change,
             cc.MergeCustomers: self._merge,
             cc.ChangeConsent: self._consent,
@@ -79,15 +81,18 @@ class Completing:
 
     def _submit(self, command: c.SubmitContact) -> c.SubmitContact:
         held = self._book.held(command.customer)
-        if held is None:
+        return self.submitted(command, held.row if held is not None else None)
+
+    def submitted(self, command: c.SubmitContact, row: Customer | None) -> c.SubmitContact:
+        """An arrival with what is known of its customer; None = nothing."""
+        if row is None:
             if command.direction is Direction.INBOUND or not command.customer:
                 return command
-            facts = replace(command.facts, permission=self._submitted(command, None))
+            facts = replace(command.facts, permission=self._permitted(command, None))
             return replace(command, facts=facts)
-        row = held.row
         facts = replace(command.facts, customer=customers.facts_of(row))
         if command.direction is not Direction.INBOUND:
-            facts = replace(facts, permission=self._submitted(command, row))
+            facts = replace(facts, permission=self._permitted(command, row))
         if self._book.sending is not None:
             facts = self._book.sending.facts(facts, row, command, self._now_us())
         return replace(
@@ -101,6 +106,18 @@ class Completing:
     def _receive(self, command: c.ReceiveMessage) -> c.ReceiveMessage:
         contact = self._submit(command.contact)
         return command if contact is command.contact else replace(command, contact=contact)
+
+    def _route(self, command: c.AskRoute) -> c.AskRoute:
+        held = self._book.held(command.customer)
+        if held is None:
+            return command
+        row = held.row
+        facts = replace(command.facts, customer=customers.facts_of(row))
+        if self._book.sending is not None:
+            asked = c.SubmitContact(contact=ContactId(command.request), channel=command.channel)
+            facts = self._book.sending.facts(facts, row, asked, self._now_us())
+        segment = command.segment or row.segment
+        return replace(command, customer=row.id, segment=segment, facts=facts)
 
     def _hear(self, command: c.HearKeyword) -> c.HearKeyword:
         held = self._book.held(command.asked.customer)
@@ -135,7 +152,7 @@ class Completing:
 
     # --- permission ---------------------------------------------------------------------------
 
-    def _submitted(self, command: c.SubmitContact, row: Customer | None) -> Permission:
+    def _permitted(self, command: c.SubmitContact, row: Customer | None) -> Permission:
         terms = command.outbound
         purpose = terms.purpose if terms is not None else _purpose(command.direction)
         return self.permission(

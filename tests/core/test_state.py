@@ -9,6 +9,8 @@ from router.core.policy import Queue
 from router.core.record import Row
 from router.core.state import APPLY, ROWS, State, applies
 from tests.core.centre import Centre, policy
+from tests.core.ruled import centre as ruled
+from tests.core.ruled import rule
 
 
 def kinds(rows: list[tuple[str, str, Row]]) -> dict[str, list[str]]:
@@ -76,7 +78,7 @@ def test_an_event_has_one_handler() -> None:
 
 
 def test_every_kind_of_row_can_be_loaded() -> None:
-    centre = Centre()
+    centre = ruled(rule("all", watch=True))
     centre.agent("ana")
     centre.submit("c1")
     centre.accept("c1")

@@ -65,6 +65,15 @@ class RouteView(View):
     wait_us: int = -1
     position: int = 0
     eligible: int = 0
+    requirements: dict[str, int] = {}
+    """What it would ask of its agent."""
+    attributes: dict[str, Any] = {}
+    """Those asked with, the entry point's, and what rules have set."""
+    segment: str = ""
+    rules: list[str] = []
+    """Those that decided."""
+    deflect: str = ""
+    """Not empty: a rule would turn it away with these words."""
 
 
 class StatsView(View):
@@ -159,6 +168,8 @@ async def route(call: Call) -> Reply:
             raise Invalid(
                 "unknown_entry_point", f"no entry point on {body.channel} has this address"
             )
+    identities = call.tenant.workspace.customers.identities
+    who, _ = identities.peer(body.channel, body.address, "")
     answer = await call.tenant.workspace.ask(
         AskRoute(
             request=body.request,
@@ -167,7 +178,7 @@ async def route(call: Call) -> Reply:
             queue=QueueId(body.queue),
             requirements=signature(body.requirements),
             attributes=body.attributes,
-            customer=body.customer,
+            customer=body.customer or who,
             segment=body.segment,
         ),
         shed=1,
@@ -183,6 +194,11 @@ async def route(call: Call) -> Reply:
                     wait_us=event.wait_us,
                     position=event.position,
                     eligible=event.eligible,
+                    requirements=dict(event.requirements),
+                    attributes=event.attributes,
+                    segment=event.segment,
+                    rules=event.rule.split(",") if event.rule else [],
+                    deflect=event.deflect,
                 ),
             )
     raise AssertionError("a route request was not answered")
