@@ -143,11 +143,30 @@ def _phone(address: str, country: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+@cache
+def _only_zones() -> dict[str, tuple[str, ...]]:
+    """Country codes of countries with one zone: there a number need not be parsed for it."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+    from phonenumbers.tzdata import TIMEZONE_DATA
+
+    found: dict[str, tuple[str, ...]] = {}
+    for code in COUNTRY_CODE_TO_REGION_CODE:
+        zones = TIMEZONE_DATA.get(str(code), ())
+        if len(zones) == 1:
+            found[str(code)] = zones
+    return found
+
+
 @lru_cache(maxsize=4096)
 def _zones(number: str) -> tuple[str, ...]:
     import phonenumbers
     from phonenumbers import timezone
 
+    only = _only_zones()
+    for digits in (1, 2, 3):  # of a country code: none begins with another (ITU-T E.164)
+        zone = only.get(number[1 : 1 + digits])
+        if zone is not None:
+            return zone
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:

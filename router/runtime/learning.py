@@ -12,6 +12,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from router.core import events as e
+from router.core import learning_policy
 from router.core.customer_model import Customer
 from router.core.model import Contact, Direction
 from router.core.record import Row
@@ -30,24 +31,14 @@ if TYPE_CHECKING:
 
 CHANNELS, SEGMENTS = 8, 24
 """Most that are told apart; further ones are learned about as "unknown"."""
-KEEP_EVERY, TABLES_EVERY = 256, 64
-"""Observations between two writes of the common row, and two smoothings of the prior."""
+KEEP_EVERY_US = 60_000_000
+"""The common row is written so often, if anything was observed."""
+TABLES_EVERY = 512
+"""Observations between two smoothings of the prior."""
 HOUR_US = 3_600_000_000
 KIND, ID = "learned", "all"
-OUTCOMES = {
-    "answered": Outcome.ANSWERED,
-    "replied": Outcome.REPLIED,
-    "refused": Outcome.REFUSED,
-    "ignored": Outcome.IGNORED,
-    "no_answer": Outcome.IGNORED,
-    "short": Outcome.IGNORED,
-    "busy": Outcome.BUSY,
-    "machine": Outcome.MACHINE,
-    "wrong_party": Outcome.WRONG_PARTY,
-    "replied_late": Outcome.REPLIED_LATE,
-    "bounced": Outcome.BOUNCED,
-}
-"""The words that events use."""
+OUTCOMES = {word: Outcome[kind.upper()] for word, kind in learning_policy.OUTCOMES.items()}
+"""The words that events and settings use."""
 NOT_SENT = "not_sent"
 INBOUND = "inbound"
 """Of imported history: the customer began it."""
@@ -74,6 +65,7 @@ class Learner:
         self.calibration = Calibration(CHANNELS)
         self._tables: PriorTables | None = None
         self._seen = 0
+        self._kept_us = workspace.now_us()
         self._policy: LearningPolicy | None = None
         self.weights = OutcomeWeights()
         self.estimator = Gpl()
@@ -261,6 +253,8 @@ class Learner:
         self, row: Customer, profile: Profile, now_us: int, *, counts: bool
     ) -> None:
         """Attempts that nobody answered in time: ignored. `counts`: for everybody, too."""
+        if not profile.attempts:
+            return
         policy = self.use()
         now_hour = self.hour(row, now_us)
         for event in profile.events():
@@ -289,7 +283,9 @@ class Learner:
         self._seen += 1
         if self._seen % TABLES_EVERY == 0:
             self._tables = None
-        if self._seen % KEEP_EVERY == 0:
+        now_us = self._workspace.now_us()
+        if now_us >= self._kept_us + KEEP_EVERY_US:
+            self._kept_us = now_us
             self.keep()
 
     def keep(self) -> None:
