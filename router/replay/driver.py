@@ -292,7 +292,8 @@ class Driver:
 
     def _refused(self, stage: Stage, command: c.Command) -> None:
         """Nobody is served for ever because a transfer leads nowhere any more."""
-        ends = isinstance(command, ENDS_SERVICE) and stage.kind is Kind.SERVE
+        leads_on = isinstance(command, (*ENDS_SERVICE, c.SwitchChannel))
+        ends = leads_on and stage.kind is Kind.SERVE
         if ends and self._stages.stage(stage.contact.id) is stage:
             self._ask(c.CompleteContact(contact=stage.contact.id))
 
@@ -343,7 +344,9 @@ class Driver:
             service = self._service(stage)
             connect = c.ConnectReservation(reservation=stage.reservation)
             self._add(plan, Place(stage.leg, service.connect_us, 0), connect)
-        elif not plan.ends_itself() and not (life.consult_of and passed is None):
+            return
+        goes_on = passed is not None and passed.end.leg > stage.leg
+        if not life.consult_of and not goes_on and not plan.ends_itself():
             self._draw_end(plan, place)
 
     def _draw_end(self, plan: Plan, place: tuple[str, str]) -> None:

@@ -84,6 +84,8 @@ class Notes:
         self._pulling: tuple[list[Given], ContactId] | None = None
         self._going: tuple[ContactId, int] | None = None
         """The outbound contact whose way out is being decided, and when."""
+        self._waking = ContactId("")
+        """The contact to which the customer has just written."""
         self._before: e.Event | None = None
 
     # --- noting -------------------------------------------------------------------------------

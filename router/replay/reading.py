@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from router.core import commands as c
 from router.core import events as e
 from router.core.facts import NO_FACTS, Facts, Outbound, Permission
@@ -43,6 +45,8 @@ class Reader(Notes):
             if isinstance(event, (e.ContactOffered, e.ReservationResumed)):
                 self._tick(self._helped_out(event))
         self._seq = seq
+        if self._waking and not isinstance(event, (e.OutcomeRecorded, e.OutboundReleased)):
+            self._woken(event)
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -176,7 +180,25 @@ class Reader(Notes):
         command = c.ReceiveMessage(
             message=event.message, size=event.size, contact=asked, to_contact=event.contact
         )
-        self._input(event.contact, command, ends=stage.kind in (Kind.PARK, Kind.SHELF))
+        wakes = stage.kind in (Kind.PARK, Kind.SHELF)
+        self._input(event.contact, command, ends=wakes)
+        if wakes:
+            self._waking = event.contact
+
+    def _woken(self, event: e.Event) -> None:
+        """Whether the message of the event before brought its contact back into its queue.
+
+        One that was found by its external id, and not by its addresses, stays where it is.
+        """
+        contact, self._waking = self._waking, ContactId("")
+        if isinstance(event, e.ContactQueued) and event.contact == contact:
+            return
+        stage = self.stages.stage(contact)
+        if stage is not None:
+            self._end_by, self._end_input = "engine", None
+            given = self.recording.inputs[stage.key]
+            asleep = replace(given[-1].command, to_contact=ContactId(""))
+            given[-1] = given[-1]._replace(command=asleep)
 
     def _said(self, event: e.MessageSent) -> None:
         self._silent[event.contact] = event.at_us
