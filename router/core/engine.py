@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from router.core import arrivals, asking, customer_care, moves, offers, service, staff
-from router.core.commands import Command
+from router.core.commands import Command, SubmitContact
 from router.core.deadlines import fire
 from router.core.decide import Decider
 from router.core.effects import Effect, OfferContact
+from router.core.evaluation import Evaluation, evaluate, evaluate_live
 from router.core.events import Event
 from router.core.model import ContactId, QueueId, Requirements, ReservationState
 from router.core.policy import Policy
@@ -95,7 +96,9 @@ class Engine:
     def resume(self, now_us: int) -> Outcome:
         """After loading rows: lay out the indexes, give deadlines grace, restate open offers."""
         d = self._begin(now_us)
-        self.state.totals.clock_offset_us = 0  # engine time begins at the wall clock's anew
+        if self.state.totals.clock_offset_us:  # engine time begins at the wall clock's anew
+            self.state.totals.clock_offset_us = 0
+            self.state.touch_totals()
         d.use(staff.keeping_live(d, self.policy))
         self.state.restart(d.now_us, self.policy.grace_us)
         for reservation in self.state.reservations.values():
@@ -131,6 +134,17 @@ class Engine:
         if channel not in self.policy.channels:
             raise NotFound("channel", channel)
         return preview(self._decider, settings, channel, asked)
+
+    def evaluate(self, asked: SubmitContact | ContactId, now_us: int) -> Evaluation:
+        """What would happen to this contact now, arriving or live, and why; changes nothing.
+
+        Raises NotFound, and what is wrong with a command, but for what rules reject.
+        """
+        d = Decider(self.state)  # of its own: what it looks up and notes decides nothing
+        d.now_us = max(self._decider.now_us, now_us)
+        if isinstance(asked, SubmitContact):
+            return evaluate(d, asked)
+        return evaluate_live(d, d.contact(asked))
 
     def _begin(self, now_us: int) -> Decider:
         d = self._decider

@@ -341,12 +341,15 @@ class Matcher:
         winner = selection.chosen[which]
         if selection.few is not None:
             bit = self.roster.bits[contact.channel]
-            ready = sorted(_with_room(selection.few, contact, bit))
+            # An agent may serve the contact through two of its queues.
+            few = dict.fromkeys(selection.few)
+            ready = sorted(_with_room(few, contact, bit))
             eligible = len(ready)
             others = [
                 AgentChoice(seat, winner.rank, by_interruption)
-                for by_interruption, _, _, seat in ready[1 : 1 + _RUNNERS_UP]
-            ]
+                for by_interruption, _, _, seat in ready
+                if seat is not winner.seat
+            ][:_RUNNERS_UP]
         elif selection.shelf is not None:
             seats = selection.shelf.after(winner.seat, contact, _BEYOND, _RUNNERS_UP)
             eligible = 1 + len(seats)
@@ -430,7 +433,7 @@ def _longest_idle(
 
 
 def _with_room(
-    seats: list[Seat], contact: Contact, bit: int
+    seats: Iterable[Seat], contact: Contact, bit: int
 ) -> Iterator[tuple[bool, bool, IdleKey, Seat]]:
     """Of a few agents those with room, with what `_longest_idle` would compare."""
     excluded = contact.excluded

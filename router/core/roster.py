@@ -130,13 +130,17 @@ class _Walk:
         self._at = bisect_right(order, self._passed)
         self._edition = order.edition
 
-    def first(self, reached: Reached | None) -> Seat | None:
-        """The longest idle agent who meets the requirements."""
+    def _catch_up(self) -> None:
         order = self._order
         if self._edition != order.edition:
             self._go_on()
         elif self._late < order.late_before + len(order.late):
             self._look_at_late()
+
+    def first(self, reached: Reached | None) -> Seat | None:
+        """The longest idle agent who meets the requirements."""
+        order = self._order
+        self._catch_up()
         found = self._found
         while found:
             place = found[0]
@@ -189,6 +193,7 @@ class _Walk:
         """Who comes next after `first`, just found: `most` of the `beyond` agents behind."""
         behind = first.place
         assert behind is not None
+        self._catch_up()  # `first` may have been found without the walk
         found = [p[3] for p in self._found if p > behind and p[3].place is p]
         order = self._order
         begin = self._at

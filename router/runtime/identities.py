@@ -147,12 +147,13 @@ def _phone(address: str, country: str) -> str:
 def _only_zones() -> dict[str, tuple[str, ...]]:
     """Country codes of countries with one zone: there a number need not be parsed for it."""
     from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+    from phonenumbers.timezone import UNKNOWN_TIMEZONE
     from phonenumbers.tzdata import TIMEZONE_DATA
 
     found: dict[str, tuple[str, ...]] = {}
     for code in COUNTRY_CODE_TO_REGION_CODE:
         zones = TIMEZONE_DATA.get(str(code), ())
-        if len(zones) == 1:
+        if len(zones) == 1 and zones[0] != UNKNOWN_TIMEZONE:
             found[str(code)] = zones
     return found
 
@@ -162,7 +163,7 @@ def _zones(number: str) -> tuple[str, ...]:
     import phonenumbers
     from phonenumbers import timezone
 
-    only = _only_zones()
+    only = _only_zones() if number.startswith("+") else {}
     for digits in (1, 2, 3):  # of a country code: none begins with another (ITU-T E.164)
         zone = only.get(number[1 : 1 + digits])
         if zone is not None:

@@ -6,7 +6,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.effects import OfferContact
 from router.core.engine import TIMERS_A_TURN, Engine
-from router.core.model import SECOND_US, AgentId, ContactId, QueueId, ReservationId
+from router.core.model import SECOND_US, AgentId, ContactId, QueueId, ReservationId, Totals
 from router.core.policy import Action, ActionKind, Queue, Step
 from router.core.state import State
 from router.errors import NotFound, Refused
@@ -148,3 +148,13 @@ def test_a_reservation_that_never_was_is_gone() -> None:
     with pytest.raises(Refused) as refused:
         centre.say(c.AcceptOffer(reservation=ReservationId("r9")))
     assert refused.value.code == "gone"
+
+
+def test_a_clock_that_was_set_is_started_anew_in_memory_and_in_the_row() -> None:
+    centre = Centre()
+    centre.say(c.StepClock(by_us=5 * SECOND_US))
+    centre.engine.state.drain()
+    centre.engine.resume(centre.now_us)
+    changes = centre.engine.state.drain()
+    stored = [row for kind, _, row in changes.upserts if kind == "totals"]
+    assert [row.clock_offset_us for row in stored if isinstance(row, Totals)] == [0]

@@ -181,3 +181,16 @@ def scanned_all(agents: list[Agent], requirements: Requirements) -> list[str]:
 
 def scanned(agents: list[Agent], requirements: Requirements) -> str | None:
     return next(iter(scanned_all(agents, requirements)), None)
+
+
+def test_who_came_back_to_the_front_unseen_is_not_her_own_runner_up() -> None:
+    made = roster(agent("a", 1, en=5), agent("b", 2, en=5), agent("c", 3, en=5))
+    (shelf,) = shelves(made)
+    asked, seat = asking(en=5), made.seats[AgentId("a")]
+    assert first(made, asked) == "a"
+    made.unshelve(seat)
+    assert first(made, asked) == "b"
+    # The walk stands behind `b` now; `a` comes back to her place, and nobody looks.
+    made.shelve(seat, 0)
+    shelves(made)
+    assert [s.agent.id for s in shelf.after(seat, asked, 10, 3)] == ["b", "c"]
