@@ -43,7 +43,7 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
         return
     entry_point = _entry_point(d, command)
     queue = _target_queue(d, command, entry_point)
-    requirements = _check_new(d, command)
+    requirements = check_new(d, command)
     if entry_point is not None:
         requirements = merged(requirements, entry_point.requirements)
     ruled: Ruled | None = None
@@ -370,7 +370,7 @@ def _target_queue(d: Decider, command: c.SubmitContact, entry_point: EntryPoint 
     return d.queue(entry_point.queue)
 
 
-def _check_new(d: Decider, command: c.SubmitContact) -> Requirements:
+def check_new(d: Decider, command: c.SubmitContact) -> Requirements:
     """Raises what is wrong with the command; returns its requirements in canonical form."""
     if command.channel not in d.policy.channels:
         channel_named(d, command.channel)

@@ -54,7 +54,7 @@ class Decider(Reservations):
         channel = contact.channel
         started_us = visit_at_us or self.now_us
         asked = contact.requirements_asked if requirements is None else requirements
-        hold_agent, hold_us = self._hold(contact, queue, asked, prefer, target_agent)
+        hold_agent, hold_us = self.hold(contact, queue, asked, prefer, target_agent)
         due_at_us = self.due_at_us(queue, channel, started_us)
         arrival_no = self.state.totals.arrival_no + 1
         tier = self.tier_of(queue, channel) if tier is None else tier
@@ -353,7 +353,7 @@ class Decider(Reservations):
             )
         )
 
-    def _hold(
+    def hold(
         self,
         contact: Contact,
         queue: Queue,
