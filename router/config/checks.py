@@ -11,6 +11,7 @@ from router.config.compile import channel, overnight, step_name
 from router.config.contacting import check_contacting
 from router.config.convert import Reading
 from router.config.forms import DAYS
+from router.config.learning import check_learning
 from router.config.reader import Path
 from router.config.schema import (
     ChannelSettings,
@@ -18,6 +19,7 @@ from router.config.schema import (
     Instead,
     QueueSettings,
     StepSettings,
+    WhenSettings,
     WorkspaceSection,
 )
 from router.config.secret_files import adapter_files, problem
@@ -36,6 +38,8 @@ def check(section: WorkspaceSection, at: Path, reading: Reading, directory: File
     _check_agents(section, at, reading, channels)
     _check_files(section, at, reading, directory)
     check_contacting(section.contacting, (*at, "contacting"), reading)
+    _check_rules(section, at, reading)
+    check_learning(section.learning, _dispositions(section), (*at, "learning"), reading)
 
 
 def _check_channels(section: WorkspaceSection, at: Path, reading: Reading) -> dict[str, Channel]:
@@ -117,10 +121,9 @@ def _check_queue(name: str, queue: QueueSettings, path: Path, reading: Reading) 
         ("on_late", "longest_wait", queue.longest_wait > 0),
         ("on_closed", "hours", bool(queue.hours)),
     ):
-        if getattr(queue, key) is not None and not given and (*path, needs) not in reading.places:
+        if getattr(queue, key) and not given and (*path, needs) not in reading.places:
             reading.add((*path, key), f"has no effect without {needs}")
-    for where, instead in _insteads(queue):
-        _check_instead(where, instead, (*path, *where), reading)
+    _check_insteads(queue, path, reading)
     if queue.fit_weights and queue.strategy != "best_fit":
         reading.add((*path, "fit_weights"), "has no effect without strategy: best_fit")
     is_listed = queue.dispositions or (*path, "dispositions") in reading.places
@@ -139,12 +142,29 @@ def _check_queue(name: str, queue: QueueSettings, path: Path, reading: Reading) 
     _check_steps(name, queue, path, reading)
 
 
-def _insteads(queue: QueueSettings) -> Iterator[tuple[Path, Instead]]:
-    for key in ("on_full", "on_late", "on_closed"):
-        instead = getattr(queue, key)
-        if instead is not None:
-            yield (key,), instead
-    yield ("decline", "exhausted"), queue.decline.exhausted
+def _insteads(queue: QueueSettings, path: Path, reading: Reading) -> Iterator[Where]:
+    """Everything that may happen to a contact, and where it stands: one, or one of a list."""
+    for where, insteads in (
+        (("on_full",), queue.on_full),
+        (("on_late",), queue.on_late),
+        (("on_closed",), queue.on_closed),
+        (("decline", "exhausted"), queue.decline.exhausted),
+    ):
+        is_list = (*path, *where, 0) in reading.places
+        for index, instead in enumerate(insteads):
+            yield (*where, index) if is_list else where, instead
+
+
+Where = tuple[Path, Instead]
+
+
+def _check_insteads(queue: QueueSettings, path: Path, reading: Reading) -> None:
+    always: Path = ()
+    for where, instead in _insteads(queue, path, reading):
+        _check_instead(where, instead, (*path, *where), reading)
+        if len(where) > 1 and where[:-1] == always:
+            reading.add((*path, *where), "is never reached: the one before it has no condition")
+        always = where[:-1] if instead.when is None else ()
 
 
 def _check_instead(where: Path, instead: Instead, path: Path, reading: Reading) -> None:
@@ -153,8 +173,8 @@ def _check_instead(where: Path, instead: Instead, path: Path, reading: Reading) 
             reading.add(path, "overflow needs a queue: {action: overflow, queue: ...}")
     elif instead.queue and instead.action is not Full.OVERFLOW:
         reading.add((*path, "queue"), f"has no effect with action: {instead.action}")
-    if instead.action is Full.QUEUE and where != ("on_closed",):
-        reading.add(path, "queue (let it wait) is for on_closed only")
+    if instead.action is Full.QUEUE and where[0] != "on_closed" and instead.when is None:
+        reading.add(path, "queue (let it wait) is for on_closed only, or needs a condition")
 
 
 def _check_placeholders(text: str, path: Path, reading: Reading) -> None:
@@ -176,7 +196,7 @@ def _check_steps(name: str, queue: QueueSettings, path: Path, reading: Reading) 
         if ended:
             reading.add(place, "is never reached: the step before it always moves the contact away")
         # With conditions it may be passed over.
-        ended = bool(step.overflow or step.deflect) and step.when == type(step.when)()
+        ended = bool(step.overflow or step.deflect) and step.when == WhenSettings()
         if step_name(index + 1, step) in names:
             reading.add((*place, "name"), f"{step_name(index + 1, step)!r} is given twice")
         names.append(step_name(index + 1, step))
@@ -241,7 +261,7 @@ def _check_circles(section: WorkspaceSection, at: Path, reading: Reading) -> Non
     ways: dict[str, list[tuple[str, Path]]] = {name: [] for name in section.queues}
     for name, queue in section.queues.items():
         path = (*at, "queues", name)
-        for where, instead in _insteads(queue):
+        for where, instead in _insteads(queue, path, reading):
             if instead.action is Full.OVERFLOW and instead.queue in ways:
                 ways[name].append((instead.queue, (*path, *where, "queue")))
         for index, step in enumerate(queue.steps):
@@ -324,3 +344,23 @@ def _check_files(
             reading.add(path, f"'channel' is missing: no channel is called {name!r}")
         for key, wrong in adapter_files(adapter.settings, directory):
             reading.add((*path, *key), wrong)
+
+
+def _check_rules(section: WorkspaceSection, at: Path, reading: Reading) -> None:
+    """Rules and tests are named where they stand in a list: by hand, and so maybe twice."""
+    for kind, each in (("rules", section.rules), ("tests", section.tests)):
+        seen: dict[str, Path] = {}
+        for one in each:
+            if one.name in seen:
+                line = reading.at(seen[one.name]).line
+                reading.add(one.path, f"{one.name!r} is given twice, first in line {line}")
+            seen.setdefault(one.name, one.path)
+            reading.places[(*at, kind, one.name)] = reading.at(one.path)
+
+
+def _dispositions(section: WorkspaceSection) -> dict[str, None] | None:
+    """All that agents can choose from; None: in some queue any word is taken."""
+    queues = section.queues.values()
+    if not all(queue.dispositions for queue in queues):
+        return None
+    return dict.fromkeys(word for queue in queues for word in queue.dispositions)

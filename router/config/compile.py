@@ -7,13 +7,16 @@ No policy comes out that the engine cannot run: what the types could not say is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from router.config.book import Compiled, without_places
 from router.config.contacting import contact_policy, keyword_replies
+from router.config.expressions import Expressions, Source
 from router.config.forms import written_length
+from router.config.learning import learning_policy
 from router.config.schema import (
     ChannelSettings,
     DeclineSettings,
@@ -23,6 +26,7 @@ from router.config.schema import (
     Otherwise,
     QueueSettings,
     StepSettings,
+    WhenSettings,
     WorkspaceSection,
 )
 from router.core.model import QueueId
@@ -45,6 +49,7 @@ from router.core.policy import (
     Treatment,
     default_channels,
 )
+from router.core.rules.verbs import plain
 from router.core.skills import signature
 
 V = TypeVar("V")
@@ -52,15 +57,19 @@ V = TypeVar("V")
 DAY_MINUTES = 1440
 
 
-def policy(section: WorkspaceSection) -> Policy:
+def policy(section: WorkspaceSection, compiled: Compiled) -> Policy:
     """The policy of a workspace whose settings have passed every check."""
+    expressions = compiled.expressions
     channels = {**default_channels()}
     for name, settings in section.channels.items():
         channels[name] = channel(name, settings)
     bare = Policy(
         version="",
         channels=channels,
-        queues={QueueId(name): _queue(name, q, channels) for name, q in section.queues.items()},
+        queues={
+            QueueId(name): _queue(name, queue, channels, expressions)
+            for name, queue in section.queues.items()
+        },
         profiles={
             name: Profile(
                 id=name,
@@ -86,9 +95,13 @@ def policy(section: WorkspaceSection) -> Policy:
         country=section.country,
         contacting=contact_policy(section.contacting),
         keyword_replies=keyword_replies(section.contacting),
+        rules=compiled.book,
+        templates=section.templates,
+        learning=learning_policy(section.learning, channels),
     )
-    # Comments, order of keys and ways of writing a length do not make a new version.
-    content = msgspec.json.encode(bare, order="deterministic")
+    # Comments, lines, order of keys and ways of writing a length do not make a new version.
+    nowhere = msgspec.structs.replace(bare, rules=without_places(compiled.book))
+    content = msgspec.json.encode(nowhere, enc_hook=plain, order="deterministic")
     return msgspec.structs.replace(bare, version=hashlib.sha256(content).hexdigest()[:12])
 
 
@@ -127,7 +140,12 @@ CHANNEL_FIELDS = {
 """Setting -> field of the core's channel."""
 
 
-def _queue(name: str, settings: QueueSettings, channels: Mapping[str, Channel]) -> Queue:
+def _queue(
+    name: str,
+    settings: QueueSettings,
+    channels: Mapping[str, Channel],
+    expressions: Expressions,
+) -> Queue:
     return Queue(
         id=QueueId(name),
         hours=settings.hours,
@@ -138,19 +156,21 @@ def _queue(name: str, settings: QueueSettings, channels: Mapping[str, Channel]) 
         fit_weights=settings.fit_weights,
         rank_first=settings.rank_first,
         requirements=signature(settings.require),
-        steps=tuple(_step(number, step) for number, step in enumerate(settings.steps, 1)),
+        steps=tuple(
+            _step(number, step, expressions) for number, step in enumerate(settings.steps, 1)
+        ),
         recheck_us=settings.recheck,
         offer_timeout_us=settings.offer.timeout,
         parallel=settings.offer.parallel,
-        decline=_decline(settings.decline),
+        decline=_decline(settings.decline, expressions),
         wrap_up_us=_for_all(settings.wrap_up, channels),
         dispositions=settings.dispositions,
         require_disposition=settings.require_disposition,
         most_waiting=settings.most_waiting,
-        on_full=_limit(settings.on_full, Full.DEFLECT),
+        on_full=_limit(settings.on_full, Full.DEFLECT, expressions),
         longest_wait_us=settings.longest_wait,
-        on_late=_limit(settings.on_late, Full.DEFLECT),
-        on_closed=_limit(settings.on_closed, Full.QUEUE),
+        on_late=_limit(settings.on_late, Full.DEFLECT, expressions),
+        on_closed=_limit(settings.on_closed, Full.QUEUE, expressions),
         transfer_head_start_us=settings.transfer_head_start,
         prefer_last_us=settings.prefer_last,
         treatment=Treatment(
@@ -169,20 +189,27 @@ def _for_all(values: Mapping[str, V], channels: Mapping[str, Channel]) -> dict[s
     return dict(values)
 
 
-def _limit(settings: Instead | None, default: Full) -> Limit:
-    if settings is None:
-        return Limit(action=default)
-    return Limit(action=settings.action, queue=QueueId(settings.queue), text=settings.text)
+def _limit(settings: Sequence[Instead], default: Full, expressions: Expressions) -> Limit:
+    limit: Limit | None = None
+    for each in reversed(settings):
+        limit = Limit(
+            action=each.action,
+            queue=QueueId(each.queue),
+            text=each.text,
+            condition=expressions.get(each.when),
+            otherwise=limit,
+        )
+    return limit or Limit(action=default)
 
 
-def _decline(settings: DeclineSettings) -> Decline:
+def _decline(settings: DeclineSettings, expressions: Expressions) -> Decline:
     return Decline(
         on_miss=settings.on_miss,
         cool_down_us=settings.cool_down,
         exclude_after=settings.exclude_after,
         bonus_us=settings.bonus,
         offers=settings.offers,
-        exhausted=_limit(settings.exhausted, Full.DEFLECT),
+        exhausted=_limit(settings.exhausted, Full.DEFLECT, expressions),
     )
 
 
@@ -191,8 +218,9 @@ def step_name(number: int, settings: StepSettings) -> str:
     return settings.name or f"{number}-after-{written_length(settings.after)}"
 
 
-def _step(number: int, settings: StepSettings) -> Step:
-    when = settings.when
+def _step(number: int, settings: StepSettings, expressions: Expressions) -> Step:
+    source = settings.when if isinstance(settings.when, Source) else None
+    when = settings.when if isinstance(settings.when, WhenSettings) else WhenSettings()
     return Step(
         name=step_name(number, settings),
         after_us=settings.after,
@@ -200,6 +228,7 @@ def _step(number: int, settings: StepSettings) -> Step:
         wait_over_us=-1 if when.wait_over is None else when.wait_over,
         eligible_below=-1 if when.eligible_below is None else when.eligible_below,
         position_over=-1 if when.position_over is None else when.position_over,
+        condition=expressions.get(source),
         otherwise_skip=settings.otherwise is Otherwise.SKIP,
     )
 

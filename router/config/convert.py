@@ -4,7 +4,9 @@ What a type cannot say stands beside it: ``Annotated[int, Between(1, 10)]``, ``A
 Ref("queues")]`` (the name of something defined elsewhere in the same workspace), ``Annotated[int,
 Written(duration)]`` (a text with a form of its own). A record may have a short form: `SHORT` names
 the field that a bare value means. `REST` names the field that takes the keys nobody here knows.
-`FILLED` names fields that cannot be written, because something else fills them.
+`FILLED` names fields that cannot be written, because something else fills them; `PATH` the one of
+them that takes where the record stands. ``Annotated[Source, Own(expression)]`` reads its node by
+itself.
 """
 
 from __future__ import annotations
@@ -73,6 +75,13 @@ class ForAll:
     """A mapping that may be given as one value for all its keys; it then has the one key ``*``."""
 
 
+@dataclass(frozen=True)
+class Own:
+    """A setting of several forms: reads its own node; INVALID, and the findings say why."""
+
+    read: Callable[[Node, Path, Reading], Any]
+
+
 class Invalid:
     """What comes back where nothing usable was given; the findings say why."""
 
@@ -107,6 +116,8 @@ class Field(NamedTuple):
     type: Any
     default: Any
     """`msgspec.NODEFAULT`: it must be given."""
+    attribute: str
+    """Its name in Python, which has words of its own (`for`)."""
 
 
 @cache
@@ -114,10 +125,11 @@ def fields(kind: type[msgspec.Struct]) -> dict[str, Field]:
     """The settings of a record, in its order."""
     hints = get_type_hints(kind, include_extras=True)
     return {
-        f.name: Field(
-            f.name,
+        f.encode_name: Field(
+            f.encode_name,
             hints[f.name],
             f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory(),
+            f.name,
         )
         for f in msgspec.structs.fields(kind)
         if f.name not in getattr(kind, "FILLED", ())
@@ -132,7 +144,7 @@ def record(kind: type[T], node: Node, path: Path, reading: Reading) -> T | Inval
         value = convert(fields(kind)[short].type, node, path, reading)
         return INVALID if isinstance(value, Invalid) else kind(**{short: value})
     if not isinstance(node, Mapping):
-        reading.findings.add(node.mark, path, f"expected settings, got {_kind(node)}")
+        reading.findings.add(node.mark, path, f"expected settings, got {came(node)}")
         return INVALID
     known = fields(kind)
     rest = getattr(kind, "REST", "")
@@ -145,7 +157,7 @@ def record(kind: type[T], node: Node, path: Path, reading: Reading) -> T | Inval
         if key in known:
             value = convert(known[key].type, child, inner, reading)
             if not isinstance(value, Invalid):
-                values[key] = value
+                values[known[key].attribute] = value
             elif known[key].default is msgspec.NODEFAULT:
                 complete = False
         elif rest:
@@ -160,6 +172,9 @@ def record(kind: type[T], node: Node, path: Path, reading: Reading) -> T | Inval
             complete = False
     if rest:
         values[rest] = more
+    where = getattr(kind, "PATH", "")
+    if where:
+        values[where] = path
     return kind(**values) if complete else INVALID
 
 
@@ -169,6 +184,9 @@ def convert(kind: Any, node: Node, path: Path, reading: Reading) -> Any:
     if get_origin(kind) is Annotated:
         kind, *rest = get_args(kind)
         extras = tuple(rest)
+    for extra in extras:
+        if isinstance(extra, Own):
+            return extra.read(node, path, reading)
     if get_origin(kind) in (Union, types.UnionType):
         # Only `X | None` is used: None is "not given" and cannot be written.
         inner = next(arm for arm in get_args(kind) if arm is not type(None))
@@ -188,7 +206,7 @@ def convert(kind: Any, node: Node, path: Path, reading: Reading) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return record(kind, node, path, reading)
     if not isinstance(node, Scalar):
-        reading.findings.add(node.mark, path, f"expected {_wanted(kind)}, got {_kind(node)}")
+        reading.findings.add(node.mark, path, f"expected {_wanted(kind)}, got {came(node)}")
         return INVALID
     try:
         return _scalar(kind, extras, node, reading)
@@ -206,7 +224,7 @@ def _dict(kind: Any, extras: tuple[Any, ...], node: Node, path: Path, reading: R
         if any(isinstance(extra, ForAll) for extra in extras):
             value = convert(value_type, node, path, reading)
             return value if isinstance(value, Invalid) else {"*": value}
-        reading.findings.add(node.mark, path, f"expected a mapping, got {_kind(node)}")
+        reading.findings.add(node.mark, path, f"expected a mapping, got {came(node)}")
         return INVALID
     _check_size(len(node.entries), extras, node.mark, path, reading)
     result: dict[Any, Any] = {}
@@ -226,7 +244,7 @@ def _tuple(
     item_type: Any, extras: tuple[Any, ...], node: Node, path: Path, reading: Reading
 ) -> Any:
     if not isinstance(node, Sequence):
-        reading.findings.add(node.mark, path, f"expected a list, got {_kind(node)}")
+        reading.findings.add(node.mark, path, f"expected a list, got {came(node)}")
         return INVALID
     _check_size(len(node.items), extras, node.mark, path, reading)
     result = []
@@ -306,7 +324,7 @@ def _checked(value: Any, extra: Any, reading: Reading) -> Any:
                 message = f"unknown {singular(section)} {shown(value)}"
                 raise Unknown(message, value, known, otherwise)
         case _:
-            pass  # `ForAll` is for mappings
+            pass  # `ForAll` is for mappings, `Own` has read it already
     return value
 
 
@@ -323,7 +341,8 @@ def _wanted(kind: Any) -> str:
     return "true or false" if kind is bool else "a text"
 
 
-def _kind(node: Node) -> str:
+def came(node: Node) -> str:
+    """What stands there instead, for messages."""
     if isinstance(node, Mapping):
         return "a mapping"
     if isinstance(node, Sequence):

@@ -5,7 +5,7 @@ A file that is wrong, or that asks for what needs a restart, changes nothing at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ import msgspec
 from router.config.document import Config, WorkspaceSettings, load
 from router.config.reader import dotted
 from router.core.policy import Policy
+from router.core.rules.book import Rule, RuleBook, Segment
+from router.core.rules.cases import RuleTest
 from router.errors import ConfigError
 
 
@@ -23,7 +25,8 @@ class Change(NamedTuple):
 
     workspace: str
     kind: str
-    """``queue``, ``entry point``, ``hours``, ``profile``, ``channel``, ``setting`` or ``agent``."""
+    """``queue``, ``entry point``, ``hours``, ``profile``, ``channel``, ``condition``, ``segment``,
+    ``rule``, ``template``, ``setting``, ``test`` or ``agent``."""
     id: str
     what: str
     """``added``, ``removed``, ``changed``, or for agents ``ignored``."""
@@ -39,7 +42,11 @@ class Diff:
 
     def touched(self) -> list[str]:
         """The workspaces whose policy is another one now."""
-        names = {change.workspace: None for change in self.changes if change.what != "ignored"}
+        names = {
+            change.workspace: None
+            for change in self.changes
+            if change.what != "ignored" and change.kind != "test"
+        }
         return list(names)
 
     def lines(self) -> list[str]:
@@ -78,6 +85,9 @@ def compare(old: Config, new: Config) -> Diff:
         if name in new.workspaces:
             after = new.workspaces[name]
             changes += _policy_changes(name, before.policy, after.policy)
+            changes += _rule_changes(name, before.policy.rules, after.policy.rules)
+            tests = _named(_by_name(before.tests), _by_name(after.tests))
+            changes += [Change(name, "test", test, what) for test, what in tests]
             changes += [Change(name, "agent", agent, "ignored") for agent in _agents(before, after)]
             for section in ("adapters", "webhooks"):
                 differing = _named(getattr(before, section), getattr(after, section))
@@ -108,7 +118,7 @@ def _policy_changes(workspace: str, old: Policy, new: Policy) -> list[Change]:
     changes += [
         Change(workspace, "setting", name, "changed")
         for name in old.__struct_fields__
-        if name not in (*_SECTIONS, "version") and getattr(old, name) != getattr(new, name)
+        if name not in (*_SECTIONS, "rules", "version") and getattr(old, name) != getattr(new, name)
     ]
     return changes
 
@@ -119,7 +129,31 @@ _SECTIONS = {
     "queues": "queue",
     "entry_points": "entry point",
     "profiles": "profile",
+    "templates": "template",
 }
+
+
+def _rule_changes(workspace: str, old: RuleBook, new: RuleBook) -> list[Change]:
+    """By name, and whether those that stayed stand in another order."""
+    changes = [
+        Change(workspace, "condition", name, what)
+        for name, what in _named(old.conditions, new.conditions)
+    ]
+    for kind, before, after in (
+        ("segment", _by_name(old.segments), _by_name(new.segments)),
+        ("rule", _by_name(old.rules), _by_name(new.rules)),
+    ):
+        changes += [Change(workspace, kind, name, what) for name, what in _named(before, after)]
+        if [name for name in before if name in after] != [name for name in after if name in before]:
+            changes.append(Change(workspace, "setting", f"order of {kind}s", "changed"))
+    if old.match is not new.match:
+        changes.append(Change(workspace, "setting", "rule_match", "changed"))
+    return changes
+
+
+def _by_name(things: Iterable[Rule | Segment | RuleTest]) -> dict[str, Rule | Segment | RuleTest]:
+    """Wherever they stand: a comment above a rule does not change it."""
+    return {thing.name: msgspec.structs.replace(thing, place="") for thing in things}
 
 
 def _named(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str]]:

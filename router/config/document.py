@@ -8,6 +8,7 @@ from typing import get_args
 
 import msgspec
 
+from router.config.book import Compiled, compile_book
 from router.config.checks import check
 from router.config.compile import policy
 from router.config.convert import (
@@ -33,6 +34,7 @@ from router.config.secret_files import located, problem
 from router.config.server import ServerSettings, Store
 from router.core.events import Event
 from router.core.policy import Policy, default_channels
+from router.core.rules.cases import RuleTest
 from router.errors import ConfigError
 
 DEFAULT_WORKSPACE = "main"
@@ -42,6 +44,11 @@ SECTIONS = (
     "queues",
     "entry_points",
     "profiles",
+    "conditions",
+    "segments",
+    "rules",
+    "tests",
+    "templates",
     "agents",
     "adapters",
     "webhooks",
@@ -59,6 +66,10 @@ class WorkspaceSettings:
     adapters: dict[str, AdapterSettings]
     webhooks: dict[str, WebhookSettings]
     """`secret_file` is absolute; read it with `read_secret`."""
+    tests: tuple[RuleTest, ...]
+    """Of segments and rules; all of them have passed."""
+    warnings: tuple[str, ...]
+    """What can hardly be meant, each with ``file:line:column``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +149,9 @@ class _Document:
         if self._findings:
             return None
         workspaces = {
-            name: self._compiled(section)
-            for name, (_, section) in sections.items()
-            if section is not None
+            name: self._compiled(*found)
+            for name, (_, found) in sections.items()
+            if found is not None
         }
         server = msgspec.structs.replace(
             server,
@@ -218,7 +229,7 @@ class _Document:
             found[name] = (path, inner)
         return found
 
-    def _workspace(self, node: Node, path: Path) -> WorkspaceSection | None:
+    def _workspace(self, node: Node, path: Path) -> tuple[WorkspaceSection, Compiled] | None:
         names = {section: _names(node, section) for section in SECTIONS}
         names["channels"] = {**dict.fromkeys(default_channels()), **names["channels"]}
         names["events"] = {event.__name__: None for event in get_args(Event)}
@@ -227,14 +238,16 @@ class _Document:
         if isinstance(section, Invalid):
             return None
         check(section, path, reading, self._directory)
-        return section
+        return section, compile_book(section, path, reading)
 
-    def _check_adapters(self, sections: dict[str, tuple[Path, WorkspaceSection | None]]) -> None:
+    def _check_adapters(
+        self, sections: dict[str, tuple[Path, tuple[WorkspaceSection, Compiled] | None]]
+    ) -> None:
         """Adapters' names go into URLs without the workspace's."""
         seen: dict[str, str] = {}
-        for workspace, (path, section) in sections.items():
+        for workspace, (path, found) in sections.items():
             self._roots[workspace] = path
-            for name in section.adapters if section is not None else ():
+            for name in found[0].adapters if found is not None else ():
                 if name in seen:
                     at = (*path, "adapters", name)
                     self._findings.add(
@@ -244,10 +257,10 @@ class _Document:
                     )
                 seen[name] = workspace
 
-    def _compiled(self, section: WorkspaceSection) -> WorkspaceSettings:
+    def _compiled(self, section: WorkspaceSection, compiled: Compiled) -> WorkspaceSettings:
         replace = msgspec.structs.replace
         return WorkspaceSettings(
-            policy=policy(section),
+            policy=policy(section, compiled),
             agents=[replace(agent, id=name) for name, agent in section.agents.items()],
             adapters={
                 name: replace(
@@ -261,6 +274,8 @@ class _Document:
                 name: replace(hook, secret_file=self._absolute(hook.secret_file))
                 for name, hook in section.webhooks.items()
             },
+            tests=compiled.tests,
+            warnings=tuple(compiled.warnings),
         )
 
     def _absolute(self, file: str) -> str:

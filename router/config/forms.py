@@ -81,6 +81,11 @@ def percent(text: str) -> float:
     return round(float(match[1]) / 100, 4)
 
 
+def share(text: str) -> float:
+    """``4%``, ``0%``: the same, and it may be none."""
+    return 0.0 if text in ("0", "0%") else percent(text)
+
+
 def zone(text: str) -> str:
     """An IANA time zone."""
     try:

@@ -47,6 +47,8 @@ class Scalar:
     mark: Mark
     text: str
     plain: bool
+    last: int = 0
+    """The last line that may belong to it."""
 
 
 @dataclass(slots=True)
@@ -73,6 +75,8 @@ class Findings:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.text = ""
+        """The file, once it is read."""
         self._found: dict[tuple[Mark, str], None] = {}
         self._hints = HINTS_MAX
 
@@ -86,7 +90,11 @@ class Findings:
 
     def unknown(self, mark: Mark, path: Path, error: Unknown) -> None:
         """A finding about a word, with the closest known one."""
-        self.add(mark, path, f"{error}{self._closest(error.word, error.known) or error.otherwise}")
+        self.add(mark, path, f"{error}{self.hint(error) or error.otherwise}")
+
+    def hint(self, error: Unknown) -> str:
+        """``, did you mean 'x'?``, or nothing."""
+        return self._closest(error.word, error.known)
 
     def _closest(self, word: str, known: Iterable[str]) -> str:
         if self._hints <= 0 or len(word) > WORD_MAX:
@@ -146,6 +154,7 @@ def read(source: str | bytes, findings: Findings) -> Node | None:
     text = _decoded(source, findings)
     if text is None:
         return None
+    findings.text = text
     builder = _Builder(findings)
     try:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -227,7 +236,9 @@ class _Builder:
                     self._refuse(mark, f"expected text, got the control character {got}")
                 # The C parser says plain by the first of the two flags; its `style` is unusable.
                 plain = bool(event.implicit[0])
-                self._place(Scalar(mark, event.value, plain))
+                end = event.end_mark
+                assert end is not None
+                self._place(Scalar(mark, event.value, plain, end.line + 1))
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._check_node(event, mark)
                 if len(self._open) >= DEPTH_MAX:

@@ -22,7 +22,7 @@ import msgspec
 
 from router.config.compile import CHANNEL_FIELDS
 from router.config.convert import Field, Written, fields
-from router.config.forms import length, length_over_zero, percent, written_length
+from router.config.forms import length, length_over_zero, percent, share, written_length
 from router.config.schema import ChannelSettings, WorkspaceSection
 from router.config.server import ServerSettings
 from router.core.policy import default_channels
@@ -65,17 +65,17 @@ EXAMPLES = {
     "QueueSettings.steps": """
   - {after: 30s, lower: {billing: 3}}
   - {after: 1m, when: {wait_over: 2m}, add_queues: [sales], message: We ask more colleagues.}
-  - {name: elsewhere, after: 5m, when: {eligible_below: 1}, otherwise: skip, overflow: night}""",
+  - {name: elsewhere, after: 5m, when: {eligible_below: 1}, otherwise: skip, overflow: night}
+  - {name: loyal, after: 6m, when: 'segment == "loyal" && queue.eligible < 2', tier: 0}""",
     "QueueSettings.wrap_up": "{voice: 30s, chat: 10s}",
     "QueueSettings.most_waiting": "50",
     "BoundSettings.waiting_places": "5000",
     "QueueSettings.on_full": "{action: deflect, text: Please write to us.}",
-    "QueueSettings.on_late": "callback",
+    "QueueSettings.on_late": "[{when: contact.channel != 'voice', action: queue}, callback]",
+    "DeclineSettings.exhausted": "callback",
     "TreatmentSettings.greeting": "Thank you for calling.",
     "TreatmentSettings.text": '"You are number {position}, about {wait_minutes} minutes."',
     "TreatmentSettings.music": "default",
-    "Instead.queue": "night",
-    "Instead.text": "Please write to us.",
     "EntryPointSettings.channel": "voice",
     "EntryPointSettings.queue": "care",
     "EntryPointSettings.address": '"+4930555100"',
@@ -95,6 +95,27 @@ EXAMPLES = {
     "AgentSeed.auto_accept": "[voice]",
     "AdapterSettings.type": "loopback",
     "WorkspaceSection.country": "DE",
+    "WorkspaceSection.conditions": """
+  office: local.weekday <= 5 && local.hour >= 9 && local.hour < 17
+  long_wait: queue.estimated_wait > duration("2m")""",
+    "SegmentSettings.when": "customer.contacts >= 10",
+    "StrategySettings.head_start": "1m",
+    "StrategySettings.tier": "0",
+    "StrategySettings.watch": "true",
+    "StrategySettings.prefer_agent": "{last: 30s}",
+    "StrategySettings.require": "{english: 3}",
+    "StrategySettings.channels": "[sms, voice]",
+    "WorkspaceSection.rules": """
+  - {name: bills, when: contact.attributes.topic == 'bill', then: {require: {billing: 6}}}
+  - {name: sms-people, when: preference.channel == 'sms', then: {schedule: learned_window}}""",
+    "WorkspaceSection.tests": """
+  - {name: Everybody is loyal, given: {customer: {contacts: 12}}, expect: {segment: loyal}}""",
+    "WorkspaceSection.templates": """
+  offer: Hello {name}, may we call you? Reply YES, or STOP to end messages.""",
+    "LearningSettings.reply_within": "{sms: 4h, email: 24h}",
+    "LearningSettings.outcomes": "{busy: {target: 30%, weight: 0.5}}",
+    "LearningSettings.dispositions": "{wrong_number: wrong_party}",
+    "LearningSettings.costs": "{voice: 5%}",
     "ContactingSettings.consent": "[{mode: opt_in, channels: [voice], purposes: [survey]}]",
     "ContactingSettings.windows": """
   daytime: {open: {mon-fri: '09:00-20:00', sat: '10:00-16:00'}, channels: [voice, sms]}""",
@@ -113,6 +134,7 @@ NAMED = {
     "hours": ("office",),
     "queues": ("care", "sales", "night"),
     "entry_points": ("hotline",),
+    "segments": ("loyal",),
     "agents": ("ana",),
     "adapters": ("voice",),
 }
@@ -132,7 +154,7 @@ def documents(kind: type[msgspec.Struct]) -> dict[str, str]:
             and isinstance(below, ast.Expr)
             and isinstance(below.value, ast.Constant)
         ):
-            found[item.target.id] = " ".join(str(below.value.value).split())
+            found[item.target.id.rstrip("_")] = " ".join(str(below.value.value).split())
     return found
 
 
@@ -262,7 +284,7 @@ def _forms(kind: Any) -> list[Any]:
 def _written(setting: Field, value: Any) -> str:
     if _forms(setting.type) in ([length], [length_over_zero]) and isinstance(value, int):
         return written_length(value)
-    if _forms(setting.type) == [percent] and isinstance(value, float):
+    if _forms(setting.type) in ([percent], [share]) and isinstance(value, float):
         return f"{100 * value:g}%"
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -10,31 +10,38 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from router.config.contacting import ContactingSettings, country
-from router.config.convert import Between, ForAll, Name, Ref, Written
-from router.config.forms import (
-    day,
-    days,
-    length,
-    length_over_zero,
-    percent,
-    spans,
-    web_url,
-    zone,
+from router.config.convert import (
+    INVALID,
+    Between,
+    ForAll,
+    Invalid,
+    Name,
+    Own,
+    Reading,
+    Ref,
+    Written,
+    record,
 )
+from router.config.expressions import Source, expression
+from router.config.forms import day, days, percent, spans, web_url, zone
+from router.config.kinds import (
+    Attributes,
+    ChannelName,
+    Length,
+    Level,
+    Levels,
+    QueueName,
+    Skill,
+    Some,
+    Text,
+    Tier,
+)
+from router.config.learning import LearningSettings
+from router.config.reader import Mapping, Node, Path, Sequence
+from router.config.rules import RuleSettings, RuleTestSettings, SegmentSettings, condition_name
 from router.core.policy import Full, IdentityKind, MissAction, Strategy
 from router.core.record import Value
-
-Length = Annotated[int, Written(length)]
-Some = Annotated[int, Written(length_over_zero)]
-"""A length that cannot be zero."""
-Text = Annotated[str, Between(1, 2000)]
-Skill = Annotated[str, Name()]
-Level = Annotated[int, Between(1, 10)]
-Tier = Annotated[int, Between(0, 99)]
-Levels = Annotated[dict[Skill, Level], Between(1, 50)]
-ChannelName = Annotated[str, Ref("channels")]
-QueueName = Annotated[str, Ref("queues")]
-Attributes = Annotated[dict[Annotated[str, Between(1, 64)], Any], Between(0, 64)]
+from router.core.rules.book import Match
 
 
 class ChannelSettings(Value, kw_only=True):
@@ -111,6 +118,27 @@ class Instead(Value, kw_only=True):
     """overflow: to this queue."""
     text: Text = ""
     """What the customer is told."""
+    when: Annotated[Source | None, Own(expression)] = None
+    """Only if this expression holds; of a list the first that holds is done, and if none does the
+    contact waits on."""
+
+
+def insteads(node: Node, path: Path, reading: Reading) -> tuple[Instead, ...] | Invalid:
+    """One, or a list that is asked in its order."""
+    if not isinstance(node, Sequence):
+        one = record(Instead, node, path, reading)
+        return INVALID if isinstance(one, Invalid) else (one,)
+    if not 1 <= len(node.items) <= 20:
+        reading.findings.add(node.mark, path, f"expected 1 to 20 entries, got {len(node.items)}")
+    found = []
+    for index, inner in enumerate(node.items):
+        one = record(Instead, inner, (*path, index), reading)
+        if not isinstance(one, Invalid):
+            found.append(one)
+    return tuple(found) if len(found) == len(node.items) else INVALID
+
+
+Insteads = Annotated[tuple[Instead, ...], Own(insteads)]
 
 
 class WhenSettings(Value, kw_only=True):
@@ -122,6 +150,13 @@ class WhenSettings(Value, kw_only=True):
     """Fewer agents than this could serve the contact as it stands."""
     position_over: Annotated[int, Between(0, 1_000_000)] | None = None
     """It stands further back than this."""
+
+
+def step_condition(node: Node, path: Path, reading: Reading) -> WhenSettings | Source | Invalid:
+    """An expression, or the mapping."""
+    if isinstance(node, Mapping):
+        return record(WhenSettings, node, path, reading)
+    return expression(node, path, reading)
 
 
 class Otherwise(StrEnum):
@@ -138,8 +173,8 @@ class StepSettings(Value, kw_only=True):
     """Waiting time at which the step is due; steps stand in this order."""
     name: Annotated[str, Name()] = ""
     """Stands in decision records; default: the step's number and time."""
-    when: WhenSettings = WhenSettings()
-    """Conditions."""
+    when: Annotated[WhenSettings | Source, Own(step_condition)] = WhenSettings()
+    """Conditions: an expression as in rules, or a mapping."""
     otherwise: Otherwise = Otherwise.RECHECK
     """If they do not hold: look again every `recheck`, or skip the step for good."""
     lower: Levels = {}
@@ -188,8 +223,8 @@ class DeclineSettings(Value, kw_only=True):
     """Head start for a contact whose offer was missed."""
     offers: Annotated[int, Between(1, 1_000)] = 50
     """Most offers for one contact in one visit."""
-    exhausted: Instead = Instead()
-    """What happens after that."""
+    exhausted: Insteads = ()
+    """What happens after that; default: deflect."""
 
 
 class TreatmentSettings(Value, kw_only=True):
@@ -210,7 +245,7 @@ class QueueSettings(Value, kw_only=True):
 
     hours: Annotated[str, Ref("hours")] = ""
     """Opening hours; without them always open."""
-    on_closed: Instead | None = None
+    on_closed: Insteads = ()
     """Contacts that arrive when it is closed; default: queue (they wait until it opens)."""
     target: Annotated[dict[ChannelName, Some], ForAll()] = {}
     """Service-level target, one for all channels or per channel; default: the channel's."""
@@ -243,11 +278,11 @@ class QueueSettings(Value, kw_only=True):
     """An agent cannot complete a contact, or finish its wrap-up, without one."""
     most_waiting: Annotated[int, Between(0, 1_000_000)] | None = None
     """Most contacts waiting; 0 = nobody waits: served at once, or `on_full`. Default: no limit."""
-    on_full: Instead | None = None
+    on_full: Insteads = ()
     """The contact that would be one more; default: deflect."""
     longest_wait: Length = 0
     """Longest wait; 0 = no limit."""
-    on_late: Instead | None = None
+    on_late: Insteads = ()
     """A contact that has waited that long; default: deflect."""
     transfer_head_start: Length = 0
     """Contacts transferred into this queue count as having waited this long."""
@@ -373,6 +408,27 @@ class WorkspaceSection(Value, kw_only=True):
         Annotated[str, Name()], Annotated[dict[QueueName, ServeSettings], Between(1, 1_000)]
     ] = {}
     """Routing profiles by name: the queues an agent serves, each with its rank."""
+    conditions: Annotated[
+        dict[Annotated[str, Written(condition_name)], Annotated[Source, Own(expression)]],
+        Between(0, 500),
+    ] = {}
+    """Named conditions, which every expression can use, these too."""
+    segments: Annotated[dict[Annotated[str, Name()], SegmentSettings], Between(0, 100)] = {}
+    """Segments by name: groups of customers. The first whose condition holds is the customer's, if
+    none was given to them by hand."""
+    rule_match: Match = Match.FIRST
+    """first: the first rule that matches decides. all: every rule that matches adds what it says;
+    of one verb said twice the later rule's is done."""
+    rules: Annotated[tuple[RuleSettings, ...], Between(0, 500)] = ()
+    """What happens to a contact when it arrives, or is to go out, before it waits; asked in this
+    order."""
+    tests: Annotated[tuple[RuleTestSettings, ...], Between(0, 500)] = ()
+    """Tests of segments and rules. A file that fails its own tests is refused, by `check`, `serve`
+    and reload alike."""
+    templates: Annotated[dict[Annotated[str, Name()], Text], Between(0, 500)] = {}
+    """Texts that go out without an agent, by name. May hold {name} and the contact's attributes."""
+    learning: LearningSettings = LearningSettings()
+    """What is learned of reaching customers."""
     agents: dict[Annotated[str, Name()], AgentSeed] = {}
     """Agents to create at the first start; a reload never touches agents."""
     adapters: dict[Annotated[str, Name()], AdapterSettings] = {}

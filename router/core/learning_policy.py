@@ -40,5 +40,20 @@ class LearningPolicy(Value, kw_only=True):
         return self.reply_within_us.get(channel) or BUILT_IN.get(channel, 4 * HOUR_US)
 
 
+OUTCOMES = {
+    "answered": "answered",
+    "replied": "replied",
+    "refused": "refused",
+    "ignored": "ignored",
+    "no_answer": "ignored",
+    "short": "ignored",
+    "busy": "busy",
+    "machine": "machine",
+    "wrong_party": "wrong_party",
+    "replied_late": "replied_late",
+    "bounced": "bounced",
+}
+"""The words for what an attempt came to, each with the outcome it counts as."""
+
 BUILT_IN = {"email": 24 * HOUR_US}
 """Where it is not the usual four hours."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from router.config import load, loads, schema, server
+from router.config import contacting, learning, load, loads, rules, schema, server
 from router.config.convert import fields
 from router.config.reference import TARGET, documents, text
 from router.core.model import QueueId
@@ -15,7 +15,7 @@ from router.errors import ConfigError
 
 RECORDS = [
     kind
-    for module in (schema, server)
+    for module in (schema, server, contacting, rules, learning)
     for kind in vars(module).values()
     if isinstance(kind, type)
     and issubclass(kind, msgspec.Struct)
@@ -99,6 +99,6 @@ def test_all_examples_together_are_a_configuration(tmp_path: Path) -> None:
         together = together.replace(old, new)
     config = loads(together, str(tmp_path / "f.yaml"))
     care = config.workspaces["main"].policy.queues[QueueId("care")]
-    assert len(care.steps) == 3
+    assert len(care.steps) == 4
     assert care.on_closed.queue == "night"
     assert config.workspaces["main"].webhooks["crm"].events == ("ContactClosed",)
