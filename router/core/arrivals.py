@@ -148,9 +148,12 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
             raise NotFound("contact", command.to_contact)
         submit_contact(d, command.contact)
         assert d.contact_id is not None
-        if not command.contact.message and d.contact_id in d.state.contacts:
-            _received(d, d.state.contacts[d.contact_id], command.message, command.size)
-        return
+        found = d.state.contacts.get(d.contact_id)
+        if found is None or command.contact.message or found.id == command.contact.contact:
+            if found is not None and not command.contact.message:
+                _received(d, found, command.message, command.size)
+            return
+        contact = found  # known by the backend's id, under another address
     d.contact_id = contact.id
     _received(d, contact, command.message, command.size)
     settle(d, contact, "replied")

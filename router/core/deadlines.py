@@ -60,7 +60,7 @@ def _window(d: Decider, key: TimerKey) -> None:
     if goes_out(contact):
         if contact.state is ContactState.SCHEDULED:
             outbound.ask_customer(d, contact)
-        elif contact.state is ContactState.QUEUED:
+        elif contact.state is ContactState.QUEUED and 0 < contact.not_after_us <= d.calendar_us:
             outbound.window_over(d, contact)
     elif contact.not_after_us and contact.not_after_us <= d.calendar_us:
         if contact.state in (ContactState.SCHEDULED, ContactState.QUEUED):

@@ -271,3 +271,21 @@ def test_contacts_that_an_adapter_does_not_have_any_more_have_left() -> None:
     centre.submit("c4", "voice")
     centre.say(c.ReportLive(channel="voice", external_ids=("xc2",)))
     assert list(centre.engine.state.contacts) == ["c2", "c3", "c4"]
+
+
+def test_a_message_under_the_backends_id_wakes_a_parked_contact_too() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1", external_id="x1", peer_key="kim/chat/us")
+    centre.accept("c1")
+    centre.say(c.ParkContact(contact=ContactId("c1")))
+    again = c.SubmitContact(
+        contact=ContactId("c2"),
+        channel="chat",
+        queue=QueueId("q"),
+        external_id="x1",
+        peer_key="kim/chat/another-address-of-ours",
+    )
+    events = centre.say(c.ReceiveMessage(message="m1", size=3, contact=again))
+    assert names(events)[:2] == ["MessageReceived", "ContactQueued"]
+    assert centre.contact == "c1"

@@ -171,3 +171,17 @@ def test_on_another_channel_the_same_contact_waits_for_its_envelope() -> None:
     contact = centre.of("c1")
     assert (contact.channel, contact.address, contact.sealed) == ("sms", "sms-hash", b"s")
     assert contact.state == "offered"
+
+
+def test_a_contact_without_a_last_moment_stays_queued_however_long_nobody_is_there() -> None:
+    centre = Centre()
+    events = out(centre, mode="agent_first", learned=True)
+    assert names(events)[-1] == "ContactQueued"
+    centre.wait(HOUR)
+    assert centre.of("c1").state == "queued"
+    centre = Centre()
+    out(centre, mode="agent_first", permission=Permission(allowed=False, next_at_us=START_US + 1))
+    centre.wait(1)
+    provide(centre)
+    centre.wait(HOUR)
+    assert centre.of("c1").state == "queued"
