@@ -11,14 +11,16 @@ from msgspec.structs import replace
 
 from adapters.loopback import Loopback
 from router.channel import Address, NewContact, NewMessage
-from router.config import AdapterSettings
+from router.config import AdapterSettings, loads
 from router.core import commands as c
 from router.core import customer_commands as cc
 from router.core.customer_model import CustomerPatch
+from router.core.events import ContactOffered
 from router.core.facts import Outbound
 from router.core.model import Contact, ContactId, ContactOutcome, ContactState, Direction
 from router.core.permission_policy import ContactPolicy, FrequencyLimit
 from router.core.policy import Policy
+from router.journal.codec import decode_event
 from router.journal.keys import BlockKeys, MemoryBlocks
 from router.journal.memory import MemoryJournal
 from router.runtime.clock import ManualClock
@@ -133,6 +135,32 @@ class Shop:
         return found
 
 
+RULES = """
+server: {}
+country: DE
+channels: {sms: {}}
+entry_points: {texts: {channel: sms, address: "+49302", queue: care}}
+queues: {care: {}, front: {}}
+profiles: {care: {care: 1}}
+agents: {ana: {profile: care}}
+templates: {offer: "Hello {name}, shall we talk?"}
+learning: {explore: 0%}
+rules:
+  - name: sms-people-on-their-hour
+    when: >-
+      contact.direction == "outbound" && preference.channel == "sms"
+      && preference.window == "tue 09-10" && preference.attempts >= 8
+    then:
+      schedule: {at: learned_window, mode: message_first, template: offer, latest: 14d}
+      queue: care
+"""
+
+
+def ruled_policy() -> Policy:
+    """As the configuration file gives it."""
+    return loads(RULES, "shop.yaml").workspaces["main"].policy
+
+
 def shop_policy(contacting: ContactPolicy | None = None) -> Policy:
     return replace(
         make_policy(),
@@ -142,10 +170,10 @@ def shop_policy(contacting: ContactPolicy | None = None) -> Policy:
     )
 
 
-async def open_shop(contacting: ContactPolicy | None = None) -> Shop:
+async def open_shop(contacting: ContactPolicy | None = None, policy: Policy | None = None) -> Shop:
     keys = await BlockKeys.open(MemoryBlocks())
     world = World(ManualClock(FRIDAY), MemoryJournal(), keys)
-    host = await world.host(policy=shop_policy(contacting))
+    host = await world.host(policy=policy or shop_policy(contacting))
     host.load({"texts": AdapterSettings(type="loopback", channel="sms")})
     await host.start([])
     host.serve([])
@@ -291,3 +319,63 @@ async def test_what_was_learned_survives_a_restart(shop: Shop) -> None:
     assert found.outbound.window is not None
     await restarted.at(TUESDAY)
     await until(lambda: restarted.sent() == ["Hello Ada, shall we talk?"])
+
+
+async def test_a_rule_of_the_file_makes_it_wait_for_the_customers_hour() -> None:
+    shop = await open_shop(policy=ruled_policy())
+    try:
+        workspace = shop.host.workspace
+        _, answer = await shop.host.intake.submit(
+            NewContact(external_id="out", customer=Address(address=NUMBER), to="+49302"),
+            "sms",
+            routing=Routing(direction=Direction.OUTBOUND, queue="front"),
+        )
+        assert answer is not None
+        contact = shop.contact(answer.contact)
+        assert contact is not None
+        assert (contact.rule, contact.queue) == ("sms-people-on-their-hour", "care")
+        await until(lambda: contact.not_before_us == TUESDAY)
+        await shop.at(TUESDAY - 1)
+        assert shop.sent() == []
+        await shop.at(TUESDAY)
+        await until(lambda: shop.sent() == ["Hello Ada, shall we talk?"])
+        await until(lambda: contact.state is ContactState.PARKED)
+        await with_ana(workspace)
+        await shop.host.intake.message(
+            NewContact(
+                external_id="",
+                customer=Address(address=NUMBER),
+                to="+49302",
+                message=NewMessage(id="m1", text="yes"),
+            ),
+            "sms",
+        )
+        (decision,) = [
+            decode_event(data)
+            for _, data in await workspace.journal.list_archive(
+                workspace.own, "decision", contact.id
+            )
+        ]
+        assert isinstance(decision, ContactOffered)
+        assert decision.decision.rule == "sms-people-on-their-hour"
+        assert contact.outbound is not None
+        assert contact.outbound.window is not None
+        assert "8 of 10 answered" in contact.outbound.window.text
+    finally:
+        await shop.world.end()
+
+
+async def test_a_rule_that_does_not_fit_leaves_the_contact_where_it_was_sent() -> None:
+    shop = await open_shop(policy=ruled_policy())
+    try:
+        _, answer = await shop.host.intake.submit(
+            NewContact(external_id="out", customer=Address(address="+491709999999"), to="+49302"),
+            "sms",
+            routing=Routing(direction=Direction.OUTBOUND, queue="front"),
+        )
+        assert answer is not None
+        contact = shop.contact(answer.contact)
+        assert contact is not None
+        assert (contact.rule, contact.queue, contact.outbound is None) == ("", "front", False)
+    finally:
+        await shop.world.end()
