@@ -31,7 +31,7 @@ _WALKS_MOST = 8192
 _EACH = 100
 """Agents up to which each is asked for a signature that is new."""
 _VOID = 64
-"""Void places that a list may have beyond as many as are taken."""
+"""Void places that a list may have beyond half as many as are taken."""
 
 _NEVER = -(1 << 62)
 """Less than any count of free units: a channel that interrupts may have room in spite of all."""
@@ -89,7 +89,7 @@ class IdleOrder(list[Place]):
     def tidy(self) -> None:
         """Take the void places out."""
         self[:] = [place for place in self if place[3].place is place]
-        self.most = 2 * len(self) + _VOID
+        self.most = len(self) + len(self) // 2 + _VOID
         self.late_before += len(self.late)
         self.late = []
         self.edition += 1
@@ -98,6 +98,8 @@ class IdleOrder(list[Place]):
         """Put in a place that is not the last one."""
         insort(self, place)
         self.late.append(place)
+        if len(self) > self.most:
+            self.tidy()
 
 
 class _Walk:
