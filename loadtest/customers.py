@@ -233,7 +233,7 @@ async def _arrivals(report: Report, workspace: Workspace, count: int) -> None:
         batch = [_input(workspace, number) for number in numbers]
         best_us = float("inf")
         for _ in range(20):
-            turn = Turn(1)
+            turn = Turn(1, workspace.veil)
             began = time.perf_counter()
             await book.bring(batch, turn)
             for item in batch:

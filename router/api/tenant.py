@@ -32,7 +32,6 @@ from router.core.policy import Policy
 from router.core.state import State
 from router.errors import NotFound, Overloaded
 from router.journal import ArchiveWrite
-from router.journal.codec import encode_row
 from router.runtime.envelope import Envelope, contact_id, open_envelope, seal
 from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
@@ -165,7 +164,10 @@ class Tenant:
         self, row: Contact, *, clear: bool, messages: list[MessageView] | None = None
     ) -> ContactView:
         """A contact; `clear`: with the customer's address and name."""
-        return contact_view(row, self.peer(row) if clear and row.sealed else None, messages)
+        peer = self.peer(row) if clear and row.sealed else None
+        if peer is not None and not (peer.address or peer.name or peer.to or peer.erased):
+            peer = None
+        return contact_view(row, peer, messages)
 
     def peer(self, row: Contact) -> PeerView:
         """Who is at the other end."""
@@ -219,13 +221,12 @@ class Tenant:
             customer=Address(),
             message=NewMessage(id=id_, text=text, subject=subject),
         )
-        place = f"{contact.channel}/{id_}"
-        known = await workspace.journal.fetch(workspace.own, "received", [place])
-        if place in known:
+        if await self.messages.receiver(contact.channel, id_):
             return Answer(workspace.seq, (), contact.id)
         command, rows = self.intake.command(
             new, contact.channel, by=by, routing=Routing(queue=contact.queue)
         )
+        place = self.messages.received(contact.channel, id_)
         rows.append(ArchiveWrite("received", place, workspace.now_us(), contact.id.encode()))
         return await workspace.ask(
             ReceiveMessage(
@@ -248,7 +249,7 @@ class Tenant:
         if contact is None or contact.state is not ContactState.CLOSED:
             return []  # transferred: others have it
         contact.disposition = command.disposition
-        row = encode_row(contact)
+        row = self.workspace.veil.contact_row(contact)
         return [ArchiveWrite("contact", contact.id, contact.closed_at_us, row)]
 
     def parked_of(self, agent: AgentId) -> list[ContactId]:

@@ -13,10 +13,10 @@ from router.core.model import (
     QueueId,
     Requirements,
 )
-from router.core.record import Record
+from router.core.record import Personal, Record
 
 
-class ContactReceived(Record, kw_only=True):
+class ContactReceived(Personal, kw_only=True):
     """A contact was accepted. In the same frame it is queued, scheduled or closed."""
 
     at_us: int
@@ -55,7 +55,7 @@ class ContactReceived(Record, kw_only=True):
     by: str = ""
 
 
-class ContactScheduled(Record, kw_only=True):
+class ContactScheduled(Personal, kw_only=True):
     """It waits for its window, in no queue."""
 
     at_us: int
@@ -68,7 +68,7 @@ class ContactScheduled(Record, kw_only=True):
     """The terms from now on; None = as they were."""
 
 
-class ContactQueued(Record, kw_only=True):
+class ContactQueued(Personal, kw_only=True):
     """A visit to a queue begins. Its key is (tier, due_at_us - head_start_us, arrival_no)."""
 
     at_us: int
@@ -90,7 +90,7 @@ class ContactQueued(Record, kw_only=True):
     reason: str = ""
 
 
-class ContactReturned(Record, kw_only=True):
+class ContactReturned(Personal, kw_only=True):
     """Offered no more: back to its place, with the key it had (and a bonus, if any)."""
 
     at_us: int
@@ -99,7 +99,7 @@ class ContactReturned(Record, kw_only=True):
     head_start_us: int
 
 
-class ContactOverflowed(Record, kw_only=True):
+class ContactOverflowed(Personal, kw_only=True):
     """To another queue: keeps its start, takes the new target."""
 
     at_us: int
@@ -164,7 +164,7 @@ class CoolDownEnded(Record, kw_only=True):
     agent: AgentId
 
 
-class ContactParked(Record, kw_only=True):
+class ContactParked(Personal, kw_only=True):
     """The agent waits for the customer; capacity is free."""
 
     at_us: int
@@ -172,7 +172,7 @@ class ContactParked(Record, kw_only=True):
     reason: str = ""
 
 
-class ContactSwitched(Record, kw_only=True):
+class ContactSwitched(Personal, kw_only=True):
     """Goes on by another channel: same contact, same age."""
 
     at_us: int
@@ -192,7 +192,7 @@ class ContactSwitched(Record, kw_only=True):
     by: str = ""
 
 
-class ContactLinked(Record, kw_only=True):
+class ContactLinked(Personal, kw_only=True):
     """It exists at its channel's backend under this id; empty: not there any more."""
 
     at_us: int
@@ -200,7 +200,7 @@ class ContactLinked(Record, kw_only=True):
     external_id: str
 
 
-class ContactUpdated(Record, kw_only=True):
+class ContactUpdated(Personal, kw_only=True):
     """Attributes, customer or watch changed."""
 
     at_us: int
@@ -215,7 +215,7 @@ class ContactUpdated(Record, kw_only=True):
     by: str = ""
 
 
-class ContactClosed(Record, kw_only=True):
+class ContactClosed(Personal, kw_only=True):
     """The end of the matter. Wrap-up may go on."""
 
     at_us: int
@@ -234,7 +234,7 @@ class CallbackOffered(Record, kw_only=True):
     contact: ContactId
 
 
-class InputAsked(Record, kw_only=True):
+class InputAsked(Personal, kw_only=True):
     """The customer is asked something: play-and-collect, a menu, quick replies."""
 
     at_us: int
@@ -248,7 +248,7 @@ class InputAsked(Record, kw_only=True):
     by: str = ""
 
 
-class InputCollected(Record, kw_only=True):
+class InputCollected(Personal, kw_only=True):
     """The customer answered, or did not: the attribute ``input.<name>`` has the value."""
 
     at_us: int

@@ -6,7 +6,7 @@ Personal content is sealed with the customer's own key: erasing it erases these 
 from __future__ import annotations
 
 from router.core.permission_facts import ConsentState
-from router.core.record import Record
+from router.core.record import Personal, Record
 
 
 class CustomerChanged(Record, kw_only=True):
@@ -53,7 +53,7 @@ class CustomersMerged(Record, kw_only=True):
     by: str = ""
 
 
-class ConsentChanged(Record, kw_only=True):
+class ConsentChanged(Personal, kw_only=True):
     """The customer gave or withdrew consent; empty channel, address, purpose = every one."""
 
     at_us: int
@@ -68,7 +68,7 @@ class ConsentChanged(Record, kw_only=True):
     by: str = ""
 
 
-class DoNotContactChanged(Record, kw_only=True):
+class DoNotContactChanged(Personal, kw_only=True):
     """A block on contacting the customer was set or lifted.
 
     Lifted with `asked_from` (a keyword, START): what keywords from that address had set on this

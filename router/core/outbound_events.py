@@ -7,7 +7,7 @@ An `attempt` has an id of its own, `{contact}/{number}`; an `address` is a keyed
 from __future__ import annotations
 
 from router.core.model import ContactId
-from router.core.record import Record
+from router.core.record import Personal, Record
 
 
 class OutboundReserved(Record, kw_only=True):
@@ -47,7 +47,7 @@ class OutboundSent(Record, kw_only=True):
     candidates: int = 1
 
 
-class OutboundReleased(Record, kw_only=True):
+class OutboundReleased(Personal, kw_only=True):
     """It did not go out and will not: the ledger forgets it."""
 
     at_us: int
@@ -57,7 +57,7 @@ class OutboundReleased(Record, kw_only=True):
     reason: str = ""
 
 
-class OutcomeRecorded(Record, kw_only=True):
+class OutcomeRecorded(Personal, kw_only=True):
     """What became of an attempt. The last one said of an attempt counts."""
 
     at_us: int

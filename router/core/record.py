@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     class Record(msgspec.Struct):
         """A message: immutable, and its encoded form carries its class name under ``type``."""
 
+    class Personal(Record):
+        """A message with fields that are sealed wherever it is stored; see `runtime/veil.py`."""
+
+        erased: bool = False
+
     class Value(msgspec.Struct):
         """A part of a message or a setting: immutable, no name of its own."""
 else:
@@ -24,6 +29,12 @@ else:
         msgspec.Struct, frozen=True, omit_defaults=True, tag=True, tag_field="type", gc=False
     ):
         """A message: immutable, and its encoded form carries its class name under ``type``."""
+
+    class Personal(Record, kw_only=True):
+        """A message with fields that are sealed wherever it is stored; see `runtime/veil.py`."""
+
+        erased: bool = False
+        """Set when it is read: its personal fields are gone for good, or were never kept."""
 
     class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """A part of a message or a setting: immutable, no name of its own."""

@@ -13,7 +13,7 @@ from router.core.model import (
     Requirements,
     ReservationId,
 )
-from router.core.record import Record
+from router.core.record import Personal, Record
 
 
 class ContactOffered(Record, kw_only=True):
@@ -41,7 +41,7 @@ class OfferAccepted(Record, kw_only=True):
     agent: AgentId
 
 
-class OfferRejected(Record, kw_only=True):
+class OfferRejected(Personal, kw_only=True):
     """The agent declined; not offered to them again before `until_us`."""
 
     at_us: int
@@ -62,7 +62,7 @@ class OfferExpired(Record, kw_only=True):
     until_us: int = 0
 
 
-class OfferRescinded(Record, kw_only=True):
+class OfferRescinded(Personal, kw_only=True):
     """The router took the offer back: customer left, another agent was faster, desk lost."""
 
     at_us: int
@@ -94,7 +94,7 @@ class ReservationConnected(Record, kw_only=True):
     agent: AgentId = AgentId("")
 
 
-class ReservationFailed(Record, kw_only=True):
+class ReservationFailed(Personal, kw_only=True):
     """The leg did not come up, broke, or the agent was lost."""
 
     at_us: int
@@ -166,7 +166,7 @@ class WrapUpExtended(Record, kw_only=True):
     agent: AgentId = AgentId("")
 
 
-class ReservationEnded(Record, kw_only=True):
+class ReservationEnded(Personal, kw_only=True):
     """Done: the capacity is free."""
 
     at_us: int
@@ -236,7 +236,7 @@ class AgentBack(Record, kw_only=True):
     agent: AgentId
 
 
-class RouteAnswered(Record, kw_only=True):
+class RouteAnswered(Personal, kw_only=True):
     """A route request was answered; nothing was queued."""
 
     at_us: int
@@ -256,7 +256,7 @@ class RouteAnswered(Record, kw_only=True):
     """A rule would turn it away with these words."""
 
 
-class EffectSettled(Record, kw_only=True):
+class EffectSettled(Personal, kw_only=True):
     """An effect was carried out, failed, or its outcome is unknown."""
 
     at_us: int

@@ -6,12 +6,16 @@ files in `tests/journal/golden` prove that every version ever written can still 
 
 What may change without a new version: a new field with a default, a new record type. Everything
 else (a renamed field, a changed meaning) raises `VERSION` and adds an upcaster.
+
+A record with personal fields is written without them, as ``[version, fields, key id, sealed]``;
+sealed is what was left out. Who has no keys reads the rest (`decode_event`, `decode_row`), who has
+them all of it (`runtime/veil.py`). Whether a record is veiled its bytes say, not its version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -30,8 +34,22 @@ UPCASTERS: Mapping[int, Upcaster] = {}
 """From version -> how to lift it to the next one. Version 1 is the first: nothing to lift yet."""
 
 _PAIR = 0x92  # msgpack: an array of two
+_FOUR = 0x94  # an array of four: a veiled record
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+
+
+class Sealed(NamedTuple):
+    """The fields that a record was written without."""
+
+    key: str
+    """The id of their key; empty: they are in the record's own envelope, or were not kept."""
+    data: bytes
+
+
+IN_ENVELOPE = Sealed("", b"")
+_encode = msgspec.msgpack.Encoder().encode
+_IN_ENVELOPE = _encode("") + _encode(b"")
 
 
 class Codec(Generic[T]):
@@ -49,18 +67,37 @@ class Codec(Generic[T]):
         self._version = version
         self._upcasters = upcasters
         self._prefix = bytes((_PAIR, version))
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._veiled = bytes((_FOUR, version))
+        self._encode = _encode
         self._decode = msgspec.msgpack.Decoder(type_).decode
+        self._decode_veiled = msgspec.msgpack.Decoder(tuple[int, type_, str, bytes]).decode
 
     def encode(self, value: T) -> bytes:
         """The record in its envelope."""
         return self._prefix + self._encode(value)
 
+    def encode_veiled(self, value: T, sealed: Sealed) -> bytes:
+        """The record, from which the personal fields were taken, and these beside it."""
+        veiled = self._veiled + self._encode(value)
+        if sealed is IN_ENVELOPE:
+            return veiled + _IN_ENVELOPE
+        return veiled + self._encode(sealed.key) + self._encode(sealed.data)
+
     def decode(self, data: bytes) -> T:
-        """The record. Raises JournalDamaged when the bytes cannot be one."""
+        """The record; a veiled one without what is sealed.
+
+        Raises JournalDamaged when the bytes cannot be one.
+        """
+        return self.split(data)[0]
+
+    def split(self, data: bytes) -> tuple[T, Sealed | None]:
+        """The record and, if it is veiled, what is sealed of it. Raises JournalDamaged."""
         try:
             if data[:2] == self._prefix:
-                return cast("T", self._decode(memoryview(data)[2:]))
+                return cast("T", self._decode(memoryview(data)[2:])), None
+            if data[:2] == self._veiled:
+                _, value, key, sealed = self._decode_veiled(data)
+                return cast("T", value), Sealed(key, sealed)
             return self._lift(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise JournalDamaged(
@@ -68,10 +105,16 @@ class Codec(Generic[T]):
                 f"got {len(data)} bytes beginning {data[:8].hex()!r}: {error}"
             ) from error
 
-    def _lift(self, data: bytes) -> T:
+    def _lift(self, data: bytes) -> tuple[T, Sealed | None]:
         """Decode a record of an older version, step by step."""
-        envelope = msgspec.msgpack.decode(data, type=tuple[int, dict[str, Any]])
-        version, fields = envelope
+        sealed: Sealed | None = None
+        if data[:1] == self._veiled[:1]:
+            version, fields, key, hidden = msgspec.msgpack.decode(
+                data, type=tuple[int, dict[str, Any], str, bytes]
+            )
+            sealed = Sealed(key, hidden)
+        else:
+            version, fields = msgspec.msgpack.decode(data, type=tuple[int, dict[str, Any]])
         if version > self._version or version < 1:
             raise JournalDamaged(
                 f"{self._what}: version {version} was written by a newer contact-router; "
@@ -81,7 +124,7 @@ class Codec(Generic[T]):
             name: str = fields.get("type", self._what)
             fields = self._upcasters[version](name, fields)
             version += 1
-        return cast("T", msgspec.convert(fields, self._type))
+        return cast("T", msgspec.convert(fields, self._type)), sealed
 
 
 _events: Codec[Event] = Codec(Event, "event")
@@ -90,6 +133,8 @@ _rows: dict[type[Row], Codec[Any]] = {}
 
 encode_event = _events.encode
 decode_event = _events.decode
+encode_veiled_event = _events.encode_veiled
+split_event = _events.split
 encode_effect = _effects.encode
 decode_effect = _effects.decode
 
@@ -105,6 +150,16 @@ def decode_row(type_: type[R], data: bytes) -> R:
     Raises JournalDamaged when the bytes cannot be one.
     """
     return cast("R", _row_codec(type_).decode(data))
+
+
+def encode_veiled_row(row: Row, sealed: Sealed) -> bytes:
+    """A state row's bytes, its personal fields taken from it and sealed beside it."""
+    return _row_codec(type(row)).encode_veiled(row, sealed)
+
+
+def split_row(type_: type[R], data: bytes) -> tuple[R, Sealed | None]:
+    """A state row and, if it is veiled, what is sealed of it. Raises JournalDamaged."""
+    return cast("tuple[R, Sealed | None]", _row_codec(type_).split(data))
 
 
 def _row_codec(type_: type[Row]) -> Codec[Any]:

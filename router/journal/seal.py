@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import blake2b
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,38 +25,20 @@ _PEER_KEY_BYTES = 16
 _SECRET_BYTES_MIN = 16
 
 
-class Sealer:
-    """Seals and opens personal fields; hashes who talks to whom, to join messages to contacts."""
+class Keys(Protocol):
+    """Where keys are looked up: a `KeyStore`, or the file of one."""
 
-    def __init__(self, keys: KeyStore, secret: bytes, *, ciphers_max: int = 4096) -> None:
-        if len(secret) < _SECRET_BYTES_MIN:
-            raise ValueError(
-                f"secret: expected at least {_SECRET_BYTES_MIN} bytes, got {len(secret)}"
-            )
+    def key(self, key_id: str) -> bytes | None:
+        """A key's bytes; None if it was erased or never was."""
+
+
+class Opener:
+    """Opens what was sealed, as long as its key is there."""
+
+    def __init__(self, keys: Keys, *, ciphers_max: int = 4096) -> None:
         self._keys = keys
-        # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied then.
-        self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
-        self._nonces = Pieces(_NONCE_BYTES)
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
         self._ciphers_max = ciphers_max
-
-    def seal(self, key_id: str, plain: bytes) -> bytes:
-        """Encrypt. Raises JournalError if the key was erased or never was."""
-        cipher = self._cipher(key_id)
-        if cipher is None:
-            raise JournalError(f"key {key_id!r} was erased or never was: nothing can be sealed")
-        nonce = self._nonces.take()
-        return _FORMAT + nonce + cipher.encrypt(nonce, plain, key_id.encode())
-
-    def seal_new(self, plain: bytes) -> tuple[str, bytes]:
-        """Encrypt with a key that nothing was sealed with before: the key's id, and the bytes.
-
-        Raises Overloaded when no unused key is left.
-        """
-        # Most contacts are sealed once and opened when an agent sees them: no look-up, no cache.
-        key_id, key = self._keys.new_key()
-        nonce = self._nonces.take()
-        return key_id, _FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, key_id.encode())
 
     def open(self, key_id: str, sealed: bytes) -> bytes | None:
         """Decrypt; None if the key was erased. Raises JournalDamaged if the bytes were changed."""
@@ -72,14 +55,6 @@ class Sealer:
                 f"field sealed by key {key_id!r}: its tag does not match its bytes"
             ) from None
 
-    def peer_key(self, channel: str, customer_address: str, our_address: str) -> str:
-        """Keyed hash (BLAKE2b, 128 bits, hex) of who talks to whom, on which channel."""
-        channel_, customer, ours = channel.encode(), customer_address.encode(), our_address.encode()
-        hashed = self._keyed.copy()
-        # The lengths come first, so that no two triples make the same text.
-        hashed.update(b"%d %d %b%b%b" % (len(channel_), len(customer), channel_, customer, ours))
-        return hashed.hexdigest()
-
     def _cipher(self, key_id: str) -> AESGCM | None:
         # The key store is asked every time: an erased key must not live on in this cache.
         key = self._keys.key(key_id)
@@ -92,3 +67,53 @@ class Sealer:
             if len(self._ciphers) > self._ciphers_max:
                 self._ciphers.popitem(last=False)
         return cipher
+
+
+class Sealer(Opener):
+    """Seals and opens personal fields; hashes who talks to whom, to join messages to contacts."""
+
+    def __init__(self, keys: KeyStore, secret: bytes, *, ciphers_max: int = 4096) -> None:
+        if len(secret) < _SECRET_BYTES_MIN:
+            raise ValueError(
+                f"secret: expected at least {_SECRET_BYTES_MIN} bytes, got {len(secret)}"
+            )
+        super().__init__(keys, ciphers_max=ciphers_max)
+        self._new_key = keys.new_key
+        # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied then.
+        self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
+        self._nonces = Pieces(_NONCE_BYTES)
+
+    def seal(self, key_id: str, plain: bytes) -> bytes:
+        """Encrypt. Raises JournalError if the key was erased or never was."""
+        cipher = self._cipher(key_id)
+        if cipher is None:
+            raise JournalError(f"key {key_id!r} was erased or never was: nothing can be sealed")
+        nonce = self._nonces.take()
+        return _FORMAT + nonce + cipher.encrypt(nonce, plain, key_id.encode())
+
+    def seal_new(self, plain: bytes) -> tuple[str, bytes]:
+        """Encrypt with a key that nothing was sealed with before: the key's id, and the bytes.
+
+        Raises Overloaded when no unused key is left.
+        """
+        # Most contacts are sealed once and opened when an agent sees them: no look-up, no cache.
+        key_id, key = self._new_key()
+        nonce = self._nonces.take()
+        return key_id, _FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, key_id.encode())
+
+    def peer_key(self, channel: str, customer_address: str, our_address: str) -> str:
+        """Keyed hash (BLAKE2b, 128 bits, hex) of who talks to whom, on which channel."""
+        channel_, customer, ours = channel.encode(), customer_address.encode(), our_address.encode()
+        hashed = self._keyed.copy()
+        # The lengths come first, so that no two triples make the same text.
+        hashed.update(b"%d %d %b%b%b" % (len(channel_), len(customer), channel_, customer, ours))
+        return hashed.hexdigest()
+
+    def place(self, kind: str, channel: str, id_: str) -> str:
+        """Keyed hash of an id that a caller or backend gave, to find its archive row (`kind`) by.
+
+        Whoever reads the store cannot tell the id, nor try out one that they think of.
+        """
+        hashed = self._keyed.copy()
+        hashed.update(f"{kind}\0{channel}\0{id_}".encode())  # only the last may have a NUL in it
+        return hashed.hexdigest()

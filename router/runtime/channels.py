@@ -259,13 +259,13 @@ class Channels:
         """Repeatable effects of the last minutes before the stop; who heard them does nothing."""
         workspace = self._workspace
         try:
-            events = await log_end(workspace.journal, workspace.own, last_seq)
+            events = await log_end(workspace.journal, workspace.own, last_seq, workspace.veil.event)
             ids = {event.contact: None for event in events if type(event) is ContactClosed}
             rows = await workspace.journal.fetch(workspace.own, "contact", list(ids))
         except JournalError as error:
             log.warning("not said again", extra={"error": str(error)})
             return
-        closed = {id_: decode_row(Contact, data) for id_, data in rows.items()}
+        closed = {id_: workspace.veil.contact(data) for id_, data in rows.items()}
         effects = said_again(events, workspace.engine.state, closed)
         for number, effect in enumerate(effects, 1):
             self._send(f"{workspace.epoch}-again-{number}", effect, workspace.now_us())

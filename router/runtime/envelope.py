@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from router.channel import Address
 from router.core.model import Contact
 from router.core.record import Value
 from router.journal.pieces import Pieces
-from router.journal.seal import Sealer
+from router.journal.seal import Opener, Sealer
 
 
 class Envelope(Value):
@@ -20,6 +22,10 @@ class Envelope(Value):
     adapter: str = ""
     """Which adapter brought it, so that answers go the same way."""
     subject: str = ""
+    attributes: dict[str, Any] = {}
+    """As the contact has them when it arrives; this and what follows: see `veil.py`."""
+    external_id: str = ""
+    conversation: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -44,12 +50,15 @@ def open_envelope(sealer: Sealer, contact: Contact) -> Envelope:
     return open_sealed(sealer, contact.seal_key, contact.sealed)
 
 
-def open_sealed(sealer: Sealer, key_id: str, sealed: bytes) -> Envelope:
+def open_sealed(sealer: Opener, key_id: str, sealed: bytes) -> Envelope:
     """An envelope's content; empty if the key was erased or nothing was sealed."""
-    if not sealed:
-        return NOBODY
-    plain = sealer.open(key_id, sealed)
-    return NOBODY if plain is None else _decode(plain)
+    return read_envelope(sealer, key_id, sealed) or NOBODY
+
+
+def read_envelope(opener: Opener, key_id: str, sealed: bytes) -> Envelope | None:
+    """An envelope's content; None if the key was erased or nothing was sealed."""
+    plain = opener.open(key_id, sealed) if sealed else None
+    return None if plain is None else _decode(plain)
 
 
 def address_of(envelope: Envelope) -> Address:

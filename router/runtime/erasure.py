@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from router.core import customer_commands as cc
-from router.core.model import Contact
 from router.errors import NotFound
 from router.journal import ArchiveWrite, KeyStore, RowWrite
-from router.journal.codec import decode_row
 from router.runtime.customer_rows import CUSTOMER, IDENTITY, IMPORTED, INDEX, index_id
 from router.runtime.identities import derived_id
-from router.runtime.messages import key_of_row, place_of_received
+from router.runtime.messages import Messages, key_of_row
 
 if TYPE_CHECKING:
     from router.runtime.loop import Workspace
@@ -84,18 +82,19 @@ async def erase(
             for id_ in dict.fromkeys((*ids, *derived)):
                 imported = _below(workspace, IMPORTED, index_id(id_))
                 plan.rows += [(IMPORTED, place) async for place, _ in imported]
-        note = RowWrite(KIND, row.id, _encode(list(plan.keys)))
+        keys.update(plan.keys)
+        note = RowWrite(KIND, row.id, _encode(list(keys)))
         command = cc.EraseCustomer(customer=row.id, by=by)
         book.to_erase[row.id] = plan.rows
         try:
             await workspace.ask(command, () if number else archive, rows=[note])
         finally:
             book.to_erase.pop(row.id, None)
-        await workspace.keys.erase(plan.keys)
-        workspace.forget(KIND, row.id)
         contacts, messages = contacts + plan.contacts, messages + plan.messages
         rows += len(plan.rows)
-        keys.update(plan.keys)
+    # Not before the last round: what is sealed tells which rows there are.
+    await workspace.keys.erase(keys)
+    workspace.forget(KIND, row.id)
     log.info("customer erased", extra={"workspace": workspace.name, "contacts": contacts})
     return Erased(row.id, contacts, messages, rows, len(keys))
 
@@ -153,17 +152,20 @@ async def _plan(workspace: Workspace, ids: tuple[str, ...]) -> _Plan:
 
 async def _of_contact(workspace: Workspace, contact: str, plan: _Plan) -> None:
     """A closed contact's own row, ids that lead to it, messages and decisions."""
-    journal, own = workspace.journal, workspace.own
+    journal, own, messages = workspace.journal, workspace.own, Messages(workspace)
     stored = await journal.fetch(own, "contact", [contact])
     channel = ""
     if contact in stored:
-        row = decode_row(Contact, stored[contact])
+        row = workspace.veil.contact(stored[contact])
         channel = row.channel
         plan.rows.append(("contact", contact))
         if row.seal_key:
             plan.keys[row.seal_key] = None
         if row.external_id:
-            plan.rows.append(("external", f"{row.channel}/{row.external_id}"))
+            place = workspace.veil.place("external", row.channel, row.external_id)
+            old = f"{row.channel}/{row.external_id}"
+            known = await journal.fetch(own, "external", [place, old])
+            plan.rows += [("external", id_) for id_ in known]
     prefix = f"{contact}/"
     for kind in ("message", "decision"):
         after = ""
@@ -174,9 +176,8 @@ async def _of_contact(workspace: Workspace, contact: str, plan: _Plan) -> None:
                 if kind == "message":
                     plan.messages += 1
                     plan.keys[key_of_row(data)] = None
-                    place = place_of_received(channel, data)
-                    if place:
-                        plan.rows.append(("received", place))
+                    places = messages.came_as(channel, data)
+                    plan.rows += [("received", place) for place in places]
             if len(page) < PAGE:
                 break
             after = page[-1][0]

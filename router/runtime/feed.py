@@ -104,7 +104,7 @@ class Subscription:
                 self.next_seq = frame.first_seq
             for seq, data in enumerate(frame.events, frame.first_seq):
                 if seq == self.next_seq:
-                    items.append((seq, decode_event(data)))
+                    items.append((seq, self._feed.decode(data)))
                     self.next_seq += 1
         if not frames:  # trimmed up to the end
             self.skipped += self._feed.last_seq() + 1 - self.next_seq
@@ -119,8 +119,10 @@ class Feed:
         self,
         read: Callable[[int, int], Awaitable[list[StoredFrame]]],
         last_seq: Callable[[], int],
+        decode: Callable[[bytes], Event] = decode_event,
     ) -> None:
         self.read = read
+        self.decode = decode
         self.last_seq = last_seq
         self._subscribers: dict[Subscription, None] = {}
         self._taps: dict[Tap, None] = {}

@@ -6,7 +6,7 @@ callers gave along (message bodies).
 
 Archive rows written here:
     contact    contact id                     the closed contact, encoded as its row
-    external   channel/external id            the contact id, so that a late duplicate finds it
+    external   keyed hash of channel and id   the contact id, so that a late duplicate finds it
                                               (closed, or known by another id now)
     decision   contact id/sequence number     the `ContactOffered` event with its decision
 """
@@ -22,9 +22,10 @@ from router.core.record import Row
 from router.core.state import Changes
 from router.errors import Refused
 from router.journal import ArchiveWrite, Commit, RowWrite
-from router.journal.codec import encode_event, encode_row
+from router.journal.codec import encode_row
 from router.runtime.inbox import Input
 from router.runtime.own_rows import OwnRows
+from router.runtime.veil import Veil
 
 HERE = "{contact}/"
 """Stands in an archive id for the contact at which the command ended."""
@@ -44,11 +45,12 @@ class Turn:
 
     __slots__ = (
         "answers", "archive", "archive_deletes", "deletes", "effects", "events", "first_seq",
-        "refusals", "rows",
+        "refusals", "rows", "veil",
     )  # fmt: skip
 
-    def __init__(self, first_seq: int) -> None:
+    def __init__(self, first_seq: int, veil: Veil) -> None:
         self.first_seq = first_seq
+        self.veil = veil
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.answers: list[tuple[Input, int, int, str]] = []
@@ -86,8 +88,10 @@ class Turn:
     ) -> Commit:
         """Everything as one commit; `own_rows` follow it in memory and add what was noted."""
         encoded: list[bytes] = []
+        veil = self.veil
+        veil.closed(changes.closed)
         for seq, event in enumerate(self.events, self.first_seq):
-            data = encode_event(event)
+            data = veil.encode(event)
             encoded.append(data)
             if type(event) is ContactOffered:
                 id_ = f"{event.contact}/{seq:015d}"
@@ -97,11 +101,11 @@ class Turn:
                 row = encode_row(OutboxRow(at_us=at_us, effect=effect))
                 self.rows.append(RowWrite("effect", effect_id, row))
             elif type(effect) is EndContact and effect.external_id:
-                id_ = f"{effect.channel}/{effect.external_id}"
+                id_ = veil.place("external", effect.channel, effect.external_id)
                 self.archive.append(ArchiveWrite("external", id_, at_us, effect.contact.encode()))
-        self.archive.extend(_closed(changes, at_us))
+        self.archive.extend(_closed(changes, veil, at_us))
         own_rows.join(self.rows, self.deletes, self.archive)
-        upserts = [RowWrite(kind, id_, encode_row(row)) for kind, id_, row in changes.upserts]
+        upserts = [RowWrite(kind, id_, veil.row(row)) for kind, id_, row in changes.upserts]
         return Commit(
             first_seq=self.first_seq,
             at_us=at_us,
@@ -113,9 +117,9 @@ class Turn:
         )
 
 
-def _closed(changes: Changes, at_us: int) -> Iterable[ArchiveWrite]:
+def _closed(changes: Changes, veil: Veil, at_us: int) -> Iterable[ArchiveWrite]:
     for contact in changes.closed:
-        yield ArchiveWrite("contact", contact.id, at_us, encode_row(contact))
+        yield ArchiveWrite("contact", contact.id, at_us, veil.contact_row(contact))
         if contact.external_id:
-            id_ = f"{contact.channel}/{contact.external_id}"
+            id_ = veil.place("external", contact.channel, contact.external_id)
             yield ArchiveWrite("external", id_, at_us, contact.id.encode())

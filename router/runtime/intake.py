@@ -28,7 +28,6 @@ from router.core.policy import EntryPoint, Policy
 from router.core.record import Value
 from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite
-from router.journal.codec import decode_row
 from router.runtime.envelope import Envelope, contact_id, seal_new
 from router.runtime.keywords import asked_in, hear
 from router.runtime.loop import shed_class
@@ -71,8 +70,8 @@ class Intake:
         self._workspace = workspace
         self._messages = messages
         self._entry_points = _EntryPoints(workspace.policy)
-        self._seen = Seen("external")
-        self._received = Seen("received")
+        self._seen = Seen("external", now=self._place_of)
+        self._received = Seen("received", now=self._came_of)
         workspace.on_closed.append(self._note_closed)
         self._keys_used = 0
         self._refill: asyncio.Task[None] | None = None
@@ -87,7 +86,19 @@ class Intake:
     def _note_closed(self, closed: list[Contact]) -> None:
         for contact in closed:
             if contact.external_id:
-                self._seen.add(f"{contact.channel}/{contact.external_id}")
+                self._seen.add(self._place(contact.channel, contact.external_id))
+
+    def _place(self, channel: str, external_id: str) -> str:
+        return self._workspace.veil.place("external", channel, external_id)
+
+    def _place_of(self, id_: str) -> str:
+        """The place of a stored external id; earlier versions wrote ``channel/id``."""
+        channel, is_old, external_id = id_.partition("/")
+        return self._place(channel, external_id) if is_old else id_
+
+    def _came_of(self, id_: str) -> str:
+        channel, is_old, message = id_.partition("/")
+        return self._messages.received(channel, message) if is_old else id_
 
     # --- arrivals -----------------------------------------------------------------------------
 
@@ -106,7 +117,7 @@ class Intake:
         The answer is None when the contact was closed already. Raises what `Workspace.ask` raises.
         """
         # `known` without its coroutine: nearly all arrivals bring an id that nobody has had.
-        if new.external_id and self._seen.may_hold(f"{channel}/{new.external_id}"):
+        if new.external_id and self._seen.may_hold(self._place(channel, new.external_id)):
             known = await self.known(new, channel)
             if known is not None:
                 return known, None
@@ -133,7 +144,7 @@ class Intake:
         False: nothing was done: the archive must be asked or a key waited for, as `submit` does.
         Raises what `Workspace.begin` raises.
         """
-        if new.external_id and self._seen.may_hold(f"{channel}/{new.external_id}"):
+        if new.external_id and self._seen.may_hold(self._place(channel, new.external_id)):
             return False
         if self._refill is not None and self._keys_used > REFILL_EVERY:
             return False
@@ -143,7 +154,7 @@ class Intake:
 
     async def known(self, new: NewContact, channel: str) -> Receipt | None:
         """The closed contact that an arrival would begin a second time."""
-        if not self._seen.may_hold(f"{channel}/{new.external_id}"):
+        if not self._seen.may_hold(self._place(channel, new.external_id)):
             return None
         return await self.closed_by_external(channel, new.external_id)
 
@@ -182,12 +193,11 @@ class Intake:
     async def _message(
         self, new: NewContact, message: NewMessage, channel: str, adapter: str, by: str
     ) -> Receipt:
-        place = f"{channel}/{message.id}" if message.id else ""
+        place = self._messages.received(channel, message.id) if message.id else ""
         if place and self._received.may_hold(place):
-            own = self._workspace.own
-            known = await self._workspace.journal.fetch(own, "received", [place])
-            if place in known:
-                return await self.receipt(known[place].decode())
+            known = await self._messages.receiver(channel, message.id)
+            if known:
+                return await self.receipt(known)
         await self.keys_ready()
         command, archive = self.command(new, channel, adapter=adapter, by=by, listens=False)
         heard = hear(self._workspace, self._messages, command, message)
@@ -257,13 +267,21 @@ class Intake:
         now_us = workspace.now_us()
         entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
         ours = new.to or (entry_point.address if entry_point else "")
-        customer, message = new.customer, new.message
-        key, sealed = "", b""
-        if customer.address or customer.name or message is not None or adapter:
-            subject = message.subject if message else ""
-            envelope = Envelope(customer.address, customer.name, ours, adapter, subject)
-            key, sealed = seal_new(workspace.sealer, envelope)
-            self._count_key()
+        customer, message, attributes = new.customer, new.message, new.attributes
+        if entry_point is not None and entry_point.attributes:
+            attributes = {**entry_point.attributes, **attributes}
+        envelope = Envelope(
+            customer.address,
+            customer.name,
+            ours,
+            adapter,
+            message.subject if message else "",
+            attributes,
+            new.external_id,
+            new.conversation,
+        )
+        key, sealed = seal_new(workspace.sealer, envelope)
+        self._count_key()
         who, peer_key = workspace.customers.identities.peer(channel, customer.address, ours)
         archive, id_, size = self._first_message(message, key)
         command = c.SubmitContact(
@@ -294,6 +312,7 @@ class Intake:
             message_size=size,
             by=by or adapter,
         )
+        workspace.veil.arrives(command, attributes)
         if listens and message is not None:
             asked = asked_in(workspace, command, message.text)
             if asked is not None:
@@ -356,16 +375,17 @@ class Intake:
         if live is not None:
             return live
         found = await self._workspace.journal.fetch(self._workspace.own, "contact", [id_])
-        return decode_row(Contact, found[id_]) if id_ in found else None
+        return self._workspace.veil.contact(found[id_]) if id_ in found else None
 
     async def closed_by_external(self, channel: str, external_id: str) -> Receipt | None:
         """The closed contact that had this external id, if it is still remembered."""
         if self.find(channel, external_id) is not None:
             return None
-        place = f"{channel}/{external_id}"
+        place, old = self._place(channel, external_id), f"{channel}/{external_id}"
         own = self._workspace.own
-        found = await self._workspace.journal.fetch(own, "external", [place])
-        return await self.receipt(found[place].decode()) if place in found else None
+        found = await self._workspace.journal.fetch(own, "external", [place, old])
+        id_ = found.get(place, found.get(old))
+        return None if id_ is None else await self.receipt(id_.decode())
 
     async def receipt(self, id_: str) -> Receipt:
         """A contact that was known already, as an adapter is told of it."""
@@ -395,7 +415,7 @@ class Intake:
 
     def note_external(self, channel: str, external_id: str) -> None:
         """An id that no live contact has any more is in the archive now: ask there for it."""
-        self._seen.add(f"{channel}/{external_id}")
+        self._seen.add(self._place(channel, external_id))
 
 
 def _ignore(done: asyncio.Future[Answer]) -> None:

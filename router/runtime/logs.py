@@ -17,11 +17,14 @@ from typing import Any, TextIO
 import msgspec
 
 from router.core import events as e
+from router.runtime.veil import FIELDS, SAID, is_said
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _PHONE = re.compile(r"(?<![\w.:-])\+?\d[\d ()/-]{5,18}\d(?![\w.:-])")
 MASK = "***"
+WRITTEN = "in words"
+"""In place of a reason that somebody wrote."""
 log = logging.getLogger("router.contact")
 
 
@@ -99,13 +102,15 @@ def log_event(workspace: str, seq: int, event: e.Event) -> None:
                     "seq": seq,
                     "contact": event.contact,
                     "outcome": event.outcome.value,
-                    "reason": event.reason,
+                    "reason": event.reason if event.reason in SAID else WRITTEN,
                 },
             )
     elif log.isEnabledFor(logging.DEBUG):
+        personal = FIELDS.get(type(event), {})
         fields = {
             name: getattr(event, name)
             for name in event.__struct_fields__
-            if name not in ("sealed", "attributes", "facts")
+            if name not in ("sealed", "erased")
+            and (name not in personal or is_said(name, getattr(event, name)))
         }
         log.debug(type(event).__name__, extra={"workspace": workspace, "seq": seq, "event": fields})

@@ -35,7 +35,6 @@ from router.errors import (
     StoreFull,
 )
 from router.journal import ArchiveWrite, Journal, KeyStore, Ownership, RowWrite, StoredFrame
-from router.journal.codec import decode_row
 from router.journal.seal import Sealer
 from router.runtime.alarm import Alarm
 from router.runtime.clock import Clock
@@ -48,6 +47,7 @@ from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
 from router.runtime.tasks import spawn
+from router.runtime.veil import Veil
 from router.runtime.writer import Stopped, Writer
 
 __all__ = ["Answer", "Asker", "Stopped", "Workspace", "shed_class"]
@@ -90,7 +90,8 @@ class Workspace:
         self.seq = 0
         self.oldest_seq = 1
         """First sequence number that the log had at start."""
-        self.feed = Feed(self._read, lambda: self.seq)
+        self.veil = Veil(self)
+        self.feed = Feed(self._read, lambda: self.seq, self.veil.event)
         self.perform: Callable[[str, Effect], None] = _nobody
         """Takes effects once they may happen; set by the composition root before `start`."""
         self.on_loaded: list[Callable[[], None]] = []
@@ -270,11 +271,12 @@ class Workspace:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
         state = State()
         self.customers.drop()
+        self.veil.drop()
         self._own_rows.begin()
         async for chunk in self.journal.load(self.own):
             for row in chunk:
                 if row.kind in ROWS:
-                    state.load(row.kind, decode_row(ROWS[row.kind], row.data))
+                    state.load(row.kind, self.veil.load(ROWS[row.kind], row.data))
                 else:
                     self._own_rows.load(row)
         self._own_rows.loaded()
@@ -308,7 +310,7 @@ class Workspace:
     async def _turn(self) -> None:
         """Decide a batch, commit it, release effects, answer."""
         batch = self._batch = self._take()
-        turn = Turn(self.seq + 1)
+        turn = Turn(self.seq + 1, self.veil)
         self._is_turning = True
         try:
             await self.customers.bring(batch, turn)
@@ -444,10 +446,7 @@ class Workspace:
             self._inbox.popleft().fail(make())
 
     async def _recover(self, batch: list[Input], broken: int) -> None:
-        """Load the committed rows into a fresh engine and try again.
-
-        What breaks it twice is put aside.
-        """
+        """Load the committed rows afresh and try again; what breaks it twice is put aside."""
         await self._load()
         if broken < 0:
             self._broken_timers += 1

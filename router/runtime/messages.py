@@ -1,8 +1,9 @@
 """Bodies of messages: rows of their own in the commit of the command that brings them.
 
 Archive kind ``message``, id ``<contact>/<message id>``; message ids sort by time. The text is
-sealed with a key that the row names, so erasing the key erases the text. Kind ``received``, id
-``<channel>/<the backend's message id>`` remembers for a while where each incoming one went.
+sealed with a key that the row names, so erasing the key erases the text. Kind ``received``, id the
+keyed hash of channel and the backend's message id, remembers for a while where each incoming one
+went.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Stored(Value, kw_only=True):
     """Sealed: msgpack of `Body`."""
     size: int
     external: str = ""
-    """The backend's own id."""
+    """The backend's own id, in rows of earlier versions; now it is sealed, too."""
 
 
 class Body(Value):
@@ -49,6 +50,8 @@ class Body(Value):
     text: str
     subject: str = ""
     attachments: tuple[dict[str, Any], ...] = ()
+    external: str = ""
+    """The backend's own id."""
 
 
 class Message(Value, kw_only=True):
@@ -102,7 +105,7 @@ class Messages:
         size = len(message.text.encode())
         if size > TEXT_BYTES:
             raise Invalid("too_long", f"a message has at most {TEXT_BYTES} bytes, got {size}")
-        body = Body(message.text, message.subject, message.attachments)
+        body = Body(message.text, message.subject, message.attachments, message.id)
         at_us = self._workspace.now_us()
         stored = Stored(
             id=id_,
@@ -112,7 +115,6 @@ class Messages:
             key=key,
             body=self._workspace.sealer.seal(key, _encode(body)),
             size=size,
-            external=message.id,
         )
         place = f"{contact}/{id_}" if contact else f"{HERE}{id_}"
         return ArchiveWrite("message", place, at_us, _encode(stored)), size
@@ -144,6 +146,29 @@ class Messages:
         )
         return [self._open(data) for _, data in rows]
 
+    def received(self, channel: str, id_: str) -> str:
+        """Where it is remembered that this message of the backend's came."""
+        return self._workspace.veil.place("received", channel, id_)
+
+    async def receiver(self, channel: str, id_: str) -> str:
+        """The contact to which this message of the backend's went; empty = it is not known."""
+        journal, own = self._workspace.journal, self._workspace.own
+        place = self.received(channel, id_)
+        old = f"{channel}/{id_}"
+        found = await journal.fetch(own, "received", [place, old])
+        return found.get(place, found.get(old, b"")).decode()
+
+    def came_as(self, channel: str, data: bytes) -> tuple[str, ...]:
+        """The rows that remember an incoming message, by its own row; none where it has no id."""
+        row = _stored(data)
+        if row.sender != "customer":
+            return ()
+        id_ = self._open(data).external
+        if not id_:
+            return ()
+        old = (f"{channel}/{id_}",) if row.external else ()
+        return (self.received(channel, id_), *old)
+
     def _open(self, data: bytes) -> Message:
         row = _stored(data)
         plain = self._workspace.sealer.open(row.key, row.body)
@@ -157,7 +182,7 @@ class Messages:
             text=body.text,
             subject=body.subject,
             attachments=body.attachments,
-            external=row.external,
+            external=body.external or row.external,
             erased=plain is None,
         )
 
@@ -165,9 +190,3 @@ class Messages:
 def key_of_row(data: bytes) -> str:
     """The key that seals a stored message."""
     return _stored(data).key
-
-
-def place_of_received(channel: str, data: bytes) -> str:
-    """The row that remembers where an incoming message went; empty = there is none."""
-    row = _stored(data)
-    return f"{channel}/{row.external}" if row.external and row.sender == "customer" else ""

@@ -7,7 +7,7 @@ the log, here. An adapter that has heard it finds nothing left to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from router.core import events as e
 from router.core.effects import DisconnectAgent, Effect, EndContact, HoldContact, RescindOffer
@@ -24,7 +24,12 @@ EVENTS = 20_000
 FRAMES = 500
 
 
-async def log_end(journal: Journal, own: Ownership, last_seq: int) -> list[Event]:
+async def log_end(
+    journal: Journal,
+    own: Ownership,
+    last_seq: int,
+    decode: Callable[[bytes], Event] = decode_event,
+) -> list[Event]:
     """The events of the last minutes before the stop, oldest first."""
     oldest = await journal.oldest_seq(own)
     seq = max(oldest, last_seq - EVENTS + 1)
@@ -37,7 +42,7 @@ async def log_end(journal: Journal, own: Ownership, last_seq: int) -> list[Event
             found += [(frame.at_us, data) for data in frame.events]
         seq = frames[-1].first_seq + len(frames[-1].events)
     since_us = found[-1][0] - AGAIN_US if found else 0
-    return [decode_event(data) for at_us, data in found if at_us >= since_us]
+    return [decode(data) for at_us, data in found if at_us >= since_us]
 
 
 def said_again(events: Iterable[Event], state: State, closed: dict[str, Contact]) -> list[Effect]:

@@ -8,6 +8,7 @@ of taking one. Until the archive has been read, and again when the filter is ful
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +21,16 @@ PAGE = 500
 
 
 class Seen:
-    """The ids of one archive kind; `bits` is the binary logarithm of the filter's size in bits."""
+    """The ids of one archive kind; `bits` is the binary logarithm of the filter's size in bits.
 
-    def __init__(self, kind: str, *, bits: int = BITS) -> None:
+    `now` says under which id a row is known now, where those of earlier versions had another.
+    """
+
+    def __init__(
+        self, kind: str, *, bits: int = BITS, now: Callable[[str], str] | None = None
+    ) -> None:
         self._kind = kind
+        self._now = now
         self._bits = bytearray(1 << (bits - 3))
         self._mask = (1 << bits) - 1
         self._most = 1 << (bits - 4)
@@ -67,7 +74,7 @@ class Seen:
         while self._count <= self._most:
             page = await workspace.journal.list_archive(workspace.own, kind, "", after, PAGE)
             for id_, _ in page:
-                self.add(prefix + id_)
+                self.add(prefix + id_ if self._now is None else self._now(id_))
             if len(page) < PAGE:
                 return True
             after = page[-1][0]

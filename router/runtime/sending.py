@@ -130,7 +130,8 @@ class Sending:
     ) -> c.ProvideCustomer:
         """The customer's address there, sealed for the contact."""
         identity = next((i for i in held.row.identities if i.hash == window.address), None)
-        if identity is None or not held.key:
+        key = contact.seal_key or held.key  # one for its whole life: an erasure must find it
+        if identity is None or not key:
             return command
         ours = self._our_address(contact, window.channel)
         envelope = Envelope(identity.address, held.row.name, ours)
@@ -138,8 +139,8 @@ class Sending:
         return replace(
             command,
             channel=window.channel,
-            sealed=seal(self._workspace.sealer, held.key, envelope),
-            seal_key=held.key,
+            sealed=seal(self._workspace.sealer, key, envelope),
+            seal_key=key,
             peer_key=peer_key,
         )
 

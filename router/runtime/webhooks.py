@@ -10,9 +10,10 @@ up to 100 events, in sequence. Headers:
     X-Router-Signature   ``v1=`` + hex of HMAC-SHA256(secret, timestamp + "." + body)
 
 Any 2xx within 15 s is success. Anything else is tried again, ever more slowly, for 24 hours; then
-the events are put aside (archive kind ``webhook_dead``) and the next ones go out. The place is a
-row (kind ``webhook``), so a restart skips nothing. Only configured URLs are called, redirects are
-not followed, and of the answer at most a few KiB are read.
+the events are put aside (archive kind ``webhook_dead``: as the log has them, sealed where it is),
+and the next ones go out. The place is a row (kind ``webhook``), so a restart skips nothing. Only
+configured URLs are called, redirects are not followed, and of the answer at most a few KiB are
+read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import aiohttp
 import msgspec
 
 from router.core.events import Event
+from router.errors import JournalError
 from router.journal import ArchiveWrite
 from router.runtime.clock import Clock, sleep
 from router.runtime.feed import Item
@@ -38,6 +40,7 @@ from router.runtime.tasks import TaskSet
 log = logging.getLogger("router.webhooks")
 
 EVENTS = 100
+FRAMES = 100
 TIMEOUT_S = 15.0
 ANSWER_BYTES = 4096
 FIRST_PAUSE_US = 1_000_000
@@ -135,10 +138,29 @@ class Webhooks:
             pause_us = min(2 * pause_us, LONGEST_PAUSE_US)
         log.error("webhook gave up", extra={"webhook": webhook.name, "delivery": delivery})
         self._workspace.metrics.dead_letter("webhook")
-        now_us = self._workspace.now_us()
-        self._workspace.keep(
-            ArchiveWrite("webhook_dead", f"{webhook.name}/{items[0][0]:015d}", now_us, body)
-        )
+        await self._put_aside(webhook, items)
+
+    async def _put_aside(self, webhook: Webhook, items: list[Item]) -> None:
+        """Keep what was not taken: [number, bytes of the event], as far as the log still has it."""
+        workspace = self._workspace
+        wanted = {seq: None for seq, _ in items}
+        first, last = items[0][0], items[-1][0]
+        kept: list[tuple[int, bytes]] = []
+        seq = first
+        while seq <= last:
+            try:
+                frames = await workspace.journal.frames(workspace.own, seq, FRAMES)
+            except JournalError as error:
+                log.warning("put aside in part", extra={"error": str(error)})
+                break
+            if not frames:
+                break
+            for frame in frames:
+                numbered = enumerate(frame.events, frame.first_seq)
+                kept += [(number, data) for number, data in numbered if number in wanted]
+            seq = frames[-1].first_seq + len(frames[-1].events)
+        id_, now_us = f"{webhook.name}/{first:015d}", workspace.now_us()
+        workspace.keep(ArchiveWrite("webhook_dead", id_, now_us, msgspec.msgpack.encode(kept)))
 
     async def _post(self, webhook: Webhook, body: bytes, delivery: str, attempt: int) -> str:
         """One attempt; why it failed, or nothing."""

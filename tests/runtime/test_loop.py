@@ -341,7 +341,8 @@ async def test_what_a_contact_leaves_behind_can_be_found(world: World) -> None:
     await workspace.ask(c.AcceptOffer(reservation=offered.reservation))
     await workspace.ask(c.CompleteContact(contact=ContactId("c1")))
     fetch, own = world.journal.fetch, workspace.own
-    assert await fetch(own, "external", ["chat/x1"]) == {"chat/x1": b"c1"}
+    place = workspace.veil.place("external", "chat", "x1")
+    assert await fetch(own, "external", [place]) == {place: b"c1"}
     closed = decode_row(Contact, (await fetch(own, "contact", ["c1"]))["c1"])
     assert closed.outcome == "completed"
     assert await fetch(own, "message", ["c1/m1"]) == {"c1/m1": b"body"}

@@ -27,7 +27,6 @@ from router.channel import Address, NewContact, NewMessage, Receipt
 from router.core.model import AgentId, Contact, ContactId, ContactState
 from router.errors import Invalid, NotFound, RouterError
 from router.journal import ArchiveWrite
-from router.journal.codec import decode_row
 from router.runtime.intake import Routing
 from router.runtime.loop import Answer, shed_class
 
@@ -281,7 +280,7 @@ async def _closed(call: Call, wanted: dict[str, str], cursor: str, limit: int) -
         for id_, data in rows:
             seen += 1
             cursor = id_
-            contact = decode_row(Contact, data)
+            contact = workspace.veil.contact(data)
             if all(getattr(contact, name) == value for name, value in tests):
                 views.append(_view(call, contact))
                 if len(views) == limit:

@@ -17,7 +17,6 @@ from router.api.wire import encode_json
 from router.core import events as e
 from router.core.model import Contact
 from router.errors import Invalid
-from router.journal.codec import decode_event
 from router.runtime.loop import Workspace
 
 BEAT_S = 10.0
@@ -184,7 +183,7 @@ async def _scan(
                     continue
                 seen += 1
                 seq = number + 1
-                event = decode_event(data)
+                event = workspace.veil.event(data)
                 if getattr(event, "contact", "") == contact.id:
                     if type(event) is e.ContactOffered:
                         reservations[event.reservation] = None
@@ -207,7 +206,7 @@ async def decisions(call: Call) -> Reply:
     rows = await workspace.journal.list_archive(
         workspace.own, "decision", prefix, prefix + cursor if cursor else "", limit
     )
-    found: list[Any] = [decode_event(data) for _, data in rows]
+    found: list[Any] = [workspace.veil.event(data) for _, data in rows]
     more = rows[-1][0].removeprefix(prefix) if len(rows) == limit else ""
     return Reply(200, DecisionPage(decisions=found, next=more))
 

@@ -12,7 +12,6 @@ from router.api.table import Call, Reply, Route, roles
 from router.api.tenant import message_views
 from router.api.wire import plain
 from router.core.model import Contact, ContactId
-from router.journal.codec import decode_event
 from router.runtime.erasure import contacts_of, erase
 from router.runtime.messages import Message
 
@@ -64,7 +63,7 @@ async def _decisions(call: Call, contact: str) -> list[dict[str, object]]:
     workspace = call.tenant.workspace
     prefix = f"{contact}/"
     rows = await workspace.journal.list_archive(workspace.own, "decision", prefix, "", PAGE)
-    return [plain(decode_event(data)) for _, data in rows]
+    return [plain(workspace.veil.event(data)) for _, data in rows]
 
 
 async def erase_customer(call: Call) -> Reply:
