@@ -77,6 +77,14 @@ class SubmitBody(Body):
     message: MessageBody | None = None
 
 
+class EvaluateBody(SubmitBody):
+    """A contact that does not arrive, or a live one by its id alone."""
+
+    channel: OptionalId = ""
+    contact: OptionalId = ""
+    """The id of a live one; nothing else then."""
+
+
 class BatchBody(Body):
     """Many contacts in one go; each is answered by itself."""
 

@@ -18,6 +18,7 @@ from router.core.decide import Decider
 from router.core.effects import Effect, OfferContact
 from router.core.evaluation import Evaluation, evaluate, evaluate_live
 from router.core.events import Event
+from router.core.facts import Facts
 from router.core.model import ContactId, QueueId, Requirements, ReservationState
 from router.core.policy import Policy
 from router.core.relaxation import Reach, preview
@@ -135,15 +136,18 @@ class Engine:
             raise NotFound("channel", channel)
         return preview(self._decider, settings, channel, asked)
 
-    def evaluate(self, asked: SubmitContact | ContactId, now_us: int) -> Evaluation:
+    def evaluate(
+        self, asked: SubmitContact | ContactId, now_us: int, leaving: Facts | None = None
+    ) -> Evaluation:
         """What would happen to this contact now, arriving or live, and why; changes nothing.
 
-        Raises NotFound, and what is wrong with a command, but for what rules reject.
+        `leaving`: what is known when it goes out, on the terms that rules set; None = as on
+        arrival. Raises NotFound, and what is wrong with a command, but for what rules reject.
         """
         d = Decider(self.state)  # of its own: what it looks up and notes decides nothing
         d.now_us = max(self._decider.now_us, now_us)
         if isinstance(asked, SubmitContact):
-            return evaluate(d, asked)
+            return evaluate(d, asked, leaving)
         return evaluate_live(d, d.contact(asked))
 
     def _begin(self, now_us: int) -> Decider:

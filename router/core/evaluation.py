@@ -109,10 +109,11 @@ class _Place(NamedTuple):
     agents: Decision | None = None
 
 
-def evaluate(d: Decider, command: c.SubmitContact) -> Evaluation:
+def evaluate(d: Decider, command: c.SubmitContact, leaving: Facts | None = None) -> Evaluation:
     """What would happen if this were submitted now; `d` is one that nobody decides with.
 
-    Raises Invalid, NotFound and Refused as `submit_contact` does, but for what rules reject.
+    `leaving`: what is known when it goes out; None = as on arrival. Raises Invalid, NotFound and
+    Refused as `submit_contact` does, but for what rules reject.
     """
     ruled = judged(d, command, check_new(d, command), trace=True)
     contact = contact_after(d, ruled)
@@ -129,7 +130,8 @@ def evaluate(d: Decider, command: c.SubmitContact) -> Evaluation:
         place = _Place("deflected", then.deflect)
     elif goes_out(contact):
         contact.not_before_us = ruled.command.not_before_us
-        going = _going(d, contact, command.facts)
+        contact.facts = leaving or command.facts
+        going = _going(d, contact, contact.facts)
         place = _leaves(d, contact, going)
     elif ruled.command.not_before_us > d.calendar_us:
         place = _Place("scheduled")

@@ -83,16 +83,21 @@ class Completing:
         held = self._book.held(command.customer)
         return self.submitted(command, held.row if held is not None else None)
 
-    def submitted(self, command: c.SubmitContact, row: Customer | None) -> c.SubmitContact:
-        """An arrival with what is known of its customer; None = nothing."""
+    def submitted(
+        self, command: c.SubmitContact, row: Customer | None, number: str = ""
+    ) -> c.SubmitContact:
+        """An arrival with what is known of its customer; None = nothing.
+
+        `number`: the address, where it does not lie sealed in the command.
+        """
         if row is None:
             if command.direction is Direction.INBOUND or not command.customer:
                 return command
-            facts = replace(command.facts, permission=self._permitted(command, None))
+            facts = replace(command.facts, permission=self._permitted(command, None, number))
             return replace(command, facts=facts)
         facts = replace(command.facts, customer=customers.facts_of(row))
         if command.direction is not Direction.INBOUND:
-            facts = replace(facts, permission=self._permitted(command, row))
+            facts = replace(facts, permission=self._permitted(command, row, number))
         if self._book.sending is not None:
             facts = self._book.sending.facts(facts, row, command, self._now_us())
         return replace(
@@ -152,7 +157,7 @@ class Completing:
 
     # --- permission ---------------------------------------------------------------------------
 
-    def _permitted(self, command: c.SubmitContact, row: Customer | None) -> Permission:
+    def _permitted(self, command: c.SubmitContact, row: Customer | None, number: str) -> Permission:
         terms = command.outbound
         purpose = terms.purpose if terms is not None else _purpose(command.direction)
         return self.permission(
@@ -162,6 +167,7 @@ class Completing:
             purpose,
             max(self._now_us(), command.not_before_us),
             sealed=(command.seal_key, command.sealed),
+            number=number,
         )
 
     def _of_contact(self, contact: Contact, row: Customer | None) -> Permission:
@@ -186,20 +192,22 @@ class Completing:
         *,
         besides: str = "",
         sealed: tuple[str, bytes] = ("", b""),
+        number: str = "",
     ) -> Permission:
         """May this customer (None = somebody unknown) be contacted at this calendar moment?
 
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
-        `sealed`: key and bytes of an envelope, which tells the zone of who is unknown.
+        `sealed`: key and bytes of an envelope, which tells the zone of who is unknown; `number`:
+        the address itself, where it is not sealed.
         """
         kind = self._book.identities.kind(channel)
         if not address and row is not None:
             address = next((i.hash for i in row.identities if i.kind == kind), "")
         address = address or NO_ADDRESS
         zones: tuple[str, ...] = ()
-        if row is None and sealed[1] and kind == "phone":
-            envelope = open_sealed(self._workspace.sealer, *sealed)
-            zones = zones_of(self._book.identities.written(kind, envelope.address))
+        if row is None and (sealed[1] or number) and kind == "phone":
+            number = number or open_sealed(self._workspace.sealer, *sealed).address
+            zones = zones_of(self._book.identities.written(kind, number))
         zones = zones or self._book.zones(row if row is not None else customers.EMPTY)
         facts = customers.permission_facts(row if row is not None else customers.EMPTY, zones)
         rules = self._book.permissions

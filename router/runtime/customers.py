@@ -24,7 +24,7 @@ import msgspec
 
 from router.core import customers
 from router.core import events as e
-from router.core.commands import Command
+from router.core.commands import Command, SubmitContact
 from router.core.customer_model import MOST_IDENTITIES, Customer, CustomerPatch, Identity
 from router.core.facts import Permission
 from router.core.ledger import pruned
@@ -245,6 +245,11 @@ class CustomerBook:
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
         """
         return self._complete.permission(row, channel, address, purpose, at_us, besides=besides)
+
+    def judged(self, command: SubmitContact, row: Customer | None, number: str) -> SubmitContact:
+        """A contact that does not arrive, from the address `number`, with what is known of its
+        customer; None = nothing."""
+        return self._complete.submitted(command, row, number)
 
     # --- rows ---------------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ MATRIX = {
     "exportCustomer": "y n n n n n", "eraseCustomer": "y n n n n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
+    "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
+    "listSegments": "y y n n n n", "putSegment": "y n n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",
     "listTokens": "y n n n n n", "revokeToken": "y n n n n n", "getConfig": "y n n n n n",
     "reloadConfig": "y n n n n n", "checkConfig": "y n n n n n", "listAudit": "y n n n n n",
@@ -77,10 +79,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "agentPresence": {"presence": "ready"},
     "previewQueue": {"channel": "voice"},
     "askRoute": {"request": "r", "channel": "voice", "queue": "front"},
+    "evaluateRules": {"channel": "voice", "queue": "front"},
     "mergeCustomer": {"customer": "kim"},
     "setConsent": {"state": "given"},
     "recordOutcome": {
-        "channel": "sms", "address": "+4930123456", "outcome": "replied",
+        "channel": "sms",
+        "address": "+4930123456",
+        "outcome": "replied",
         "attempted_at_us": 1_790_000_000_000_000,
     },
     "createToken": {"role": "client"},
@@ -149,7 +154,8 @@ async def ids_of(site: Site, workspace: str) -> dict[str, str]:
 async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
     theirs = await ids_of(site, "elm")
     await ids_of(site, "oak")
-    theirs["queues"] = "elms-own"  # queue names are not secrets; both have `front`
+    # Names of the file are not secrets; both have `front`.
+    theirs |= dict.fromkeys(("queues", "rules", "segments"), "elms-own")
     # Reservations are numbered per workspace: the one to ask for must not exist here too.
     admin = await site.client("admin", "elm")
     for _ in range(3):
@@ -170,6 +176,11 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
             assert answer.status == 404, (route.operation, role, answer)
             tried += 1
     assert tried > 60
+    for role in ("admin", "supervisor"):
+        client = await site.client(role)
+        body = {"contact": theirs["contacts"]}
+        answer = await client("POST", "/v1/rules:evaluate", body)
+        assert (answer.status, answer.code) == (422, "not_found")
     still = await site.client("admin", "elm")
     contact = (await still("GET", f"/v1/contacts/{theirs['contacts']}")).body
     assert contact["state"] == "offered"
@@ -185,6 +196,8 @@ async def test_lists_show_nothing_of_another_workspace(site: Site) -> None:
         "tokens",
         "audit",
         "queues",
+        "rules",
+        "segments",
         "stats",
         "health",
     ):

@@ -13,6 +13,7 @@ from router.api.routes import (
     preference,
     privacy,
     queues,
+    rules,
 )
 from router.api.table import Route
 
@@ -26,5 +27,6 @@ ROUTES: tuple[Route, ...] = (
     *history.ROUTES,
     *preference.ROUTES,
     *queues.ROUTES,
+    *rules.ROUTES,
     *admin.ROUTES,
 )
