@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -36,9 +37,10 @@ from router.errors import (
     NotFound,
     RouterError,
 )
-from router.journal import AppendResult, Commit, Finding, Journal, Ownership
-from router.journal.codec import decode_event
+from router.journal import AppendResult, Commit, Finding, Journal, KeyStore, Ownership
 from router.journal.directory import sync_directory
+from router.journal.seal import Opener
+from router.runtime.veil import Reader
 from router.runtime.webhooks import public
 
 LINK_US = 12 * 3600 * 1_000_000
@@ -58,10 +60,18 @@ class NewToken:
     is_link: bool = False
 
 
+class StoppedStore(NamedTuple):
+    """What a stopped server has of a workspace."""
+
+    journal: Journal
+    own: Ownership
+    keys: KeyStore
+
+
 @asynccontextmanager
 async def stopped_store(
     config: Config, data: Path | None, workspace: str
-) -> AsyncIterator[tuple[Journal, Ownership]]:
+) -> AsyncIterator[StoppedStore]:
     """The journal of a workspace, owned. Raises JournalBusy when a server has it."""
     name = workspace_of(config, workspace)
     directory = (data or Path(config.server.data_dir)).absolute()
@@ -74,7 +84,7 @@ async def stopped_store(
     try:
         own = await journal.acquire(name)
         try:
-            yield journal, own
+            yield StoppedStore(journal, own, keys)
         finally:
             await journal.release(own)
     finally:
@@ -113,7 +123,7 @@ async def create_token(
         length_us=wanted.days * DAY_US or (LINK_US if wanted.is_link else 0),
         by="cli",
     )
-    async with stopped_store(config, data, workspace) as (journal, own):
+    async with stopped_store(config, data, workspace) as (journal, own, _):
         await _write(journal, own, token_commit(own, now_us, add=[row]))
     if wanted.is_link:
         page = "desk" if row.role is Role.AGENT else "wallboard"
@@ -123,14 +133,14 @@ async def create_token(
 
 async def list_tokens(path: Path, data: Path | None, workspace: str) -> list[str]:
     """The tokens of a workspace as lines."""
-    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own, _):
         rows = await _tokens(journal, own)
     return [_line(row) for row in rows] or ["no tokens"]
 
 
 async def revoke_token(path: Path, data: Path | None, workspace: str, id_: str) -> list[str]:
     """End a token. Raises NotFound."""
-    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own, _):
         if id_ not in {row.id for row in await _tokens(journal, own)}:
             raise NotFound("token", id_)
         await _write(journal, own, token_commit(own, time.time_ns() // 1000, remove=[id_]))
@@ -174,13 +184,14 @@ async def tail_store(
     path: Path, data: Path | None, workspace: str, from_seq: int, show: Callable[[str], object]
 ) -> None:
     """Show the stored events of a stopped server."""
-    async with stopped_store(app.load_config(path), data, workspace) as (journal, own):
+    async with stopped_store(app.load_config(path), data, workspace) as (journal, own, keys):
+        decode = Reader(Opener(keys)).event
         next_seq = from_seq
         while frames := await journal.frames(own, next_seq, FRAMES):
             for frame in frames:
                 for seq, event in enumerate(frame.events, frame.first_seq):
                     if seq >= from_seq:
-                        shown = {"seq": seq, **public(decode_event(event))}
+                        shown = {"seq": seq, **public(decode(event))}
                         show(msgspec.json.encode(shown).decode())
                 next_seq = frame.first_seq + len(frame.events)
 

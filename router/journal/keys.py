@@ -361,6 +361,40 @@ def _translate(path: Path, error: sqlite3.Error) -> Exception:
     return JournalFailed(f"keys: {path}: {error}")
 
 
+class KeysFile:
+    """The keys of a data directory or a backup, to look only: nothing is locked or written.
+
+    Keys erased while it is open may stay readable here. Raises JournalDamaged.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / SqliteBlocks.FILE
+        self._db = sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
+        self._blocks: dict[int, bytes] = {}
+
+    def key(self, key_id: str) -> bytes | None:
+        """A key's bytes; None if it was erased or never was."""
+        where = _parse(key_id)
+        if where is None:
+            return None
+        block = self._blocks.get(where[0])
+        if block is None:
+            block = self._blocks[where[0]] = self._read(where[0])
+        key = block[where[1] * KEY_BYTES : (where[1] + 1) * KEY_BYTES]
+        return None if key in (b"", ERASED) else key
+
+    def _read(self, number: int) -> bytes:
+        try:
+            found = self._db.execute("SELECT keys FROM blocks WHERE number=?", (number,)).fetchone()
+        except sqlite3.Error as error:
+            raise JournalDamaged(f"{self._path}: {error}") from error
+        return b"" if found is None else bytes(found[0])
+
+    def close(self) -> None:
+        """Safe to repeat."""
+        self._db.close()
+
+
 def read_keys_file(directory: Path) -> tuple[list[tuple[int, bytes]], list[tuple[int, int]]]:
     """The blocks and erased places of a copied `keys.db`. Raises JournalDamaged."""
     path = directory / SqliteBlocks.FILE

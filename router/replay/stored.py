@@ -1,7 +1,8 @@
 """The log of a workspace, read without ever writing to it.
 
 The file is opened read-only and read in one transaction: one moment of it, whole, even while a
-server goes on writing (the same way `doctor` looks at it). A backup is such a file, too.
+server goes on writing (the same way `doctor` looks at it). A backup is such a file, too. What is
+sealed in it is opened with the keys beside it; events of whom was erased say `erased`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from pathlib import Path
 from router.core.events import Event
 from router.core.model import Agent
 from router.errors import NotFound
-from router.journal.codec import decode_event, decode_row
+from router.journal.codec import decode_row
 from router.journal.frame import Frame, file_name, link, open_row, unpack_frame
+from router.journal.keys import KeysFile, SqliteBlocks
+from router.journal.seal import Opener
 from router.journal.workspace_file import DATABASE_ERRORS, open_read_only, read_own, translate
+from router.runtime.veil import Reader
 
 
 class Past:
     """What a workspace's file knew at one moment."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, workspace: str) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, path: Path, workspace: str, keys: KeysFile | None
+    ) -> None:
+        """`keys` None: there are none, and what is sealed stays closed."""
         self.workspace = workspace
+        self._decode = Reader(Opener(keys or _NoKeys())).event
         self._db = db
         self._path = path
         self.last_seq = read_own(db, workspace).seq
@@ -51,7 +59,7 @@ class Past:
                 link(self.workspace, before, frame)
                 before = frame
                 for number, data in enumerate(frame.events, frame.first_seq):
-                    event = decode_event(data)
+                    event = self._decode(data)
                     if before_us is not None and event.at_us >= before_us:
                         return
                     yield number, event
@@ -77,8 +85,27 @@ def open_past(directory: Path, workspace: str) -> Iterator[Past]:
     if not path.exists():
         raise NotFound("journal", f"{path} (a data directory or a backup is expected)")
     try:
-        with closing(open_read_only(path)) as db:
+        with closing(open_read_only(path)) as db, _keys_beside(directory) as keys:
             db.execute("BEGIN")
-            yield Past(db, path, workspace)
+            yield Past(db, path, workspace, keys)
     except DATABASE_ERRORS as error:
         raise translate(workspace, path, error) from error
+
+
+class _NoKeys:
+    """Where no keys are."""
+
+    def key(self, key_id: str) -> bytes | None:
+        """None."""
+        return None
+
+
+@contextmanager
+def _keys_beside(directory: Path) -> Iterator[KeysFile | None]:
+    """The keys of a data directory, or of the backup of which this is the journal."""
+    for place in (directory, directory.parent / "keys"):
+        if (place / SqliteBlocks.FILE).is_file():
+            with closing(KeysFile(place)) as keys:
+                yield keys
+            return
+    yield None
