@@ -134,6 +134,7 @@ def _emit_received(
             segment_matched=ruled is not None and ruled.segment_matched,
             facts=command.facts,
             outbound=command.outbound,
+            asked=ruled.asked if ruled is not None else None,
             by=command.by,
         )
     )

@@ -13,7 +13,24 @@ from router.core.model import (
     QueueId,
     Requirements,
 )
-from router.core.record import Personal, Record
+from router.core.record import Personal, Record, Value
+
+
+class Asked(Value, kw_only=True):
+    """What a contact asked for before rules changed it, so that other rules can be tried."""
+
+    queue: QueueId = QueueId("")
+    requirements: Requirements = ()
+    tier: int | None = None
+    head_start_us: int = 0
+    not_before_us: int = 0
+    segment: str = ""
+    watched: bool = False
+    prefer_agent: AgentId = AgentId("")
+    prefer_us: int = 0
+    outbound: Outbound | None = None
+    set: tuple[str, ...] = ()
+    """Names of the attributes that rules have set; what stood under them before is not kept."""
 
 
 class ContactReceived(Personal, kw_only=True):
@@ -52,6 +69,8 @@ class ContactReceived(Personal, kw_only=True):
     facts: Facts = NO_FACTS
     """What rules could know, so that past traffic can be tried against others."""
     outbound: Outbound | None = None
+    asked: Asked | None = None
+    """None: there were no rules to ask."""
     by: str = ""
 
 

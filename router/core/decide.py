@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.core import commands as c
 from router.core import events as e
 from router.core.attempts import goes_out, release, reserve
 from router.core.effects import EndContact, TreatContact
@@ -18,7 +19,7 @@ from router.core.model import (
 from router.core.policy import Full, Limit, Queue
 from router.core.reservations import Reservations
 from router.core.rules.book import Plan
-from router.core.ruling import limit_for
+from router.core.ruling import Ruled, arrival, limit_for
 from router.core.skills import merged
 
 
@@ -231,30 +232,60 @@ class Decider(Reservations):
         sealed, seal_key, peer_key = address or (contact.sealed, contact.seal_key, "")
         queue = self.queue_of(contact)
         self.close(contact, ContactOutcome.DEFLECTED, reason, by=by)
+        command = c.SubmitContact(
+            contact=callback,
+            channel=channel or contact.channel,
+            direction=Direction.CALLBACK,
+            queue=queue.id,
+            customer=contact.customer,
+            segment=contact.segment,
+            attributes=contact.attributes,
+            requirements=contact.requirements_asked,
+            head_start_us=contact.head_start_us,
+            not_before_us=window[0],
+            not_after_us=window[1],
+            peer_key=peer_key,
+            sealed=sealed,
+            seal_key=seal_key,
+            facts=contact.facts,
+            by=by,
+        )
+        ruled: Ruled | None = None
+        requirements = command.requirements
+        if self.policy.rules.is_asked:
+            ruled = arrival(self, command, None, queue, requirements, may_reject=False)
+            command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
         self.emit(
             e.ContactReceived(
                 at_us=self.now_us,
                 contact=callback,
-                channel=channel or contact.channel,
-                direction=Direction.CALLBACK,
+                channel=command.channel,
+                direction=command.direction,
                 entry_point=contact.entry_point,
                 queue=queue.id,
-                customer=contact.customer,
-                segment=contact.segment,
-                attributes=contact.attributes,
-                requirements=contact.requirements_asked,
+                customer=command.customer,
+                segment=command.segment,
+                attributes=command.attributes,
+                requirements=requirements,
                 peer_key=peer_key,
                 sealed=sealed,
                 seal_key=seal_key,
-                head_start_us=contact.head_start_us,
-                not_before_us=window[0],
-                not_after_us=window[1],
+                head_start_us=command.head_start_us,
+                not_before_us=command.not_before_us,
+                not_after_us=command.not_after_us,
                 callback_of=contact.id,
                 visit_at_us=contact.visit_at_us if keep_place else 0,
+                watched=command.watched,
+                rule=command.rule,
+                segment_reason=ruled.segment.reason if ruled is not None else "",
+                segment_matched=ruled is not None and ruled.segment_matched,
+                facts=command.facts,
+                outbound=command.outbound,
+                asked=ruled.asked if ruled is not None else None,
                 by=by,
             )
         )
-        self.begin(self.state.contacts[callback], queue, "callback")
+        self.begin(self.state.contacts[callback], queue, "callback", command.tier)
 
     def begin(self, contact: Contact, queue: Queue, reason: str, tier: int | None = None) -> None:
         """A received contact goes on the shelf until its window opens, or into its queue."""

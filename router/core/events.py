@@ -8,6 +8,7 @@ meaning is a new event.
 from __future__ import annotations
 
 from router.core.contact_events import (
+    Asked,
     CallbackOffered,
     ConsultEnded,
     ConsultStarted,
@@ -81,6 +82,7 @@ __all__ = [
     "AgentLost",
     "AgentPut",
     "AgentRemoved",
+    "Asked",
     "AuditRecorded",
     "CallbackOffered",
     "ClockStepped",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from router.core import commands as c
+from router.core.contact_events import Asked
 from router.core.edges import Edges
 from router.core.facts import Facts, Outbound
 from router.core.model import (
@@ -135,6 +136,8 @@ class Ruled(NamedTuple):
     plan: Plan
     is_scheduled: bool
     """A rule says when it goes out: the runtime is asked on its terms."""
+    asked: Asked
+    """What was asked for before."""
 
 
 def holds(d: Edges, contact: Contact, condition: Expression | None) -> bool:
@@ -187,6 +190,7 @@ def arrival(
     requirements: Required,
     *,
     trace: bool = False,
+    may_reject: bool = True,
 ) -> Ruled:
     """Ask the rules about a contact that arrives or is to be begun. Raises Refused if they reject.
 
@@ -205,7 +209,7 @@ def arrival(
     context.segment = verdict.segment
     plan = book.decide(context, Moment.RECEIVED, trace=trace)
     then = plan.then
-    if then.reject and not trace:
+    if then.reject and may_reject and not trace:
         raise Refused("rejected", then.reject)
     agent, hold_us = preferred(d, then, command.facts) or (command.prefer_agent, command.prefer_us)
     changed = replace(
@@ -231,6 +235,23 @@ def arrival(
         bool(verdict.segment) and verdict.reason != GIVEN and not context.given_segment,
         plan,
         is_scheduled,
+        _asked(command, queue, requirements, plan),
+    )
+
+
+def _asked(command: c.SubmitContact, queue: Queue, requirements: Required, plan: Plan) -> Asked:
+    return Asked(
+        queue=queue.id,
+        requirements=requirements,
+        tier=command.tier,
+        head_start_us=command.head_start_us,
+        not_before_us=command.not_before_us,
+        segment=command.segment,
+        watched=command.watched,
+        prefer_agent=command.prefer_agent,
+        prefer_us=command.prefer_us,
+        outbound=command.outbound,
+        set=tuple(plan.attributes),
     )
 
 

@@ -17,8 +17,6 @@ from router.core.model import ContactId, QueueId, Requirements
 from router.core.policy import Policy
 
 C = TypeVar("C")
-GIVEN = "given with the contact"
-"""`segment_reason` of a segment that no rule decided."""
 
 
 class Arrival:
@@ -100,36 +98,40 @@ class Arrivals:
 
     def _command(self, event: e.ContactReceived) -> c.SubmitContact:
         command = copied(c.SubmitContact, event)
-        if event.rule:
-            command = _before_rules(command, event)
+        if event.asked is not None:
+            command = _before_rules(command, event, event.asked)
         point = self._policy.entry_points.get(event.entry_point)
         if point is None:
             return command
         return replace(
             command,
-            queue=QueueId("") if point.queue == event.queue else event.queue,
-            requirements=_without(event.requirements, point.requirements),
+            queue=QueueId("") if point.queue == command.queue else command.queue,
+            requirements=_without(command.requirements, point.requirements),
             attributes={
                 name: value
-                for name, value in event.attributes.items()
+                for name, value in command.attributes.items()
                 if name not in point.attributes or point.attributes[name] != value
             },
         )
 
 
-def _before_rules(command: c.SubmitContact, event: e.ContactReceived) -> c.SubmitContact:
-    """Without what rules decide and can decide again.
-
-    The log has what came of it: requirements and attributes that a rule added stay, and a tier,
-    head start or queue that the caller had named beside a rule's is lost.
-    """
+def _before_rules(
+    command: c.SubmitContact, event: e.ContactReceived, asked: e.Asked
+) -> c.SubmitContact:
+    """As it was asked for; a value that a rule has overwritten in an attribute is lost."""
     return replace(
         command,
-        queue=QueueId("") if event.entry_point else event.queue,
-        tier=None,
-        head_start_us=0,
-        watched=False,
-        segment=event.segment if event.segment_reason == GIVEN else "",
+        queue=asked.queue,
+        requirements=asked.requirements,
+        attributes={n: value for n, value in event.attributes.items() if n not in asked.set},
+        tier=asked.tier,
+        head_start_us=asked.head_start_us,
+        not_before_us=asked.not_before_us,
+        segment=asked.segment,
+        watched=asked.watched,
+        prefer_agent=asked.prefer_agent,
+        prefer_us=asked.prefer_us,
+        outbound=asked.outbound,
         rule="",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from router.core.commands import PutAgent
@@ -196,7 +197,7 @@ def _steps(rng: Random, others: list[QueueId]) -> list[Step]:
     after_us = 0
     for number in range(rng.randint(1, 3)):
         after_us += _length(rng, 5, 40)
-        conditions: dict[str, int] = {}
+        conditions: dict[str, Any] = {}
         if rng.random() < 0.25:
             conditions = rng.choice(
                 ({"wait_over_us": _length(rng, 1, 60)}, {"eligible_below": 2}, {"position_over": 1})

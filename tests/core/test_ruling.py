@@ -448,3 +448,48 @@ def test_facts_are_given_with_the_contact_and_stay_with_it() -> None:
     world.submit("c1", customer="kim", facts=facts)
     assert world.of("c1").requirements == (("de", 1),)
     assert world.of("c1").facts == facts
+
+
+# --- callbacks, and what was asked for before ----------------------------------------------------
+
+
+def test_a_callback_is_asked_about_as_a_contact_of_its_own() -> None:
+    world = centre(
+        rule(
+            "call-back-on-their-hour",
+            'contact.direction == "callback"',
+            schedule=Schedule(at=At.LEARNED_WINDOW, latest_us=600 * SECOND_US),
+            tier=3,
+            require=(("en", 4),),
+        )
+    )
+    world.submit("c1", "voice", customer="kim", peer_key="hash/voice/us")
+    events = world.say(
+        c.RequestCallback(contact=C1, callback=ContactId("b1"), peer_key="hash/voice/us")
+    )
+    received = only(events, e.ContactReceived)
+    assert (received.rule, received.requirements) == ("call-back-on-their-hour", (("en", 4),))
+    callback = world.of("b1")
+    assert callback.outbound is not None
+    assert (callback.outbound.learned, callback.state) == (True, "scheduled")
+    assert callback.outbound.latest_at_us == START_US + 600 * SECOND_US
+
+
+def test_a_callback_that_was_promised_is_not_taken_back_by_a_rule() -> None:
+    world = centre(rule("never", 'contact.direction == "callback"', reject="no"))
+    world.submit("c1", "voice", customer="kim", peer_key="hash/voice/us")
+    world.say(c.RequestCallback(contact=C1, callback=ContactId("b1")))
+    assert world.of("b1").state == "scheduled"
+
+
+def test_the_event_keeps_what_was_asked_for_before_the_rules() -> None:
+    queues = (Queue(id=BILLING),)
+    world = centre(
+        rule("bills", TOPIC, queue="billing", tier=2, set={"seen": True}, watch=True),
+        queues=queues,
+    )
+    events = world.submit("c1", requirements=(("de", 1),), head_start_us=5, **BILL)
+    asked = only(events, e.ContactReceived).asked
+    assert asked is not None
+    assert (asked.queue, asked.tier, asked.head_start_us, asked.watched) == ("q", None, 5, False)
+    assert (asked.requirements, asked.set) == ((("de", 1),), ("seen",))

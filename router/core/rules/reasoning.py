@@ -228,7 +228,7 @@ def _contradictory(facts: Sequence[_Fact]) -> bool:
 
 def implies(condition: Node, other: Node) -> bool:
     """Whether `other` is true for every context for which `condition` is true."""
-    return Premise(condition).implies(other)
+    return outcomes(other) == TRUE or Premise(condition).implies(other)
 
 
 class Premise:
@@ -239,9 +239,7 @@ class Premise:
         self._cases = [_Case(part) for part in _alternatives(condition)] if is_possible else []
 
     def implies(self, other: Node) -> bool:
-        """Whether `other` is true then."""
-        if not self._cases or outcomes(other) == TRUE:
-            return True
+        """Whether `other` is true then; one that always is true is for the caller to know."""
         return all(case.implies(other) for case in self._cases)
 
 
