@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -36,6 +36,7 @@ def add_to(main: click.Group, run: Run) -> None:
     """Add the commands. `run` carries a coroutine out and tells errors as sentences."""
     main.command("preference")(_server_option(_preference(run)))
     main.command("import")(_server_option(_import(run)))
+    main.command("explain")(_server_option(_explain(run)))
 
 
 def _preference(run: Run) -> Callable[..., None]:
@@ -83,6 +84,68 @@ def _preference(run: Run) -> Callable[..., None]:
         run(ask)
 
     return preference
+
+
+def _explain(run: Run) -> Callable[..., None]:
+    @click.argument("file", type=click.File("rb"), metavar="[CONTACT.json]", required=False)
+    @click.option("--contact", default="", help="A live contact's id, instead of a file.")
+    @click.option(
+        "-c",
+        "--config",
+        "path",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        default=None,
+        help="Ask this configuration file, not a server.",
+    )
+    @click.option("-w", "--workspace", default="", help="With --config: which one.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
+    def explain(
+        file: BinaryIO | None,
+        contact: str,
+        path: Path | None,
+        workspace: str,
+        as_json: bool,
+        server: str,
+        token_file: Path | None,
+    ) -> None:
+        """What would happen to a contact now, and why. Nothing happens.
+
+        CONTACT.json (- reads standard input) is what POST /v1/contacts takes: {"channel": "voice",
+        "queue": "care", "customer": "kim"}. Told are the segment and each rule with every part of
+        its condition, the queue and the place in it, who would get it, whom each relaxation step
+        reaches and, of what goes out, permission and windows.
+
+        With --config a file's rules are tried before anybody uses them: nobody waits, no agent is
+        signed in, and a customer is what the JSON says: {..., "at": "2026-11-24T09:30+01:00",
+        "facts": {"customer": {"attributes": {"plan": "gold"}}, "preference": {"channel": "sms"}}}.
+        """
+        import msgspec
+
+        from router import explain as report
+
+        if (file is None) is (not contact):
+            raise click.UsageError("expected CONTACT.json, or --contact ID")
+        if contact and path is not None:
+            raise click.UsageError("--contact is asked of a server: a file knows none")
+
+        async def ask() -> None:
+            asked: dict[str, Any] = {"contact": contact}
+            if file is not None:
+                asked = report.read_contact(file.read(), getattr(file, "name", "<stdin>"))
+            if path is not None:
+                found = report.offline(path, workspace, asked)
+            else:
+                async with RunningServer(server, read_token(token_file)) as running:
+                    found = await report.ask(running, asked)
+            if as_json:
+                click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            else:
+                for line in report.lines(found):
+                    click.echo(line)
+
+        run(ask)
+
+    return explain
 
 
 def _import(run: Run) -> Callable[..., None]:

@@ -17,6 +17,7 @@ from router.core.customer_model import Customer
 from router.core.evaluation import Evaluation
 from router.core.facts import Facts
 from router.core.model import AgentId, ContactId, QueueId
+from router.core.policy import EntryPoint
 from router.core.rule_counts import RULE, SEGMENT, count_id
 from router.core.rules.book import Match, Moment, Rule, RuleBook, Segment
 from router.core.rules.verbs import settings_of
@@ -176,7 +177,10 @@ async def _evaluated(call: Call, body: b.EvaluateBody) -> Evaluation:
     """As a submission is completed and decided, but that nothing is sealed, kept or heard."""
     workspace = call.tenant.workspace
     book = workspace.customers
-    plain = submission(call, body)
+    channel, peer = body.channel, body.peer
+    point = call.tenant.intake.entry_point(channel, body.entry_point, peer.to, "", body.queue)
+    ours = peer.to or (point.address if point is not None else "")
+    plain = submission(body, point, *book.identities.peer(channel, peer.address, ours))
     row = await book.get(plain.customer)
     command = book.judged(plain, row, body.peer.address)
     now_us = workspace.now_us()
@@ -187,13 +191,11 @@ async def _evaluated(call: Call, body: b.EvaluateBody) -> Evaluation:
     return workspace.engine.evaluate(command, now_us, leaving)
 
 
-def submission(call: Call, body: b.EvaluateBody) -> c.SubmitContact:
-    """The command for a contact that does not arrive. Raises Invalid."""
+def submission(
+    body: b.EvaluateBody, point: EntryPoint | None, who: str = "", peer_key: str = ""
+) -> c.SubmitContact:
+    """The command for a contact that does not arrive; `who` its address tells. Raises Invalid."""
     new, routing = parts(body)
-    point = call.tenant.intake.entry_point(body.channel, new.entry_point, new.to, "", routing.queue)
-    ours = new.to or (point.address if point is not None else "")
-    identities = call.tenant.workspace.customers.identities
-    who, peer_key = identities.peer(body.channel, new.customer.address, ours)
     return c.SubmitContact(
         contact=JUDGED,
         channel=body.channel,
