@@ -114,7 +114,11 @@ def demo(path: Path, data: Path, port: int | None, seed: int | None, quiet_peopl
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_CONFIG)
 def check(path: Path) -> None:
-    """Check a configuration file: every error at once, with line and column. Exit code 2 if any."""
+    """Check a configuration file: every error at once, with line and column. Exit code 2 if any.
+
+    Runs the tests that stand in the file: one that fails is an error. Rules that no contact reaches
+    are warnings, and change nothing about the exit code.
+    """
     from router import config as configuration
 
     def look() -> None:
@@ -123,11 +127,15 @@ def check(path: Path) -> None:
         if findings:
             raise ConfigError(findings)
         for name, workspace in config.workspaces.items():
+            for warning in workspace.warnings:
+                click.echo(f"warning: {warning}", err=True)
             policy = workspace.policy
+            rules = f", {len(policy.rules.rules)} rules" if policy.rules.is_asked else ""
+            tests = f", {len(workspace.tests)} tests passed" if workspace.tests else ""
             click.echo(
                 f"{path}: workspace {name}: {len(policy.queues)} queues, "
                 f"{len(policy.entry_points)} entry points, {len(workspace.adapters)} adapters, "
-                f"{len(workspace.agents)} agents: good"
+                f"{len(workspace.agents)} agents{rules}{tests}: good"
             )
 
     _guard(look)

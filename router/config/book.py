@@ -318,7 +318,7 @@ def _schedule(
     )
 
 
-def without_places(book: RuleBook) -> RuleBook:
+def anywhere(book: RuleBook) -> RuleBook:
     """The same book wherever it stands in its file."""
     return replace(
         book,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from router.config.book import Compiled, without_places
+from router.config.book import Compiled, anywhere
 from router.config.contacting import contact_policy, keyword_replies
 from router.config.expressions import Expressions, Source
 from router.config.forms import written_length
@@ -49,7 +49,8 @@ from router.core.policy import (
     Treatment,
     default_channels,
 )
-from router.core.rules.verbs import plain
+from router.core.rules.checked import without_places
+from router.core.rules.compile import Expression
 from router.core.skills import signature
 
 V = TypeVar("V")
@@ -100,9 +101,15 @@ def policy(section: WorkspaceSection, compiled: Compiled) -> Policy:
         learning=learning_policy(section.learning, channels),
     )
     # Comments, lines, order of keys and ways of writing a length do not make a new version.
-    nowhere = msgspec.structs.replace(bare, rules=without_places(compiled.book))
-    content = msgspec.json.encode(nowhere, enc_hook=plain, order="deterministic")
+    nowhere = msgspec.structs.replace(bare, rules=anywhere(compiled.book))
+    content = msgspec.json.encode(nowhere, enc_hook=_meaning, order="deterministic")
     return msgspec.structs.replace(bare, version=hashlib.sha256(content).hexdigest()[:12])
+
+
+def _meaning(value: object) -> str:
+    """What an expression says, however it is spaced and folded."""
+    assert isinstance(value, Expression), type(value).__name__
+    return without_places(value.root)
 
 
 def channel(name: str, settings: ChannelSettings) -> Channel:

@@ -153,6 +153,6 @@ def test_a_result_shows_what_became_of_each_condition() -> None:
 
 def test_a_condition_without_a_value_is_shown_with_its_reason() -> None:
     broken = book(rule("b", "contact.attributes.x > 1", tier=1), match=Match.ALL)
-    (result,) = run_tests(broken, KNOWN, (RuleTest(name="t", expect={"rules": []}),))
-    assert result.failures == ()
+    (result,) = run_tests(broken, KNOWN, (RuleTest(name="t", expect={"rules": ["b"]}),))
+    assert result.failures == ("expected rules ['b'], got []",)
     assert result.verdicts[:1] == ("b: no match, expression:1:1: no such key: 'x'",)
