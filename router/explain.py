@@ -47,9 +47,8 @@ def read_contact(text: bytes, name: str) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise RouterError(f"{name}: expected JSON: {error}") from None
     if not isinstance(found, dict):
-        raise RouterError(
-            f'{name}: expected a contact ({{"channel": ...}}), got {text[:40].decode(errors="replace")}'
-        )
+        shown = text[:40].decode(errors="replace")
+        raise RouterError(f'{name}: expected a contact ({{"channel": ...}}), got {shown}')
     return found
 
 

@@ -74,8 +74,14 @@ class EngineLook:
         """Estimated wait of one more contact; for ever if nobody serves the queue, or nothing was
         answered there yet."""
         d = self._d
-        position = d.state.positions.count(QueueId(queue), channel) + 1
-        wait_us = d.wait_us(QueueId(queue), channel, position)
+        return self._wait_us(queue, channel, d.state.positions.count(QueueId(queue), channel) + 1)
+
+    def own_wait_us(self, contact: ContactId, queue: str, channel: str) -> int:
+        """Estimated wait of the contact, from its place; for ever as in `wait_us`."""
+        return self._wait_us(queue, channel, self.position(contact, queue))
+
+    def _wait_us(self, queue: str, channel: str, position: int) -> int:
+        wait_us = self._d.wait_us(QueueId(queue), channel, position)
         return wait_us if wait_us >= 0 else NEVER_US
 
     def ready(self, queue: str) -> int:

@@ -21,7 +21,7 @@ from router.core.rules.verbs import (
     Schedule,
     Then,
 )
-from router.core.ruling import GIVEN, holds, limit_for
+from router.core.ruling import GIVEN, NEVER_US, holds, limit_for
 from router.errors import Refused
 from tests.core.centre import START_US, Centre, names, only
 from tests.core.ruled import centre, known, rule, segment, when
@@ -328,6 +328,25 @@ def test_a_contact_that_arrives_knows_its_place_by_its_key() -> None:
     world.submit("c4", "sms")
     found = [world.of(id_).attributes["place"] for id_ in ("c1", "c2", "c3", "c4")]
     assert found == [1, 1, 3, 1]
+
+
+def test_a_contacts_own_wait_goes_by_its_place_and_the_queues_by_the_end_of_the_line() -> None:
+    waits = {
+        "own": when("contact.estimated_wait", DURATION),
+        "queue": when("queue.estimated_wait", DURATION),
+    }
+    world = centre(rule("waits", set=waits))
+    world.submit("c0")
+    assert world.of("c0").attributes == {"own": NEVER_US, "queue": NEVER_US}, "nobody is there"
+    world.agent("ana")
+    world.accept("c0")
+    world.wait(30)
+    world.complete("c0")
+    for n in range(1, 8):
+        world.submit(f"c{n}")
+    world.submit("c8", tier=-1)
+    attributes = world.of("c8").attributes
+    assert 0 < attributes["own"] < attributes["queue"] < NEVER_US
 
 
 def test_the_longest_wait_is_that_of_the_first_and_nothing_where_nobody_waits() -> None:

@@ -64,6 +64,9 @@ class Look(Protocol):
     def wait_us(self, queue: str, channel: str) -> int:
         """Estimated wait of one more contact."""
 
+    def own_wait_us(self, contact: ContactId, queue: str, channel: str) -> int:
+        """Estimated wait of the contact, from its place."""
+
     def ready(self, queue: str) -> int:
         """Agents who serve it and are ready."""
 
@@ -322,8 +325,9 @@ class ContactView:
 
     @property
     def estimated_wait(self) -> int:
-        """In µs."""
-        return self._look.wait_us(self._contact.queue, self._contact.channel)
+        """From its place in line, in µs."""
+        contact = self._contact
+        return self._look.own_wait_us(contact.id, contact.queue, contact.channel)
 
 
 class CustomerView:
@@ -368,6 +372,7 @@ class PreferenceView:
     confidence = property(attrgetter("_facts.confidence"))
     attempts = property(attrgetter("_facts.attempts"))
     successes = property(attrgetter("_facts.successes"))
+    now = property(attrgetter("_facts.by_channel"))  # probability of success, per channel
 
     @property
     def window(self) -> str:
@@ -386,11 +391,6 @@ class PreferenceView:
     def last_success_at(self) -> int | None:
         """None: never."""
         return self._facts.last_success_at_us or None
-
-    @property
-    def now(self) -> Mapping[str, float]:
-        """Probability of success at this moment, per channel."""
-        return self._facts.by_channel
 
 
 class QueueView:

@@ -51,6 +51,9 @@ class Numbers:
     def wait_us(self, queue: str, channel: str) -> int:
         return int(self._answer(f"wait_us {queue} {channel}", 90 * SECOND_US))
 
+    def own_wait_us(self, contact: ContactId, queue: str, channel: str) -> int:
+        return int(self._answer("own_wait_us", 80 * SECOND_US))
+
     def ready(self, queue: str) -> int:
         return int(self._answer("ready", 3))
 

@@ -55,7 +55,7 @@ def value(text: str, seen: Context, expects: Any = None) -> object:
         ("contact.waited", 95 * SECOND_US),
         ('now - contact.created_at == duration("95s")', True),
         ("contact.position", 5),
-        ("contact.estimated_wait", 90 * SECOND_US),
+        ("contact.estimated_wait", 80 * SECOND_US),
         ("contact.visit + contact.hops + contact.step + contact.tier", 0),
         ("customer.known && customer.attributes.vip && customer.watched", True),
         ("customer.contacts", 7),
