@@ -37,8 +37,11 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 def constant_or_expression(node: Node, path: Path, reading: Reading) -> Any:
     """A value of any kind, or ``{cel: ...}``: an expression that gives it."""
-    if isinstance(node, Mapping) and list(node.entries) == ["cel"]:
+    if isinstance(node, Mapping) and "cel" in node.entries:
         mark, inner = node.entries["cel"]
+        if len(node.entries) > 1:
+            count = len(node.entries)
+            reading.findings.add(mark, path, f"expected {{cel: ...}} alone, got {count} keys")
         reading.places[(*path, "cel")] = mark
         return expression(inner, (*path, "cel"), reading)
     return convert(Any, node, path, reading)
