@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -21,7 +23,7 @@ from router.core.rules.verbs import (
     SegmentStrategy,
     Then,
 )
-from tests.api.site import Client, Site
+from tests.api.site import Client, Site, api_of, start
 
 SCHEMA = schema(Known(queues={"front": "UTC", "billing": "UTC"}))
 
@@ -269,3 +271,22 @@ async def test_a_route_request_is_told_what_the_rules_decided(site: Site, lead: 
     assert answer["attributes"]["list"] == "short"
     refused = await client("POST", "/v1/route", {**body, "attributes": {"topic": "spam"}})
     assert (refused.status, refused.body["detail"]) == (409, "not for us")
+
+
+async def test_counters_survive_a_restart(tmp_path: Path) -> None:
+    text = "queues: {front: {}}\nrules:\n  - name: all\n    then: {watch: true}\n"
+    for matched in (1, 2):
+        server = await start(tmp_path, text)
+        try:
+            async with aiohttp.ClientSession() as session:
+                lead = await Site(server, api_of(server), session).client("supervisor", "main")
+                body = {"channel": "voice", "queue": "front"}
+                assert (await lead("POST", "/v1/contacts", body)).status == 201
+                [rule] = (await lead("GET", "/v1/rules")).body["rules"]
+                assert (rule["name"], rule["matched"], rule["place"]) == (
+                    "all",
+                    matched,
+                    "test.yaml:3",
+                )
+        finally:
+            await server.stop()
