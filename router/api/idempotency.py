@@ -2,6 +2,7 @@
 
 The key's row is written in the same commit as the command, so it is there exactly when the command
 happened. What is answered the second time is the object as it is then, with `Idempotent-Replayed`.
+Nothing in the row can be read, not even by trying: keys and bodies may have personal data in them.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ class Done(msgspec.Struct, omit_defaults=True):
     """What is kept of a request that was carried out."""
 
     fingerprint: bytes
-    target: str
-    """The contact (reservation, agent) it was about, or made."""
+    """Keyed hash of what was asked for."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,17 +41,17 @@ def key_id(call: Call) -> str:
         raise ApiError(
             400, "idempotency_key", f"expected an Idempotency-Key of 1-{KEY_CHARS} characters"
         )
-    return hashlib.sha256(f"{call.who.token}\0{key}".encode("utf-8", "replace")).hexdigest()[:40]
+    key = key.encode("utf-8", "replace").decode()
+    return call.tenant.workspace.sealer.place(KIND, call.who.token, key)
 
 
 async def once(
     call: Call,
     operation: str,
-    target: str,
     run: Callable[[tuple[ArchiveWrite, ...]], Awaitable[Reply]],
-    replay: Callable[[str], Awaitable[Reply]],
+    replay: Callable[[], Awaitable[Reply]],
 ) -> Reply:
-    """Run, unless this key has run before: then `replay(target)`.
+    """Run, unless this key has run before: then `replay`.
 
     Raises ApiError 400 for a bad key, 422 when the key came with another request before.
     """
@@ -59,8 +59,8 @@ async def once(
         return await run(())
     id_ = key_id(call)
     place = (call.tenant.name, id_)
-    path = f"{operation}\0{call.id}\0".encode()
-    fingerprint = hashlib.sha256(path + call.raw).digest()
+    digest = hashlib.sha256(f"{operation}\0{call.id}\0".encode() + call.raw).hexdigest()
+    fingerprint = bytes.fromhex(call.tenant.workspace.sealer.place("fingerprint", "", digest))
     while (busy := _under_way.get(place)) is not None:
         await busy.wait()
     ended = _under_way[place] = asyncio.Event()
@@ -73,9 +73,9 @@ async def once(
                 raise ApiError(
                     422, "idempotency_mismatch", "this Idempotency-Key came with another request"
                 )
-            reply = await replay(done.target)
+            reply = await replay()
             return reply._replace(headers={**(reply.headers or {}), "Idempotent-Replayed": "true"})
-        row = ArchiveWrite(KIND, id_, call.now_us, _encode(Done(fingerprint, target)))
+        row = ArchiveWrite(KIND, id_, call.now_us, _encode(Done(fingerprint)))
         return await run((row,))
     finally:
         del _under_way[place]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from router.journal.keys import BlockKeys, SqliteBlocks
 from router.journal.seal import Sealer
 from router.runtime import erasure, logs
 from router.runtime.customer_rows import opened
+from router.runtime.veil import Reader
 from tests.api.site import CONFIG, Client, Site, api_of, start
 from tests.journal.conftest import RedisServer
 
@@ -33,6 +35,12 @@ NAME = "Kim Canarisch"
 TEXT = "my canary sings at noon"
 LABEL = "canarylabel"
 CANARIES = (NUMBER, NUMBER[1:], MAIL, "canary.kim", NAME, "Canarisch", TEXT, LABEL)
+FIELDS = (
+    "attribute", "attributes_name", "external", "conversation", "message_id", "subject", "later",
+    "prompt", "choice", "value", "reject", "cancel", "transfer", "idempotency", "consent",
+    "objection", "attempt", "request", "route", "profile", "profiles_name",
+)  # fmt: skip
+"""Every field that a caller can fill; the text that stands in it: `bird`."""
 
 
 async def life(admin: Client) -> str:
@@ -61,6 +69,105 @@ async def life(admin: Client) -> str:
     return contact
 
 
+def bird(field: str) -> str:
+    """A text that stands in this field and nowhere else."""
+    return f"zaunkoenig-{field.replace('_', '-')}"
+
+
+async def many_fields(admin: Client) -> list[str]:
+    """More of the same customer's life, with a bird in every field that a caller can fill."""
+    client = await _said(admin)
+    contacts = [await _asked(admin), await _refused(admin)]
+    seen = (await admin("GET", f"/v1/contacts/{contacts[0]}")).body
+    outcome = {
+        "channel": "sms", "address": NUMBER, "outcome": "no_answer",
+        "attempted_at_us": seen["created_at_us"], "attempt": bird("attempt"),
+    }  # fmt: skip
+    assert (await admin("POST", f"{client}/outcomes", outcome)).status == 204
+    route = {
+        "request": bird("request"), "channel": "voice", "queue": "front", "address": NUMBER,
+        "attributes": {"why": bird("route")},
+    }  # fmt: skip
+    assert (await admin("POST", "/v1/route", route)).status == 200
+    return contacts
+
+
+async def _said(admin: Client) -> str:
+    """What is said of the customer: profile, consent, an objection."""
+    client = "/v1/customers/kim"
+    attributes = {bird("profiles_name"): bird("profile")}
+    assert (await admin("PATCH", client, {"attributes": attributes})).status == 200
+    consent = {"state": "given", "purpose": "news", "source": bird("consent")}
+    assert (await admin("POST", f"{client}/consents", consent)).status == 200
+    objection = {"channel": "email", "source": bird("objection")}
+    assert (await admin("POST", f"{client}:do-not-contact", objection)).status == 200
+    return client
+
+
+async def _asked(admin: Client) -> str:
+    """A waiting caller whose contact is changed, asked something, and withdrawn."""
+    await admin("POST", "/v1/agents/ana:presence", {"presence": "not_ready", "reason": "lunch"})
+    body = {
+        "channel": "voice", "peer": {"address": NUMBER, "name": NAME}, "queue": "front",
+        "external_id": bird("external"), "conversation": bird("conversation"),
+        "attributes": {bird("attributes_name"): bird("attribute")},
+        "message": {"text": TEXT, "id": bird("message_id"), "subject": bird("subject")},
+    }  # fmt: skip
+    headers = {"Idempotency_Key": bird("idempotency")}
+    made = await admin("POST", "/v1/contacts", body, **headers)
+    assert made.status == 201, made
+    contact: str = made.body["contact"]
+    assert (await admin("POST", "/v1/contacts", body, **headers)).body["contact"] == contact
+    place = f"/v1/contacts/{contact}"
+    assert (await admin("PATCH", place, {"attributes": {"later": bird("later")}})).status == 200
+    ask = {"name": "pin", "prompt": bird("prompt"), "choices": {"1": bird("choice")}}
+    assert (await admin("POST", f"{place}:collect", ask)).status == 200
+    answer = {"name": "pin", "value": "1"}
+    assert (await admin("POST", f"{place}:input", answer)).status == 200
+    ask = {"name": "why", "prompt": bird("prompt"), "digits": 40}
+    assert (await admin("POST", f"{place}:collect", ask)).status == 200
+    answer = {"name": "why", "value": bird("value")}
+    assert (await admin("POST", f"{place}:input", answer)).status == 200
+    assert (await admin("POST", f"{place}:cancel", {"reason": bird("cancel")})).status == 200
+    return contact
+
+
+async def _refused(admin: Client) -> str:
+    """A caller whom one agent declines and then transfers, with words."""
+    body = {"channel": "voice", "peer": {"address": NUMBER}, "queue": "front"}
+    contact: str = (await admin("POST", "/v1/contacts", body)).body["contact"]
+    for verb, agent in (("reject", "ana"), ("accept", "ben")):
+        await admin("POST", f"/v1/agents/{agent}:presence", {"presence": "ready"})
+        (offer,) = (await admin("GET", "/v1/reservations")).body["reservations"]
+        place = f"/v1/reservations/{offer['id']}"
+        reason = {"reason": bird("reject")} if verb == "reject" else {}
+        assert (await admin("POST", f"{place}:{verb}", reason)).status == 200
+        if verb == "reject":
+            lunch = {"presence": "not_ready", "reason": "lunch"}
+            await admin("POST", "/v1/agents/ana:presence", lunch)
+    await admin("POST", f"{place}:connected", {})
+    away = {"queue": "billing", "reason": bird("transfer")}
+    moved = await admin("POST", f"/v1/contacts/{contact}:transfer", away)
+    assert moved.status == 200, moved
+    await admin("POST", f"/v1/contacts/{contact}:cancel", {})
+    for open_ in (await admin("GET", "/v1/reservations")).body["reservations"]:
+        await admin("POST", f"/v1/reservations/{open_['id']}:finish-wrap-up", {})
+    return contact
+
+
+async def streamed(admin: Client) -> bytes:
+    """All events from the first on, as they are told now."""
+    found = b""
+    url = f"{admin.base}/v1/events?from_seq=1"
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    async with admin.session.get(url, headers=headers) as answer:
+        async for line in answer.content:
+            found += line
+            if b"CustomerErased" in line:
+                return found
+    return found
+
+
 def bytes_of(*places: Path) -> dict[str, bytes]:
     files = [file for place in places for file in sorted(place.rglob("*")) if file.is_file()]
     return {str(file): file.read_bytes() for file in files}
@@ -70,7 +177,7 @@ def seen_in(files: dict[str, bytes]) -> list[tuple[str, str]]:
     return [
         (name, canary)
         for name, data in files.items()
-        for canary in CANARIES
+        for canary in (*CANARIES, *map(bird, FIELDS))
         if canary.encode() in data or canary.encode("utf-16-le") in data
     ]
 
@@ -111,14 +218,15 @@ async def test_an_erased_customer_is_nowhere(
 ) -> None:
     admin = await site.client("admin")
     contact = await life(admin)
+    others = await many_fields(admin)
     backup = site.server.data / "backup"
     await site.server.backup()
     host = site.server.hosts["oak"]
     before = await host.workspace.journal.fetch(host.workspace.own, "customer", ["kim"])
     done = await admin("POST", "/v1/customers/kim:erase", {})
     assert done.status == 200, done
-    assert (done.body["contacts"], done.body["messages"]) == (2, 4)
-    assert done.body["keys"] >= 3
+    assert (done.body["contacts"], done.body["messages"]) == (4, 5)
+    assert done.body["keys"] >= 5
 
     for path in ("kim", "kim:export"):
         assert (await admin("GET", f"/v1/customers/{path}")).status == 404
@@ -129,6 +237,13 @@ async def test_an_erased_customer_is_nowhere(
     assert (await admin("GET", f"/v1/contacts/{contact}/messages")).status == 404
     assert host.workspace.sealer.open(*_parts(before["kim"])) is None
     assert (await admin("POST", "/v1/customers/kim:erase", {})).status == 404
+    for other in others:
+        assert (await admin("GET", f"/v1/contacts/{other}")).status == 404
+    for kind in ("external", "received"):
+        assert await host.workspace.journal.list_archive(host.workspace.own, kind) == []
+    told = await streamed(admin)
+    assert told.count(b'"erased":true') > 10
+    another = await _export_of(admin, "lee")
 
     metrics = (await admin("GET", "/metrics")).body
     stream = json.dumps((await admin("GET", "/v1/audit")).body)
@@ -136,6 +251,8 @@ async def test_an_erased_customer_is_nowhere(
     out = capfd.readouterr()
     texts = {
         "log": log.getvalue().encode(),
+        "events": told,
+        "export of another": json.dumps(another).encode(),
         "metrics": metrics if isinstance(metrics, bytes) else str(metrics).encode(),
         "audit": stream.encode(),
         "stdout": (out.out + out.err).encode(),
@@ -149,11 +266,17 @@ async def test_an_erased_customer_is_nowhere(
     assert str(backup) in str(list(bytes_of(site.server.data)))
 
 
+async def _export_of(admin: Client, customer: str) -> Any:
+    await admin("POST", "/v1/customers", {"id": customer, "name": "Lee"})
+    return (await admin("GET", f"/v1/customers/{customer}:export")).body
+
+
 async def test_a_backup_from_before_cannot_be_read_once_the_list_was_applied(
     site: Site, tmp_path: Path
 ) -> None:
     admin = await site.client("admin")
     await life(admin)
+    await many_fields(admin)
     await site.server.backup()
     workspace = site.server.hosts["oak"].workspace
     stored = (await workspace.journal.fetch(workspace.own, "customer", ["kim"]))["kim"]
@@ -164,8 +287,11 @@ async def test_a_backup_from_before_cannot_be_read_once_the_list_was_applied(
     try:
         sealer = Sealer(keys, b"any secret of enough bytes")
         assert opened(sealer, stored) is not None, "the copy still has the key"
+        place = copy / "journal" / "ws-oak.db"
+        assert set(map(bird, FIELDS)) - _readable(sealer, place) == UNSTORED
         assert await erasure.apply_list(keys, erased) == len(erased)
         assert opened(sealer, stored) is None
+        assert [found for found in _readable(sealer, place) if "zaunkoenig" in found] == []
         assert _openable(sealer, copy / "journal" / "ws-oak.db") == []
         assert await erasure.apply_list(keys, erased) == 0
     finally:
@@ -179,6 +305,7 @@ async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_e
 ) -> None:
     admin = await site.client("admin")
     contact = await life(admin)
+    other, _ = await many_fields(admin)
     await site.server.backup()
     (before,) = (site.server.data / "backup").iterdir()
     await admin("POST", "/v1/customers/kim:erase", {})
@@ -196,6 +323,15 @@ async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_e
         assert (await client("GET", "/v1/customers/kim")).status == 404
         found = (await client("GET", f"/v1/contacts/{contact}")).body
         assert found["peer"] == {"erased": True}
+        found = (await client("GET", f"/v1/contacts/{other}")).body
+        assert (found["peer"], found.get("attributes"), found.get("external_id")) == (
+            {"erased": True}, None, None,
+        )  # fmt: skip
+        events = (await client("GET", f"/v1/contacts/{other}/events")).body["events"]
+        assert [item["event"]["type"] for item in events if item["event"].get("erased")] == [
+            "ContactReceived", "ContactUpdated", "InputAsked", "InputCollected", "InputAsked",
+            "InputCollected", "ContactClosed",
+        ]  # fmt: skip
         messages = (await client("GET", f"/v1/contacts/{contact}/messages")).body["messages"]
         assert [m["erased"] for m in messages] == [True, True]
     finally:
@@ -215,10 +351,11 @@ async def test_an_erased_customer_is_nowhere_in_redis(tmp_path: Path) -> None:
             site = Site(server, api_of(server), session)
             admin = await site.client("admin")
             contact = await life(admin)
+            await many_fields(admin)
             workspace = server.hosts["oak"].workspace
             stored = (await workspace.journal.fetch(workspace.own, "customer", ["kim"]))["kim"]
             done = await admin("POST", "/v1/customers/kim:erase", {})
-            assert (done.status, done.body["contacts"]) == (200, 2)
+            assert (done.status, done.body["contacts"]) == (200, 4)
             assert workspace.sealer.open(*_parts(stored)) is None
             assert (await admin("GET", f"/v1/contacts/{contact}")).status == 404
             left = [key for key in redis.client.scan_iter() if b"message" in key]
@@ -229,6 +366,23 @@ async def test_an_erased_customer_is_nowhere_in_redis(tmp_path: Path) -> None:
     files = bytes_of(tmp_path)
     assert any(b"ContactReceived" in data for data in files.values()), "the append-only file"
     assert seen_in(files) == []
+
+
+UNSTORED = {bird(name) for name in ("idempotency", "request", "route", "message_id", "subject")}
+"""Not in the log: kept as a hash, not at all, or in rows of their own."""
+
+
+def _readable(sealer: Sealer, path: Path) -> set[str]:
+    """All texts in the events of a copied journal that can be opened."""
+    from router.journal.frame import unpack_frame
+
+    read = Reader(sealer).event
+    found: set[str] = set()
+    with sqlite3.connect(path) as db:
+        for seq, stored in db.execute("SELECT first_seq, frame FROM log").fetchall():
+            for data in unpack_frame("oak", seq, stored).events:
+                found.update(re.findall(r"zaunkoenig-[a-z-]+", repr(read(data))))
+    return found
 
 
 def _parts(data: bytes) -> tuple[str, bytes]:

@@ -68,11 +68,11 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         answer, extra = await perform(action, asked, body, archive)
         return await _answer(call, action, answer.seq, extra)
 
-    async def replay(_: str) -> Reply:
+    async def replay() -> Reply:
         await call.tenant.read()
         return await _answer(call, action, 0, {})
 
-    return await once(call, action.name, call.id, run, replay)
+    return await once(call, action.name, run, replay)
 
 
 async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]) -> Reply:

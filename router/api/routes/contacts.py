@@ -138,7 +138,7 @@ async def submit(call: Call) -> Reply:
 
 async def _submit_once(call: Call, channel: str, new: NewContact, routing: Routing) -> Reply:
     intake = call.tenant.intake
-    # The row must name the contact before the engine has one: the caller's own id does.
+    # It must be found again before the engine has named it: the caller's own id does that.
     if not new.external_id:
         new = msgspec.structs.replace(new, external_id=f"key-{key_id(call)}")
 
@@ -148,17 +148,17 @@ async def _submit_once(call: Call, channel: str, new: NewContact, routing: Routi
         )
         return _submitted(receipt)
 
-    async def replay(target: str) -> Reply:
-        live = intake.find(channel, target)
+    async def replay() -> Reply:
+        live = intake.find(channel, new.external_id)
         if live is not None:
             await call.tenant.workspace.settled()
             return _submitted(await intake.receipt(live))
-        receipt = await intake.closed_by_external(channel, target)
+        receipt = await intake.closed_by_external(channel, new.external_id)
         if receipt is None:
-            raise NotFound("contact", target)
+            raise NotFound("contact", new.external_id)
         return _submitted(receipt)
 
-    return await once(call, "submit", new.external_id, run, replay)
+    return await once(call, "submit", run, replay)
 
 
 async def batch(call: Call) -> Reply:
