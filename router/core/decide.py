@@ -229,61 +229,17 @@ class Decider(Reservations):
 
         `window` is (not before, not after); `address` (sealed, key, peer key) where it differs.
         """
-        sealed, seal_key, peer_key = address or (contact.sealed, contact.seal_key, "")
         queue = self.queue_of(contact)
         self.close(contact, ContactOutcome.DEFLECTED, reason, by=by)
-        command = c.SubmitContact(
-            contact=callback,
-            channel=channel or contact.channel,
-            direction=Direction.CALLBACK,
-            queue=queue.id,
-            customer=contact.customer,
-            segment=contact.segment,
-            attributes=contact.attributes,
-            requirements=contact.requirements_asked,
-            head_start_us=contact.head_start_us,
-            not_before_us=window[0],
-            not_after_us=window[1],
-            peer_key=peer_key,
-            sealed=sealed,
-            seal_key=seal_key,
-            facts=contact.facts,
-            by=by,
-        )
+        place = (channel or contact.channel, address or (contact.sealed, contact.seal_key, ""))
+        command = _callback_of(contact, callback, place, window, by)
         ruled: Ruled | None = None
         requirements = command.requirements
         if self.policy.rules.is_asked:
             ruled = arrival(self, command, None, queue, requirements, may_reject=False)
             command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
         self.emit(
-            e.ContactReceived(
-                at_us=self.now_us,
-                contact=callback,
-                channel=command.channel,
-                direction=command.direction,
-                entry_point=contact.entry_point,
-                queue=queue.id,
-                customer=command.customer,
-                segment=command.segment,
-                attributes=command.attributes,
-                requirements=requirements,
-                peer_key=peer_key,
-                sealed=sealed,
-                seal_key=seal_key,
-                head_start_us=command.head_start_us,
-                not_before_us=command.not_before_us,
-                not_after_us=command.not_after_us,
-                callback_of=contact.id,
-                visit_at_us=contact.visit_at_us if keep_place else 0,
-                watched=command.watched,
-                rule=command.rule,
-                segment_reason=ruled.segment.reason if ruled is not None else "",
-                segment_matched=ruled is not None and ruled.segment_matched,
-                facts=command.facts,
-                outbound=command.outbound,
-                asked=ruled.asked if ruled is not None else None,
-                by=by,
-            )
+            _called_back(command, contact, queue, requirements, ruled, keep_place, self.now_us)
         )
         self.begin(self.state.contacts[callback], queue, "callback", command.tier)
 
@@ -404,3 +360,72 @@ class Decider(Reservations):
         ):
             return AgentId(""), 0
         return agent_id, hold_us
+
+
+def _called_back(
+    command: c.SubmitContact,
+    contact: Contact,
+    queue: Queue,
+    requirements: Requirements,
+    ruled: Ruled | None,
+    keep_place: bool,
+    now_us: int,
+) -> e.ContactReceived:
+    """The callback of a contact has begun."""
+    return e.ContactReceived(
+        at_us=now_us,
+        contact=command.contact,
+        channel=command.channel,
+        direction=command.direction,
+        entry_point=contact.entry_point,
+        queue=queue.id,
+        customer=command.customer,
+        segment=command.segment,
+        attributes=command.attributes,
+        requirements=requirements,
+        peer_key=command.peer_key,
+        sealed=command.sealed,
+        seal_key=command.seal_key,
+        head_start_us=command.head_start_us,
+        not_before_us=command.not_before_us,
+        not_after_us=command.not_after_us,
+        callback_of=contact.id,
+        visit_at_us=contact.visit_at_us if keep_place else 0,
+        watched=command.watched,
+        rule=command.rule,
+        segment_reason=ruled.segment.reason if ruled is not None else "",
+        segment_matched=ruled is not None and ruled.segment_matched,
+        facts=command.facts,
+        outbound=command.outbound,
+        asked=ruled.asked if ruled is not None else None,
+        by=command.by,
+    )
+
+
+def _callback_of(
+    contact: Contact,
+    callback: ContactId,
+    place: tuple[str, tuple[bytes, str, str]],
+    window: tuple[int, int],
+    by: str,
+) -> c.SubmitContact:
+    """What a callback asks for: what its contact asked for, at this place and in this window."""
+    channel, (sealed, seal_key, peer_key) = place
+    return c.SubmitContact(
+        contact=callback,
+        channel=channel,
+        direction=Direction.CALLBACK,
+        queue=contact.queue,
+        customer=contact.customer,
+        segment=contact.segment,
+        attributes=contact.attributes,
+        requirements=contact.requirements_asked,
+        head_start_us=contact.head_start_us,
+        not_before_us=window[0],
+        not_after_us=window[1],
+        peer_key=peer_key,
+        sealed=sealed,
+        seal_key=seal_key,
+        facts=contact.facts,
+        by=by,
+    )

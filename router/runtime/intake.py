@@ -270,16 +270,11 @@ class Intake:
         customer, message, attributes = new.customer, new.message, new.attributes
         if entry_point is not None and entry_point.attributes:
             attributes = {**entry_point.attributes, **attributes}
+        subject = message.subject if message else ""
         envelope = Envelope(
-            customer.address,
-            customer.name,
-            ours,
-            adapter,
-            message.subject if message else "",
-            attributes,
-            new.external_id,
+            customer.address, customer.name, ours, adapter, subject, attributes, new.external_id,
             new.conversation,
-        )
+        )  # fmt: skip
         key, sealed = seal_new(workspace.sealer, envelope)
         self._count_key()
         who, peer_key = workspace.customers.identities.peer(channel, customer.address, ours)
@@ -314,10 +309,14 @@ class Intake:
         )
         workspace.veil.arrives(command, attributes)
         if listens and message is not None:
-            asked = asked_in(workspace, command, message.text)
-            if asked is not None:
-                workspace.put(asked[1]).add_done_callback(_ignore)
+            self._listen(command, message)
         return command, archive
+
+    def _listen(self, command: c.SubmitContact, message: NewMessage) -> None:
+        """A keyword takes effect before what it came with."""
+        asked = asked_in(self._workspace, command, message.text)
+        if asked is not None:
+            self._workspace.put(asked[1]).add_done_callback(_ignore)
 
     def _first_message(
         self, message: NewMessage | None, key: str
