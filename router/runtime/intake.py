@@ -261,26 +261,24 @@ class Intake:
     ) -> tuple[c.SubmitContact, list[ArchiveWrite]]:
         """The command for an arrival and the rows to write along, for callers that batch.
 
-        `listens`: a first message that is a keyword takes effect before the arrival itself does.
+        `listens`: a first message that is a keyword takes effect before the arrival does.
         """
         workspace = self._workspace
-        now_us = workspace.now_us()
         entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
-        ours = new.to or (entry_point.address if entry_point else "")
-        customer, message, attributes = new.customer, new.message, new.attributes
-        if entry_point is not None and entry_point.attributes:
-            attributes = {**entry_point.attributes, **attributes}
-        subject = message.subject if message else ""
+        customer, message = new.customer, new.message
+        ours, attributes = new.to, new.attributes
+        if entry_point is not None:
+            ours, attributes = ours or entry_point.address, {**entry_point.attributes, **attributes}
         envelope = Envelope(
-            customer.address, customer.name, ours, adapter, subject, attributes, new.external_id,
-            new.conversation,
+            customer.address, customer.name, ours, adapter, message.subject if message else "",
+            attributes, new.external_id, new.conversation,
         )  # fmt: skip
         key, sealed = seal_new(workspace.sealer, envelope)
         self._count_key()
         who, peer_key = workspace.customers.identities.peer(channel, customer.address, ours)
-        archive, id_, size = self._first_message(message, key)
+        rows, id_, size = self._first_message(message, key)
         command = c.SubmitContact(
-            contact=ContactId(contact_id(now_us)),
+            contact=ContactId(contact_id(workspace.now_us())),
             channel=channel,
             direction=routing.direction,
             entry_point=entry_point.id if entry_point else "",
@@ -310,7 +308,7 @@ class Intake:
         workspace.veil.arrives(command, attributes)
         if listens and message is not None:
             self._listen(command, message)
-        return command, archive
+        return command, rows
 
     def _listen(self, command: c.SubmitContact, message: NewMessage) -> None:
         """A keyword takes effect before what it came with."""
