@@ -7,6 +7,7 @@ again at once and learns anew within some dozen outcomes.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -72,6 +73,21 @@ class Calibration:
         """Logits as published; `channel` gives each row's."""
         lines = np.array([self._channels[c].weights for c in channel])
         return np.asarray(lines[:, :1] + lines[:, 1:] * logits)
+
+    def interval(
+        self, channel: int, mean: float, variance: float, deviations: float
+    ) -> tuple[float, float]:
+        """Ends of a published interval, as logits, so many standard deviations from the middle.
+
+        To the variance of the estimator's own logit comes that of the layer: an interval says, too,
+        how little is known of a channel that lately behaves unlike its predictions.
+        """
+        layer = self._channels[channel]
+        (level, slope), features = layer.weights.tolist(), np.array([1.0, mean])
+        own = float(features @ layer.covariance @ features)
+        spread = deviations * math.sqrt(slope * slope * variance + own)
+        middle = level + slope * mean
+        return middle - spread, middle + spread
 
     def probability(self, channel: Ints, p: Floats) -> Floats:
         """Probabilities as published; `channel` gives each row's."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.preference.kernel import HOURS, Floats, Ints
-from router.preference.outcomes import OutcomeWeights
+from router.preference.outcomes import Outcome, OutcomeWeights
 from router.preference.profile import Endpoint, Profile
 
 
@@ -24,7 +24,7 @@ class Events(NamedTuple):
     address: NDArray[np.int64]
     rank: Ints
     slot: Ints
-    """Hour of the week."""
+    """Hour of the week; from 168 on several hours of the archive's."""
     age_days: Floats
     """Before now; an event of the future has age 0."""
     target: Floats
@@ -42,6 +42,43 @@ def attempts(profile: Profile, now_hour: int, weights: OutcomeWeights) -> Events
         counted = weight > 0
         events, code, weight = events[counted], code[counted], weight[counted]
     return _events(profile, events, now_hour, weights.target[code], weight)
+
+
+def remembered(profile: Profile, now_hour: int, weights: OutcomeWeights) -> Events:
+    """The attempts that count, and after them what is left of older ones, by endpoint and hours.
+
+    A success among those counts as a reply does, a failure as no answer does.
+    """
+    recent = attempts(profile, now_hour, weights)
+    if not profile.older:
+        return recent
+    cells = sorted(
+        (endpoint[:2], place, hours, hour, n, s)
+        for endpoint, (place, hours, hour, n, s) in profile.older_counts()
+    )
+    table = np.array([cell[1:] for cell in cells], np.int64)
+    place, n, s = table[:, 0], table[:, 3], table[:, 4]
+    good = s * weights.weight[Outcome.REPLIED]
+    bad = (n - s) * weights.weight[Outcome.IGNORED]
+    got = good * weights.target[Outcome.REPLIED] + bad * weights.target[Outcome.IGNORED]
+    weight = np.maximum(good + bad, 1e-3)
+    channel, address, rank = recent.endpoints
+    age = np.maximum(now_hour - table[:, 2], 0) / 24.0
+
+    def both(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate((one, other))
+
+    return Events(
+        place=both(recent.place, place),
+        endpoints=recent.endpoints,
+        channel=both(recent.channel, channel[place]),
+        address=both(recent.address, address[place]),
+        rank=both(recent.rank, rank[place]),
+        slot=both(recent.slot, table[:, 1]),
+        age_days=both(recent.age_days, age),
+        target=both(recent.target, got / weight),
+        weight=both(recent.weight, weight),
+    )
 
 
 def inbound(profile: Profile, now_hour: int) -> Events:

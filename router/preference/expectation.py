@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router.preference import evidence
+from router.preference import archive, evidence
 from router.preference.evidence import Events
-from router.preference.kernel import Floats, Ints, blend, hour_kernel, sigmoid
+from router.preference.kernel import HOURS, Floats, Ints, blend, hour_kernel, sigmoid
 from router.preference.prior import PriorTables
 from router.preference.profile import Endpoint, Profile
 
 _CHANNELS = 16
+_BLOCKS: Floats = archive.averages().T
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,42 +103,57 @@ class Start:
         self._hour: Floats | None = None
         if len(came.slot) == 0:
             return
-        faded = np.exp(-came.age_days / settings.fade_days)
+        faded = np.exp(came.age_days * (-1.0 / settings.fade_days))
         total = faded.sum()
-        near = like[came.slot]
+        near = like.take(came.slot, 0)
         weights = faded / (near @ tables.inbound_hour)
         self._hour = settings.hour * np.log(
             (settings.hour_pull + weights @ near) / (settings.hour_pull + total)
         )
-        by_channel: Floats = np.bincount(came.channel, faded, minlength=_CHANNELS).astype(float)
-        usual = np.ones(_CHANNELS)
-        usual[: len(tables.inbound_channel)] = tables.inbound_channel
+        by_channel: Floats = np.bincount(came.channel, faded, _CHANNELS).astype(float)
+        usual = by_channel.copy()
+        known = len(tables.inbound_channel)
+        usual[:known] /= tables.inbound_channel
         pull = settings.channel_pull
-        self._channel = settings.channel * np.log((pull + by_channel / usual) / (pull + total))
+        self._channel = settings.channel * np.log((pull + usual) / (pull + total))
         self._keys, self._values = _addresses(came, faded, by_channel, endpoints, settings)
 
     def at(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slots: Ints) -> Floats:
         """For endpoints (rows) at hours of the week (columns)."""
-        level = self._table[channel[:, None], slots] + self._rank[channel, rank][:, None]
-        start = self._base + self._share * (level - self._base)
+        start: Floats = self._table.take(channel, 0).take(slots, 1)
+        more = self._rank[channel, rank]
+        if self._share != 1.0:
+            start = self._base + self._share * (start - self._base)
+            more *= self._share
         if self._hour is not None:
-            start += self._own(channel, address)[:, None] + self._hour[slots]
-        return np.asarray(start)
+            more += self._own(channel, address)
+            start += self._hour.take(slots)
+        start += more[:, None]
+        return start
 
     def each(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slot: Ints) -> Floats:
-        """For each of some attempts at its own hour."""
-        level = self._table[channel, slot] + self._rank[channel, rank]
-        start = self._base + self._share * (level - self._base)
-        if self._hour is not None:
-            start += self._own(channel, address) + self._hour[slot]
+        """For each of some attempts at its own hour, or hours of the archive."""
+        table, hour = self._table, self._hour
+        if len(slot) and slot.max() >= HOURS:
+            table = np.concatenate((table, table @ _BLOCKS), axis=1)
+            hour = hour if hour is None else np.concatenate((hour, hour @ _BLOCKS))
+        start = table[channel, slot] + self._rank[channel, rank]
+        if self._share != 1.0:
+            start = self._base + self._share * (start - self._base)
+        if hour is not None:
+            start += self._own(channel, address) + hour.take(slot)
         return np.asarray(start)
 
     def _own(self, channel: Ints, address: NDArray[np.int64]) -> Floats:
         """What inbound contacts say of the channel and the address."""
         keys, values = self._keys, self._values
         wanted = (channel << 32) + address
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.asarray(self._channel[channel] + np.where(keys[at] == wanted, values[at], 0.0))
+        at = keys.searchsorted(wanted)
+        at[at == len(keys)] = 0
+        own = values.take(at)
+        own *= keys.take(at) == wanted
+        own += self._channel.take(channel)
+        return np.asarray(own)
 
 
 def averaged(mean: Floats, variance: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What is remembered of one customer: the last attempts and the last inbound contacts.
+"""What is remembered of one customer: the last attempts and inbound contacts, counts of older ones.
 
 One small value of bytes per customer, stored with the contact's frame. Events are 32-bit numbers:
 
@@ -11,9 +11,13 @@ The hour stands first, so that events sort by time as plain numbers, and the upp
 attempt: redials within an hour on one endpoint are one attempt. Which outcome stays is settled by
 `Outcome`'s order, and which events stay by their hour, never by the order of arrival.
 
+Attempts that there is no more room for are counted by endpoint and time of day (`archive.py`).
+
 The layout in bytes is: version, zone shift in hours (signed), number of endpoints, of attempts, of
-inbound contacts; 5 bytes per endpoint (address hash, channel << 4 | rank); 4 per event; all little
-endian. At most 5 + 16 * 5 + 96 * 4 = 469 bytes.
+inbound contacts, of cells of the archive; 5 bytes per endpoint (address hash, channel << 4 | rank);
+4 per attempt; 3 per inbound contact (its upper 24 bits, which say all); 4 per cell; all little
+endian. At most 6 + 16 * 5 + 64 * 4 + 32 * 3 + 18 * 4 = 510 bytes. Version 1 had no archive and 4
+bytes per inbound contact; it is still read.
 """
 
 from __future__ import annotations
@@ -22,9 +26,11 @@ import struct
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
+from router.preference import archive
+from router.preference.archive import CELLS, Cell
 from router.preference.outcomes import Outcome
 
-VERSION = 1
+VERSION = 2
 ATTEMPTS = 64
 """Attempts remembered."""
 INBOUND = 32
@@ -34,15 +40,17 @@ WEEK = 168
 EPOCH_HOURS = 438_408
 """Hours from 1970-01-01 to Monday 2020-01-06 00:00, both on the same wall clock."""
 HOUR_END = 1 << 20
-MAX_BYTES = 5 + 5 * ENDPOINTS + 4 * (ATTEMPTS + INBOUND)
+MAX_BYTES = 6 + 5 * ENDPOINTS + 4 * (ATTEMPTS + CELLS) + 3 * INBOUND
 _HOUR_US = 3_600_000_000
-_HEADER = struct.Struct("<BbBBB")
+_HEADER = struct.Struct("<BbBBBB")
+_HEADER_1 = struct.Struct("<BbBBB")
 _ENDPOINT = struct.Struct("<IB")
 _SUCCESS, _INBOUND, _EXPLORE, _PENDING = 8, 4, 2, 1
 _CODE = [
     (int(o) << 4) | (_SUCCESS if o.success else 0) | (_PENDING if o is Outcome.PENDING else 0)
     for o in Outcome
 ]
+_VISIT = _CODE[Outcome.ANSWERED] | _INBOUND
 
 
 class ProfileError(ValueError):
@@ -86,7 +94,7 @@ class Profile:
     one that was used longest ago is forgotten, and there the order of arrival can matter.)
     """
 
-    __slots__ = ("attempts", "endpoints", "inbound", "zone_shift")
+    __slots__ = ("attempts", "endpoints", "inbound", "older", "zone_shift")
 
     def __init__(self) -> None:
         self.endpoints: list[Endpoint] = []
@@ -94,6 +102,8 @@ class Profile:
         """Events in ascending order, at most 64, one for each hour and endpoint."""
         self.inbound: list[int] = []
         """Events in ascending order, at most 32, one for each hour and endpoint."""
+        self.older: list[int] = []
+        """Cells of the archive in ascending order, at most 18."""
         self.zone_shift = 0
         """Hours by which all events were moved since the profile began."""
 
@@ -124,7 +134,9 @@ class Profile:
             else:
                 events.insert(at, event)
         if len(events) > ATTEMPTS:
-            self._drop_oldest(events)
+            dropped = self._drop_oldest(events)
+            if dropped != event:  # else it came too late, and may not be the first to say so
+                archive.add(self.older, dropped)
         return ((hour - self.zone_shift) << 4) | place
 
     def record_outcome(self, reference: int, outcome: Outcome) -> bool:
@@ -160,7 +172,7 @@ class Profile:
         """Remember that the customer came to us; once for each hour and endpoint."""
         _checked_hour(hour)
         key = (hour << 4) | self._place(endpoint)
-        event = (key << 8) | _CODE[Outcome.ANSWERED] | _INBOUND
+        event = (key << 8) | _VISIT
         at = bisect_left(self.inbound, event)
         if at < len(self.inbound) and self.inbound[at] == event:
             return
@@ -179,6 +191,7 @@ class Profile:
         moved = hours << 12
         for events in (self.attempts, self.inbound):
             events[:] = [e + moved for e in events if 0 <= (e >> 12) + hours < HOUR_END]
+        self.older = archive.shifted(self.older, hours)
         self.zone_shift = total
 
     def forget(self, channel: int, address: int) -> None:
@@ -196,43 +209,69 @@ class Profile:
         """The inbound contacts, oldest first."""
         return [self._event(event) for event in self.inbound]
 
+    def older_counts(self) -> list[tuple[Endpoint, Cell]]:
+        """Counts of attempts that are no longer remembered one by one."""
+        cells = map(archive.cell, self.older)
+        return [(self.endpoints[found.place], found) for found in cells]
+
+    def take_older(self, other: Profile) -> None:
+        """Add the counts of attempts that another profile no longer remembers one by one."""
+        for number in other.older:
+            place = self._place(other.endpoints[number >> 28])
+            archive.join(self.older, number & 0xFFFFFFF | place << 28)
+        archive.widen(self.older)
+
     def encode(self) -> bytes:
-        """The stored form, at most 469 bytes."""
-        head = _HEADER.pack(
-            VERSION, self.zone_shift, len(self.endpoints), len(self.attempts), len(self.inbound)
-        )
+        """The stored form, at most 510 bytes."""
+        counts = (len(self.endpoints), len(self.attempts), len(self.inbound), len(self.older))
         places = b"".join(
             _ENDPOINT.pack(e.address, e.channel << 4 | e.rank) for e in self.endpoints
         )
-        count = len(self.attempts) + len(self.inbound)
-        return head + places + struct.pack(f"<{count}I", *self.attempts, *self.inbound)
+        came = b"".join((event >> 8).to_bytes(3, "little") for event in self.inbound)
+        return b"".join(
+            (
+                _HEADER.pack(VERSION, self.zone_shift, *counts),
+                places,
+                struct.pack(f"<{counts[1]}I", *self.attempts),
+                came,
+                struct.pack(f"<{counts[3]}I", *self.older),
+            )
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> Profile:
         """The profile of stored bytes. Raises ProfileError when they are none."""
-        if len(data) < _HEADER.size:
-            raise ProfileError(f"profile: at least {_HEADER.size} bytes, got {len(data)}")
-        version, shift, endpoints, attempts, inbound = _HEADER.unpack_from(data)
-        if version != VERSION:
-            raise ProfileError(f"profile: version {VERSION}, got {version}")
-        start = _HEADER.size + _ENDPOINT.size * endpoints
-        size = start + 4 * (attempts + inbound)
-        if len(data) != size or endpoints > ENDPOINTS or attempts > ATTEMPTS or inbound > INBOUND:
+        if len(data) < _HEADER_1.size:
+            raise ProfileError(f"profile: at least {_HEADER_1.size} bytes, got {len(data)}")
+        layout, visit = (_HEADER_1, 4) if data[0] == 1 else (_HEADER, 3)
+        if not 1 <= data[0] <= VERSION or len(data) < layout.size:
+            raise ProfileError(f"profile: version 1 to {VERSION}, got {data[0]}")
+        _, shift, endpoints, attempts, inbound, *rest = layout.unpack_from(data)
+        older = rest[0] if rest else 0
+        first = layout.size + _ENDPOINT.size * endpoints
+        came, cells = first + 4 * attempts, first + 4 * attempts + visit * inbound
+        size = cells + 4 * older
+        fits = endpoints <= ENDPOINTS and attempts <= ATTEMPTS and inbound <= INBOUND
+        if len(data) != size or not fits or older > CELLS:
             raise ProfileError(
-                f"profile: {endpoints} endpoints, {attempts} attempts and {inbound} inbound "
-                f"are {size} bytes, got {len(data)}"
+                f"profile: {endpoints} endpoints, {attempts} attempts, {inbound} inbound and "
+                f"{older} older are {size} bytes, got {len(data)}"
             )
         profile = cls()
         profile.zone_shift = shift
         profile.endpoints = [
             Endpoint(kind >> 4, address, kind & 15)
-            for address, kind in _ENDPOINT.iter_unpack(data[_HEADER.size : start])
+            for address, kind in _ENDPOINT.iter_unpack(data[layout.size : first])
         ]
-        numbers = struct.unpack_from(f"<{attempts + inbound}I", data, start)
-        profile.attempts = list(numbers[:attempts])
-        profile.inbound = list(numbers[attempts:])
+        profile.attempts = list(struct.unpack_from(f"<{attempts}I", data, first))
+        profile.inbound = [
+            int.from_bytes(data[at + visit - 3 : at + visit], "little") << 8 | _VISIT
+            for at in range(came, cells, visit)
+        ]
+        profile.older = list(struct.unpack_from(f"<{older}I", data, cells))
         for events in (profile.attempts, profile.inbound):
             _check_events(events, endpoints)
+        _check_cells(profile.older, endpoints)
         return profile
 
     def _place(self, endpoint: Endpoint) -> int:
@@ -250,6 +289,7 @@ class Profile:
             place = min(range(ENDPOINTS), key=lambda p: (last[p], self.endpoints[p]))
             for events in (self.attempts, self.inbound):
                 events[:] = [event for event in events if (event >> 8) & 15 != place]
+            self.older = [number for number in self.older if number >> 28 != place]
             self.endpoints[place] = endpoint
             return place
         self.endpoints.append(endpoint)
@@ -269,18 +309,21 @@ class Profile:
                 elif at != place:
                     insort(kept, event)
             events[:] = kept
+        moved = (n & 0xFFFFFFF | place << 28 if n >> 28 == last else n
+                 for n in self.older if n >> 28 != place)  # fmt: skip
+        self.older = sorted(moved)
 
-    def _drop_oldest(self, events: list[int]) -> None:
-        """Of several events in the oldest hour the one of the least endpoint goes: its index says
-        only which endpoint was met first."""
+    def _drop_oldest(self, events: list[int]) -> int:
+        """Drop one event and return it. Of several in the oldest hour that of the least endpoint
+        goes: its index says only which endpoint was met first."""
         oldest = events[0] >> 12
         same = 1
         while same < len(events) and events[same] >> 12 == oldest:
             same += 1
         if same == 1:
-            del events[0]
-        else:
-            del events[min(range(same), key=lambda i: self.endpoints[(events[i] >> 8) & 15])]
+            return events.pop(0)
+        least = min(range(same), key=lambda i: self.endpoints[(events[i] >> 8) & 15])
+        return events.pop(least)
 
     def _event(self, event: int) -> Event:
         return Event(
@@ -319,3 +362,16 @@ def _check_events(events: list[int], endpoints: int) -> None:
         if (event >> 8) & 15 >= endpoints or (event >> 4) & 15 >= len(_CODE):
             raise ProfileError(f"profile: event {event:#010x} names no endpoint or outcome")
         previous = event >> 8
+
+
+def _check_cells(cells: list[int], endpoints: int) -> None:
+    previous = -1
+    for number in cells:
+        found = archive.cell(number)
+        if number >> 20 <= previous:
+            raise ProfileError(f"profile: cells in ascending order, got {number:#010x} too late")
+        if found.place >= endpoints or found.hours > archive.ANY_HOUR:
+            raise ProfileError(f"profile: cell {number:#010x} names no endpoint or hours")
+        if not found.successes <= found.attempts != 0:
+            raise ProfileError(f"profile: cell {number:#010x} has more successes than attempts")
+        previous = number >> 20

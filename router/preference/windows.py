@@ -6,6 +6,7 @@ of endpoints by hours) and what each success is worth; nothing outside the mask 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -139,12 +140,13 @@ class Ranking:
         """One candidate: an endpoint's index and an hour counted from the request's first."""
         request, at = self._request, int(self._columns[column])
         endpoint = request.endpoints[row]
-        mean = float(self._scores.mean[row, at])
-        spread = SPREAD_80 * float(np.sqrt(self._scores.variance[row, at]))
-        ends = np.array([[mean - spread, mean + spread]])
-        if self._calibration is not None:
-            ends = self._calibration.publish(np.array([endpoint.channel]), ends)
-        low, high = sigmoid(ends[0])
+        mean, variance = float(self._scores.mean[row, at]), float(self._scores.variance[row, at])
+        if self._calibration is None:
+            spread = SPREAD_80 * math.sqrt(variance)
+            ends = mean - spread, mean + spread
+        else:
+            ends = self._calibration.interval(endpoint.channel, mean, variance, SPREAD_80)
+        low, high = sigmoid(np.array(ends))
         return Window(
             endpoint=endpoint,
             hour=request.first_hour + column,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.preference.archive import averages
 from router.preference.expectation import Expectation, ExpectationSettings
 from router.preference.gpl import Gpl, GplSettings
 from router.preference.kernel import HOURS
@@ -20,6 +21,7 @@ from router.preference.profile import Endpoint, Profile
 NOW = 60_480  # a Monday, 00:00
 VOICE, SMS, SECOND = Endpoint(0, 1), Endpoint(1, 1), Endpoint(0, 2, 1)
 ALL = np.arange(HOURS)
+Hours = tuple[int, ...]
 
 
 def tables() -> PriorTables:
@@ -77,48 +79,66 @@ def slow_gpl(
         days += wants.same_day * (one // 24 == two // 24)
         return days * sum(s * math.exp(-(chord**2) / (2 * scale**2)) for s, scale in wants.scales_h)
 
-    def covariance(a: Endpoint, s: int, b: Endpoint, t: int, apart: float) -> float:
+    def fade(days: float) -> float:
+        return sum(share * math.exp(-days / scale) for share, scale in wants.fades_days)
+
+    def covariance(a: Endpoint, s: Hours, b: Endpoint, t: Hours, apart: float) -> float:
         channel, address = a.channel == b.channel, a.address == b.address
         level = wants.everything + wants.channel * channel + wants.address * address
         slope = wants.hour + wants.channel_hour * channel + wants.address_hour * address
-        return (level + slope * like(s, t)) * math.exp(-apart / wants.fade_days)
+        alike = [like(one, two) for one in s for two in t]
+        return (level + slope * sum(alike) / len(alike)) * fade(apart)
 
-    def start(e: Endpoint, s: int) -> float:
-        return float(TABLES.level[1, e.channel, s] + TABLES.rank[e.channel, e.rank])
+    def start(e: Endpoint, s: Hours) -> float:
+        level = sum(float(TABLES.level[1, e.channel, one]) for one in s) / len(s)
+        return level + float(TABLES.rank[e.channel, e.rank])
 
     events = [e for e in profile.events() if weights.weight[e.outcome]]
     age = [(NOW - e.hour) / 24 for e in events]
-    where = [(e.endpoint, e.hour % HOURS) for e in events]
+    where: list[tuple[Endpoint, Hours]] = [(e.endpoint, (e.hour % HOURS,)) for e in events]
+    y = [float(weights.target[e.outcome]) for e in events]
+    n = [float(weights.weight[e.outcome]) for e in events]
+    for of, cell in profile.older_counts():
+        age.append((NOW - cell.hour) / 24)
+        where.append((of, tuple(h for h in range(HOURS) if averages()[cell.hours - HOURS][h])
+                      if cell.hours >= HOURS else (cell.hours,)))  # fmt: skip
+        y.append(cell.successes / cell.attempts)
+        n.append(cell.attempts)
     k = np.array(
         [
             [covariance(*a, *b, abs(s - t)) for b, t in zip(where, age, strict=True)]
             for a, s in zip(where, age, strict=True)
         ]
     )
-    y = np.array([weights.target[e.outcome] for e in events])
-    n = np.array([weights.weight[e.outcome] for e in events])
+    target, weight = np.array(y), np.array(n)
     m = np.array([start(*a) for a in where])
-    f = alpha = np.zeros(len(events))
-    inverse = k
-    for _ in range(wants.steps):
+    p = 1 / (1 + np.exp(-m))
+    f = k @ (weight * (target - p)) / (1 + k @ (weight * p * (1 - p)))
+    p = 1 / (1 + np.exp(-(m + f)))
+    v = np.maximum(p * (1 - p), 1e-3)
+    inverse = np.linalg.inv(k + np.diag(1 / (weight * v)))
+    alpha = np.zeros(len(y))
+    for _ in range(2):
         p = 1 / (1 + np.exp(-(m + f)))
-        v = np.maximum(p * (1 - p), 1e-3)
-        inverse = np.linalg.inv(k + np.diag(1 / (n * v)))
-        alpha = inverse @ (f + (y - p) / v)
+        alpha = inverse @ (f + (target - p) / v)
         f = k @ alpha
-    cross = np.array([covariance(endpoint, slot, *b, t) for b, t in zip(where, age, strict=True)])
-    total = covariance(endpoint, slot, endpoint, slot, 0.0)
-    mean = start(endpoint, slot) + float(cross @ alpha)
+    here = (slot,)
+    cross = np.array([covariance(endpoint, here, *b, t) for b, t in zip(where, age, strict=True)])
+    total = covariance(endpoint, here, endpoint, here, 0.0)
+    mean = start(endpoint, here) + float(cross @ alpha)
     return mean, total - float(cross @ inverse @ cross)
 
 
-def test_the_kernel_model_is_the_written_out_one() -> None:
+@pytest.mark.parametrize("attempts", [30, 64, 150])
+def test_the_kernel_model_is_the_written_out_one(attempts: int) -> None:
     rng = np.random.default_rng(2)
     profile = Profile()
-    for _ in range(30):
+    for number in range(attempts):
         endpoint = (VOICE, SMS, SECOND)[rng.integers(3)]
         outcome = Outcome(int(rng.integers(len(Outcome))))
-        profile.record_attempt(endpoint, NOW - int(rng.integers(1, 3000)), outcome)
+        hour = NOW - 100 * (attempts - number) + int(rng.integers(80))
+        profile.record_attempt(endpoint, hour, outcome)
+    assert bool(profile.older) == (attempts > 64)
     weights = OutcomeWeights({Outcome.REFUSED: Weight(0.4, 2.5)})
     scores = Gpl(weights=weights).score(profile, TABLES, 1, [VOICE, SMS, SECOND], ALL, NOW)
     for row, endpoint in enumerate((VOICE, SMS, SECOND)):
@@ -154,7 +174,7 @@ def test_success_at_an_hour_raises_its_neighbours_and_fades_with_age(
     assert fresh[0, 33] > 0.5
     assert fresh[0, 33] > fresh[1, 33] > 0
     assert fresh[0, 33] >= fresh[0, 34] > fresh[0, 44]
-    assert fresh[0, 33] > 3 * old[0, 33]
+    assert fresh[0, 33] > 2 * old[0, 33] > 0
 
 
 def test_inbound_contacts_bend_the_hour_and_the_channel_and_hardly_the_level() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.preference.archive import CELLS
 from router.preference.outcomes import Outcome
 from router.preference.profile import (
     ATTEMPTS,
@@ -45,10 +46,19 @@ def test_the_stored_form_is_these_bytes() -> None:
     profile.record_attempt(PHONE, 0x12345, Outcome.ANSWERED)
     profile.record_attempt(MAIL, 0x12346, Outcome.PENDING, explore=True)
     profile.record_inbound(MAIL, 0x12347)
-    golden = (
-        "01 00 02 02 01 ef be ad de 00   04 03 02 01 21 98 50 34 12   03 61 34 12   9c 71 34 12"
-    )
-    assert profile.encode() == bytes.fromhex(golden)
+    endpoints, tried = "ef be ad de 00   04 03 02 01 21", "98 50 34 12   03 61 34 12"
+    assert profile.encode() == bytes.fromhex(f"02 00 02 02 01 00 {endpoints} {tried} 71 34 12")
+    first_version = bytes.fromhex(f"01 00 02 02 01 {endpoints} {tried} 9c 71 34 12")
+    assert Profile.decode(first_version).encode() == profile.encode()
+
+
+def test_counts_of_older_attempts_are_stored_with_their_endpoint_and_hour() -> None:
+    profile = filled([(MAIL, HOUR - 1, Outcome.IGNORED, False), (PHONE, HOUR, Outcome.BUSY, False)])
+    for number in range(ATTEMPTS):
+        profile.record_attempt(TEXT, HOUR + 1 + number, Outcome.ANSWERED)
+    assert profile.older == [(HOUR - 1) % 168 << 20 | (HOUR - 1) // 1024 << 10 | 1 << 5]
+    assert profile.encode()[-4:] == profile.older[0].to_bytes(4, "little")
+    assert [endpoint for endpoint, _ in Profile.decode(profile.encode()).older_counts()] == [MAIL]
 
 
 @given(
@@ -68,16 +78,18 @@ def test_what_is_stored_is_read_again(
     assert len(data) <= MAX_BYTES <= 512
     assert again.encode() == data
     assert (again.events(), again.inbound_events()) == (profile.events(), profile.inbound_events())
+    assert again.older_counts() == profile.older_counts()
 
 
 def test_the_largest_profile_fits_into_512_bytes() -> None:
     profile = Profile()
-    for number in range(200):
+    for number in range(600):
         endpoint = Endpoint(number % 4, 2**32 - 1 - number % ENDPOINTS, 15)
         profile.record_attempt(endpoint, HOUR + number, Outcome.IGNORED)
         profile.record_inbound(endpoint, HOUR + number)
-    assert (len(profile.attempts), len(profile.inbound)) == (ATTEMPTS, INBOUND)
-    assert len(profile.encode()) == MAX_BYTES == 469
+    sizes = (len(profile.attempts), len(profile.inbound), len(profile.older))
+    assert sizes == (ATTEMPTS, INBOUND, CELLS)
+    assert len(profile.encode()) == MAX_BYTES == 510
 
 
 @settings(max_examples=200)
@@ -199,7 +211,12 @@ def test_what_does_not_fit_is_refused() -> None:
     ("data", "message"),
     [
         ("", "at least 5 bytes, got 0"),
-        ("02 00 00 00 00", "version 1, got 2"),
+        ("03 00 00 00 00 00", "version 1 to 2, got 3"),
+        ("02 00 00 00 00", "version 1 to 2, got 2"),
+        ("02 00 00 00 00 01", "are 10 bytes, got 6"),
+        ("02 00 00 00 00 01 20 00 10 00", "names no endpoint or hours"),
+        ("02 00 01 00 00 01 ef be ad de 00 20 00 10 0d", "names no endpoint or hours"),
+        ("02 00 01 00 00 01 ef be ad de 00 22 00 10 00", "more successes than attempts"),
         ("01 00 00 01 00", "are 9 bytes, got 5"),
         ("01 00 00 01 00 00 00 00 00", "names no endpoint or outcome"),
         ("01 00 01 02 00 ef be ad de 00 30 00 34 12 30 00 34 12", "ascending order"),
