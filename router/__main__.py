@@ -18,7 +18,7 @@ from router import __version__
 from router.errors import ConfigError, JournalBusy, RouterError
 
 DEFAULT_CONFIG = "config/contact-router.yaml"
-DEMO_CONFIG = "config/demo.yaml"
+DEMO_CONFIG = "config/loyalty.yaml"
 DEMO_DATA = "var/demo"
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -3,6 +3,9 @@
 They use the same doors as everybody: customers come through the loopback adapters, agents give
 commands. An agent whose desk is open belongs to whoever opened it, and is left alone. All figures
 are drawn from a seeded `random.Random`, so one seed gives one day.
+
+Where the file has rules, half of the customers are regulars (`regulars.py`), and each of them is
+to be reminded of something: when and how, the rules and what was learned decide.
 """
 
 from __future__ import annotations
@@ -12,13 +15,22 @@ import logging
 import random
 from typing import Any, NamedTuple, Protocol
 
-from router.channel import ChannelError, Receipt
+from router.channel import Address, ChannelError, NewContact, Receipt
 from router.core import commands as c
 from router.core import events as e
-from router.core.model import AgentId, ContactId, ContactState, Presence, ReservationId
+from router.core.model import (
+    AgentId,
+    ContactId,
+    ContactState,
+    Direction,
+    Presence,
+    ReservationId,
+)
 from router.errors import RouterError
 from router.runtime.clock import Clock, sleep
 from router.runtime.host import Host
+from router.runtime.intake import Routing
+from router.runtime.regulars import Regular, make_known, regulars
 from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.demo")
@@ -27,6 +39,10 @@ PER_MINUTE = 18
 AT_ONCE = 5
 """How many come in the first seconds, so that there is something to see."""
 MOST_LIVE = 80
+REMIND_EVERY_S = (4, 9)
+TEXTS_FROM = "+4930555300"
+ANSWERED = 0.75
+"""The share of messages in their hour that regulars answer."""
 SECOND = 1_000_000
 
 
@@ -103,9 +119,12 @@ class Demo:
         self._tasks = TaskSet("demo")
         self._talk_s: dict[ContactId, tuple[float, float]] = {}
         self._line: dict[ContactId, tuple[Backend, str]] = {}
+        self._regulars: list[Regular] = []
 
     def start(self) -> None:
         """Let them begin."""
+        if self._host.workspace.policy.rules.is_asked:
+            self._tasks.spawn(self._remind(), "reminders")
         self._tasks.spawn(self._agents(), "agents")
         self._tasks.spawn(self._customers(), "customers")
 
@@ -130,16 +149,13 @@ class Demo:
 
     async def _customer(self, kind: Kind, backend: Backend, number: int) -> None:
         rng = self._rng
-        address = f"+4930{number:07d}" if "@" not in kind.to else f"c{number}@mail.example"
-        trouble = rng.random()
-        if trouble < 0.02:  # failures on demand: adapters/loopback.py
-            address += "#slow" if trouble < 0.01 else "#fail"
+        name, address = self._who(kind, number)
         external_id = f"demo-{number}"
         try:
             receipt = await backend.arrive(
                 address,
                 to=kind.to,
-                name=rng.choice(NAMES),
+                name=name,
                 text=rng.choice(kind.texts) if kind.texts else "",
                 external_id=external_id,
             )
@@ -152,6 +168,54 @@ class Demo:
         if kind.patience_s[1]:
             await self._pause(rng.uniform(*kind.patience_s))
             await self._lose_patience(contact, backend, external_id)
+
+    def _who(self, kind: Kind, number: int) -> tuple[str, str]:
+        """A customer's name and address: a stranger's, or a regular's."""
+        rng = self._rng
+        if self._regulars and kind.adapter != "visitors" and rng.random() < 0.5:
+            person = rng.choice(self._regulars)
+            return person.name, (person.email if "@" in kind.to else person.phone)
+        address = f"+4930{number:07d}" if "@" not in kind.to else f"c{number}@mail.example"
+        trouble = rng.random()
+        if trouble < 0.02:  # failures on demand: adapters/loopback.py
+            address += "#slow" if trouble < 0.01 else "#fail"
+        return rng.choice(NAMES), address
+
+    async def _remind(self) -> None:
+        """Regulars are to be told that their table wants oil; once a day of the calendar."""
+        now_us = self._clock.now_us()
+        people = regulars(now_us)
+        await make_known(self._host, people, now_us)
+        self._regulars = people
+        day = now_us // (86_400 * SECOND)
+        for person in people:
+            try:
+                await self._host.intake.submit(
+                    NewContact(
+                        external_id=f"{person.id}-{day}",
+                        customer=Address(address=person.phone, name=person.name),
+                        to=TEXTS_FROM,
+                        attributes={"topic": "yearly oil"},
+                    ),
+                    "sms",
+                    routing=Routing(direction=Direction.OUTBOUND),
+                )
+            except RouterError as error:
+                log.debug("not reminded", extra={"why": str(error)})
+            await self._pause(self._rng.uniform(*REMIND_EVERY_S))
+
+    async def _answer(self, id_: ContactId) -> None:
+        """A regular answers the message that went out to them, or does not."""
+        await self._pause(self._rng.uniform(4, 12))
+        contact = self._host.workspace.engine.state.contacts.get(id_)
+        backend: Any = self._host.channels.get("texts")
+        if contact is None or backend is None or self._rng.random() > ANSWERED:
+            return
+        self._line[id_] = (backend, contact.external_id)
+        try:
+            await backend.write(contact.external_id, "YES")
+        except (RouterError, ChannelError) as error:
+            log.debug("did not answer", extra={"why": str(error)})
 
     async def _lose_patience(self, id_: ContactId, backend: Backend, external_id: str) -> None:
         contact = self._host.workspace.engine.state.contacts.get(id_)
@@ -181,6 +245,8 @@ class Demo:
     def _react(self, event: e.Event) -> None:
         if isinstance(event, e.ContactOffered):
             self._tasks.spawn(self._serve(event.reservation, event.agent), "serve")
+        elif isinstance(event, e.OutboundSent) and event.message:
+            self._tasks.spawn(self._answer(event.contact), "answer")
         elif isinstance(event, e.PresenceChanged) and event.reason == "rona":
             self._tasks.spawn(self._come_back(event.agent), "back")
         elif isinstance(event, e.ContactClosed):

@@ -453,6 +453,24 @@ def test_the_demo_shows_the_product_in_sixty_lines() -> None:
     assert entered == set(demo.policy.queues)
 
 
+def test_the_shop_with_a_rule_book_is_the_shop_of_the_demo() -> None:
+    plain = load(CONFIG / "demo.yaml").workspaces["main"]
+    ruled = load(CONFIG / "loyalty.yaml").workspaces["main"]
+    assert ruled.adapters == plain.adapters
+    assert ruled.agents == plain.agents
+    assert ruled.policy.profiles == plain.policy.profiles
+    places = [
+        {name: (each.channel, each.address, each.queue) for name, each in points.items()}
+        for points in (plain.policy.entry_points, ruled.policy.entry_points)
+    ]
+    assert places[0] == places[1]
+    book = ruled.policy.rules
+    assert [each.name for each in book.segments] == ["complaining", "loyal", "passive", "floating"]
+    assert "sms-people-on-their-hour" in [rule.name for rule in book.rules]
+    assert len(ruled.tests) >= 6
+    assert ruled.warnings == ()
+
+
 def test_the_engine_runs_the_demo_from_every_entry_point() -> None:
     demo = load(CONFIG / "demo.yaml").workspaces["main"]
     now_us = 1_795_600_800_000_000  # a Wednesday, 11:00 in Berlin
