@@ -33,10 +33,11 @@ class CalibrationSettings:
     """What one outcome leaves of the deviation from a = 0, b = 1."""
     watch_keep: float = 0.97
     """What one outcome leaves of the watched sum of errors: it looks back some 30 outcomes."""
-    alarm: float = 5.0
+    alarm: float = 4.0
     """Standard deviations of the watched sum at which the layer is unsure again."""
-    alarm_variance: float = 16.0
-    """How much more unsure it is then than in the beginning."""
+    alarm_variance: float = 256.0
+    """How much more unsure it is then than in the beginning. So much that "never again" lies within
+    an 80 % interval: a dozen failures in a row cannot tell a bad channel from a dead one."""
 
 
 class Calibration:
