@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,10 @@ def test_their_history_says_eight_of_ten_in_their_hour() -> None:
         assert all(attempt.at_us < NOON for attempt in history(person, NOON))
 
 
+def _is_over(turns: Iterator[int]) -> bool:
+    return next(turns) >= 100
+
+
 class Street:
     """The shop with its regulars, on a clock that tests turn."""
 
@@ -73,9 +78,9 @@ class Street:
         """Let time pass, and look at every contact."""
         for _ in range(count * 2):
             self.world.clock.advance(500_000)
-            turns = itertools.count()
             # What one answer leads to is asked for by the next task.
-            await until(lambda turns=turns: next(turns) >= 100)
+            ahead = itertools.count()
+            await until(partial(_is_over, ahead))
             self.seen.update(
                 {
                     contact.id: contact
