@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -169,11 +170,19 @@ def _addresses(
     settings: ExpectationSettings,
 ) -> tuple[NDArray[np.int64], Floats]:
     """Keys (channel << 32 | address) in ascending order, and what is added for each."""
-    channel, address, _ = evidence.places(endpoints)
-    keys = np.sort((channel.astype(np.int64) << 32) + address)
-    of = keys >> 32
-    here = (keys[:, None] == (came.channel << 32) + came.address) @ faded
-    beside = (of[:, None] == of).sum(axis=1)
-    pull = settings.address_pull
-    value = settings.address * np.log((pull + here * beside) / (pull + by_channel[of]))
-    return keys, np.asarray(value)
+    # A handful of endpoints and contacts: lists are faster than arrays.
+    keys = sorted((endpoint.channel << 32) + endpoint.address for endpoint in endpoints)
+    here, beside = dict.fromkeys(keys, 0.0), [0] * _CHANNELS
+    for key in keys:
+        beside[key >> 32] += 1
+    visits = (came.channel << 32) + came.address
+    for key, share in zip(visits.tolist(), faded.tolist(), strict=True):
+        if key in here:
+            here[key] += share
+    pull, of_channel = settings.address_pull, by_channel.tolist()
+    values = [
+        settings.address
+        * math.log((pull + here[key] * beside[key >> 32]) / (pull + of_channel[key >> 32]))
+        for key in keys
+    ]
+    return np.array(keys, np.int64), np.array(values)

@@ -123,8 +123,8 @@ class Gpl:
         kernel = self._kernel(tried)
         target, weight = tried.target, tried.weight
         p = sigmoid(start)
-        near = kernel @ np.stack((weight * (target - p), weight * p * (1 - p)), axis=1)
-        latent = near[:, 0] / (1 + near[:, 1])
+        pull = kernel @ (weight * (target - p))
+        latent = pull / (1 + kernel @ (weight * p * (1 - p)))
         p = sigmoid(start + latent)
         v = np.maximum(p * (1 - p), 1e-3)
         system = kernel.copy()
