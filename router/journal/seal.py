@@ -23,6 +23,7 @@ _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _PEER_KEY_BYTES = 16
 _SECRET_BYTES_MIN = 16
+_BEGUN_MOST = 256
 
 
 class Keys(Protocol):
@@ -81,6 +82,8 @@ class Sealer(Opener):
         self._new_key = keys.new_key
         # RFC 7693 section 2.5: BLAKE2b takes a key of up to 64 bytes. Keyed once, copied then.
         self._keyed = blake2b(key=blake2b(secret).digest(), digest_size=_PEER_KEY_BYTES)
+        self._begun: dict[str, blake2b] = {}
+        """The keyed hash with what goes before an address, by channel."""
         self._nonces = Pieces(_NONCE_BYTES)
 
     def seal(self, key_id: str, plain: bytes) -> bytes:
@@ -103,10 +106,17 @@ class Sealer(Opener):
 
     def peer_key(self, channel: str, customer_address: str, our_address: str) -> str:
         """Keyed hash (BLAKE2b, 128 bits, hex) of who talks to whom, on which channel."""
-        channel_, customer, ours = channel.encode(), customer_address.encode(), our_address.encode()
-        hashed = self._keyed.copy()
+        begun = self._begun.get(channel)
+        if begun is None:
+            begun = self._keyed.copy()
+            begun.update(b"%d " % len(channel.encode()))
+            if len(self._begun) < _BEGUN_MOST:  # callers may name channels that are not there
+                self._begun[channel] = begun
+        ascii_ = customer_address.isascii()
+        size = len(customer_address) if ascii_ else len(customer_address.encode())
+        hashed = begun.copy()
         # The lengths come first, so that no two triples make the same text.
-        hashed.update(b"%d %d %b%b%b" % (len(channel_), len(customer), channel_, customer, ours))
+        hashed.update(f"{size} {channel}{customer_address}{our_address}".encode())
         return hashed.hexdigest()
 
     def place(self, kind: str, channel: str, id_: str) -> str:

@@ -162,7 +162,7 @@ async def _of_contact(workspace: Workspace, contact: str, plan: _Plan) -> None:
         if row.seal_key:
             plan.keys[row.seal_key] = None
         if row.external_id:
-            place = workspace.veil.place("external", row.channel, row.external_id)
+            place = workspace.veil.external(row.channel, row.external_id)
             old = f"{row.channel}/{row.external_id}"
             known = await journal.fetch(own, "external", [place, old])
             plan.rows += [("external", id_) for id_ in known]

@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from router.core.effects import Effect, EndContact
 from router.core.engine import Outcome
 from router.core.events import ContactOffered, Event
+from router.core.model import Contact
 from router.core.record import Row
 from router.core.state import Changes
 from router.errors import Refused
 from router.journal import ArchiveWrite, Commit, RowWrite
-from router.journal.codec import encode_row
+from router.journal.codec import encode_event, encode_row
 from router.runtime.inbox import Input
 from router.runtime.own_rows import OwnRows
 from router.runtime.veil import Veil
@@ -89,9 +90,10 @@ class Turn:
         """Everything as one commit; `own_rows` follow it in memory and add what was noted."""
         encoded: list[bytes] = []
         veil = self.veil
+        writer = veil.writers.get
         veil.closed(changes.closed)
         for seq, event in enumerate(self.events, self.first_seq):
-            data = veil.encode(event)
+            data = writer(type(event), encode_event)(event)
             encoded.append(data)
             if type(event) is ContactOffered:
                 id_ = f"{event.contact}/{seq:015d}"
@@ -101,11 +103,15 @@ class Turn:
                 row = encode_row(OutboxRow(at_us=at_us, effect=effect))
                 self.rows.append(RowWrite("effect", effect_id, row))
             elif type(effect) is EndContact and effect.external_id:
-                id_ = veil.place("external", effect.channel, effect.external_id)
+                id_ = veil.external(effect.channel, effect.external_id)
                 self.archive.append(ArchiveWrite("external", id_, at_us, effect.contact.encode()))
         self.archive.extend(_closed(changes, veil, at_us))
         own_rows.join(self.rows, self.deletes, self.archive)
-        upserts = [RowWrite(kind, id_, veil.row(row)) for kind, id_, row in changes.upserts]
+        encode_contact = veil.contact_row
+        upserts = [
+            RowWrite(kind, id_, encode_contact(row) if type(row) is Contact else encode_row(row))
+            for kind, id_, row in changes.upserts
+        ]
         return Commit(
             first_seq=self.first_seq,
             at_us=at_us,
@@ -121,5 +127,5 @@ def _closed(changes: Changes, veil: Veil, at_us: int) -> Iterable[ArchiveWrite]:
     for contact in changes.closed:
         yield ArchiveWrite("contact", contact.id, at_us, veil.contact_row(contact))
         if contact.external_id:
-            id_ = veil.place("external", contact.channel, contact.external_id)
+            id_ = veil.external(contact.channel, contact.external_id)
             yield ArchiveWrite("external", id_, at_us, contact.id.encode())

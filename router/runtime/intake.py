@@ -70,6 +70,8 @@ class Intake:
         self._workspace = workspace
         self._messages = messages
         self._entry_points = _EntryPoints(workspace.policy)
+        self._place = workspace.veil.external
+        """The archive id of an external id."""
         self._seen = Seen("external", now=self._place_of)
         self._received = Seen("received", now=self._came_of)
         workspace.on_closed.append(self._note_closed)
@@ -87,9 +89,6 @@ class Intake:
         for contact in closed:
             if contact.external_id:
                 self._seen.add(self._place(contact.channel, contact.external_id))
-
-    def _place(self, channel: str, external_id: str) -> str:
-        return self._workspace.veil.place("external", channel, external_id)
 
     def _place_of(self, id_: str) -> str:
         """The place of a stored external id; earlier versions wrote ``channel/id``."""
@@ -285,7 +284,7 @@ class Intake:
             queue=QueueId(routing.queue),
             customer=routing.customer or who,
             segment=routing.segment,
-            attributes=new.attributes,
+            attributes=attributes,
             requirements=requirements_of(new.requirements),
             tier=routing.tier,
             head_start_us=routing.head_start_us,
@@ -305,7 +304,7 @@ class Intake:
             message_size=size,
             by=by or adapter,
         )
-        workspace.veil.arrives(command, attributes)
+        workspace.veil.enveloped[command.contact] = command
         if listens and message is not None:
             self._listen(command, message)
         return command, rows

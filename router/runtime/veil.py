@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import force_setattr
 
+from router.core import commands as c
 from router.core import events as e
 from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.model import Contact, ContactId, ContactState, Question
@@ -90,10 +92,12 @@ _NAMES: dict[type[Personal], tuple[str, ...]] = {
     e.DoNotContactChanged: ("source",),
     e.RouteAnswered: ("request", "attributes"),
 }
-_ROW = ("attributes", "external_id", "conversation", "facts", "outbound", "question")
+_ROW = (
+    "attributes", "external_id", "conversation", "facts", "outbound", "question", "outcome_reason",
+)  # fmt: skip
 KEYS_KEPT = 8192
 """Closed contacts whose key is remembered: something may still be said of them."""
-COVERS_MORE = 4096
+COVERS_MORE = 16_384
 
 
 class Hidden(Value, kw_only=True):
@@ -130,7 +134,7 @@ FIELDS: dict[type[Any], dict[str, Any]] = {
     kind: _defaults(kind, names) for kind, names in _NAMES.items()
 }
 """The personal fields of events, and what stands in their place."""
-_BLANK_ROW = _defaults(Contact, (*_ROW, "outcome_reason"))
+_BLANK_ROW = _defaults(Contact, _ROW)
 _ARRIVAL = ("attributes", "external_id", "conversation")
 _LOST = Sealed(*IN_ENVELOPE)
 """Sealed nowhere: what was taken out of the record is not kept."""
@@ -142,11 +146,27 @@ _decode = msgspec.msgpack.Decoder(Hidden).decode
 
 
 def is_said(name: str, value: Any) -> bool:
-    """Whether this is nothing personal: a word of the router's own."""
+    """Whether this is nothing personal: a word of the router's own, counts and nothing else."""
     if name in ("reason", "outcome_reason"):
         return value in SAID
+    if name == "facts":
+        return not _tells(value)
     own = _OWN.get(name)
     return own is not None and own.fullmatch(value) is not None
+
+
+def _tells(facts: Facts) -> bool:
+    """Whether facts say more of a customer than how often they were here, and when last."""
+    customer = facts.customer
+    return bool(
+        customer.attributes
+        or customer.language
+        or customer.zone
+        or facts.windows
+        or facts.preference.channel
+        or facts.preference.text
+        or facts.preference.by_channel
+    )
 
 
 class Reader:
@@ -170,8 +190,8 @@ class Reader:
             force_setattr(event, "erased", True)
             return event
         for name in names:
-            value = getattr(found, name, "")
-            if value:
+            value = getattr(found, name)
+            if value and value != NO_FACTS:
                 force_setattr(event, name, value)
         return event
 
@@ -192,9 +212,10 @@ class Reader:
             return contact, sealed
         hidden = self._hidden(sealed)
         if hidden is not None:
-            for name in _ROW:
-                setattr(contact, name, getattr(hidden, name))
-            contact.outcome_reason = hidden.outcome_reason or contact.outcome_reason
+            for name in _BLANK_ROW:
+                value = getattr(hidden, name)
+                if value and value != NO_FACTS:
+                    setattr(contact, name, value)
         return contact, sealed
 
     def _hidden(self, sealed: Sealed) -> Hidden | None:
@@ -206,31 +227,19 @@ class _Cover:
     """What is sealed of a contact already: where, and the values as they were then."""
 
     __slots__ = (
-        "attributes", "conversation", "envelope", "external_id", "facts", "outbound", "question",
+        "attributes", "conversation", "external_id", "facts", "hidden", "outbound", "question",
         "sealed",
     )  # fmt: skip
 
-    def __init__(self, sealed: Sealed, envelope: bytes, record: Any) -> None:
-        self.sealed = sealed
-        self.envelope = envelope
-        """Where the values lie in the envelope: that one."""
+    def __init__(self, hidden: Sealed, record: Any) -> None:
+        self.hidden = hidden
+        self.sealed: bytes = record.sealed
         self.attributes: dict[str, Any] = record.attributes
         self.external_id: str = record.external_id
         self.conversation: str = record.conversation
         self.facts: Facts = record.facts
         self.outbound: Outbound | None = record.outbound
         self.question: Question | None = getattr(record, "question", None)
-
-    def fits(self, record: Any) -> bool:
-        """Whether it is all still so. Values are replaced when they change, never altered."""
-        return (
-            (self.attributes is record.attributes or self.attributes == record.attributes)
-            and self.external_id == record.external_id
-            and self.conversation == record.conversation
-            and self.facts is record.facts
-            and self.outbound is record.outbound
-            and (self.sealed is not IN_ENVELOPE or self.envelope is record.sealed)
-        )
 
 
 class Veil(Reader):
@@ -242,26 +251,34 @@ class Veil(Reader):
         self._sealer = workspace.sealer
         self.place = workspace.sealer.place
         """The id of an archive row that is found by what a caller has given; see `Sealer`."""
+        self.external = partial(self.place, "external")
+        """The same for the external id of a channel."""
+        self.enveloped: dict[ContactId, c.SubmitContact | e.ContactReceived | _Cover] = {}
+        """Contacts of whom all lies in the envelope, with the values that do. Whoever seals an
+        envelope with a command's values in it puts the command here.
+        """
         self._covers: dict[ContactId, _Cover] = {}
         self._keys: OrderedDict[ContactId, str] = OrderedDict()
         """Key by contact, of those closed lately."""
+        self.writers: dict[type, Callable[[Any], bytes]] = {
+            **dict.fromkeys(FIELDS, self._personal),
+            **dict.fromkeys(_REASONED, self._reasoned),
+            e.ContactReceived: self._arrival,
+        }
+        """What makes bytes of an event, by type; of any other, `encode_event`."""
         self._tidy_at = COVERS_MORE
 
     # --- what is known ------------------------------------------------------------------------
-
-    def arrives(self, command: Any, attributes: dict[str, Any]) -> None:
-        """The envelope of this `SubmitContact` has these attributes and its ids in it, too."""
-        cover = self._covers[command.contact] = _Cover(IN_ENVELOPE, command.sealed, command)
-        cover.attributes, cover.facts, cover.outbound = attributes, NO_FACTS, None
 
     def load(self, kind: type[Row], data: bytes) -> Row:
         """A state row at start; a contact's may be written again as it is sealed."""
         if kind is not Contact:
             return decode_row(kind, data)
-        contact, sealed = self._contact(data)
-        if sealed is not None:
-            known = IN_ENVELOPE if sealed == IN_ENVELOPE else sealed
-            self._covers[contact.id] = _Cover(known, contact.sealed, contact)
+        contact, hidden = self._contact(data)
+        if hidden == IN_ENVELOPE:
+            self.enveloped[contact.id] = _Cover(IN_ENVELOPE, contact)
+        elif hidden is not None:
+            self._covers[contact.id] = _Cover(hidden, contact)
         return contact
 
     def closed(self, contacts: Iterable[Contact]) -> None:
@@ -271,73 +288,67 @@ class Veil(Reader):
                 self._keys[contact.id] = contact.seal_key
         while len(self._keys) > KEYS_KEPT:
             self._keys.popitem(last=False)
-        if len(self._covers) > self._tidy_at:
-            self._tidy()
+        if len(self.enveloped) > self._tidy_at:  # who was turned away never closes
+            live = self._workspace.engine.state.contacts
+            self.enveloped = {id_: known for id_, known in self.enveloped.items() if id_ in live}
+            self._tidy_at = 2 * len(self.enveloped) + COVERS_MORE
 
     def drop(self) -> None:
         """The rows are read again."""
+        self.enveloped.clear()
         self._covers.clear()
-
-    def _tidy(self) -> None:
-        """Forget what is sealed of those who never came, or are gone."""
-        live = self._workspace.engine.state.contacts
-        self._covers = {id_: cover for id_, cover in self._covers.items() if id_ in live}
-        self._tidy_at = 2 * len(self._covers) + COVERS_MORE
 
     # --- events -------------------------------------------------------------------------------
 
     def encode(self, event: e.Event) -> bytes:
         """An event's bytes. Its fields are empty while it is encoded, and only then."""
-        kind = type(event)
-        if kind in _REASONED:
-            if event.reason in SAID:  # type: ignore[union-attr]
-                return encode_event(event)
-        elif kind is e.ContactReceived:
-            return self._encode_arrival(event)  # type: ignore[arg-type]
-        elif kind not in FIELDS:
-            return encode_event(event)
-        blank = FIELDS[kind]
-        hidden = {
-            name: value
-            for name in blank
-            if (value := getattr(event, name)) and not is_said(name, value)
-        }
-        if not hidden:
-            return encode_event(event)
-        key = self._key(event)
-        if key is None:
-            return encode_event(event)
-        return self._without(event, hidden, blank, self._seal(key, hidden))
+        return self.writers.get(type(event), encode_event)(event)
 
-    def _encode_arrival(self, event: e.ContactReceived) -> bytes:
-        cover = self._covers.get(event.contact)
-        blank = FIELDS[e.ContactReceived]
-        if cover is None or not cover.fits(event):
-            hidden = {name: value for name in blank if (value := getattr(event, name))}
-            if event.facts == NO_FACTS:
-                hidden.pop("facts", None)
-            key = event.seal_key
-            if not hidden or not key:
-                return encode_event(event)
-            cover = _Cover(self._seal(key, hidden), b"", event)
-            self._covers[event.contact] = cover
-            return self._without(event, hidden, blank, cover.sealed)
-        if cover.sealed is not IN_ENVELOPE:
-            return self._without(event, blank, blank, cover.sealed)
-        cover.attributes = attributes = event.attributes
+    def _reasoned(self, event: e.ContactQueued) -> bytes:
+        return encode_event(event) if event.reason in SAID else self._personal(event)
+
+    def _arrival(self, event: e.ContactReceived) -> bytes:
+        attributes, known = event.attributes, self.enveloped.get(event.contact)
+        if (
+            known is None
+            or (attributes is not known.attributes and attributes != known.attributes)
+            or event.outbound is not None
+            or (event.facts is not NO_FACTS and _tells(event.facts))
+        ):
+            return self._personal(event)
+        # The way of nearly every contact: no copy of the record, no second seal.
+        if attributes is not known.attributes or event.facts is not known.facts:
+            self.enveloped[event.contact] = event
         external_id, conversation = event.external_id, event.conversation
         if not (attributes or external_id or conversation):
             return encode_event(event)
-        # The way of nearly every contact: no copy of the record, no second seal.
         force_setattr(event, "attributes", _NO_ATTRIBUTES)
         force_setattr(event, "external_id", "")
-        force_setattr(event, "conversation", "")
+        if conversation:
+            force_setattr(event, "conversation", "")
         try:
             return encode_veiled_event(event, IN_ENVELOPE)
         finally:
             force_setattr(event, "attributes", attributes)
             force_setattr(event, "external_id", external_id)
-            force_setattr(event, "conversation", conversation)
+            if conversation:
+                force_setattr(event, "conversation", conversation)
+
+    def _personal(self, event: Any) -> bytes:
+        blank = FIELDS[type(event)]
+        hidden = {
+            name: value
+            for name in blank
+            if (value := getattr(event, name)) and not is_said(name, value)
+        }
+        key = self._key(event) if hidden else None
+        if key is None:
+            return encode_event(event)
+        sealed = self._seal(key, hidden)
+        if type(event) is e.ContactReceived:
+            self.enveloped.pop(event.contact, None)
+            self._covers[event.contact] = _Cover(sealed, event)
+        return self._without(event, hidden, blank, sealed)
 
     def _without(
         self, event: e.Event, names: Iterable[str], blank: dict[str, Any], sealed: Sealed
@@ -355,6 +366,8 @@ class Veil(Reader):
         """The key of whom it is about. None: theirs has none, and nothing is sealed of it; empty:
         nobody knows it any more, and what is said now is not kept.
         """
+        if type(event) is e.ContactReceived:
+            return event.seal_key or None
         if type(event) is e.RouteAnswered:
             return ""  # nobody's contact: no erasure would find it
         if type(event) in _OF_CUSTOMERS:
@@ -375,59 +388,76 @@ class Veil(Reader):
 
     # --- rows ---------------------------------------------------------------------------------
 
-    def row(self, row: Row) -> bytes:
-        """A state row's bytes; see `encode`."""
-        return self.contact_row(row) if type(row) is Contact else encode_row(row)
-
     def contact_row(self, contact: Contact) -> bytes:
         """A contact's row, live or closed. Its fields are empty while it is encoded."""
-        covers = self._covers
-        cover = covers.get(contact.id)
-        if (
-            cover is None
-            or not cover.fits(contact)
-            or cover.question is not contact.question
-            or contact.outcome_reason not in SAID
-        ):
-            cover = self._cover(contact)
-        if contact.state is ContactState.CLOSED:
-            covers.pop(contact.id, None)
-        if cover is None:
-            return encode_row(contact)
-        if cover.sealed is not IN_ENVELOPE:
-            return self._row_without(contact, cover.sealed)
+        known = self.enveloped.get(contact.id)
         attributes, external_id = contact.attributes, contact.external_id
+        if contact.state is ContactState.CLOSED:
+            self.enveloped.pop(contact.id, None)
+            if contact.outcome_reason not in SAID:
+                known = None
+        # Values are replaced when they change, never altered: the same one is the same.
+        if (
+            known is None
+            or attributes is not known.attributes
+            or external_id is not known.external_id
+            or contact.facts is not known.facts
+            or contact.sealed is not known.sealed
+            or contact.outbound is not None
+            or contact.question is not None
+        ):
+            return self._other_row(contact)
         conversation = contact.conversation
+        if not (attributes or external_id or conversation):
+            return encode_row(contact)
         contact.attributes = _NO_ATTRIBUTES
         contact.external_id = contact.conversation = ""
         try:
             return encode_veiled_row(contact, IN_ENVELOPE)
         finally:
-            contact.attributes, contact.external_id = attributes, external_id
-            contact.conversation = conversation
+            contact.attributes = attributes
+            contact.external_id, contact.conversation = external_id, conversation
 
-    def _cover(self, contact: Contact) -> _Cover | None:
-        """Seal anew; None: there is nothing to seal, or nothing to seal it with."""
-        hidden = {name: value for name in _ROW if (value := getattr(contact, name))}
-        if contact.facts == NO_FACTS:
-            hidden.pop("facts", None)
-        if contact.outcome_reason not in SAID:
-            hidden["outcome_reason"] = contact.outcome_reason
-        if not hidden or not contact.seal_key:
-            return None
-        cover = self._covers[contact.id] = _Cover(
-            self._seal(contact.seal_key, hidden), contact.sealed, contact
-        )
-        return cover
-
-    def _row_without(self, contact: Contact, sealed: Sealed) -> bytes:
-        kept = [(name, getattr(contact, name)) for name in _ROW]
-        if contact.outcome_reason not in SAID:
-            kept.append(("outcome_reason", contact.outcome_reason))
+    def _other_row(self, contact: Contact) -> bytes:
+        """The row of a contact of whom something has changed since it came."""
+        cover = self._covers.get(contact.id)
+        if (
+            cover is None
+            or cover.attributes is not contact.attributes
+            or cover.external_id != contact.external_id
+            or cover.conversation != contact.conversation
+            or cover.facts is not contact.facts
+            or cover.outbound is not contact.outbound
+            or cover.question is not contact.question
+            or contact.outcome_reason not in SAID
+        ):
+            cover = self._cover(contact)
+        if contact.state is ContactState.CLOSED:
+            self._covers.pop(contact.id, None)
+        if cover is None:
+            return encode_row(contact)
+        kept = [
+            (name, value)
+            for name in _BLANK_ROW
+            if not is_said(name, value := getattr(contact, name))
+        ]
         for name, _ in kept:
             setattr(contact, name, _BLANK_ROW[name])
         try:
-            return encode_veiled_row(contact, sealed)
+            return encode_veiled_row(contact, cover.hidden)
         finally:
             for name, value in kept:
                 setattr(contact, name, value)
+
+    def _cover(self, contact: Contact) -> _Cover | None:
+        """Seal anew; None: there is nothing to seal, or nothing to seal it with."""
+        hidden = {
+            name: value
+            for name in _BLANK_ROW
+            if (value := getattr(contact, name)) and not is_said(name, value)
+        }
+        if not hidden or not contact.seal_key:
+            return None
+        self.enveloped.pop(contact.id, None)
+        cover = self._covers[contact.id] = _Cover(self._seal(contact.seal_key, hidden), contact)
+        return cover

@@ -18,6 +18,7 @@ from router.core.record import Personal
 from router.core.state import State
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_event, decode_row, encode_row, split_event
+from router.journal.frame import unpack_frame
 from router.journal.seal import Opener, Sealer
 from router.runtime.host import Host
 from router.runtime.intake import Routing
@@ -187,6 +188,40 @@ async def test_terms_of_what_goes_out_are_sealed(world: World) -> None:
     again = await world.host()
     await again.start([])
     assert again.workspace.engine.state.contacts[contact.id].outbound == contact.outbound
+
+
+@pytest.mark.parametrize("attributes", [{}, {"tier": "canary"}])
+async def test_facts_of_a_customer_are_sealed_where_they_tell_something(
+    world: World, attributes: dict[str, str]
+) -> None:
+    host = await host_of(world)
+    workspace = host.workspace
+    patch = CustomerPatch(attributes=attributes, watched=True)
+    await workspace.ask(cc.ChangeCustomer(customer="kim", patch=patch))
+    receipt, _ = await host.intake.submit(NEW, "chat", routing=Routing(customer="kim"))
+    contact = workspace.engine.state.contacts[ContactId(receipt.contact)]
+    assert (contact.facts.customer.known, contact.facts.customer.attributes) == (True, attributes)
+    assert CANARY not in stored(world)
+    data = workspace.veil.contact_row(contact)
+    assert split_event(last_arrival(world))[1] is not None
+    read = workspace.veil.event(last_arrival(world))
+    assert isinstance(read, e.ContactReceived)
+    assert read.facts == contact.facts
+    await host.stop()
+    again = await world.host()
+    await again.start([])
+    assert again.workspace.engine.state.contacts[contact.id] == contact
+    await workspace.keys.erase([contact.seal_key])
+    left = workspace.veil.contact(data)
+    assert (left.facts.customer.known, left.facts.customer.attributes) == (not attributes, {})
+
+
+def last_arrival(world: World) -> bytes:
+    """The stored bytes of the last arrival."""
+    store = world.journal._stores["main"]  # type: ignore[attr-defined]
+    frames = [unpack_frame("main", seq, data) for seq, data in store.log.items()]
+    events = [data for frame in frames for data in frame.events]
+    return [data for data in events if b"ContactReceived" in data][-1]
 
 
 async def test_a_contact_of_an_earlier_version_is_read_in_clear_and_written_sealed(
