@@ -33,6 +33,7 @@ CHECKED = settings(
 )
 LONG = settings(CHECKED, max_examples=2_000)
 KINDS = st.sampled_from([*COMPARABLE, "bool", "bool", "bool", "dyn", "list(int)"])
+NANOSECONDS_US = (1 << 63) // 1000
 DEVIATIONS = ("this never has a value", "is never", "expected at most", "expected a constant")
 
 
@@ -88,6 +89,8 @@ def compare(text: str, context: Context) -> None:
         return
     expected = cel.value_of(theirs, context)
     got = value(expression, context)
+    if expected == cel.ERROR and isinstance(got, int) and abs(got) > NANOSECONDS_US:
+        return  # a length of over 292 years, which Google's code in places counts in nanoseconds
     assert same(got, expected), f"{text}: CEL {expected!r}, got {got!r}, for {as_text(context)}"
 
 
