@@ -26,7 +26,10 @@ from router.journal.codec import (
     encode_effect,
     encode_event,
     encode_row,
+    split_event,
+    split_row,
 )
+from router.journal.seal import Opener
 from tests.journal.samples import EFFECTS, EVENTS, ROWS, sample
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -136,6 +139,33 @@ def test_a_newer_version_is_refused_with_words() -> None:
 def test_bytes_that_are_no_record_are_damage(data: bytes) -> None:
     with pytest.raises(JournalDamaged, match="event"):
         decode_event(data)
+
+
+class OneKey:
+    """The key under which the golden records are sealed."""
+
+    def key(self, key_id: str) -> bytes | None:
+        return bytes(range(32)) if key_id == "1-2" else None
+
+
+@pytest.mark.parametrize("line", lines(GOLDEN / "sealed-1.jsonl"), ids=lambda line: line["type"])
+def test_a_veiled_record_is_read_without_its_key_and_what_is_sealed_with_it(
+    line: dict[str, Any],
+) -> None:
+    data, type_ = bytes.fromhex(line["bytes"]), _TYPES[line["type"]]
+    record, sealed = split_row(type_, data) if type_ in ROWS else split_event(data)
+    assert decode(type_, data) == record
+    assert {name: plain(record)[name] for name in line["reads"]} == line["reads"]
+    assert sealed is not None
+    if sealed.key:
+        opened = Opener(OneKey()).open(sealed.key, sealed.data)
+        assert opened is not None
+        assert msgpack.unpackb(opened) == line["sealed"]
+    else:
+        assert (sealed.data, line["sealed"]) == (b"", {})
+    for length in range(len(data)):
+        with pytest.raises(JournalDamaged):
+            split_row(type_, data[:length]) if type_ in ROWS else split_event(data[:length])
 
 
 def test_every_cut_of_a_record_is_damage() -> None:
