@@ -8,6 +8,7 @@ of taking one. Until the archive has been read, and again when the filter is ful
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ class Seen:
     ) -> None:
         self._kind = kind
         self._now = now
-        self._bits = bytearray(1 << (bits - 3))
+        # Memory that nobody has written to costs nothing: a workspace with few ids has a small one.
+        self._bits = memoryview(mmap.mmap(-1, 1 << (bits - 3)))
         self._mask = (1 << bits) - 1
         self._most = 1 << (bits - 4)
         self._count = 0
