@@ -27,11 +27,16 @@ from router.preference.outcomes import Outcome
 CELLS = 18
 """Most that are kept: with the greatest number of everything else they fill 510 bytes."""
 BLOCKS = 25
+SPARE = 2
+"""Cells that are free again when there were too many."""
 ANY_HOUR = HOURS + BLOCKS - 1
 AGE_HOURS = 1024
 _MOST = 31
 _IN_BETWEEN = (Outcome.PENDING, Outcome.BUSY, Outcome.REPLIED_LATE)
-_COUNTED = [outcome not in _IN_BETWEEN for outcome in Outcome]
+_COUNT = [
+    0 if outcome in _IN_BETWEEN else 1 << 5 | (outcome >= Outcome.REPLIED) for outcome in Outcome
+]
+"""What is added to a cell: an attempt, and a success if it was one."""
 _BLOCK = [HOURS + slot % 24 // 2 + (12 if slot >= 120 else 0) for slot in range(HOURS)]
 _WIDER = _BLOCK + [ANY_HOUR] * BLOCKS
 
@@ -62,11 +67,12 @@ def cell(number: int) -> Cell:
 
 def add(cells: list[int], event: int) -> None:
     """Count an event (`profile.py`) that is about to be forgotten; `cells` stay in order."""
-    outcome = (event >> 4) & 15
-    if _COUNTED[outcome]:
-        hour = event >> 12
-        key = event & 0xF00 | hour % HOURS
-        join(cells, key << 20 | hour // AGE_HOURS << 10 | 32 | (outcome >= Outcome.REPLIED))
+    count = _COUNT[event >> 4 & 15]
+    if count:
+        join(
+            cells,
+            (event & 0xF00 | (event >> 12) % HOURS) << 20 | event >> 22 << 10 | count,
+        )
         if len(cells) > CELLS:
             widen(cells)
 
@@ -88,14 +94,15 @@ def join(cells: list[int], new: int) -> None:
 
 
 def widen(cells: list[int]) -> None:
-    """Put the hours that were tried longest ago with wider ones, until there are few enough."""
-    while len(cells) > CELLS:
-        narrow = [number for number in cells if (number >> 20) & 255 < HOURS]
-        if not narrow:
-            narrow = [number for number in cells if (number >> 20) & 255 < ANY_HOUR]
-        oldest = min(narrow, key=_age)
-        cells.remove(oldest)
-        join(cells, oldest & ~(255 << 20) | _WIDER[(oldest >> 20) & 255] << 20)
+    """Put the hours that were tried longest ago with wider ones, until there is room for some more:
+    the next attempts are counted without this."""
+    for limit in (HOURS, ANY_HOUR):
+        narrow = [number for number in cells if (number >> 20) & 255 < limit]
+        for oldest in sorted(narrow, key=_age):
+            if len(cells) <= CELLS - SPARE:
+                return
+            cells.remove(oldest)
+            join(cells, oldest & ~(255 << 20) | _WIDER[(oldest >> 20) & 255] << 20)
 
 
 def _age(number: int) -> int:

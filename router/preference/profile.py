@@ -121,7 +121,9 @@ class Profile:
         stays. Raises ProfileError for an hour outside 0 to 2**20 or an endpoint that does not fit.
         """
         _checked_hour(hour)
-        place = self._place(endpoint)
+        # Mostly it is one of those known, with the same rank.
+        known = self.endpoints
+        place = known.index(endpoint) if endpoint in known else self._place(endpoint)
         events = self.attempts
         key = (hour << 4) | place
         event = (key << 8) | _CODE[outcome] | (_EXPLORE if explore else 0)
@@ -317,11 +319,11 @@ class Profile:
         """Drop one event and return it. Of several in the oldest hour that of the least endpoint
         goes: its index says only which endpoint was met first."""
         oldest = events[0] >> 12
-        same = 1
+        if events[1] >> 12 != oldest:
+            return events.pop(0)
+        same = 2
         while same < len(events) and events[same] >> 12 == oldest:
             same += 1
-        if same == 1:
-            return events.pop(0)
         least = min(range(same), key=lambda i: self.endpoints[(events[i] >> 8) & 15])
         return events.pop(least)
 

@@ -82,14 +82,15 @@ def test_what_is_stored_is_read_again(
 
 
 def test_the_largest_profile_fits_into_512_bytes() -> None:
-    profile = Profile()
+    profile, sizes, lengths = Profile(), set(), set()
     for number in range(600):
         endpoint = Endpoint(number % 4, 2**32 - 1 - number % ENDPOINTS, 15)
         profile.record_attempt(endpoint, HOUR + number, Outcome.IGNORED)
         profile.record_inbound(endpoint, HOUR + number)
-    sizes = (len(profile.attempts), len(profile.inbound), len(profile.older))
-    assert sizes == (ATTEMPTS, INBOUND, CELLS)
-    assert len(profile.encode()) == MAX_BYTES == 510
+        sizes.add((len(profile.attempts), len(profile.inbound), len(profile.older)))
+        lengths.add(len(profile.encode()))
+    assert max(sizes) == (ATTEMPTS, INBOUND, CELLS)
+    assert max(lengths) == MAX_BYTES == 510
 
 
 @settings(max_examples=200)
