@@ -216,6 +216,8 @@ class Intake:
             archive,
             shed=0 if heard is not None else shed_class(channel),
         )
+        if answer.contact != command.contact:  # it has joined another one
+            self._workspace.veil.enveloped.pop(command.contact, None)
         return self._receipt(answer.contact, created=answer.contact == command.contact)
 
     async def send(

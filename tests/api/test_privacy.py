@@ -339,6 +339,29 @@ async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_e
     assert seen_in(bytes_of(target)) == []
 
 
+async def test_a_stopped_servers_events_are_told_whole_until_somebody_is_erased(
+    site: Site, tmp_path: Path
+) -> None:
+    admin = await site.client("admin")
+    await life(admin)
+    await many_fields(admin)
+    await site.server.stop()
+    (tmp_path / "test.yaml").write_text(CONFIG)
+    told: list[str] = []
+    data = site.server.data
+    await offline.tail_store(tmp_path / "test.yaml", data, "oak", 1, told.append)
+    known = {name for name in FIELDS if any(bird(name) in line for line in told)}
+    assert {bird(name) for name in FIELDS} - {bird(name) for name in known} == UNSTORED
+    server = await start(data)
+    again = Site(server, api_of(server), site.session).anybody(admin.token)
+    assert (await again("POST", "/v1/customers/kim:erase", {})).status == 200
+    await server.stop()
+    told.clear()
+    await offline.tail_store(tmp_path / "test.yaml", data, "oak", 1, told.append)
+    assert seen_in({"tail": "".join(told).encode()}) == []
+    assert any('"erased":true' in line for line in told)
+
+
 @pytest.mark.peer
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 async def test_an_erased_customer_is_nowhere_in_redis(tmp_path: Path) -> None:

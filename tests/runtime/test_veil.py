@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +20,11 @@ from router.core.state import State
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_event, decode_row, encode_row, split_event
 from router.journal.frame import unpack_frame
+from router.journal.keys import BlockKeys, SqliteBlocks
 from router.journal.seal import Opener, Sealer
+from router.journal.sqlite import SqliteJournal
+from router.replay.stored import open_past
+from router.runtime.clock import ManualClock
 from router.runtime.host import Host
 from router.runtime.intake import Routing
 from router.runtime.veil import FIELDS, SAID, Reader, is_said
@@ -123,6 +128,7 @@ async def test_a_contacts_life_leaves_nothing_in_clear(world: World) -> None:
     assert (closed.conversation, closed.outcome_reason) == ("canary-talk", "canary said so")
     assert "ContactReceived" in stored(world)
     assert CANARY not in stored(world)
+    assert (workspace.veil.enveloped, workspace.veil._covers) == ({}, {})
 
 
 async def test_one_seal_serves_until_something_changes(
@@ -257,6 +263,34 @@ async def test_ids_stored_by_an_earlier_version_are_still_known(world: World) ->
     assert await host.intake.message(again, "chat") == Receipt(
         contact="c1", state=ContactState.CLOSED, outcome="cancelled", created=False
     )
+
+
+async def test_a_log_is_read_with_the_keys_beside_it(tmp_path: Path) -> None:
+    keys = await BlockKeys.open(SqliteBlocks(tmp_path))
+    journal = SqliteJournal(tmp_path, durability="process")
+    world = World(ManualClock(), journal, keys)
+    host = await world.host()
+    await host.start([])
+    await host.intake.submit(NEW, "chat")
+    await host.intake.submit(msgspec.structs.replace(NEW, external_id="canary-2"), "chat")
+    first = next(iter(host.workspace.engine.state.contacts.values()))
+    await keys.erase([first.seal_key])
+    backup = tmp_path / "copy"
+    await journal.backup(backup / "journal")
+    await keys.backup(backup / "keys")
+    await world.end()
+    await journal.close()
+    await keys.close()
+    for place in (tmp_path, backup / "journal"):
+        with open_past(place, "main") as past:
+            read = [event for _, event in past.events() if isinstance(event, e.ContactReceived)]
+        assert [(event.external_id, event.attributes, event.erased) for event in read] == [
+            ("", {}, True),
+            ("canary-2", ATTRIBUTES, False),
+        ]
+    (backup / "keys" / "keys.db").unlink()
+    with open_past(backup / "journal", "main") as past:
+        assert [getattr(event, "erased", False) for _, event in past.events()].count(True) == 2
 
 
 async def test_without_keys_the_rest_is_read(world: World) -> None:
