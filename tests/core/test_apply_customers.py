@@ -1,4 +1,4 @@
-"""Customer events leave the engine's state as it was; which contacts are whose is kept beside it."""
+"""Customer events leave the engine's state as it was; whose contact is whose is kept beside it."""
 
 from __future__ import annotations
 
