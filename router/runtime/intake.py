@@ -268,7 +268,7 @@ class Intake:
         entry_point = self.entry_point(channel, new.entry_point, new.to, adapter, routing.queue)
         customer, message = new.customer, new.message
         ours, attributes = new.to, new.attributes
-        if entry_point is not None:
+        if entry_point is not None and (entry_point.attributes or not ours):
             ours, attributes = ours or entry_point.address, {**entry_point.attributes, **attributes}
         envelope = Envelope(
             customer.address, customer.name, ours, adapter, message.subject if message else "",
