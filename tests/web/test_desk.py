@@ -112,7 +112,9 @@ async def test_everything_goes_by_keyboard_alone(
     assert (await server.got("send"))["text"] == "Hi Priya"
     await keys.press("Escape")
     await keys.press("t")
+    await page.wait_for_selector("[data-sheet=transfer]")
     await keys.type("bill")
+    await expect(page.get_by_role("option").filter(has_text="billing")).to_be_visible()
     await keys.press("Enter")
     moved = await server.got("transfer")
     assert (moved["contact"], moved["queue"]) == (chat, "billing")
