@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.preference import archive
@@ -49,6 +49,7 @@ def test_of_many_attempts_the_rate_stays_and_the_number_does_not_grow_without_en
     assert always.attempts == always.successes > 15
 
 
+@settings(deadline=None)
 @given(st.lists(attempts, min_size=ATTEMPTS, max_size=500, unique_by=lambda a: a[1]))
 def test_every_settled_attempt_is_remembered_or_counted(
     tried: list[tuple[Endpoint, int, Outcome]],

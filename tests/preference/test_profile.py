@@ -61,6 +61,7 @@ def test_counts_of_older_attempts_are_stored_with_their_endpoint_and_hour() -> N
     assert [endpoint for endpoint, _ in Profile.decode(profile.encode()).older_counts()] == [MAIL]
 
 
+@settings(deadline=None)
 @given(
     st.lists(attempts, max_size=120),
     st.lists(st.tuples(endpoints, st.integers(HOUR, HOUR + 100)), max_size=60),
@@ -93,7 +94,7 @@ def test_the_largest_profile_fits_into_512_bytes() -> None:
     assert max(lengths) == MAX_BYTES == 510
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), st.lists(attempts, min_size=1, max_size=140))
 def test_the_order_of_arrival_does_not_matter(
     data: st.DataObject, tried: list[tuple[Endpoint, int, Outcome, bool]]
@@ -102,6 +103,7 @@ def test_the_order_of_arrival_does_not_matter(
     assert content(filled(tried)) == content(filled(list(shuffled)))
 
 
+@settings(deadline=None)
 @given(st.lists(attempts, min_size=1, max_size=100))
 def test_what_arrives_twice_counts_once(tried: list[tuple[Endpoint, int, Outcome, bool]]) -> None:
     assert content(filled(tried)) == content(filled(tried + tried))
