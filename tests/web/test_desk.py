@@ -111,6 +111,9 @@ async def test_everything_goes_by_keyboard_alone(
     await keys.press("Enter")
     assert (await server.got("send"))["text"] == "Hi Priya"
     await keys.press("Escape")
+    # A loaded machine draws late: keys mean what is on the screen.
+    await expect(page.locator("#composer")).not_to_be_focused()
+    await expect(page.get_by_role("button", name="Transfer")).to_be_visible()
     await keys.press("t")
     await page.wait_for_selector("[data-sheet=transfer]")
     await keys.type("bill")
