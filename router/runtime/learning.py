@@ -169,6 +169,7 @@ class Learner:
             joined.record_attempt(event.endpoint, event.hour, event.outcome, explore=event.explore)
         for event in found.inbound_events():
             joined.record_inbound(event.endpoint, event.hour)
+        joined.take_older(found)
         into.profile = joined.encode()
 
     def _outcome(self, row: Customer, event: e.OutcomeRecorded, policy: LearningPolicy) -> None:
