@@ -10,7 +10,7 @@ from router.core.decide import Decider
 from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
 from router.core.moves import switch_channel
 from router.core.policy import Action, ActionKind, Queue, Step
-from router.core.ruling import holds
+from router.core.ruling import count_reached, holds
 from router.core.skills import dropped, lowered, meets, merged, signature
 
 
@@ -110,19 +110,6 @@ def relaxed(requirements: Requirements, action: Action) -> Requirements:
             return signature((*requirements, (action.skill, action.level)))
         case _:
             return requirements
-
-
-def count_reached(d: Decider, queues: tuple[QueueId, ...], requirements: Requirements) -> int:
-    """Ready agents who serve one of these queues and meet the requirements, room not asked."""
-    serving = {pool.profile for queue in queues for pool in d.matcher.pools(queue)}
-    return sum(
-        1
-        for seat in d.state.roster.seats.values()
-        if seat.agent.presence.value == "ready"
-        and not seat.agent.lost_at_us
-        and seat.agent.profile in serving
-        and meets(seat.agent.skills, requirements)
-    )
 
 
 class Reach(NamedTuple):

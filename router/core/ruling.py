@@ -104,15 +104,7 @@ class EngineLook:
         settings = d.policy.queues.get(QueueId(queue))
         if settings is not None and queue != self._contact.queue:
             requirements = merged(settings.requirements, requirements)
-        serving = {pool.profile for pool in d.matcher.pools(QueueId(queue))}
-        return sum(
-            1
-            for seat in d.state.roster.seats.values()
-            if seat.agent.presence.value == "ready"
-            and not seat.agent.lost_at_us
-            and seat.agent.profile in serving
-            and meets(seat.agent.skills, requirements)
-        )
+        return count_reached(d, (QueueId(queue),), requirements)
 
     def is_open(self, queue: str) -> bool:
         """Whether its hours say open."""
@@ -127,6 +119,19 @@ class EngineLook:
 
 NEVER_US = 1 << 50
 """A wait that does not end, as conditions see it: 35 years."""
+
+
+def count_reached(d: Edges, queues: tuple[QueueId, ...], requirements: Required) -> int:
+    """Ready agents who serve one of these queues and meet the requirements, room not asked."""
+    serving = {pool.profile for queue in queues for pool in d.matcher.pools(queue)}
+    return sum(
+        1
+        for seat in d.state.roster.seats.values()
+        if seat.agent.presence.value == "ready"
+        and not seat.agent.lost_at_us
+        and seat.agent.profile in serving
+        and meets(seat.agent.skills, requirements)
+    )
 
 
 class Ruled(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from router.preference import archive, evidence
 from router.preference.evidence import Events
-from router.preference.kernel import HOURS, Floats, Ints, blend, hour_kernel, sigmoid
+from router.preference.kernel import HOURS, Floats, Ints, sigmoid, week_kernel
 from router.preference.prior import PriorTables
 from router.preference.profile import Endpoint, Profile
 
@@ -58,12 +58,7 @@ class Expectation:
     def __init__(self, settings: ExpectationSettings | None = None) -> None:
         self.settings = settings or ExpectationSettings()
         wants = self.settings
-        self.like = blend(
-            [
-                (share, hour_kernel(scale, wants.same_type, wants.same_day))
-                for share, scale in wants.scales_h
-            ]
-        )
+        self.like = week_kernel(wants.scales_h, wants.same_type, wants.same_day)
 
     def of(
         self,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from router.preference import archive, evidence
 from router.preference.evidence import Events
 from router.preference.expectation import Expectation, Scores, averaged
-from router.preference.kernel import HOURS, Floats, Ints, blend, hour_kernel, sigmoid
+from router.preference.kernel import HOURS, Floats, Ints, sigmoid, week_kernel
 from router.preference.outcomes import OutcomeWeights
 from router.preference.prior import PriorTables
 from router.preference.profile import Endpoint, Profile
@@ -58,12 +58,7 @@ class Gpl:
         self.weights = weights or OutcomeWeights()
         self.expectation = expectation or Expectation()
         wants = self.settings
-        like = blend(
-            [
-                (share, hour_kernel(scale, wants.same_type, wants.same_day))
-                for share, scale in wants.scales_h
-            ]
-        )
+        like = week_kernel(wants.scales_h, wants.same_type, wants.same_day)
         hours = np.vstack((np.eye(HOURS), archive.averages()))
         self.like: Floats = hours @ like @ hours.T
         """Likeness of hours of the week, and after them of the archive's blocks: the mean over the

@@ -35,6 +35,13 @@ def blend(parts: Sequence[tuple[float, Floats]]) -> Floats:
     return np.asarray(sum(share * kernel for share, kernel in parts))
 
 
+def week_kernel(
+    scales_h: Sequence[tuple[float, float]], same_type: float, same_day: float
+) -> Floats:
+    """Hour kernels of several (share, scale) blended: what settings ask for."""
+    return blend([(share, hour_kernel(scale, same_type, same_day)) for share, scale in scales_h])
+
+
 def sigmoid(logit: Floats) -> Floats:
     """The probability of a logit; safe for any size."""
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logit))

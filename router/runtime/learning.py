@@ -138,7 +138,7 @@ class Learner:
 
     def profile(self, row: Customer, now_us: int) -> Profile:
         """What is remembered of a customer; attempts that can have no answer any more are over."""
-        profile = Profile.decode(row.profile) if row.profile else Profile()
+        profile = stored_profile(row)
         self._settle_overdue(row, profile, now_us, counts=False)
         return profile
 
@@ -152,7 +152,7 @@ class Learner:
         elif isinstance(what, e.OutboundSent):
             endpoint = self.endpoint(row, what.channel, what.address)
             if endpoint is not None:
-                profile = Profile.decode(row.profile) if row.profile else Profile()
+                profile = stored_profile(row)
                 hour = self.hour(row, what.sent_at_us)
                 profile.record_attempt(endpoint, hour, explore=what.explore)
                 row.profile = profile.encode()
@@ -163,7 +163,7 @@ class Learner:
         """Two customers are one: their evidence, too."""
         if not other.profile or into.profile == other.profile:
             return
-        joined = Profile.decode(into.profile) if into.profile else Profile()
+        joined = stored_profile(into)
         found = Profile.decode(other.profile)
         for event in found.events():
             joined.record_attempt(event.endpoint, event.hour, event.outcome, explore=event.explore)
@@ -176,7 +176,7 @@ class Learner:
         endpoint = self.endpoint(row, event.channel, event.address)
         if endpoint is None:
             return
-        profile = Profile.decode(row.profile) if row.profile else Profile()
+        profile = stored_profile(row)
         hour = self.hour(row, event.attempted_at_us)
         if event.outcome == NOT_SENT:
             profile.retract(endpoint, hour)
@@ -197,7 +197,7 @@ class Learner:
         row.profile = profile.encode()
 
     def _closed(self, row: Customer, contact: Contact, policy: LearningPolicy) -> None:
-        profile = Profile.decode(row.profile) if row.profile else Profile()
+        profile = stored_profile(row)
         terms = contact.outbound
         if contact.direction is Direction.INBOUND:
             endpoint = self.endpoint(row, contact.channel, contact.address)
@@ -299,6 +299,11 @@ class Learner:
         )
         # Mostly zeros: a few kilobytes are left of 600.
         self._workspace.note(KIND, ID, zlib.compress(encode_row(row), 1))
+
+
+def stored_profile(row: Customer) -> Profile:
+    """The evidence in a customer's row; an empty one for somebody new."""
+    return Profile.decode(row.profile) if row.profile else Profile()
 
 
 def _choice_of(contact: Contact) -> tuple[float | None, int, float]:

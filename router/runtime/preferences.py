@@ -135,7 +135,7 @@ class Preferences:
         count = hours[-1][0] - first + 1
         allowed = np.zeros((len(places), count), np.bool_)
         spans: list[list[tuple[int, int] | None]] = [[None] * count for _ in places]
-        facts = customers.permission_facts(row, self._book.zones(row))
+        facts = self.permission_facts(row)
         for number, place in enumerate(places):
             open_ = self._book.permissions.allowed_intervals(
                 facts, place.channel, place.identity.hash, purpose, from_us, until_us,

@@ -9,7 +9,8 @@ from router.core import events as e
 from router.core.effects import TreatContact
 from router.core.model import SECOND_US, ContactId, QueueId
 from router.core.policy import Action, ActionKind, Queue, Step
-from router.core.relaxation import count_reached, relaxed
+from router.core.relaxation import relaxed
+from router.core.ruling import count_reached
 from tests.core.centre import Centre, names, only, policy, profiles
 
 
