@@ -1,14 +1,15 @@
 # ruff: noqa: D102  the tests' names are sentences
 """What every adapter must do, as tests: subclass a suite, give it a harness, run pytest.
 
-    class TestPager(AdapterSuite):
+    class TestPager(TextSuite):
         @pytest.fixture
         async def harness(self) -> AsyncIterator[Harness]:
             async with PagerHarness() as harness:
                 yield harness
 
-`AdapterSuite` is for every adapter; `FailureSuite` for those whose backend can be made to fail,
-`MediaSuite` for those that ring agents' endpoints, `ThreadSuite` for those that show customers what
+`AdapterSuite` is for every adapter, `TextSuite` has it and more for those that carry what people
+write; `LeaveSuite` for those whose customers can go, `FailureSuite` for those whose backend fails
+on demand, `MediaSuite` for those that ring agents' endpoints, `ThreadSuite` for those that show customers what
 was said, `LiveSuite` for those that know after a reconnect which contacts are left. Questions and
 typing are in `conformance_talk.py`. The router is a double that records what the adapter says and
 raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
@@ -71,14 +72,6 @@ class AdapterSuite:
     async def test_it_says_that_it_is_up(self, harness: Harness) -> None:
         assert harness.router.states[-1] == "up"
 
-    async def test_a_contact_is_submitted_with_address_and_text(self, harness: Harness) -> None:
-        assert not await harness.arrive(CUSTOMER, "my line is dead")
-        [said] = harness.router.said("submit")
-        contact = said.args[0]
-        assert contact.external_id
-        assert contact.customer.address
-        assert contact.message.text == "my line is dead"
-
     async def test_the_same_arrival_twice_is_one_contact(self, harness: Harness) -> None:
         await harness.arrive(CUSTOMER)
         await harness.arrive(CUSTOMER, again=True)
@@ -90,17 +83,39 @@ class AdapterSuite:
         await harness.arrive("+4930900200")
         assert len(harness.router.contacts) == 2
 
-    async def test_a_second_message_joins_the_contact(self, harness: Harness) -> None:
-        await harness.arrive(CUSTOMER, "first")
-        assert not await harness.write(CUSTOMER, "second", "m2")
+    async def test_an_overloaded_router_is_told_to_the_customer(self, harness: Harness) -> None:
+        harness.router.fail("submit", Overloaded("full", 0.01))
+        assert await harness.arrive(CUSTOMER), "the customer was not told"
+        assert not await harness.arrive(CUSTOMER, again=True)
         assert len(harness.router.contacts) == 1
-        assert list(harness.router.messages.values()) == ["first", "second"]
 
-    async def test_the_same_message_twice_is_one_message(self, harness: Harness) -> None:
-        await harness.arrive(CUSTOMER, "first")
-        await harness.write(CUSTOMER, "second", "m2")
-        await harness.write(CUSTOMER, "second", "m2")
-        assert len(harness.router.messages) == 2
+    async def test_a_refused_contact_is_told_to_the_customer(self, harness: Harness) -> None:
+        harness.router.fail("submit", Refused("no_entry_point", "nothing is reached here"))
+        assert await harness.arrive(CUSTOMER), "the customer was not told"
+        assert not harness.router.contacts
+
+    async def test_it_ends_when_cancelled_and_can_be_run_again(self, harness: Harness) -> None:
+        async with asyncio.timeout(5):
+            await harness.stop()
+        assert harness.router.states[-1] == "down"
+        try:
+            await harness.channel.perform(self._plain_task())
+        except ChannelLost:
+            pass
+        else:
+            raise AssertionError("an adapter that does not run took an effect")
+        async with asyncio.timeout(5):
+            await harness.start()
+        assert harness.router.states[-1] == "up"
+        assert not await harness.arrive("+4930900300")
+
+    def _plain_task(self) -> Task:
+        return Task(id="e9", epoch=9, workspace="main", effect=deliver(), external_id="v.1",
+                    customer=Address(address=CUSTOMER), our_address="")  # fmt: skip
+
+
+class LeaveSuite:
+    """For adapters whose customers can go while they wait: calls and chats, not letters."""
 
     async def test_a_customer_who_leaves_while_offered_is_reported(self, harness: Harness) -> None:
         await harness.arrive(CUSTOMER)
@@ -118,6 +133,30 @@ class AdapterSuite:
         harness.router.fail("left", OutcomeUnknown("?"), Overloaded("busy", 0.01))
         await harness.leave(CUSTOMER)
         await harness.signal.until(lambda: len(harness.router.said("left")) == 3)
+
+
+class TextSuite(AdapterSuite):
+    """For adapters that carry what people write."""
+
+    async def test_a_contact_is_submitted_with_address_and_text(self, harness: Harness) -> None:
+        assert not await harness.arrive(CUSTOMER, "my line is dead")
+        [said] = harness.router.said("submit")
+        contact = said.args[0]
+        assert contact.external_id
+        assert contact.customer.address
+        assert contact.message.text == "my line is dead"
+
+    async def test_a_second_message_joins_the_contact(self, harness: Harness) -> None:
+        await harness.arrive(CUSTOMER, "first")
+        assert not await harness.write(CUSTOMER, "second", "m2")
+        assert len(harness.router.contacts) == 1
+        assert list(harness.router.messages.values()) == ["first", "second"]
+
+    async def test_the_same_message_twice_is_one_message(self, harness: Harness) -> None:
+        await harness.arrive(CUSTOMER, "first")
+        await harness.write(CUSTOMER, "second", "m2")
+        await harness.write(CUSTOMER, "second", "m2")
+        assert len(harness.router.messages) == 2
 
     async def test_messages_of_the_agent_arrive_in_order(self, harness: Harness) -> None:
         await harness.arrive(CUSTOMER)
@@ -179,17 +218,6 @@ class AdapterSuite:
         assert not await harness.write(CUSTOMER, "short", "small")
         assert list(harness.router.messages.values()) == ["hello", "short"]
 
-    async def test_an_overloaded_router_is_told_to_the_customer(self, harness: Harness) -> None:
-        harness.router.fail("submit", Overloaded("full", 0.01))
-        assert await harness.arrive(CUSTOMER), "the customer was not told"
-        assert not await harness.arrive(CUSTOMER, again=True)
-        assert len(harness.router.contacts) == 1
-
-    async def test_a_refused_contact_is_told_to_the_customer(self, harness: Harness) -> None:
-        harness.router.fail("submit", Refused("no_entry_point", "nothing is reached here"))
-        assert await harness.arrive(CUSTOMER), "the customer was not told"
-        assert not harness.router.contacts
-
     async def test_after_an_unknown_outcome_the_same_ids_are_said_again(
         self, harness: Harness
     ) -> None:
@@ -216,21 +244,6 @@ class AdapterSuite:
         for result in await asyncio.gather(*work, return_exceptions=True):
             assert result is None or isinstance(result, ChannelError | asyncio.CancelledError)
 
-    async def test_it_ends_when_cancelled_and_can_be_run_again(self, harness: Harness) -> None:
-        async with asyncio.timeout(5):
-            await harness.stop()
-        assert harness.router.states[-1] == "down"
-        try:
-            await harness.channel.perform(self._plain_task())
-        except ChannelLost:
-            pass
-        else:
-            raise AssertionError("an adapter that does not run took an effect")
-        async with asyncio.timeout(5):
-            await harness.start()
-        assert harness.router.states[-1] == "up"
-        assert not await harness.arrive("+4930900300")
-
     async def test_an_effect_given_up_does_not_break_the_next(self, harness: Harness) -> None:
         await harness.arrive(CUSTOMER)
         first = asyncio.get_running_loop().create_task(
@@ -251,10 +264,6 @@ class AdapterSuite:
         lines = " ".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
         assert "4711" not in lines
         assert CUSTOMER not in lines
-
-    def _plain_task(self) -> Task:
-        return Task(id="e9", epoch=9, workspace="main", effect=deliver(), external_id="v.1",
-                    customer=Address(address=CUSTOMER), our_address="")  # fmt: skip
 
 
 class FailureSuite:

@@ -32,10 +32,11 @@ from router.testing.adapter_harness import (
 )
 from router.testing.conformance import (
     CUSTOMER,
-    AdapterSuite,
     FailureSuite,
+    LeaveSuite,
     LiveSuite,
     MediaSuite,
+    TextSuite,
     ThreadSuite,
     connect,
     deliver,
@@ -143,14 +144,16 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestLoopbackAsATextChannel(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite):
+class TestLoopbackAsATextChannel(
+    TextSuite, LeaveSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite
+):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[LoopbackHarness]:
         async with LoopbackHarness() as harness:
             yield harness
 
 
-class TestLoopbackAsAPbx(AdapterSuite, FailureSuite, MediaSuite, LiveSuite):
+class TestLoopbackAsAPbx(TextSuite, LeaveSuite, FailureSuite, MediaSuite, LiveSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[LoopbackHarness]:
         async with LoopbackHarness(media=True, answer_after_s=0.01) as harness:

@@ -26,10 +26,11 @@ from router.testing.adapter_harness import (
 )
 from router.testing.conformance import (
     CUSTOMER,
-    AdapterSuite,
     FailureSuite,
+    LeaveSuite,
     LiveSuite,
     MediaSuite,
+    TextSuite,
     ThreadSuite,
     connect,
     deliver,
@@ -147,7 +148,7 @@ async def told(call: Any) -> str:
     return ""
 
 
-class TestRemote(AdapterSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite):
+class TestRemote(TextSuite, LeaveSuite, FailureSuite, ThreadSuite, TypingSuite, AskingSuite):
     @pytest.fixture(params=["json", "msgpack"])
     async def harness(self, request: pytest.FixtureRequest) -> AsyncIterator[RemoteHarness]:
         async with RemoteHarness(request.param) as harness:

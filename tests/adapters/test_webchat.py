@@ -32,7 +32,8 @@ from router.testing.adapter_harness import RouterDouble, Signal
 from router.testing.conformance import (
     CUSTOMER,
     OTHER,
-    AdapterSuite,
+    LeaveSuite,
+    TextSuite,
     ThreadSuite,
     deliver,
 )
@@ -40,7 +41,7 @@ from router.testing.conformance_talk import AskingSuite, TypingSuite
 from tests.adapters.webchat_harness import Browser, WebChatHarness
 
 
-class TestWebChat(AdapterSuite, ThreadSuite, TypingSuite, AskingSuite):
+class TestWebChat(TextSuite, LeaveSuite, ThreadSuite, TypingSuite, AskingSuite):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[WebChatHarness]:
         async with WebChatHarness() as harness:
