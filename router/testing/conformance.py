@@ -11,8 +11,9 @@
 write; `LeaveSuite` for those whose customers can go, `FailureSuite` for those whose backend fails
 on demand, `MediaSuite` for those that ring agents' endpoints, `ThreadSuite` for those that show
 customers what was said, `LiveSuite` for those that know after a reconnect which contacts are left.
-Questions and typing are in `conformance_talk.py`. The router is a double that records what the adapter says and
-raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting is by signal.
+Questions and typing are in `conformance_talk.py`. The router is a double that records what the
+adapter says and raises what a test tells it to (`adapter_harness.py`). Nothing here sleeps; waiting
+is by signal.
 """
 
 from __future__ import annotations
