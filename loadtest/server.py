@@ -71,6 +71,8 @@ class Server:
     async def spawn(self, crash_at: str = "") -> None:
         """Start the process; `crash_at` names a place at which it kills itself."""
         environment = {**os.environ, "CONTACT_ROUTER_CRASH_AT": crash_at}
+        # An installed server has its bytecode; without, each start would compile all of it again.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "router", "serve", "-c", str(self.config),
