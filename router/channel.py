@@ -22,7 +22,35 @@ The life of a contact, seen from here:
                                    <-     DeliverMessage: we write (never twice)
     typing(external_id)           <->     agent_typing(external_id): somebody types; never stored
     left(external_id)              ->     the customer is gone
+    ended(external_id)             ->     the customer hung up on the agent
+    hung_up(reservation)           ->     the agent hung up
                                    <-     EndContact: hang up, close
+
+Calls, besides (channels with media):
+
+    HoldContact                           the customer hears music, or the agent again
+    a consult                             a contact of its own without external id: OfferContact
+                                          and ConnectAgent with `Task.consult_of`, the external id
+                                          of the contact it is about. Its agent's leg is joined to
+                                          the ASKING agent's; the customer is on hold by then.
+    ConferenceContact                     customer and both agents together, or apart again
+    MoveAgent                             handed over: the consulted agent's leg goes to the
+                                          customer; the asking agent's was taken away just before,
+                                          and no EndContact of the consult follows
+    EndContact of a consult               it is over: its agent's leg goes, the asking one stays
+    MonitorContact, StopMonitor           a supervisor listens, whispers, barges in
+    monitor_ended(monitor)         ->     the supervisor hung up, or never answered
+    RecordContact                         start, pause, go on
+    recording_ended(recording)     ->     it failed, or the backend gave up: nobody may believe that
+                                          it goes on
+    EndContact, outcome ``deflected``     the PBX goes on alone (voicemail, an announcement): where
+                                          the adapter's setting says (`deflect_to`)
+    StartContact                          both sides are to be dialled; which one first is the
+                                          adapter's setting (`dial_first`)
+
+When the leg of an agent breaks while the customer is still there, say `failed`: the customer keeps
+the place. `hung_up` is what an agent does on purpose: the contact is completed, and you are told to
+end it; if a consulted agent is connected, that one has the customer then (`MoveAgent` follows).
 
 After a restart `open` says which of your contacts the router still has, and `history` what was
 said; `live` says the reverse, for backends that lose contacts with their connection.
@@ -51,15 +79,20 @@ from typing import Any, Protocol
 
 from router.core.effects import (
     CollectFromContact,
+    ConferenceContact,
     ConnectAgent,
     DeliverMessage,
     DisconnectAgent,
     Effect,
     EndContact,
     HoldContact,
+    MonitorContact,
+    MoveAgent,
     OfferContact,
+    RecordContact,
     RescindOffer,
     StartContact,
+    StopMonitor,
     TreatContact,
 )
 from router.core.record import Value
@@ -78,6 +111,7 @@ __all__ = [
     "ChannelError",
     "ChannelLost",
     "CollectFromContact",
+    "ConferenceContact",
     "ConnectAgent",
     "DeliverMessage",
     "DisconnectAgent",
@@ -85,18 +119,22 @@ __all__ = [
     "EndContact",
     "HoldContact",
     "Line",
+    "MonitorContact",
+    "MoveAgent",
     "NewContact",
     "NewMessage",
     "OfferContact",
     "OutcomeUnknown",
     "Overloaded",
     "Receipt",
+    "RecordContact",
     "Refused",
     "RescindOffer",
     "RouteAnswer",
     "RouteRequest",
     "Router",
     "StartContact",
+    "StopMonitor",
     "StoreFull",
     "Task",
     "TreatContact",
@@ -217,6 +255,8 @@ class Task:
     author: str = ""
     """`DeliverMessage`: ``agent`` or ``router``."""
     attributes: dict[str, Any] = field(default_factory=dict)
+    consult_of: str = ""
+    """Your id of the contact that this consult is about; empty for all that are not consults."""
     first_attempt: bool = True
     """False: its outcome is unknown from before a crash, and its class allows asking first."""
 
@@ -256,7 +296,20 @@ class Router(Protocol):
         """The agent's leg failed; `busy`: the agent's endpoint is at fault."""
 
     async def ended(self, external_id: str, reason: str = "") -> None:
-        """Agent and customer are done (hang-up while connected)."""
+        """Agent and customer are done (the customer hung up while connected)."""
+
+    async def hung_up(self, reservation: str, reason: str = "") -> None:
+        """The agent's leg was up, and the agent hung up.
+
+        A contact is completed, or goes to the consulted agent if one is connected; a consult is
+        over, and the asking agent has the customer again. Of a reservation that is over: nothing.
+        """
+
+    async def monitor_ended(self, monitor: str, reason: str = "") -> None:
+        """A supervisor hung up or was not reached. Of one that is over: nothing."""
+
+    async def recording_ended(self, recording: str, reason: str = "") -> None:
+        """Recording could not begin, or broke off. Not for what `RecordContact` itself ends."""
 
     async def collected(
         self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False

@@ -14,6 +14,8 @@ from router.core.model import AgentId, ContactId, Requirements, ReservationId
 from router.core.record import Record
 
 Repeat = Literal["safe", "query", "never"]
+MonitorMode = Literal["listen", "whisper", "barge"]
+"""What is heard of a supervisor: by nobody, by the agent alone, by both."""
 
 
 class OfferContact(Record, kw_only=True):
@@ -147,6 +149,77 @@ class EndContact(Record, kw_only=True):
     """Its id at the backend, where that is not the contact's own any more."""
 
 
+class MoveAgent(Record, kw_only=True):
+    """A consult is handed over: this reservation's leg leaves the asking agent for the customer.
+
+    The asking agent's leg was taken away before, in order; the customer is not on hold any more.
+    """
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    from_contact: ContactId
+    """The consult that the leg was brought up for; it is over."""
+    reservation: ReservationId
+    agent: AgentId
+
+
+class ConferenceContact(Record, kw_only=True):
+    """Customer, serving agent and consulted agent in one bridge, or apart again.
+
+    Apart, the customer is on hold and the two agents go on talking.
+    """
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    consult: ContactId
+    together: bool
+    reservation: ReservationId
+    """The serving agent's."""
+    consult_reservation: ReservationId
+    """The consulted agent's."""
+
+
+class MonitorContact(Record, kw_only=True):
+    """Ring `endpoint` and let whoever answers hear the contact.
+
+    The same `monitor` with another mode changes what is heard of them, and rings nobody again.
+    """
+
+    REPEAT: ClassVar[Repeat] = "query"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    """Whose conversation: the serving agent's."""
+    monitor: str
+    agent: AgentId
+    """Who listens; never offered anything by this."""
+    endpoint: str
+    mode: MonitorMode
+
+
+class StopMonitor(Record, kw_only=True):
+    """Take the listener's leg away; the others notice nothing."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    monitor: str
+
+
+class RecordContact(Record, kw_only=True):
+    """Record customer and agent, or pause. Off and on again goes on in the same recording."""
+
+    REPEAT: ClassVar[Repeat] = "safe"
+    channel: str
+    contact: ContactId
+    reservation: ReservationId
+    recording: str
+    """Names the file at the backend: letters, digits, ``-`` and ``.``"""
+    on: bool
+
+
 class LoadCustomer(Record, kw_only=True):
     """A scheduled contact is activated: bring its customer (answer with ProvideCustomer)."""
 
@@ -183,6 +256,11 @@ Effect = (
     | DeliverMessage
     | StartContact
     | EndContact
+    | MoveAgent
+    | ConferenceContact
+    | MonitorContact
+    | StopMonitor
+    | RecordContact
     | LoadCustomer
     | AnswerRoute
 )

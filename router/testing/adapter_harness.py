@@ -114,6 +114,18 @@ class RouterDouble:
         await self._note("ended", external_id, reason)
         self.contacts.pop(external_id, None)
 
+    async def hung_up(self, reservation: str, reason: str = "") -> None:
+        """See `Router.hung_up`."""
+        await self._note("hung_up", reservation, reason)
+
+    async def monitor_ended(self, monitor: str, reason: str = "") -> None:
+        """See `Router.monitor_ended`."""
+        await self._note("monitor_ended", monitor, reason)
+
+    async def recording_ended(self, recording: str, reason: str = "") -> None:
+        """See `Router.recording_ended`."""
+        await self._note("recording_ended", recording, reason)
+
     async def collected(
         self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
     ) -> None:
