@@ -1,9 +1,10 @@
 """Adapters: each joins one kind of backend to the router. How to add one: adapters/README.md.
 
 `adapters.<type>` has `CHANNEL` (the Channel class) and `SETTINGS` (its documented settings record),
-and may have ``routes(channel)`` (HTTP routes that the API mounts). What several adapters need of
-the same thing stands here: settings that refuse unknown keys, the epoch fence, insisting on a fact,
-and a bounded crew of tasks.
+and may have ``routes(channel)`` (HTTP routes that the API mounts under ``/v1/<type>/<name>``). What
+several adapters need of the same thing stands here: settings that refuse unknown keys, secrets from
+files, the epoch fence, insisting on a fact, a bounded crew of tasks, a circuit breaker, a rate, a
+webhook's way to its body, and questions that are put in writing.
 """
 
 from __future__ import annotations
@@ -12,11 +13,22 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from aiohttp import web
 
-from router.channel import ChannelError, OutcomeUnknown, Overloaded, Refused, StoreFull
+from router.channel import (
+    ChannelError,
+    CollectFromContact,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    Router,
+    StoreFull,
+)
 from router.core.record import Value
 from router.errors import ConfigError
 
@@ -48,6 +60,24 @@ def read_settings(record: type[S], raw: dict[str, Any], where: str) -> S:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
         raise ConfigError([f"{where}{path.rstrip('`')}: {text}"]) from None
+
+
+def read_secret(path: str, where: str) -> str:
+    """The first line of a secret's file. Raises ConfigError: not there, empty, or others may read.
+
+    `where` is the setting that names it (``adapters.pbx.token_file``).
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_mode & 0o077:
+            raise ConfigError([f"{where}: {path} may be read by others: chmod 600"])
+        secret = file.read_text("utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or "is not UTF-8"
+        raise ConfigError([f"{where}: {path}: {why}"]) from None
+    if not secret:
+        raise ConfigError([f"{where}: {path} is empty"])
+    return secret
 
 
 class Fence:
@@ -131,3 +161,174 @@ async def insist(
                 raise
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
+
+
+class Breaker:
+    """Spares a backend that keeps failing: effects fail at once, one each `pause_s` tries again."""
+
+    def __init__(self, after: int = 5, pause_s: float = 5.0) -> None:
+        self.after = after
+        self.pause_s = pause_s
+        self._failures = 0
+        self._next_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it fails what it is asked, but for one attempt now and then."""
+        return self._failures >= self.after
+
+    def check(self, now_s: float) -> None:
+        """Before an attempt; raises ChannelError while the backend is left in peace."""
+        if not self.is_open:
+            return
+        if now_s < self._next_s:
+            raise ChannelError("the backend keeps failing: nothing was sent")
+        self._next_s = now_s + self.pause_s  # this one tries for all
+
+    def failed(self, now_s: float) -> bool:
+        """An attempt failed for the backend's sake. True: that opens the breaker."""
+        self._failures += 1
+        self._next_s = now_s + self.pause_s
+        return self._failures == self.after
+
+    def succeeded(self) -> bool:
+        """The backend has answered. True: that closes the breaker."""
+        was_open, self._failures = self.is_open, 0
+        return was_open
+
+
+class Bucket:
+    """A rate: `burst` at once, then `per_s` a second."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self.per_s = per_s
+        self.burst = burst
+        self._left = float(burst)
+        self._at_s = 0.0
+
+    def take(self, now_s: float) -> float:
+        """0 and one is taken, or the seconds until one is there."""
+        self._left = min(float(self.burst), self._left + (now_s - self._at_s) * self.per_s)
+        self._at_s = now_s
+        if self._left >= 1.0:
+            self._left -= 1.0
+            return 0.0
+        return (1.0 - self._left) / self.per_s
+
+
+async def hook_body(request: web.Request, bucket: Bucket, most: int, for_s: float = 10.0) -> bytes:
+    """A webhook's body, within its rate, its size and its time.
+
+    Raises the aiohttp answer for a request that does not keep to them (429, 413, 408).
+    """
+    wait_s = bucket.take(asyncio.get_running_loop().time())
+    if wait_s > 0:
+        raise web.HTTPTooManyRequests(headers=_later(wait_s))
+    if (request.content_length or 0) > most:
+        raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(for_s):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > most:
+                    raise web.HTTPRequestEntityTooLarge(most, len(body))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    return bytes(body)
+
+
+async def hook_answer(call: Awaitable[object]) -> web.Response | None:
+    """None when a `Router` call was durable, else what tells the backend to repeat it, or not to.
+
+    503 with Retry-After: nothing was done, or nobody knows; the same ids make it harmless. 422: it
+    can never be taken.
+    """
+    try:
+        await call
+    except TRY_AGAIN as error:
+        after_s = getattr(error, "retry_after_s", 2.0)
+        return web.Response(status=503, text="not taken: say it again", headers=_later(after_s))
+    except Refused as refused:
+        return web.Response(status=422, text=f"refused: {refused.code}")
+    return None
+
+
+def _later(after_s: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, -int(-after_s // 1)))}
+
+
+ANSWER = 1_000
+"""So much of what a customer writes is the answer to a question, in characters."""
+QUESTIONS = 10_000
+"""Most questions open at once in one adapter."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question that waits for its answer."""
+
+    external_id: str
+    effect: CollectFromContact
+    timer: asyncio.TimerHandle
+
+
+class Questions:
+    """Questions put in writing, one at a time to each customer: what they write next answers."""
+
+    def __init__(self, router: Router, crew: Crew) -> None:
+        self._router = router
+        self._crew = crew
+        self._open: dict[str, _Open] = {}
+
+    def put(self, who: str, external_id: str, effect: CollectFromContact) -> str:
+        """Wait for `who` to answer; the text to send, empty when it is being asked already.
+
+        Raises ChannelError when there are too many.
+        """
+        known = self._open.get(who)
+        if known is not None and known.effect.ask == effect.ask:
+            return ""
+        if known is None and len(self._open) >= QUESTIONS:
+            raise ChannelError(f"{QUESTIONS} questions are open")
+        self.withdraw(who)
+        timer = asyncio.get_running_loop().call_later(
+            effect.timeout_us / 1e6, self._answered, who, ""
+        )
+        self._open[who] = _Open(external_id, effect, timer)
+        return "\n".join([effect.prompt, *(f"{k}: {v}" for k, v in effect.choices.items())])
+
+    def answer(self, who: str, text: str) -> None:
+        """`who` has written; an answer if something is asked and this was one of the choices."""
+        known = self._open.get(who)
+        if known is None:
+            return
+        value, choices = text.strip()[:ANSWER], known.effect.choices
+        if choices and value not in choices:
+            value = next((k for k, v in choices.items() if v.casefold() == value.casefold()), "")
+        if value:
+            self._answered(who, value)
+
+    def withdraw(self, who: str) -> None:
+        """It could not be put, or the contact is over."""
+        known = self._open.pop(who, None)
+        if known is not None:
+            known.timer.cancel()
+
+    def stop(self) -> None:
+        """Nobody waits any more: the router states open questions again."""
+        for who in list(self._open):
+            self.withdraw(who)
+
+    def _answered(self, who: str, value: str) -> None:
+        known = self._open[who]
+        self.withdraw(who)
+        effect = known.effect
+        self._crew.start(
+            insist(
+                lambda: self._router.collected(
+                    known.external_id, effect.name, value, ask=effect.ask, timed_out=not value
+                )
+            ),
+            "answer",
+        )

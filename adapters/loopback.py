@@ -244,6 +244,10 @@ class Loopback(Channel):
         )
         return await insist(lambda: self.router.message(contact), on=(OutcomeUnknown,))
 
+    async def bounce(self, sent: DeliverMessage, detail: str = "no such customer") -> None:
+        """The network says that a message which went out was not delivered."""
+        await insist(lambda: self.router.receipt(sent.contact, sent.message, "undelivered", detail))
+
     async def reread(self, external_id: str) -> list[str]:
         """The customer opens the thread again, perhaps after a restart: all that was said."""
         return [line.text for line in await self.router.history(external_id)]

@@ -21,6 +21,7 @@ The life of a contact, seen from here:
     message(...)                   ->     the customer wrote
                                    <-     DeliverMessage: we write (never twice)
     typing(external_id)           <->     agent_typing(external_id): somebody types; never stored
+    receipt(contact, message, ...) ->     what the network said later of one that we wrote
     left(external_id)              ->     the customer is gone
     ended(external_id)             ->     the customer hung up on the agent
     hung_up(reservation)           ->     the agent hung up
@@ -75,7 +76,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from router.core.effects import (
     CollectFromContact,
@@ -114,6 +115,7 @@ __all__ = [
     "ConferenceContact",
     "ConnectAgent",
     "DeliverMessage",
+    "Delivery",
     "DisconnectAgent",
     "Effect",
     "EndContact",
@@ -140,6 +142,10 @@ __all__ = [
     "TreatContact",
     "UnknownOutcome",
 ]
+
+
+Delivery = Literal["delivered", "undelivered"]
+"""What a receipt says: it reached the customer's device or mailbox, or it never will."""
 
 
 class UnknownOutcome(ChannelError):
@@ -318,6 +324,14 @@ class Router(Protocol):
 
         `ask` is that effect's: of one question the first answer counts, the same again is nothing
         new. The value is an attribute of the contact then, ``input.<name>``, empty if `timed_out`.
+        """
+
+    async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
+        """What a delivery receipt or a bounce said of a message that we had handed over.
+
+        `contact` and `message` are the router's ids, from `DeliverMessage`: send them along, or
+        remember them beside your backend's id. To be told for closed contacts, too; the same twice
+        is harmless. Raises `Refused` for a message that is not known any more, or not yours.
         """
 
     async def started(self, contact: str, external_id: str) -> None:

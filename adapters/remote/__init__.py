@@ -11,6 +11,8 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: failed, cid, reservation, reason, busy}                    {type: answer, cid}
     {type: ended, cid, external_id, reason}                           {type: answer, cid}
     {type: collected, cid, external_id, name, value, ask, timed_out}  {type: answer, cid}
+    {type: receipt, cid, contact, message, state: delivered | undelivered, detail}
+                                                                      {type: answer, cid}
     {type: started, cid, contact, external_id}                        {type: answer, cid}
     {type: route, cid, request: {request, to, queue, ...}}            {type: answer, cid, route}
     {type: live, cid, external_ids}                                   {type: answer, cid}

@@ -12,6 +12,7 @@ import msgspec
 
 from router.channel import (
     Address,
+    Delivery,
     Effect,
     Line,
     NewContact,
@@ -94,6 +95,16 @@ class Collected(_Up, frozen=True):
     timed_out: bool = False
 
 
+class Delivered(_Up, frozen=True, tag="receipt"):
+    """`Router.receipt`; an `Answer` has a `Receipt` of another kind."""
+
+    cid: Cid
+    contact: Id
+    message: Id
+    state: Delivery
+    detail: Reason = ""
+
+
 class Started(_Up, frozen=True):
     """`Router.started`."""
 
@@ -166,6 +177,7 @@ Call = (
     | Failed
     | Ended
     | Collected
+    | Delivered
     | Started
     | Route
     | Live
@@ -275,6 +287,8 @@ def key_of(call: Call) -> str:
             return f"r/{call.reservation}"
         case Left() | Ended() | Collected() | Started() | History():
             return call.external_id
+        case Delivered():
+            return f"m/{call.message}"
         case Route():
             return f"q/{call.request.request}"
         case Live() | Open():
@@ -319,6 +333,8 @@ async def say(router: Router, call: Call) -> Answer:
             await router.collected(
                 call.external_id, call.name, call.value, ask=call.ask, timed_out=call.timed_out
             )
+        case Delivered():
+            await router.receipt(call.contact, call.message, call.state, call.detail)
         case Started():
             await router.started(call.contact, call.external_id)
         case Live():

@@ -153,12 +153,12 @@ def _mount(app: web.Application, api: Api) -> None:
 
 
 def _mount_adapters(app: web.Application, api: Api) -> None:
-    """Adapters with paths of their own (the chat widget's socket); no token of ours is asked."""
+    """Adapters with paths of their own (a socket, a webhook); no token of ours is asked."""
     for tenant in api.tenants.values():
-        for name, routes in tenant.channels.routes():
+        for type_, name, routes in tenant.channels.routes():
             inner = web.Application()
             inner.add_routes(routes)
-            app.add_subapp(f"/v1/webchat/{name}", inner)
+            app.add_subapp(f"/v1/{type_}/{name}", inner)
 
 
 def _serve(api: Api, route: Route) -> WebHandler:

@@ -415,7 +415,10 @@ class CollectInput(Record, kw_only=True):
 
 
 class SettleEffect(Record, kw_only=True):
-    """What became of an effect: done, failed, or unknown (never repeated blindly then)."""
+    """What became of an effect: done, failed, or unknown (never repeated blindly then).
+
+    Or what the network said of a message later: delivered or undelivered, without an effect.
+    """
 
     effect: str
     result: str

@@ -111,6 +111,15 @@ def not_sent(d: Decider, contact: Contact) -> None:
         _schedule(d, contact, again_us, 0, terms_of(contact), "not_sent")
 
 
+def bounced(d: Decider, contact: Contact) -> None:
+    """The first message came back: there is no reply to wait for."""
+    terms = contact.outbound
+    if terms is None or contact.state is not ContactState.PARKED or terms.is_settled:
+        return
+    settle(d, contact, "bounced")
+    d.close(contact, ContactOutcome.FAILED, "not_reached")
+
+
 def window_for(
     contact: Contact, terms: Outbound, facts: Facts, now_us: int
 ) -> tuple[LearnedWindow | None, bool]:

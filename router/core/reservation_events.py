@@ -257,7 +257,10 @@ class RouteAnswered(Personal, kw_only=True):
 
 
 class EffectSettled(Personal, kw_only=True):
-    """An effect was carried out, failed, or its outcome is unknown."""
+    """An effect was carried out, failed, or its outcome is unknown.
+
+    `result` ``delivered`` and ``undelivered``: a receipt for a `message` that had gone out.
+    """
 
     at_us: int
     effect: str

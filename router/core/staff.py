@@ -18,7 +18,7 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.offers import declined, fail, release_held
-from router.core.outbound import not_sent
+from router.core.outbound import bounced, not_sent
 from router.core.policy import Channel, Policy, Queue
 from router.errors import Invalid, Refused
 
@@ -227,8 +227,12 @@ def settle_effect(d: Decider, command: c.SettleEffect) -> None:
         )
     )
     contact = d.state.contacts.get(command.contact)
-    if contact is not None and command.result == "failed" and command.message:
+    if contact is None or not command.message:
+        return
+    if command.result == "failed":
         not_sent(d, contact)
+    elif command.result == "undelivered":
+        bounced(d, contact)
 
 
 def record_audit(d: Decider, command: c.RecordAudit) -> None:

@@ -5,9 +5,18 @@ Everything an adapter says becomes a command; it returns when that is durable.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from router.channel import Line, NewContact, Receipt, RouteAnswer, RouteRequest, Teller
+from router.channel import (
+    Delivery,
+    Line,
+    NewContact,
+    Receipt,
+    RouteAnswer,
+    RouteRequest,
+    Teller,
+)
 from router.core import commands as c
 from router.core.events import RouteAnswered
 from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
@@ -21,6 +30,9 @@ if TYPE_CHECKING:
     from router.core.commands import Command
     from router.runtime.loop import Answer, Workspace
     from router.runtime.messages import Messages
+
+RECEIPTS = 1_000
+"""Messages whose receipt is remembered: backends tell the same one again."""
 
 
 class Bridge:
@@ -48,6 +60,7 @@ class Bridge:
         self._on_state = on_state
         self._on_live = on_live
         self._on_typing = on_typing
+        self._receipts: OrderedDict[str, Delivery] = OrderedDict()
 
     async def submit(self, contact: NewContact) -> Receipt:
         """A contact arrives."""
@@ -104,6 +117,29 @@ class Bridge:
                     contact=contact.id, name=name, value=value, ask=ask, timed_out=timed_out
                 )
             )
+
+    async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
+        """What the network said of a message that went out."""
+        found = await self._intake.contact(contact)
+        if found is None or not self._is_mine(found):
+            raise NotFound("contact", contact)
+        sent = await self._messages.one(contact, message)
+        if sent is None or sent.sender == "customer":
+            raise NotFound("message", message)
+        if self._receipts.get(message) == state:
+            return
+        await self._ask(
+            c.SettleEffect(
+                effect="",  # carried out long ago: its row is gone
+                result=state,
+                contact=found.id,
+                message=message,
+                reason=detail[:200],
+            )
+        )
+        self._receipts[message] = state
+        while len(self._receipts) > RECEIPTS:
+            self._receipts.popitem(last=False)
 
     async def started(self, contact: str, external_id: str) -> None:
         """An outbound contact exists at the backend under this id."""

@@ -163,10 +163,10 @@ class Channels:
         adapter = self._adapters.get(name)
         return adapter.object if adapter else None
 
-    def routes(self) -> list[tuple[str, Any]]:
-        """(adapter name, HTTP routes) of adapters that serve some of their own."""
+    def routes(self) -> list[tuple[str, str, Any]]:
+        """(adapter type, name, HTTP routes) of adapters that serve some of their own."""
         return [
-            (a.name, a.module.routes(a.object))
+            (a.type, a.name, a.module.routes(a.object))
             for a in self._adapters.values()
             if hasattr(a.module, "routes")
         ]

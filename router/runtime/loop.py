@@ -416,7 +416,7 @@ class Workspace:
         contact = outcome.contact or ""
         if len(turn.events) > first:
             turn.keep(item.archive, item.rows, contact)
-            if type(command) is SettleEffect and command.result != "attempting":
+            if type(command) is SettleEffect and command.effect and command.result != "attempting":
                 turn.deletes.append(("effect", command.effect))
         if type(command) is ApplyPolicy:
             self.policy = command.policy

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from router.channel import (
     Address,
     Channel,
+    Delivery,
     Effect,
     Line,
     NewContact,
@@ -71,7 +72,7 @@ class RouterDouble:
         self.contact_states: dict[str, str] = {}
         """State by external id, where it is not ``queued``."""
         self.states: list[str] = []
-        self.receipt = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
+        self.taken_as = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
         self.gates: dict[str, asyncio.Event] = {}
         """Calls of this name wait here, after they were noted."""
         self._errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
@@ -132,6 +133,10 @@ class RouterDouble:
         """See `Router.collected`."""
         await self._note("collected", external_id, name, value, ask, timed_out)
 
+    async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
+        """See `Router.receipt`."""
+        await self._note("receipt", contact, message, state, detail)
+
     async def started(self, contact: str, external_id: str) -> None:
         """See `Router.started`."""
         await self._note("started", external_id, contact)
@@ -173,6 +178,7 @@ class RouterDouble:
         if message is not None and len(message.text.encode()) > TEXT_BYTES:
             raise Refused("too_long", f"a message has at most {TEXT_BYTES} bytes")
         await self._note(call, contact.external_id, contact)
+        external_id = contact.external_id if call == "submit" else self._joined(contact)
         if message is not None and message.id not in self.messages:
             self.messages[message.id] = message.text
             number = len(self.messages)
@@ -183,17 +189,25 @@ class RouterDouble:
                 text=message.text,
                 backend_id=message.id,
             )
-            self.lines[contact.external_id].append(line)
-        created = contact.external_id not in self.contacts
-        self.contacts.setdefault(contact.external_id, contact)
+            self.lines[external_id].append(line)
+        created = external_id not in self.contacts
+        self.contacts.setdefault(external_id, contact)
         self.signal.notify()
         return Receipt(
             contact=f"c-{contact.external_id}",
-            state=self.receipt.state,
+            state=self.taken_as.state,
             created=created,
-            position=self.receipt.position,
-            wait_us=self.receipt.wait_us,
+            position=self.taken_as.position,
+            wait_us=self.taken_as.wait_us,
         )
+
+    def _joined(self, contact: NewContact) -> str:
+        """The external id of the contact open between these addresses; its own if none is."""
+        between = (contact.customer.address, contact.to)
+        for external_id, known in self.contacts.items():
+            if contact.customer.address and (known.customer.address, known.to) == between:
+                return external_id
+        return contact.external_id
 
     async def _note(self, call: str, of: str, *args: Any) -> None:
         self.calls.append(Said(call, of, args))

@@ -19,6 +19,7 @@ from adapters.remote.frames import Down, Up
 from router.channel import (
     Address,
     ChannelError,
+    Delivery,
     Effect,
     Line,
     NewContact,
@@ -197,6 +198,9 @@ class FarHalf:
     async def route(self, request: RouteRequest) -> RouteAnswer:
         answer = await self.call("route", request=request)
         return msgspec.convert(answer["route"], RouteAnswer)
+
+    async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
+        await self.call("receipt", contact=contact, message=message, state=state, detail=detail)
 
     async def live(self, external_ids: list[str]) -> None:
         await self.call("live", external_ids=external_ids)

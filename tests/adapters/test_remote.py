@@ -316,6 +316,13 @@ async def test_an_old_owners_effect_is_not_even_sent(harness: RemoteHarness) -> 
     assert [f["epoch"] for f in harness.far.down if f["type"] == "perform"] == [7]
 
 
+async def test_a_receipt_goes_over_the_wire(harness: RemoteHarness) -> None:
+    await harness.far.receipt("c1", "m1", "undelivered", "no such number")
+    assert harness.router.said("receipt")[0].args == ("m1", "undelivered", "no such number")
+    with pytest.raises(Refused):
+        await harness.far.call("receipt", contact="c1", message="m1", state="lost", detail="")
+
+
 async def test_open_contacts_and_typing_go_over_the_wire(harness: RemoteHarness) -> None:
     external_id = harness.external_id(CUSTOMER)
     harness.router.contact_states[external_id] = "parked"

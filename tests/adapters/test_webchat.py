@@ -471,7 +471,7 @@ async def test_a_chat_has_no_leg_to_bring_up(harness: WebChatHarness) -> None:
 
 
 async def test_a_visitor_who_is_served_is_not_told_to_wait(harness: WebChatHarness) -> None:
-    harness.router.receipt = Receipt(contact="", state="active", position=0, wait_us=0)
+    harness.router.taken_as = Receipt(contact="", state="active", position=0, wait_us=0)
     places = len(harness.browser(CUSTOMER).of("place"))
     await harness.write(CUSTOMER, "anybody there?", "m2")
     await harness.browser(CUSTOMER).until("joined")

@@ -90,6 +90,45 @@ async def test_what_was_said_is_told_after_the_end_and_after_a_restart(world: Wo
     assert await router_of(successor, "site").open() == []
 
 
+async def test_a_message_that_came_back_is_told_to_the_agent_who_wrote_it(world: World) -> None:
+    host = await serve(world, site=CHAT, other=CHAT)
+    await with_ana(host.workspace)
+    site = loopback(host, "site")
+    receipt = await site.arrive("v1", text="hello", external_id="x1")
+    await accept(host, receipt.contact)
+    await host.intake.send(receipt.contact, "are you there?", agent=ANA)
+    await site.until(lambda: any(isinstance(p.task.effect, DeliverMessage) for p in site.performed))
+    sent = site.performed[-1].task.effect
+    assert isinstance(sent, DeliverMessage)
+    await until(lambda: not host.workspace.rows_of("effect"))
+    stream = host.workspace.feed.subscribe(host.workspace.seq + 1)
+    await site.bounce(sent, "no such mailbox")
+    await site.bounce(sent, "no such mailbox")  # the backend says it again
+    # What is over can come back, too.
+    await host.workspace.ask(c.CompleteContact(contact=sent.contact))
+    await site.router.receipt(sent.contact, sent.message, "delivered", "a spare host took it")
+    told = [event for _, event in await stream.batch() if isinstance(event, e.EffectSettled)]
+    assert [(event.message, event.result, event.reason) for event in told] == [
+        (sent.message, "undelivered", "no such mailbox"),
+        (sent.message, "delivered", "a spare host took it"),
+    ]
+
+
+async def test_a_receipt_for_what_one_has_not_sent_is_refused(world: World) -> None:
+    host = await serve(world, site=CHAT, other=CHAT)
+    receipt = await loopback(host, "site").arrive("v1", text="hello", external_id="x1")
+    [line] = await router_of(host, "site").history("x1")
+    for name, contact, message in (
+        ("site", receipt.contact, line.id),  # the customer's own
+        ("site", receipt.contact, "m000"),
+        ("site", "c000", line.id),
+        ("other", receipt.contact, line.id),
+    ):
+        with pytest.raises(Refused) as caught:
+            await router_of(host, name).receipt(contact, message, "delivered")
+        assert caught.value.code == "not_found"
+
+
 async def test_nobody_reads_what_was_said_elsewhere(world: World) -> None:
     host = await serve(world, first=CHAT, second=CHAT)
     await loopback(host, "first").arrive("v1", text="a secret", external_id="x1")

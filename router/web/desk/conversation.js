@@ -94,8 +94,7 @@ function Bubble({ desk, message }) {
       ${message.from === "router" && html`<span>${t("the_router")} ·</span>`}
       ${mine && message.agent && html`<span>${desk.agentName(message.agent)} ·</span>`}
       <span class="time">${clockTime(message.at_us)}</span>
-      ${delivery && delivery !== "done" && html`<span class="bad">· ${t(`result_${delivery}`)}</span>`}
-      ${delivery === "done" && html`<span>· ${t("result_done")}</span>`}
+      ${delivery && html`<span class=${/^(done|delivered)$/.test(delivery) ? "" : "bad"}>· ${t(`result_${delivery}`)}</span>`}
     </div>
   </li>`;
 }

@@ -35,7 +35,8 @@ export function applyEvent(desk, frame) {
   if (frame.message) addMessages(desk, frame.message.contact, [frame.message]);
   const { event } = frame;
   if (event?.type === "EffectSettled" && event.message) {
-    desk.delivery.set(event.message, event.result);
+    // A receipt may overtake the word that it was sent, and says more.
+    if (event.result !== "done" || !desk.delivery.has(event.message)) desk.delivery.set(event.message, event.result);
     // Open all day: the oldest goes (a Map keeps its order).
     if (desk.delivery.size > DELIVERIES) desk.delivery.delete(desk.delivery.keys().next().value);
   }

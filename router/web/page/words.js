@@ -51,7 +51,7 @@ export function eventWords(event, nameOf) {
 /** Which meaning an event has, for its mark on the timeline. */
 export function eventMeaning(event) {
   if (/^(OfferExpired|ReservationFailed|AgentLost|CommandDeadLettered)$/.test(event.type)) return "bad";
-  if (event.type === "EffectSettled") return event.result === "done" ? "good" : "bad";
+  if (event.type === "EffectSettled") return /^(done|delivered)$/.test(event.result) ? "good" : "bad";
   if (event.type === "ContactClosed") return event.outcome === "completed" ? "good" : "attention";
   if (/^(OfferAccepted|ReservationConnected)$/.test(event.type)) return "good";
   if (/^(OfferRejected|OfferRescinded|ContactReturned|ContactOverflowed|ContactRelaxed)$/.test(event.type)) {
