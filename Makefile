@@ -41,8 +41,8 @@ format: setup ## put the code into its form, and mend what can be mended without
 simulate: setup ## run the engine on a drawn day with faults, audited (SEED=7 COUNT=100)
 	@$(BIN)/python -m router.testing.simulator --seed $(SEED) --count $(COUNT) $(ARGS)
 
-bench: setup ## measure: matching, throughput, latency, restart (some minutes, a quiet machine)
-	@status=0; for part in matching throughput latency restart; do \
+bench: setup ## measure: matching, throughput, latency, restart, pages (some minutes, a quiet machine)
+	@status=0; for part in matching throughput latency restart pages; do \
 	    $(BIN)/python -m loadtest $$part || status=1; done; exit $$status
 
 reference: setup ## write config/contact-router.yaml anew from the types
