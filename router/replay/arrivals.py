@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from router.core import commands as c
+from router.core import customer_commands as cc
 from router.core import events as e
 from router.core.model import ContactId, QueueId, Requirements
 from router.core.policy import Policy
@@ -22,7 +23,7 @@ C = TypeVar("C")
 class Arrival:
     """One contact that came from outside."""
 
-    __slots__ = ("at_us", "command", "joins", "message", "ruled", "seq", "size")
+    __slots__ = ("at_us", "command", "heard", "joins", "message", "ruled", "seq", "size")
 
     def __init__(
         self, seq: int, event: e.ContactReceived, command: c.SubmitContact, *, joins: bool
@@ -36,6 +37,8 @@ class Arrival:
         """Nobody was open between these addresses: it may have come as a message."""
         self.message = ""
         self.size = 0
+        self.heard: c.HearKeyword | None = None
+        """It was a keyword alone: the contact ended where it began."""
 
 
 class Arrivals:
@@ -81,6 +84,13 @@ class Arrivals:
         if isinstance(before, e.ContactReceived):
             fresh.command = replace(fresh.command, message=event.message, message_size=event.size)
         return True
+
+    def ended_by_keyword(self, contact: ContactId, reply: e.MessageSent | None) -> None:
+        """The contact that came last was nothing but a keyword, and our reply to it."""
+        last = self._found[-1] if self._found else None
+        if last is not None and last.command.contact == contact:
+            asked = replace(last.command, message="", message_size=0)
+            last.heard = keyword(asked, last.message, last.size, reply)
 
     def forget(self, contact: ContactId, peer_key: str) -> None:
         """It is closed, or goes on by another address."""
@@ -136,7 +146,23 @@ def _before_rules(
     )
 
 
+def keyword(
+    contact: c.SubmitContact, message: str, size: int, reply: e.MessageSent | None
+) -> c.HearKeyword:
+    """What a customer said; of whom it holds is left out, because profiles are not replayed."""
+    return c.HearKeyword(
+        asked=cc.ChangeDoNotContact(customer=""),
+        contact=contact,
+        message=message,
+        size=size,
+        reply=reply.message if reply is not None else "",
+        reply_size=reply.size if reply is not None else 0,
+    )
+
+
 def _ask(found: Arrival) -> c.Command:
+    if found.heard is not None:
+        return found.heard
     by_itself = found.message and not found.command.message
     if found.message and (found.joins or by_itself):
         return c.ReceiveMessage(message=found.message, size=found.size, contact=found.command)

@@ -210,7 +210,7 @@ class Driver:
                 return self._fitting(given)
             case c.SubmitContact():
                 self._facts[given.contact] = given.facts
-            case c.ReceiveMessage():
+            case c.ReceiveMessage() | c.HearKeyword():
                 self._facts[given.contact.contact] = given.contact.facts
             case _:
                 pass

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
+from router.core.facts import Outbound
 from router.core.model import (
     SECOND_US,
     AgentId,
@@ -82,8 +83,8 @@ class Notes:
         self._gone: LiveReport | None = None
         self._closing: tuple[Stage, int] | None = None
         self._pulling: tuple[list[Given], ContactId] | None = None
-        self._going: tuple[ContactId, int] | None = None
-        """The outbound contact whose way out is being decided, and when."""
+        self._terms: dict[ContactId, Outbound] = {}
+        """On which terms contacts that we begin go out."""
         self._waking = ContactId("")
         """The contact to which the customer has just written."""
         self._before: e.Event | None = None

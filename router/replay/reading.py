@@ -13,16 +13,14 @@ from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.facts import NO_FACTS, Facts, Outbound, Permission
+from router.core.facts import Facts, Permission
 from router.core.model import AgentId, ContactId, ContactOutcome, ReservationId
 from router.core.skills import merged
 from router.replay.arrivals import copied
-from router.replay.notes import Notes
+from router.replay.outward import Outward
 from router.replay.recording import Given, LiveReport, Recording
 from router.replay.stages import Kind, Place, Stage
 
-WENT_OUT = ("permitted", "learned_window", "other_channel", "message_first")
-"""Reasons for which an outbound contact goes on the shelf although it may go out."""
 FRESH = (
     e.ContactReceived,
     e.ContactQueued,
@@ -33,7 +31,7 @@ FRESH = (
 """What one arrival may show before the message that came with it."""
 
 
-class Reader(Notes):
+class Reader(Outward):
     """Takes events in order; `recording` is complete after `finish`."""
 
     def take(self, seq: int, event: e.Event) -> None:
@@ -55,8 +53,7 @@ class Reader(Notes):
         self.stages.apply(event)
         self._before = event
         if isinstance(event, e.ContactClosed):
-            for known in (self._visits, self._holds, self._silent, self._windows, self._opens):
-                known.pop(event.contact, None)
+            self._forget(event.contact)
 
     def finish(self) -> Recording:
         """The log has ended: what is open stays open."""
@@ -77,6 +74,8 @@ class Reader(Notes):
     def _received(self, event: e.ContactReceived) -> None:
         if event.not_after_us:
             self._windows[event.contact] = event.not_after_us - self._offset_us
+        if event.outbound is not None:
+            self._terms[event.contact] = event.outbound
         if event.consult_of:
             self._arrivals.consult = event
         elif event.callback_of:
@@ -105,50 +104,11 @@ class Reader(Notes):
         if stage.kind is Kind.SERVE:
             self._transferred(event, stage)
         elif event.reason == "activated":
-            if self._going == (event.contact, event.at_us):
-                return  # the command is noted already
-            if stage.contact.customer:
-                self._provided(event.contact, stage)
-            else:
-                self._tick(self._opens.get(event.contact, 0))
+            self._activated(event, stage)
         elif event.reason == "pulled" and stage.kind is Kind.PARK:
             pull = c.PullContact(contact=event.contact, agent=event.target_agent)
             self._input(event.contact, pull, ends=True)
             self._pulling = (self.recording.inputs[stage.key], event.contact)
-
-    def _provided(self, contact: ContactId, stage: Stage, facts: Facts = NO_FACTS) -> None:
-        """The runtime said who the customer is, and what is permitted."""
-        before = self._before
-        segment = None
-        if isinstance(before, e.ContactUpdated) and before.contact == contact:
-            segment = before.segment
-        command = c.ProvideCustomer(
-            contact=contact,
-            customer=stage.contact.customer,
-            segment=segment or "",
-            found=segment is not None,
-            facts=facts,
-        )
-        self._in_stage(stage, stage.place(self._now_us), command, ends=True)
-
-    def _scheduled(self, event: e.ContactScheduled) -> None:
-        self._opens[event.contact] = event.not_before_us - self._offset_us
-        if event.reason == "rescheduled":
-            self._windows[event.contact] = event.not_after_us - self._offset_us
-            self._input(event.contact, copied(c.RescheduleContact, event), ends=True)
-            return
-        if event.reason == "window_over":
-            self._tick(self._windows.get(event.contact, 0))
-            self._going = None
-            return
-        if event.not_after_us:
-            self._windows[event.contact] = event.not_after_us - self._offset_us
-        stage = self.stages.stage(event.contact)
-        if event.outbound is None or self._going == (event.contact, event.at_us):
-            return
-        self._going = (event.contact, event.at_us)
-        if stage is not None and stage.kind is Kind.SHELF:
-            self._provided(event.contact, stage, _facts_behind(event, event.outbound))
 
     def _transferred(self, event: e.ContactQueued, stage: Stage) -> None:
         given = self.recording.inputs.get(stage.key, [])
@@ -203,7 +163,9 @@ class Reader(Notes):
     def _said(self, event: e.MessageSent) -> None:
         self._silent[event.contact] = event.at_us
         stage = self.stages.stage(event.contact)
-        if stage is not None and stage.kind is not Kind.SHELF:  # else the router's own
+        if stage is not None and stage.kind is Kind.SHELF:
+            self._first_sent(event)
+        else:
             self._input(event.contact, copied(c.SendMessage, event))
 
     # --- the customer, the backend, supervisors -----------------------------------------------
@@ -234,7 +196,9 @@ class Reader(Notes):
         if stage is not None:
             self._arrivals.forget(event.contact, stage.contact.peer_key)
             self._arrivals.meet(event.contact, event.peer_key)
-        if event.by not in ("step", "learned_window"):
+        if event.by == "learned_window":
+            self._goes_elsewhere(event)
+        elif event.by not in ("step", "rule"):
             self._input(event.contact, copied(c.SwitchChannel, event))
 
     def _linked(self, event: e.ContactLinked) -> None:
@@ -349,6 +313,8 @@ class Reader(Notes):
                 self._tick(self._too_long(event.contact))
             if stage is not None and event.reason == "callback":
                 self._closing = (stage, event.at_us)
+            elif event.reason == "keyword":
+                self._told_to_stop(event, stage)
             return
         if event.reason == "ended_unobserved":
             self._unobserved(event.contact, stage)
@@ -406,21 +372,12 @@ def _customer_left(event: e.ContactClosed, reason: str) -> bool:
     return reason != "completed"
 
 
-def _facts_behind(event: e.ContactScheduled, terms: Outbound) -> Facts:
-    """What the engine must have been told to put an outbound contact on the shelf like this."""
-    windows = (terms.window,) if terms.window is not None else ()
-    if event.reason in WENT_OUT:
-        return Facts(permission=Permission(until_us=event.not_after_us), windows=windows)
-    refused = Permission(allowed=False, reason=event.reason, next_at_us=event.not_before_us)
-    return Facts(permission=refused, windows=windows)
-
-
 def _callback(event: e.ContactReceived) -> c.RequestCallback:
     return c.RequestCallback(
         contact=event.callback_of,
         callback=event.contact,
         channel=event.channel,
-        not_before_us=event.not_before_us,
+        not_before_us=event.not_before_us if event.asked is None else event.asked.not_before_us,
         not_after_us=event.not_after_us,
         sealed=event.sealed,
         seal_key=event.seal_key,
@@ -463,6 +420,7 @@ _HANDLERS: dict[type, Callable[[Reader, Any], None]] = {
     e.ContactReceived: Reader._received,
     e.ContactQueued: Reader._queued,
     e.ContactScheduled: Reader._scheduled,
+    e.OutboundSent: Reader._goes_first,
     e.ContactOverflowed: Reader._moved,
     e.ContactSwitched: Reader._switched,
     e.ContactLinked: Reader._linked,
