@@ -47,8 +47,6 @@ class Outward(Notes):
     def _scheduled(self, event: e.ContactScheduled) -> None:
         id_ = event.contact
         self._opens[id_] = event.not_before_us - self._offset_us
-        if event.outbound is not None:
-            self._terms[id_] = event.outbound
         if event.reason == "rescheduled":
             self._windows[id_] = event.not_after_us - self._offset_us
             self._input(id_, copied(c.RescheduleContact, event), ends=True)
@@ -68,6 +66,7 @@ class Outward(Notes):
             self._provided(id_, stage, facts)
         else:
             self._going = (id_, self._now_us, [])
+        self._terms[id_] = event.outbound
         if event.reason != GOES_ON:
             self._going = None
 
@@ -121,12 +120,17 @@ class Outward(Notes):
         segment = None
         if isinstance(before, e.ContactUpdated) and before.contact == contact:
             segment = before.segment
+        facts = self._as_before(contact) if facts is None else facts
+        terms = self._terms.get(contact)
+        # Refused was what it waited for: its window, be that on another channel.
+        refused = terms.window if terms is not None and not facts.permission.allowed else None
         command = c.ProvideCustomer(
             contact=contact,
             customer=stage.contact.customer,
             segment=segment or "",
             found=segment is not None,
-            facts=self._as_before(contact) if facts is None else facts,
+            facts=facts,
+            channel=refused.channel if refused is not None else "",
         )
         self._in_stage(stage, stage.place(self._now_us), command, ends=True)
         self._going = (contact, self._now_us, self.recording.inputs[stage.key])

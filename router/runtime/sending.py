@@ -103,7 +103,7 @@ class Sending:
                 (window.channel, window.address) != (contact.channel, contact.address)
             )
             if window is not None and elsewhere and window.start_us <= now_us:
-                command = self._at(command, contact, held, window)
+                command = self._at(command, contact, held, window, now_us)
         if terms.mode == MESSAGE_FIRST:
             command = self._draft(command, contact, terms, held)
         return command
@@ -126,9 +126,14 @@ class Sending:
         )
 
     def _at(
-        self, command: c.ProvideCustomer, contact: Contact, held: Held, window: LearnedWindow
+        self,
+        command: c.ProvideCustomer,
+        contact: Contact,
+        held: Held,
+        window: LearnedWindow,
+        now_us: int,
     ) -> c.ProvideCustomer:
-        """The customer's address there, sealed for the contact."""
+        """The customer's address there, sealed for the contact, and what is permitted there."""
         identity = next((i for i in held.row.identities if i.hash == window.address), None)
         key = contact.seal_key or held.key  # one for its whole life: an erasure must find it
         if identity is None or not key:
@@ -136,12 +141,23 @@ class Sending:
         ours = self._our_address(contact, window.channel)
         envelope = Envelope(identity.address, held.row.name, ours)
         _, peer_key = self._book.identities.peer(window.channel, identity.address, ours)
+        # What is permitted where it stands says nothing of where it goes.
+        terms = terms_of(contact)
+        permission = self._book.permission(
+            held.row,
+            window.channel,
+            window.address,
+            terms.purpose,
+            now_us,
+            besides=terms.attempt if terms.is_reserved else "",
+        )
         return replace(
             command,
             channel=window.channel,
             sealed=seal(self._workspace.sealer, key, envelope),
             seal_key=key,
             peer_key=peer_key,
+            facts=replace(command.facts, permission=permission),
         )
 
     def _our_address(self, contact: Contact, channel: str) -> str:

@@ -18,7 +18,13 @@ from router.core.customer_model import CustomerPatch
 from router.core.events import ContactOffered
 from router.core.facts import Outbound
 from router.core.model import Contact, ContactId, ContactOutcome, ContactState, Direction
-from router.core.permission_policy import ContactPolicy, FrequencyLimit
+from router.core.permission_policy import (
+    EVERY_DAY,
+    ContactPolicy,
+    ContactWindow,
+    DaySpan,
+    FrequencyLimit,
+)
 from router.core.policy import Policy
 from router.journal.codec import decode_event
 from router.journal.keys import BlockKeys, MemoryBlocks
@@ -301,6 +307,27 @@ async def test_over_the_ledgers_limit_it_waits_until_the_limit_frees() -> None:
         await until(lambda: len(shop.sent()) == 2)
     finally:
         await shop.world.end()
+
+
+async def test_its_window_on_another_channel_counts_though_its_own_is_shut(shop: Shop) -> None:
+    calls_later = ContactWindow(
+        name="calls", channels=("voice",), spans=(DaySpan(EVERY_DAY, 12 * 60, 20 * 60),)
+    )
+    host = shop.host
+    policy = shop_policy(ContactPolicy(windows=(calls_later,)))
+    await host.workspace.ask(c.ApplyPolicy(policy=policy))
+    _, answer = await host.intake.submit(
+        NewContact(external_id="call", customer=Address(address=NUMBER), to="+49301"),
+        "voice",
+        routing=Routing(direction=Direction.OUTBOUND, outbound=LEARNED),
+    )
+    assert answer is not None
+    contact = shop.contact(answer.contact)
+    assert contact is not None
+    assert (contact.channel, contact.not_before_us) == ("voice", TUESDAY)
+    await shop.at(TUESDAY)
+    await until(lambda: shop.sent() == ["Hello Ada, shall we talk?"])
+    await until(lambda: (contact.channel, contact.state) == ("sms", ContactState.PARKED))
 
 
 async def test_what_was_learned_survives_a_restart(shop: Shop) -> None:
