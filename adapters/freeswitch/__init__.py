@@ -1,0 +1,1 @@
+"""FreeSWITCH: calls over its event socket, inbound (we connect) and outbound (it connects)."""
