@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +35,9 @@ from adapters.webchat.conversation import (
     message_of,
     parts_of,
 )
-from adapters.webchat.settings import Settings, read_secret
+from adapters.webchat.door import Door, Entry
+from adapters.webchat.identity import Notary
+from adapters.webchat.settings import Settings, identity_secret, token_secret
 from router.channel import (
     Address,
     Channel,
@@ -73,9 +74,10 @@ class WebChat(Channel):
         super().__init__(name, settings, router)
         where = f"adapters.{name}"
         self.config = read_settings(Settings, settings, where)
-        self.signer = Signer(
-            read_secret(self.config.secret_file, where), name, self.config.token_days
-        )
+        config = self.config
+        self.signer = Signer(token_secret(config.secret_file, where), name, config.token_days)
+        notary = Notary(identity_secret(config.identity_secret_file, where))
+        self.door = Door(self.signer, notary, config.strangers_per_min)
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
         self.crew = Crew(name, most=2 * self.config.conversations)
         self.writers = Crew(f"{name} pages", most=PAGES * self.config.conversations)
@@ -135,14 +137,11 @@ class WebChat(Channel):
 
     # -- what visitors do (called by visits.py) --------------------------------------------------
 
-    async def recall(self, token: str) -> None:
+    async def recall(self, visitor: Visitor) -> None:
         """Bring back what this visitor and we said before a restart.
 
         Raises ChannelError when there is no room for one more visitor.
         """
-        visitor = self.signer.check(token, _now_ms() // 1000)
-        if visitor is None:
-            return
         conversation = self.conversations.get(visitor.id)
         if conversation is None:
             conversation = self._make(visitor)
@@ -163,16 +162,13 @@ class WebChat(Channel):
             else:
                 conversation.recall([message_of(conversation, line) for line in lines])
 
-    def enter(self, page: Page, token: str, name: str) -> Conversation:
+    def enter(self, page: Page, entry: Entry) -> Conversation:
         """A page has opened; raises ChannelError when there is no room for one more visitor."""
-        visitor = self.signer.check(token, _now_ms() // 1000)
-        if visitor is None:
-            visitor = Visitor("v" + secrets.token_urlsafe(16), 1)
-            conversation = self._make(visitor)
-            conversation.recalled = True
-        else:
-            conversation = self.conversations.get(visitor.id) or self._make(visitor)
-        conversation.name = name or conversation.name
+        conversation = self.conversations.get(entry.visitor.id) or self._make(entry.visitor)
+        conversation.recalled = conversation.recalled or entry.is_new
+        conversation.name = entry.name or conversation.name
+        if entry.identity is not None:
+            conversation.known_as, conversation.facts = entry.identity.id, entry.identity.attributes
         if conversation.away is not None:
             conversation.away.cancel()
             conversation.away = None
@@ -315,7 +311,9 @@ class WebChat(Channel):
         )
 
     def _start_contact(self, task: Task, contact: str) -> None:
-        conversation = self.conversations.get(task.customer.address)
+        address = task.customer.address
+        known = self.conversations.get(self.door.visitor_known_as(address))
+        conversation = self.conversations.get(address) or known
         if conversation is None or not conversation.pages:
             raise ChannelError("the visitor is not here")
         if conversation.begun:
@@ -369,10 +367,10 @@ class WebChat(Channel):
     ) -> NewContact:
         return NewContact(
             external_id=conversation.external_id,
-            customer=Address(address=conversation.visitor, name=conversation.name),
+            customer=Address(address=conversation.address, name=conversation.name),
             to=self.config.to or self.name,
             entry_point=self.config.entry_point,
-            attributes={"site": self.name, "origin": origin},
+            attributes={**conversation.facts, "site": self.name, "origin": origin},
             # The page chose its part of the id: ours keeps one visitor's ids from another's.
             message=NewMessage(id=f"{conversation.external_id}/{message_id}", text=text),
         )

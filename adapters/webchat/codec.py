@@ -33,6 +33,8 @@ class Hello(_Up, frozen=True):
     key: Short
     token: Short = ""
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    identity: Annotated[str, msgspec.Meta(max_length=6_000)] = ""
+    """What the site's server signed about the visitor (`identity.py`)."""
 
 
 class Say(_Up, frozen=True):

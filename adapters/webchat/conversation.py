@@ -35,6 +35,10 @@ class Conversation:
     messages: deque[Message]
     bucket: Bucket
     name: str = ""
+    known_as: str = ""
+    """The site's own id of the visitor, if it vouched for one."""
+    facts: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """What else it vouched for."""
     phase: Phase = "idle"
     begun: bool = False
     """The router has (or had) a contact for this number."""
@@ -51,6 +55,11 @@ class Conversation:
     away: asyncio.TimerHandle | None = None
     saying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One message at a time: of two first ones, the second must join what the first began."""
+
+    @property
+    def address(self) -> str:
+        """Who the customer is to the router: the site's id of them, or a stranger's visitor id."""
+        return self.known_as or self.visitor
 
     @property
     def external_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Settings of a web chat, and the secret that its visitor tokens are signed with."""
+"""Settings of a web chat, and the secrets that tokens and identities are signed with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from adapters import read_secret
 from router.core.record import Value
 from router.errors import ConfigError
 
@@ -24,6 +25,9 @@ class Settings(Value, kw_only=True):
     secret_file: str = ""
     """Visitor tokens are signed with what is in it; made when it is missing. Empty: a new secret
     each start, so that visitors are strangers after a restart."""
+    identity_secret_file: str = ""
+    """Shared with the site's server, which signs who its visitors are; must exist. Empty: nobody is
+    vouched for."""
     token_days: int = 30
     """How long a visitor is known again."""
     away_s: float = 120.0
@@ -32,6 +36,8 @@ class Settings(Value, kw_only=True):
     """Messages a second of one visitor, after a burst."""
     burst: int = 5
     """Messages that may come at once."""
+    strangers_per_min: int = 60
+    """New visitors a minute from one address, and as many at once; one more comes back later."""
     history: int = 100
     """Messages of a conversation that a reloaded page shows."""
     conversations: int = 10_000
@@ -41,8 +47,9 @@ class Settings(Value, kw_only=True):
         """Refuse what cannot work."""
         if not self.key:
             raise ValueError("key must not be empty")
-        if min(self.token_days, self.burst, self.history, self.conversations) < 1:
-            raise ValueError("token_days, burst, history and conversations must be > 0")
+        for name in ("token_days", "burst", "strangers_per_min", "history", "conversations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be > 0")
         if self.away_s < 0 or self.messages_per_s <= 0:
             raise ValueError("away_s must be >= 0, messages_per_s > 0")
         for origin in self.origins:
@@ -50,8 +57,8 @@ class Settings(Value, kw_only=True):
                 raise ValueError(f"origins: expected https://host or self, got {origin!r}")
 
 
-def read_secret(path: str, where: str) -> bytes:
-    """The signing secret: from the file, which is made if it is missing; random without a file.
+def token_secret(path: str, where: str) -> bytes:
+    """What tokens are signed with: from the file, made if it is missing; random without a file.
 
     Raises ConfigError when others may read it, or it is too short to be one.
     """
@@ -71,4 +78,15 @@ def read_secret(path: str, where: str) -> bytes:
         raise ConfigError([f"{where}.secret_file: {path}: {error.strerror}"]) from None
     if len(secret) < 16:
         raise ConfigError([f"{where}.secret_file: {path} has {len(secret)} bytes, expected >= 16"])
+    return secret
+
+
+def identity_secret(path: str, where: str) -> bytes:
+    """What the site signs identities with; empty without a file. Raises ConfigError."""
+    if not path:
+        return b""
+    key = f"{where}.identity_secret_file"
+    secret = read_secret(path, key).encode()
+    if len(secret) < 32:
+        raise ConfigError([f"{key}: {path} has {len(secret)} bytes, expected >= 32"])
     return secret

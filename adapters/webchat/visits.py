@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 
 from aiohttp import WSMsgType, web
 
@@ -25,6 +26,7 @@ from adapters.webchat.codec import (
     too_long,
 )
 from adapters.webchat.conversation import Conversation
+from adapters.webchat.door import Crowded
 from router import channel as contract
 
 BUFFER = 128
@@ -107,9 +109,18 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
         await socket.close(code=4003, message=b"expected hello with the key of this site")
         return socket
     page = OpenPage(socket, request.transport)
+    address = request.get("address") or request.remote or ""
     try:
-        await channel.recall(hello.token)
-        conversation = channel.enter(page, hello.token, hello.name)
+        entry = channel.door.admit(hello, address, datetime.now(UTC).timestamp())
+    except Crowded:
+        await socket.close(code=1013, message=b"too many new visitors from your network")
+        return socket
+    try:
+        if not entry.is_new:
+            await channel.recall(entry.visitor)
+        conversation = channel.enter(page, entry)
+        if entry.complaint:
+            page.send(Error("identity", entry.complaint))
         writer = channel.writers.start(page.write(), "page")
     except contract.ChannelError:
         await socket.close(code=1013, message=b"full: come back later")

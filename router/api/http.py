@@ -154,9 +154,15 @@ def _mount(app: web.Application, api: Api) -> None:
 
 def _mount_adapters(app: web.Application, api: Api) -> None:
     """Adapters with paths of their own (a socket, a webhook); no token of ours is asked."""
+
+    @web.middleware
+    async def name_the_caller(request: web.Request, handler: WebHandler) -> web.StreamResponse:
+        request["address"] = api.address(request)  # an adapter knows nothing of our proxies
+        return await handler(request)
+
     for tenant in api.tenants.values():
         for type_, name, routes in tenant.channels.routes():
-            inner = web.Application()
+            inner = web.Application(middlewares=[name_the_caller])
             inner.add_routes(routes)
             app.add_subapp(f"/v1/{type_}/{name}", inner)
 

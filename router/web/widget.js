@@ -2,7 +2,8 @@
 //
 //   <script src="https://router.example/widget.js" data-channel="site" data-key="…" async></script>
 //
-// Options:  data-title, data-greeting, data-name (the visitor's, if the page knows it), data-open.
+// Options:  data-title, data-greeting, data-name (if the page knows it), data-open, data-identity
+//           (what your server signed of a visitor who is signed in to your site).
 // Looks:    --chat-accent, --chat-on-accent, --chat-background, --chat-text, --chat-font,
 //           --chat-radius, set on any element around it (for example `html`).
 // A strict Content-Security-Policy of the page needs script-src and connect-src for our origin only:
@@ -25,6 +26,7 @@
     title: given.title || "Chat with us",
     greeting: given.greeting || "Hello! What can we do for you?",
     name: given.name || "",
+    identity: given.identity || "",
     open: "open" in given,
     url: `${site.origin.replace(/^http/, "ws")}/v1/webchat/` +
       `${encodeURIComponent(given.channel || "")}/ws`,
@@ -70,7 +72,7 @@
       this.socket = socket;
       socket.onopen = () => this.send({
         type: "hello", key: options.key, token: this.memory.value.token || "",
-        name: options.name.slice(0, 80),
+        name: options.name.slice(0, 80), identity: options.identity,
       });
       socket.onmessage = (event) => this.take(JSON.parse(event.data));
       socket.onclose = (event) => this.lost(event.code);
@@ -289,6 +291,7 @@
         case "ask": this.ask(frame); break;
         case "answered": this.choices.replaceChildren(); break;
         case "ended": this.ended(); break;
+        case "error": console.warn(`chat widget: ${frame.code}: ${frame.text}`); break;
         case "lost": this.online = frame.final ? "never" : false; break;
         default: break;
       }

@@ -29,6 +29,7 @@ class Browser:
     def __init__(self, harness: WebChatHarness) -> None:
         self.harness = harness
         self.token = ""
+        self.identity = ""
         self.frames: list[dict[str, Any]] = []
         self.socket: aiohttp.ClientWebSocketResponse | None = None
         self.closed: int | None = None
@@ -40,7 +41,8 @@ class Browser:
         self.socket = await self.harness.client.ws_connect(
             self.harness.url, headers={"Origin": origin or self.harness.origin}
         )
-        await self.send(type="hello", key=key, token=self.token, name=name)
+        await self.send(type="hello", key=key, token=self.token, name=name,
+                        identity=self.identity)  # fmt: skip
         self._reader = asyncio.get_running_loop().create_task(self._read(self.socket))
         await self.harness.signal.until(lambda: bool(self.frames) or self.closed is not None)
 
