@@ -141,8 +141,10 @@ def _emit_received(
 
 
 def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
-    """A customer wrote: joins the open contact between the two addresses, or begins one."""
-    contact_id = command.to_contact or d.state.by_peer.get(command.contact.peer_key)
+    """A customer wrote: joins the contact named by the backend's id, or else the one open between
+    the two addresses, or begins one."""
+    named = d.state.by_external.get((command.contact.channel, command.contact.external_id))
+    contact_id = command.to_contact or named or d.state.by_peer.get(command.contact.peer_key)
     contact = d.state.contacts.get(contact_id) if contact_id else None
     if contact is None:
         if command.to_contact:

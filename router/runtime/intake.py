@@ -164,7 +164,8 @@ class Intake:
     async def message(
         self, new: NewContact, channel: str, *, adapter: str = "", by: str = ""
     ) -> Receipt:
-        """A message arrives: it joins the open contact between these two addresses, or begins one.
+        """A message arrives: it joins the open contact with this external id, or else the one
+        between these two addresses, or begins one.
 
         The same message id twice is the same message. Raises Invalid without a message.
         """
@@ -203,7 +204,9 @@ class Intake:
         if heard is not None:
             archive += heard[1]
         if place:
-            contact = self._workspace.engine.state.by_peer.get(command.peer_key, command.contact)
+            state = self._workspace.engine.state
+            named = state.by_external.get((channel, command.external_id))
+            contact = named or state.by_peer.get(command.peer_key, command.contact)
             now_us = self._workspace.now_us()
             self._received.add(place)
             archive.append(ArchiveWrite("received", place, now_us, contact.encode()))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
@@ -136,6 +137,18 @@ def test_a_message_begins_a_contact_and_the_next_one_joins_it() -> None:
     assert (centre.contact, centre.of("c1").messages) == ("c1", 2)
     centre.say(message("m3", "c3", peer="lee"))
     assert centre.contact == "c3"
+
+
+def test_a_message_joins_the_contact_that_the_backend_names_before_the_newest_of_its_peer() -> None:
+    centre = Centre()
+    centre.submit("c1", "sms", peer_key="kim", external_id="thread-1")
+    centre.submit("c2", "sms", peer_key="kim", external_id="thread-2")
+    old = message("m1", "x", peer="kim")
+    named = replace(old, contact=replace(old.contact, external_id="thread-1"))
+    centre.say(named)
+    assert (centre.contact, centre.of("c1").messages, centre.of("c2").messages) == ("c1", 1, 0)
+    centre.say(message("m2", "y", peer="kim"))
+    assert (centre.contact, centre.of("c2").messages) == ("c2", 1)
 
 
 def test_a_message_to_a_named_contact_needs_that_contact() -> None:
