@@ -94,7 +94,9 @@ class RouterDouble:
         return await self._take("submit", contact)
 
     async def message(self, contact: NewContact) -> Receipt:
-        """See `Router.message`."""
+        """See `Router.message`. One that begins a contact fails as told to a `submit`, too."""
+        if self._joined(contact) not in self.contacts:
+            self._errors["message"].extendleft(self._errors.pop("submit", ()))
         return await self._take("message", contact)
 
     async def left(self, external_id: str, reason: str = "") -> None:

@@ -141,7 +141,7 @@ class TextSuite(AdapterSuite):
 
     async def test_a_contact_is_submitted_with_address_and_text(self, harness: Harness) -> None:
         assert not await harness.arrive(CUSTOMER, "my line is dead")
-        [said] = harness.router.said("submit")
+        [said] = harness.router.said("submit") + harness.router.said("message")
         contact = said.args[0]
         assert contact.external_id
         assert contact.customer.address
