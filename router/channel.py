@@ -213,6 +213,7 @@ class Line(Value, kw_only=True):
     text: str
     backend_id: str = ""
     """Your id for it, if you brought it."""
+    subject: str = ""
 
 
 class RouteRequest(Value, kw_only=True):
@@ -290,7 +291,8 @@ class Router(Protocol):
         """
 
     async def message(self, contact: NewContact) -> Receipt:
-        """A message arrives (`contact.message`): joins the open contact between these addresses."""
+        """A message arrives (`contact.message`): joins the open contact with this external id, or
+        else the one between these addresses; or begins one."""
 
     async def left(self, external_id: str, reason: str = "") -> None:
         """The customer is gone (hung up, closed)."""

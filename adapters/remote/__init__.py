@@ -10,6 +10,9 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: connected, cid, reservation}                               {type: answer, cid}
     {type: failed, cid, reservation, reason, busy}                    {type: answer, cid}
     {type: ended, cid, external_id, reason}                           {type: answer, cid}
+    {type: hung_up, cid, reservation, reason}                         {type: answer, cid}
+    {type: monitor_ended, cid, monitor, reason}                       {type: answer, cid}
+    {type: recording_ended, cid, recording, reason}                   {type: answer, cid}
     {type: collected, cid, external_id, name, value, ask, timed_out}  {type: answer, cid}
     {type: receipt, cid, contact, message, state: delivered | undelivered, detail}
                                                                       {type: answer, cid}
@@ -28,7 +31,8 @@ Frames are JSON or msgpack maps, by subprotocol. Fields that have their default 
     {type: welcome, channel, epoch, version}       first; send `live` then, if your contacts can end
                                                    without your seeing it
     {type: perform, id, epoch, effect: {type: OfferContact, ...}, external_id, customer,
-     our_address, text, author, attributes, first_attempt}            answer with `result`
+     our_address, text, author, attributes, consult_of,
+     first_attempt}                                                   answer with `result`
     {type: find, ...the same}                                         answer with `found`
     {type: typing, external_id}                    the agent types: show it for a few seconds
     {type: answer, cid, error: {code, text, retry_after_s}}           the call was not carried out

@@ -453,5 +453,6 @@ class Pending:
             text=task.text,
             author=task.author,
             attributes=task.attributes,
+            consult_of=task.consult_of,
             first_attempt=task.first_attempt and not again,
         )

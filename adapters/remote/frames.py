@@ -84,6 +84,30 @@ class Ended(_Up, frozen=True):
     reason: Reason = ""
 
 
+class HungUp(_Up, frozen=True, tag="hung_up"):
+    """`Router.hung_up`."""
+
+    cid: Cid
+    reservation: Id
+    reason: Reason = ""
+
+
+class MonitorEnded(_Up, frozen=True, tag="monitor_ended"):
+    """`Router.monitor_ended`."""
+
+    cid: Cid
+    monitor: Id
+    reason: Reason = ""
+
+
+class RecordingEnded(_Up, frozen=True, tag="recording_ended"):
+    """`Router.recording_ended`."""
+
+    cid: Cid
+    recording: Id
+    reason: Reason = ""
+
+
 class Collected(_Up, frozen=True):
     """`Router.collected`."""
 
@@ -176,6 +200,9 @@ Call = (
     | Connected
     | Failed
     | Ended
+    | HungUp
+    | MonitorEnded
+    | RecordingEnded
     | Collected
     | Delivered
     | Started
@@ -226,6 +253,7 @@ class Perform(_Frame, frozen=True, kw_only=True):
     text: str
     author: str
     attributes: dict[str, Any]
+    consult_of: str
     first_attempt: bool
 
 
@@ -283,12 +311,16 @@ def key_of(call: Call) -> str:
     match call:
         case Submit() | Message():
             return call.contact.external_id
-        case Connected() | Failed():
+        case Connected() | Failed() | HungUp():
             return f"r/{call.reservation}"
         case Left() | Ended() | Collected() | Started() | History():
             return call.external_id
         case Delivered():
             return f"m/{call.message}"
+        case MonitorEnded():
+            return f"l/{call.monitor}"
+        case RecordingEnded():
+            return f"f/{call.recording}"
         case Route():
             return f"q/{call.request.request}"
         case Live() | Open():
@@ -329,6 +361,12 @@ async def say(router: Router, call: Call) -> Answer:
             await router.failed(call.reservation, call.reason, busy=call.busy)
         case Ended():
             await router.ended(call.external_id, call.reason)
+        case HungUp():
+            await router.hung_up(call.reservation, call.reason)
+        case MonitorEnded():
+            await router.monitor_ended(call.monitor, call.reason)
+        case RecordingEnded():
+            await router.recording_ended(call.recording, call.reason)
         case Collected():
             await router.collected(
                 call.external_id, call.name, call.value, ask=call.ask, timed_out=call.timed_out

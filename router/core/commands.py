@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.core.call_commands import AgentHungUp as AgentHungUp
+from router.core.call_commands import CallCommand
+from router.core.call_commands import EndConsult as EndConsult
+from router.core.call_commands import EndMonitor as EndMonitor
+from router.core.call_commands import FailRecording as FailRecording
+from router.core.call_commands import HoldCustomer as HoldCustomer
+from router.core.call_commands import RecordCall as RecordCall
+from router.core.call_commands import ResumeCustomer as ResumeCustomer
+from router.core.call_commands import SetConference as SetConference
+from router.core.call_commands import StartConsult as StartConsult
+from router.core.call_commands import StartMonitor as StartMonitor
 from router.core.customer_commands import ChangeDoNotContact, CustomerCommand
 from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.model import (
@@ -276,20 +287,6 @@ class ParkContact(Record, kw_only=True):
     reason: str = ""
 
 
-class HoldCustomer(Record, kw_only=True):
-    """Put the customer on hold."""
-
-    contact: ContactId
-    agent: AgentId = AgentId("")
-
-
-class ResumeCustomer(Record, kw_only=True):
-    """Take the customer off hold."""
-
-    contact: ContactId
-    agent: AgentId = AgentId("")
-
-
 class TransferContact(Record, kw_only=True):
     """Hand the contact on: to a queue, an agent, or new requirements. Begins a new visit."""
 
@@ -309,26 +306,6 @@ class RequeueContact(Record, kw_only=True):
     contact: ContactId
     agent: AgentId = AgentId("")
     reason: str = ""
-
-
-class StartConsult(Record, kw_only=True):
-    """Ask another agent about this contact, through the same queue model, before a transfer."""
-
-    contact: ContactId
-    consult: ContactId
-    """Id of the consult, a contact of its own."""
-    queue: QueueId = QueueId("")
-    target_agent: AgentId = AgentId("")
-    requirements: Requirements = ()
-    agent: AgentId = AgentId("")
-
-
-class EndConsult(Record, kw_only=True):
-    """End a consult: hand the contact over to the consulted agent, or go on alone."""
-
-    contact: ContactId
-    hand_over: bool = False
-    agent: AgentId = AgentId("")
 
 
 class PutAgent(Record, kw_only=True):
@@ -478,12 +455,8 @@ Command = (
     | FinishWrapUp
     | ExtendWrapUp
     | ParkContact
-    | HoldCustomer
-    | ResumeCustomer
     | TransferContact
     | RequeueContact
-    | StartConsult
-    | EndConsult
     | PutAgent
     | RemoveAgent
     | SetPresence
@@ -494,6 +467,7 @@ Command = (
     | CollectInput
     | SettleEffect
     | ProvideCustomer
+    | CallCommand
     | CustomerCommand
     | ReportLive
     | ApplyPolicy

@@ -179,6 +179,7 @@ class Decider(Reservations):
         text: str = "",
         by: str = "",
         disposition: str = "",
+        is_told: bool = True,
     ) -> None:
         """The end of the matter: open offers are taken back, the adapter is told."""
         self.rescind_offers(contact, f"contact_{outcome.value}")
@@ -203,15 +204,16 @@ class Decider(Reservations):
                 by=by,
             )
         )
-        self.effects.append(
-            EndContact(
-                channel=contact.channel,
-                contact=contact.id,
-                outcome=outcome.value,
-                reason=reason,
-                text=text,
+        if is_told:
+            self.effects.append(
+                EndContact(
+                    channel=contact.channel,
+                    contact=contact.id,
+                    outcome=outcome.value,
+                    reason=reason,
+                    text=text,
+                )
             )
-        )
 
     def begin_callback(
         self,

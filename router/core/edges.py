@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from router.core import (  # noqa: F401 - they register the handlers
     apply_agents,
+    apply_calls,
     apply_contacts,
     apply_customers,
     apply_outbound,

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from router.core.model import AgentId, ContactId, Requirements, ReservationId
+from router.core.model import AgentId, ContactId, MonitorMode, Requirements, ReservationId
 from router.core.record import Record
 
 Repeat = Literal["safe", "query", "never"]
-MonitorMode = Literal["listen", "whisper", "barge"]
-"""What is heard of a supervisor: by nobody, by the agent alone, by both."""
 
 
 class OfferContact(Record, kw_only=True):

@@ -2,8 +2,8 @@
 
 Pure: no clock, no randomness, no waiting. Each call returns what happened (`events`, which the
 runtime makes durable) and what must then be done (`effects`). The handlers stand beside this file,
-one file for each group of commands: `arrivals`, `customer_care`, `moves`, `offers`, `service`,
-`staff`; what happens by itself is in `deadlines`.
+one file for each group of commands: `arrivals`, `asking`, `calls`, `customer_care`, `moves`,
+`offers`, `service`, `staff`; what happens by itself is in `deadlines`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from router.core import arrivals, asking, customer_care, moves, offers, service, staff
+from router.core import arrivals, asking, calls, customer_care, moves, offers, service, staff
 from router.core.commands import Command, SubmitContact
 from router.core.deadlines import fire
 from router.core.decide import Decider
@@ -28,6 +28,7 @@ from router.errors import NotFound
 HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     **arrivals.HANDLERS,
     **asking.HANDLERS,
+    **calls.HANDLERS,
     **customer_care.HANDLERS,
     **moves.HANDLERS,
     **offers.HANDLERS,
@@ -104,6 +105,7 @@ class Engine:
         self.state.restart(d.now_us, self.policy.grace_us)
         for reservation in self.state.reservations.values():
             if reservation.state is not ReservationState.OFFERED:
+                calls.restate(d, reservation)
                 continue
             agent = self.state.agents[reservation.agent]
             d.effects.append(

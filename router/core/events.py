@@ -7,6 +7,17 @@ meaning is a new event.
 
 from __future__ import annotations
 
+from router.core.call_events import (
+    ConferenceEnded,
+    ConferenceStarted,
+    MonitorChanged,
+    MonitorEnded,
+    MonitorStarted,
+    RecordingEnded,
+    RecordingPaused,
+    RecordingResumed,
+    RecordingStarted,
+)
 from router.core.contact_events import (
     Asked,
     CallbackOffered,
@@ -87,6 +98,8 @@ __all__ = [
     "CallbackOffered",
     "ClockStepped",
     "CommandDeadLettered",
+    "ConferenceEnded",
+    "ConferenceStarted",
     "ConsentChanged",
     "ConsultEnded",
     "ConsultStarted",
@@ -119,6 +132,9 @@ __all__ = [
     "InputCollected",
     "MessageReceived",
     "MessageSent",
+    "MonitorChanged",
+    "MonitorEnded",
+    "MonitorStarted",
     "OfferAccepted",
     "OfferExpired",
     "OfferRejected",
@@ -129,6 +145,10 @@ __all__ = [
     "OutcomeRecorded",
     "PolicyApplied",
     "PresenceChanged",
+    "RecordingEnded",
+    "RecordingPaused",
+    "RecordingResumed",
+    "RecordingStarted",
     "RequirementsChanged",
     "ReservationConnected",
     "ReservationConnecting",
@@ -181,6 +201,15 @@ Event = (
     | WrapUpExtended
     | ReservationEnded
     | ReservationMoved
+    | ConferenceStarted
+    | ConferenceEnded
+    | MonitorStarted
+    | MonitorChanged
+    | MonitorEnded
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingEnded
     | AgentPut
     | AgentRemoved
     | PresenceChanged

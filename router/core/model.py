@@ -6,7 +6,7 @@ All moments and lengths are integers in microseconds. Moments end in `_at_us`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 from router.core.facts import NO_FACTS, Facts, Outbound
 from router.core.record import Row, Value
@@ -206,6 +206,21 @@ class Contact(Row, kw_only=True):
         return self.peer_key.partition("/")[0]
 
 
+MonitorMode = Literal["listen", "whisper", "barge"]
+"""Heard by nobody, by the agent alone, by both."""
+
+
+class Monitor(Value, kw_only=True):
+    """Somebody listens to what an agent serves."""
+
+    id: str
+    agent: AgentId
+    """Who."""
+    mode: MonitorMode
+    at_us: int
+    by: str = ""
+
+
 class Reservation(Row, kw_only=True):
     """An agent's capacity held for a contact."""
 
@@ -237,6 +252,15 @@ class Reservation(Row, kw_only=True):
     disposition: str = ""
     asks_disposition: bool = False
     """Wrap-up cannot be finished without one."""
+    conference: bool = False
+    """The consulted agent hears the customer, too."""
+    recording: str = ""
+    """Names it at the backend; empty = none."""
+    is_recording: bool = False
+    """False: paused, if there is a recording."""
+    recordings: int = 0
+    """So far: one that failed is not gone on with."""
+    monitors: tuple[Monitor, ...] = ()
 
 
 class Skill(Value):

@@ -9,6 +9,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.arrivals import NAME_MOST, channel_named, checked_requirements
 from router.core.decide import Decider
+from router.core.legs import let_go
 from router.core.model import Contact, ContactId, ContactState, ReservationState
 from router.errors import Invalid, Refused
 
@@ -143,7 +144,10 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
     if contact.state is ContactState.OFFERED:
         back_to_line(d, contact, "channel_switched")
     if contact.state is ContactState.ACTIVE:
+        if contact.consult:
+            raise Refused("consulting", f"contact {contact.id!r} has an open consult")
         _check_switch_room(d, contact, channel.name)
+        let_go(d, contact, d.serving(contact), "channel_switched")
     elif contact.state is ContactState.SCHEDULED:
         raise Refused("scheduled", f"contact {contact.id!r} waits for its window")
     d.switch(

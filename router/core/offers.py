@@ -10,6 +10,7 @@ from router.core import events as e
 from router.core.attempts import settle
 from router.core.capacity import has_room, to_suspend
 from router.core.decide import Decider
+from router.core.legs import let_go
 from router.core.model import (
     FOR_EVER_US,
     AgentId,
@@ -142,6 +143,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
     until_us = _excluded_until_us(d, contact, reservation.agent, decline) if busy else 0
     is_being_reached = reservation.begins and reservation.state is ReservationState.CONNECTING
     is_there = bool(contact.external_id) and not is_being_reached
+    let_go(d, contact, reservation, reason)
     if contact.consult:
         consult = d.state.contacts[contact.consult]
         d.end_serving(consult, "consult_over", wrap_up=False)

@@ -209,6 +209,8 @@ class Queue(Value, kw_only=True):
     prefer_last_us: int = 0
     """Hold a known customer's contact this long for the agent who last served them."""
     treatment: Treatment = Treatment()
+    record: bool = False
+    """Record calls from the moment in which agent and customer are together."""
 
 
 class ProfileQueue(Value, kw_only=True):

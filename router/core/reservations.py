@@ -16,6 +16,7 @@ from router.core.effects import (
     RescindOffer,
     StartContact,
 )
+from router.core.legs import hold_for_consult, let_go, record_from_start
 from router.core.lifecycle import SERVING
 from router.core.matching import ContactChoice
 from router.core.model import (
@@ -229,6 +230,8 @@ class Reservations(Edges):
             )
         )
         self.rescind_offers(contact, "accepted_by_another", keep=reservation.id)
+        if contact.consult_of:
+            hold_for_consult(self, contact)
         is_ours = contact.begins or contact.direction is not Direction.INBOUND
         begins = is_ours and not contact.external_id
         if connected or not channel.media:
@@ -288,6 +291,7 @@ class Reservations(Edges):
                 agent=reservation.agent,
             )
         )
+        record_from_start(self, reservation)
 
     def rescind_offers(
         self, contact: Contact, reason: str, keep: ReservationId | None = None, until_us: int = 0
@@ -334,6 +338,7 @@ class Reservations(Edges):
             reservation = self.state.reservations[id_]
             if reservation.state not in SERVING:
                 continue
+            let_go(self, contact, reservation, reason)
             wrap_us = self.queue_settings(reservation.queue).wrap_up_us.get(reservation.channel, 0)
             if contact.outbound is not None and reservation.connected_at_us:
                 talked_us = self.now_us - reservation.connected_at_us

@@ -10,7 +10,8 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.arrivals import checked_requirements
 from router.core.decide import Decider
-from router.core.effects import HoldContact
+from router.core.effects import MoveAgent
+from router.core.legs import end_conference, hold, record_from_start, resume
 from router.core.model import (
     AgentId,
     Contact,
@@ -108,33 +109,24 @@ def hold_customer(d: Decider, command: c.HoldCustomer) -> None:
     """The customer on hold."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    reservation = _connected(d, contact, command.agent)
+    reservation = connected(d, contact, command.agent)
     if reservation.hold_at_us:
         return
+    if reservation.conference:
+        raise Refused("conference", "take the conference apart first")
     hold(d, contact, reservation)
-
-
-def hold(d: Decider, contact: Contact, reservation: Reservation) -> None:
-    """Put a connected customer on hold."""
-    d.emit(
-        e.CustomerHeld(
-            at_us=d.now_us,
-            reservation=reservation.id,
-            contact=contact.id,
-            agent=reservation.agent,
-        )
-    )
-    _tell_hold(d, contact, reservation, held=True)
 
 
 def resume_customer(d: Decider, command: c.ResumeCustomer) -> None:
     """The customer off hold."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    reservation = _connected(d, contact, command.agent)
+    reservation = connected(d, contact, command.agent)
     if not reservation.hold_at_us:
         return
-    _resume(d, contact, reservation)
+    if contact.consult and connected_by(d, d.state.contacts[contact.consult]) is not None:
+        raise Refused("consulting", "end the consult first, or make a conference of it")
+    resume(d, contact, reservation)
 
 
 def transfer_contact(d: Decider, command: c.TransferContact) -> None:
@@ -152,7 +144,7 @@ def transfer_contact(d: Decider, command: c.TransferContact) -> None:
             raise Refused("agent_offline", f"agent {target.id!r} is offline")
     elif not command.queue and command.requirements is None:
         raise Invalid("transfer", "a transfer names a queue, an agent, or requirements")
-    _end_consult(d, contact)
+    end_open_consult(d, contact)
     d.disconnect(contact)
     d.end_serving(contact, "transferred", wrap_up=True)
     d.enter_queue(
@@ -179,7 +171,7 @@ def start_consult(d: Decider, command: c.StartConsult) -> None:
     """Ask somebody, through a contact of its own in the same queue model."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    reservation = _connected(d, contact, command.agent)
+    reservation = connected(d, contact, command.agent)
     if contact.consult:
         raise Refused("consulting", f"contact {contact.id!r} has an open consult already")
     if contact.consult_of:
@@ -229,20 +221,26 @@ def end_consult(d: Decider, command: c.EndConsult) -> None:
     """Hand over to the consulted agent, or go on alone."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    reservation = _connected(d, contact, command.agent)
+    reservation = connected(d, contact, command.agent)
     if not contact.consult:
         raise Refused("no_consult", f"contact {contact.id!r} has no open consult")
     consult = d.state.contacts[contact.consult]
     if not command.hand_over:
-        _end_consult(d, contact)
+        end_open_consult(d, contact)
         if reservation.hold_at_us:
-            _resume(d, contact, reservation)
+            resume(d, contact, reservation)
         return
     taking = d.serving(consult)
     if taking.state is not ReservationState.CONNECTED:
         raise Refused("not_connected", "the consulted agent is not connected yet")
+    hand_over(d, contact, consult)
+
+
+def hand_over(d: Decider, contact: Contact, consult: Contact) -> None:
+    """The consulted agent, who is connected, has the customer from now on."""
+    reservation, taking = d.serving(contact), d.serving(consult)
     if reservation.hold_at_us:
-        _resume(d, contact, reservation)
+        resume(d, contact, reservation)
     d.disconnect(contact)
     d.end_serving(contact, "handed_over", wrap_up=True)
     d.emit(
@@ -255,42 +253,33 @@ def end_consult(d: Decider, command: c.EndConsult) -> None:
         )
     )
     d.emit(e.ConsultEnded(at_us=d.now_us, contact=contact.id, consult=consult.id, handed_over=True))
-    d.close(consult, ContactOutcome.COMPLETED, "handed_over")
+    # The consulted agent's leg stays: its backend is told to move it, not that the consult is over.
+    media = d.policy.channels[contact.channel].media
+    d.close(consult, ContactOutcome.COMPLETED, "handed_over", is_told=not media)
+    if media:
+        d.effects.append(
+            MoveAgent(
+                channel=contact.channel,
+                contact=contact.id,
+                from_contact=consult.id,
+                reservation=taking.id,
+                agent=taking.agent,
+            )
+        )
+    record_from_start(d, taking)
 
 
-def _end_consult(d: Decider, contact: Contact) -> None:
+def end_open_consult(d: Decider, contact: Contact) -> None:
+    """Nobody is asked about it any more."""
     if not contact.consult:
         return
     consult = d.state.contacts[contact.consult]
+    end_conference(d, contact, d.serving(contact))
     d.emit(e.ConsultEnded(at_us=d.now_us, contact=contact.id, consult=consult.id))
     served = consult.state is ContactState.ACTIVE
     d.end_serving(consult, "consult_over", wrap_up=False)
     outcome = ContactOutcome.COMPLETED if served else ContactOutcome.CANCELLED
     d.close(consult, outcome, "consult_over")
-
-
-def _resume(d: Decider, contact: Contact, reservation: Reservation) -> None:
-    d.emit(
-        e.CustomerResumed(
-            at_us=d.now_us,
-            reservation=reservation.id,
-            contact=contact.id,
-            agent=reservation.agent,
-        )
-    )
-    _tell_hold(d, contact, reservation, held=False)
-
-
-def _tell_hold(d: Decider, contact: Contact, reservation: Reservation, *, held: bool) -> None:
-    if d.policy.channels[contact.channel].media:
-        d.effects.append(
-            HoldContact(
-                channel=contact.channel,
-                contact=contact.id,
-                reservation=reservation.id,
-                held=held,
-            )
-        )
 
 
 def _asked(contact: Contact, requirements: Requirements | None) -> Requirements:
@@ -299,7 +288,17 @@ def _asked(contact: Contact, requirements: Requirements | None) -> Requirements:
     )
 
 
-def _connected(d: Decider, contact: Contact, agent: AgentId) -> Reservation:
+def connected_by(d: Decider, contact: Contact) -> Reservation | None:
+    """The reservation in which agent and customer are together, if they are."""
+    for id_ in contact.reservations:
+        reservation = d.state.reservations[id_]
+        if reservation.state is ReservationState.CONNECTED:
+            return reservation
+    return None
+
+
+def connected(d: Decider, contact: Contact, agent: AgentId) -> Reservation:
+    """The same; raises Refused."""
     reservation = d.serving(contact, agent)
     if reservation.state is not ReservationState.CONNECTED:
         raise Refused("not_connected", f"reservation {reservation.id} is {reservation.state}")

@@ -73,6 +73,8 @@ class State:
         self.by_peer: dict[str, ContactId] = {}
         self.by_customer: dict[str, ContactId | dict[ContactId, None]] = {}
         """The live contact of each customer, or all of them in their order; see `contacts_of`."""
+        self.attached: dict[str, ReservationId] = {}
+        """Whose conversation a monitor or recording hangs on, by its id."""
         self.roster = Roster()
         self.waiting = Waiting()
         self.positions = Positions()
@@ -165,6 +167,9 @@ class State:
                 self.timers.set(("lost", agent.id), at_us)
         for reservation in sorted(self.reservations.values(), key=lambda r: r.offered_at_us):
             self.roster.seats[reservation.agent].load.add(reservation)
+            for attached in (reservation.recording, *(m.id for m in reservation.monitors)):
+                if attached:
+                    self.attached[attached] = reservation.id
             if reservation.deadline_at_us:
                 reservation.deadline_at_us = max(reservation.deadline_at_us, soonest_us)
                 self.timers.set(("reservation", reservation.id), reservation.deadline_at_us)

@@ -106,6 +106,18 @@ class Bridge:
         id_ = ReservationId(reservation)
         await self._ask(c.FailReservation(reservation=id_, reason=reason, busy=busy))
 
+    async def hung_up(self, reservation: str, reason: str = "") -> None:
+        """The agent's leg was up, and the agent hung up."""
+        await self._ask(c.AgentHungUp(reservation=ReservationId(reservation), reason=reason))
+
+    async def monitor_ended(self, monitor: str, reason: str = "") -> None:
+        """A supervisor hung up, or was not reached."""
+        await self._ask(c.EndMonitor(monitor=monitor, reason=reason or "hung_up"))
+
+    async def recording_ended(self, recording: str, reason: str = "") -> None:
+        """The backend does not record (any more)."""
+        await self._ask(c.FailRecording(recording=recording, reason=reason))
+
     async def collected(
         self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
     ) -> None:
@@ -206,6 +218,7 @@ class Bridge:
                 at_us=message.at_us,
                 text=message.text,
                 backend_id=message.external if message.sender == "customer" else "",
+                subject=message.subject,
             )
             for message in await self._messages.last(contact.id, limit)
             if not message.erased

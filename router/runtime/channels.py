@@ -25,6 +25,7 @@ from router.core.effects import (
     Effect,
     EndContact,
     LoadCustomer,
+    MonitorContact,
     OfferContact,
     RescindOffer,
     StartContact,
@@ -43,7 +44,7 @@ from router.runtime.loop import Workspace
 from router.runtime.messages import Messages
 from router.runtime.outbox import Job, Outbox, after_crash, contact_of, deadline, tell
 from router.runtime.profiles import Profiles
-from router.runtime.restate import log_end, said_again
+from router.runtime.restate import listening, log_end, said_again
 from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.channels")
@@ -254,6 +255,18 @@ class Channels:
                 self._tasks.spawn(self._settle(id_, row.effect, "unknown", "crash"), id_)
             else:
                 self._send(id_, row.effect, row.at_us, ask_first=what == "ask")
+        self._ask_for_listeners(rows)
+
+    def _ask_for_listeners(self, rows: Mapping[str, bytes]) -> None:
+        """Whether who listened before the restart still does; nobody is rung anew for it."""
+        asked = [decode_row(OutboxRow, data).effect for data in rows.values()]
+        under_way = {effect.monitor for effect in asked if isinstance(effect, MonitorContact)}
+        number = 0
+        for effect in listening(self._workspace.engine.state):
+            if effect.monitor not in under_way:
+                number += 1
+                id_ = f"{self._workspace.epoch}-listening-{number}"
+                self._send(id_, effect, self._workspace.now_us(), ask_first=True, only_ask=True)
 
     async def _say_again(self, last_seq: int) -> None:
         """Repeatable effects of the last minutes before the stop; who heard them does nothing."""
@@ -287,13 +300,24 @@ class Channels:
             self._intake.note_external(effect.channel, effect.external_id)
         self._send(effect_id, effect, self._workspace.now_us())
 
-    def _send(self, id_: str, effect: Effect, at_us: int, *, ask_first: bool = False) -> None:
+    def _send(
+        self,
+        id_: str,
+        effect: Effect,
+        at_us: int,
+        *,
+        ask_first: bool = False,
+        only_ask: bool = False,
+    ) -> None:
         of_channel = self._by_channel.get(getattr(effect, "channel", ""), [])
+        job = Job(id_, effect, deadline(effect, at_us), ask_first, only_ask)
         if len(of_channel) == 1:
-            of_channel[0].outbox.put(Job(id_, effect, deadline(effect, at_us), ask_first))
+            of_channel[0].outbox.put(job)
         elif of_channel:
-            self._choose(of_channel, Job(id_, effect, deadline(effect, at_us), ask_first))
-        elif isinstance(effect, (ConnectAgent, StartContact)):
+            self._choose(of_channel, job)
+        elif only_ask:
+            return
+        elif isinstance(effect, (ConnectAgent, StartContact, MonitorContact)):
             # No adapter: whoever submitted the contact over the API sees the event and connects.
             self._tasks.spawn(self._settle(id_, effect, "done", "left_to_api"), id_)
         elif effect.REPEAT != "safe":
@@ -378,8 +402,14 @@ class Channels:
             text=text,
             author=author,
             attributes=contact.attributes,
+            consult_of=await self._asked_about(contact),
             first_attempt=not job.ask_first,
         )
+
+    async def _asked_about(self, contact: Contact) -> str:
+        """The external id of the contact that a consult is about."""
+        asking = await self._intake.contact(contact.consult_of) if contact.consult_of else None
+        return asking.external_id if asking is not None else ""
 
     def _envelope(self, contact: Contact) -> Envelope:
         return open_envelope(self._workspace.sealer, contact)

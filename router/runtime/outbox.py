@@ -22,7 +22,9 @@ from router.core.effects import (
     DeliverMessage,
     Effect,
     EndContact,
+    MonitorContact,
     OfferContact,
+    RecordContact,
     RescindOffer,
     StartContact,
     TreatContact,
@@ -69,6 +71,8 @@ class Job:
     """Not begun after this moment."""
     ask_first: bool = False
     """From before a crash: ask the backend whether it happened."""
+    only_ask: bool = False
+    """It was settled before the crash: ask whether it still is so, and do nothing anew."""
 
 
 class Outbox:
@@ -156,6 +160,9 @@ class Outbox:
             if job.ask_first and await self._found(task):
                 await self._settle(job, "done")
                 return "done"
+            if job.only_ask:
+                await self._fail(job, "gone")
+                return "done"
             if isinstance(job.effect, DeliverMessage):
                 await self._mark(job)
             crash_point("before_effect")
@@ -165,6 +172,7 @@ class Outbox:
         except UnknownOutcome as error:
             if repeat == "safe":
                 return "again"
+            await self._drop_monitor(job, "unknown")
             await self._settle(job, "unknown", str(error))
         except (ChannelLost, TimeoutError) as error:
             self._lost()
@@ -236,6 +244,9 @@ class Outbox:
             if effect.reservation:
                 await self._tell(c.FailReservation(reservation=effect.reservation, reason=reason))
             await self._settle(job, "failed", reason)
+        elif isinstance(effect, RecordContact) and effect.on:
+            self._workspace.metrics.effect(effect.channel, "failed")
+            await self._tell(c.FailRecording(recording=effect.recording, reason=reason))
         elif effect.REPEAT == "safe":
             self._workspace.metrics.effect(_channel(effect), "failed")
             # One customer's trouble: operators watch the rate, in the metrics.
@@ -244,12 +255,18 @@ class Outbox:
                 extra={"adapter": self.name, "effect": type(effect).__name__, "reason": reason},
             )
         else:
+            await self._drop_monitor(job, reason)
             await self._settle(job, "failed", reason)
+
+    async def _drop_monitor(self, job: Job, reason: str) -> None:
+        """Nobody listens, or nobody knows whether somebody does: the leg must go."""
+        if isinstance(job.effect, MonitorContact):
+            await self._tell(c.EndMonitor(monitor=job.effect.monitor, reason=reason))
 
     async def _settle(self, job: Job, result: str, reason: str = "") -> None:
         effect = job.effect
         self._workspace.metrics.effect(_channel(effect), result)
-        if effect.REPEAT == "safe":
+        if effect.REPEAT == "safe" or job.only_ask:
             return
         reservation = ReservationId("")
         if isinstance(effect, (ConnectAgent, StartContact)):

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from router.core import events as e
-from router.core.effects import DisconnectAgent, Effect, EndContact, HoldContact, RescindOffer
+from router.core.effects import (
+    ConferenceContact,
+    DisconnectAgent,
+    Effect,
+    EndContact,
+    HoldContact,
+    MonitorContact,
+    MoveAgent,
+    RecordContact,
+    RescindOffer,
+    StopMonitor,
+)
 from router.core.events import Event
 from router.core.model import AgentId, Contact, ContactId, ReservationId, ReservationState
 from router.core.state import State
@@ -48,10 +59,19 @@ async def log_end(
 def said_again(events: Iterable[Event], state: State, closed: dict[str, Contact]) -> list[Effect]:
     """The effects of what is over. `closed`: contacts that ended in these events, by id."""
     found: dict[tuple[str, str], Effect] = {}
+    handed_over: dict[ContactId, None] = {}
+    """Consults whose agent has the customer now: these end nothing."""
     for event in events:
         match event:
+            case e.ContactClosed() if event.contact in handed_over:
+                pass
             case e.ContactClosed():
                 _add_end(found, state, closed.get(event.contact), event)
+            case e.ReservationMoved():
+                handed_over[event.from_contact] = None
+                _add_move(found, state, event)
+            case e.MonitorEnded() | e.RecordingEnded() | e.ConferenceEnded():
+                _add_call_end(found, state, event)
             case e.ContactSwitched() if event.from_external_id:
                 _add_switch(found, state, event)
             case e.OfferRescinded() | e.OfferExpired() | e.OfferRejected():
@@ -71,7 +91,7 @@ def _add_end(
     contact: Contact | None,
     event: e.ContactClosed,
 ) -> None:
-    if contact is None or not contact.external_id:
+    if contact is None or not (contact.external_id or contact.consult_of):
         return
     if (contact.channel, contact.external_id) in state.by_external:
         return  # the backend's id is a live contact's by now
@@ -129,6 +149,83 @@ def _add_hold(
             reservation=reservation.id,
             held=bool(reservation.hold_at_us),
         )
+
+
+def _add_move(
+    found: dict[tuple[str, str], Effect], state: State, event: e.ReservationMoved
+) -> None:
+    reservation = state.reservations.get(event.reservation)
+    if reservation is None or reservation.contact != event.contact:
+        return
+    if reservation.state is ReservationState.CONNECTED and _has_media(state, reservation.channel):
+        found["move", reservation.id] = MoveAgent(
+            channel=reservation.channel,
+            contact=event.contact,
+            from_contact=event.from_contact,
+            reservation=reservation.id,
+            agent=reservation.agent,
+        )
+
+
+def _add_call_end(
+    found: dict[tuple[str, str], Effect],
+    state: State,
+    event: e.MonitorEnded | e.RecordingEnded | e.ConferenceEnded,
+) -> None:
+    """Of a contact that is there still; the end of the contact ends all of it."""
+    contact = state.contacts.get(event.contact)
+    if contact is None or not _has_media(state, contact.channel):
+        return
+    match event:
+        case e.MonitorEnded():
+            found["monitor", event.monitor] = StopMonitor(
+                channel=contact.channel, contact=contact.id, monitor=event.monitor
+            )
+        case e.RecordingEnded():
+            found["recording", event.recording] = RecordContact(
+                channel=contact.channel,
+                contact=contact.id,
+                reservation=event.reservation,
+                recording=event.recording,
+                on=False,
+            )
+        case e.ConferenceEnded():
+            reservation = state.reservations.get(event.reservation)
+            consult = state.contacts.get(event.consult)
+            if reservation is None or consult is None or reservation.conference:
+                return
+            for id_ in consult.reservations:
+                found["conference", reservation.id] = ConferenceContact(
+                    channel=contact.channel,
+                    contact=contact.id,
+                    consult=consult.id,
+                    together=False,
+                    reservation=reservation.id,
+                    consult_reservation=id_,
+                )
+
+
+def listening(state: State) -> list[MonitorContact]:
+    """Who listens, as it was told when it began."""
+    return [
+        MonitorContact(
+            channel=reservation.channel,
+            contact=reservation.contact,
+            reservation=reservation.id,
+            monitor=monitor.id,
+            agent=monitor.agent,
+            endpoint=_endpoint(state, monitor.agent, reservation.channel),
+            mode=monitor.mode,
+        )
+        for reservation in state.reservations.values()
+        for monitor in reservation.monitors
+    ]
+
+
+def _endpoint(state: State, agent: AgentId, channel: str) -> str:
+    """Where media reach an agent who may be gone by now."""
+    known = state.agents.get(agent)
+    return known.endpoints.get(channel, "") if known is not None else ""
 
 
 def _has_media(state: State, channel: str) -> bool:

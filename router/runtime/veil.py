@@ -46,18 +46,18 @@ if TYPE_CHECKING:
     from router.runtime.loop import Workspace
 
 _SAID = (
-    "abandoned accepted_by_another activated adapter_down agent agent_lost agent_not_ready "
-    "answered away busy callback cancelled change_the_requirements_of channel_switched closed "
-    "completed connect_timeout consult consult_over contact_abandoned contact_cancelled "
-    "contact_completed contact_deflected contact_expired contact_failed contact_gone crash "
-    "customer_ended customer_erased customer_left customer_objected customer_waits "
-    "customer_wrote desk_lost ended_unobserved failed gave_up gone handed_over keyword "
-    "latest_moment learned_window left_to_api message_first move moved no_adapter no_agents "
-    "no_answer no_answer_from_customer not_permitted not_reached not_sent offer_expired "
-    "other_channel outbox_full parked permitted pulled queue_full quiet_hours re-prioritise "
-    "rejected relaxed replied requeued rescheduled rona rule scheduled_by_rule sent silence "
-    "submitted too_many_offers transferred unknown waited_too_long window_over wrap_up_finished "
-    "wrap_up_over"
+    "abandoned accepted_by_another activated adapter_down agent agent_hung_up agent_lost "
+    "agent_not_ready answered away busy callback cancelled change_the_requirements_of "
+    "channel_switched closed completed connect_timeout consult consult_over "
+    "contact_abandoned contact_cancelled contact_completed contact_deflected contact_expired "
+    "contact_failed contact_gone crash customer_ended customer_erased customer_left "
+    "customer_objected customer_waits customer_wrote desk_lost ended_unobserved failed "
+    "gave_up gone handed_over hung_up keyword latest_moment learned_window left_to_api "
+    "message_first move moved no_adapter no_agents no_answer no_answer_from_customer "
+    "not_permitted not_reached not_sent offer_expired other_channel outbox_full parked "
+    "permitted pulled queue_full quiet_hours re-prioritise rejected relaxed replied requeued "
+    "rescheduled rona rule scheduled_by_rule sent silence submitted too_many_offers "
+    "transferred unknown waited_too_long window_over wrap_up_finished wrap_up_over"
 )
 SAID = frozenset(_SAID.split()) | {"", "no answer", "hung up", "closed by the visitor", *Reason}
 """Reasons that the router and its adapters give; whatever else stands there, somebody wrote."""
@@ -85,6 +85,8 @@ _NAMES: dict[type[Personal], tuple[str, ...]] = {
     e.OfferRescinded: ("reason",),
     e.ReservationFailed: ("reason",),
     e.ReservationEnded: ("reason",),
+    e.MonitorEnded: ("reason",),
+    e.RecordingEnded: ("reason",),
     e.EffectSettled: ("reason",),
     e.OutboundReleased: ("reason",),
     e.OutcomeRecorded: ("attempt", "source"),

@@ -109,6 +109,7 @@ class Effects:
 
     def __init__(self) -> None:
         self._delivered: dict[str, None] = {}
+        self._attached = Attached()
 
     def check(
         self, world: World, events: Sequence[e.Event], effects: Sequence[f.Effect], now_us: int
@@ -121,6 +122,9 @@ class Effects:
         offered = {x.reservation for x in effects if isinstance(x, f.OfferContact)}
         rescinded = {x.reservation for x in effects if isinstance(x, f.RescindOffer)}
         ended = {x.contact for x in effects if isinstance(x, f.EndContact)}
+        ended |= {x.from_contact for x in effects if isinstance(x, f.MoveAgent)}
+        for text in self._attached.check(events, effects):
+            yield "I8", text
         for event in events:
             match event:
                 case e.ContactOffered() if event.reservation not in offered:
@@ -162,3 +166,41 @@ class Effects:
             case _:
                 pass
         return ""
+
+
+class Attached:
+    """Whoever listens or is recorded does so while an agent has the contact, and not longer."""
+
+    def __init__(self) -> None:
+        self._on: dict[str, dict[str, None]] = {}
+        """Monitors and recordings, by reservation."""
+
+    def check(self, events: Sequence[e.Event], effects: Sequence[f.Effect]) -> Iterator[str]:
+        """One committed frame: each turn is told, each end comes before its reservation's."""
+        listening = {x.monitor for x in effects if isinstance(x, f.MonitorContact)}
+        stopped = {x.monitor for x in effects if isinstance(x, f.StopMonitor)}
+        recorded = {(x.recording, x.on) for x in effects if isinstance(x, f.RecordContact)}
+        for event in events:
+            match event:
+                case e.MonitorStarted() | e.MonitorChanged():
+                    self._on.setdefault(event.reservation, {})[event.monitor] = None
+                    if event.monitor not in listening:
+                        yield f"{event.monitor} listens and nobody is told"
+                case e.MonitorEnded():
+                    del self._on[event.reservation][event.monitor]
+                    if event.monitor not in stopped:
+                        yield f"{event.monitor} has ended and nobody is told"
+                case e.RecordingStarted() | e.RecordingResumed():
+                    self._on.setdefault(event.reservation, {})[event.recording] = None
+                    if (event.recording, True) not in recorded:
+                        yield f"{event.recording} is recorded and nobody is told"
+                case e.RecordingPaused() if (event.recording, False) not in recorded:
+                    yield f"{event.recording} is paused and nobody is told"
+                case e.RecordingEnded():
+                    del self._on[event.reservation][event.recording]
+                case e.WrapUpStarted() | e.ReservationEnded() | e.ReservationFailed():
+                    left = self._on.pop(event.reservation, None)
+                    if left:
+                        yield f"{event.reservation} is over, but not {', '.join(left)}"
+                case _:
+                    pass

@@ -61,6 +61,8 @@ PASSED_OVER = (
     *(e.ContactLinked, e.AuditRecorded),
     *(e.CustomerChanged, e.IdentityAdded, e.IdentityRemoved, e.CustomersMerged),
     *(e.ConsentChanged, e.DoNotContactChanged, e.CustomerErased),
+    *(e.ConferenceStarted, e.ConferenceEnded, e.MonitorStarted, e.MonitorChanged, e.MonitorEnded),
+    *(e.RecordingStarted, e.RecordingPaused, e.RecordingResumed, e.RecordingEnded),
     *(e.OutboundReserved, e.OutboundSent, e.OutboundReleased, e.OutcomeRecorded),
 )
 
