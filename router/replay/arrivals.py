@@ -30,8 +30,8 @@ class Arrival:
     ) -> None:
         self.seq = seq
         self.at_us = event.at_us
-        self.ruled = bool(event.rule)
-        """A rule matched: a hold for an agent may be its doing."""
+        self.ruled = event.asked is not None
+        """Rules were asked: what it asked for before stands in the event, a hold included."""
         self.command = command
         self.joins = joins
         """Nobody was open between these addresses: it may have come as a message."""

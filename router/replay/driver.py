@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from router.core import commands as c
 from router.core import effects as f
 from router.core import events as e
+from router.core.attempts import terms_of
 from router.core.engine import Engine, Outcome
 from router.core.facts import NO_FACTS, Facts
 from router.core.model import AgentId, ContactId, Presence, ReservationId, ReservationState
+from router.core.outbound import MESSAGE_FIRST, window_for
 from router.core.policy import Policy
 from router.core.state import State
 from router.errors import Refused
@@ -457,14 +459,27 @@ class Driver:
             answers = [g for g in known if isinstance(g.command, c.ProvideCustomer)]
             if not answers or answers[0] in plan.left:
                 return  # to come, or never came
+        self._push(self._now_us, DRAWN_SEQ, self._provide, effect.contact)
+
+    def _provide(self, id_: ContactId) -> c.Command | None:
+        """As the runtime would answer, with the windows that are on record for the contact."""
+        contact = self.engine.state.contacts.get(id_)
+        if contact is None:
+            return None
+        terms = terms_of(contact)
+        now_us = self._now_us + self.engine.state.totals.clock_offset_us
+        facts = self._facts.get(id_, NO_FACTS)
+        facts = replace(facts, windows=(*facts.windows, *self._recording.windows(id_)))
         command = c.ProvideCustomer(
-            contact=effect.contact,
-            customer=effect.customer,
-            found=False,
-            facts=self._facts.get(effect.contact, NO_FACTS),
+            contact=id_, customer=contact.customer, found=False, facts=facts
         )
-        self._push(self._now_us, DRAWN_SEQ, _as_it_is, command)
-
-
-def _as_it_is(command: c.Command) -> c.Command:
-    return command
+        window, _ = window_for(contact, terms, facts, now_us) if terms.learned else (None, False)
+        if window is not None and (window.channel, window.address) != (
+            contact.channel,
+            contact.address,
+        ):
+            peer_key = f"{window.address}/{window.channel}"
+            command = replace(command, channel=window.channel, peer_key=peer_key)
+        if terms.mode == MESSAGE_FIRST:
+            command = replace(command, message=f"{id_}/{terms.tries}")
+        return command

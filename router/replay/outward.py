@@ -37,12 +37,11 @@ class Outward(Notes):
         no inputs where that came with the contact itself."""
 
     def _activated(self, event: e.ContactQueued, stage: Stage) -> None:
-        if self._is_going(event.contact):
-            return  # the command is noted already
-        if stage.contact.customer:
-            self._provided(event.contact, stage)
-        else:
+        if not stage.contact.customer:
             self._tick(self._opens.get(event.contact, 0))
+        elif not self._is_going(event.contact):  # else the command is noted already
+            self._provided(event.contact, stage)
+        self._going = None
 
     def _scheduled(self, event: e.ContactScheduled) -> None:
         id_ = event.contact
@@ -93,6 +92,7 @@ class Outward(Notes):
 
     def _first_sent(self, event: e.MessageSent) -> None:
         self._add(message_size=event.size)
+        self._going = None
 
     def _told_to_stop(self, event: e.ContactClosed, stage: Stage | None) -> None:
         """A keyword, on its own or as the answer to our first message, ended the contact."""

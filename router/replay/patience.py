@@ -46,7 +46,7 @@ class Curve:
         self.known_us = 0
         """Up to here the curve is the estimator's, beyond it the tail."""
         waited_us = sum(wait.length_us for wait in ordered)
-        self.rate = self.left / waited_us if waited_us else 0.0
+        self.rate = self.left / max(waited_us, 1)
         """Who leave per µs of waiting, over all."""
         self.times_us: list[int] = []
         self.shares: list[float] = []

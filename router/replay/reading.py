@@ -256,6 +256,15 @@ class Reader(Outward):
             self._input(event.contact, c.EndConsult(contact=event.contact))
 
     def _handed_over(self, event: e.ReservationMoved) -> None:
+        stage = self.stages.stage(event.contact)
+        given = self.recording.inputs.get(stage.key) if stage is not None else None
+        if (
+            stage is not None
+            and given
+            and isinstance(given[-1].command, c.ResumeCustomer)
+            and given[-1].place == stage.place(self._now_us)
+        ):
+            given.pop()  # taken off hold to be handed over
         command = c.EndConsult(contact=event.contact, hand_over=True)
         self._input(event.contact, command, ends=True)
         # The consult's own stage ends first, and by no input of its own.
@@ -398,6 +407,11 @@ _ASIDE: dict[type, str] = {
     e.AuditRecorded: "audit records",
     e.CommandDeadLettered: "inputs that were put aside",
     e.OutcomeRecorded: "outcomes of attempts",
+    **dict.fromkeys((e.ConferenceStarted, e.ConferenceEnded), "conferences"),
+    **dict.fromkeys((e.MonitorStarted, e.MonitorChanged, e.MonitorEnded), "listeners"),
+    **dict.fromkeys(
+        (e.RecordingStarted, e.RecordingPaused, e.RecordingResumed, e.RecordingEnded), "recordings"
+    ),
     **dict.fromkeys(
         (
             e.CustomerChanged,

@@ -11,9 +11,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from router.core import commands as c
+from router.core.facts import LearnedWindow
 from router.core.model import AgentId, ContactId, QueueId
 from router.core.record import Record
 from router.replay.stages import Kind, Place
@@ -123,6 +125,17 @@ class Recording:
             if since_us <= due_us and moment_us <= limit_us:
                 return moment_us
         return due_us
+
+    def windows(self, contact: ContactId) -> tuple[LearnedWindow, ...]:
+        """Those that were chosen for a contact after it came."""
+        shelves = ((contact, Kind.SHELF, number) for number in count(1))
+        said = (
+            given.command
+            for key in takewhile(self.stages.__contains__, shelves)
+            for given in self.given(key)
+        )
+        provided = (command for command in said if isinstance(command, c.ProvideCustomer))
+        return tuple(window for command in provided for window in command.facts.windows)
 
     def services(self) -> Iterator[tuple[StageKey, Passed]]:
         """Stages of being served that their own end ended."""

@@ -62,14 +62,17 @@ async def test_a_drawn_world_is_repeated(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shop", ["demo", "loyalty"])
 async def test_the_demo_on_the_real_server_is_repeated_contact_by_contact(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: str
 ) -> None:
     # Its clock runs faster, and so does what the event loop is late by.
     monkeypatch.setattr(notes, "SLACK_US", notes.SLACK_US * FastClock.SPEED)
     monkeypatch.setattr(notes, "LATE_US_MOST", notes.LATE_US_MOST * FastClock.SPEED)
     config = tmp_path / "demo.yaml"
-    config.write_text((ROOT / "config" / "demo.yaml").read_text().replace("../var", str(tmp_path)))
+    config.write_text(
+        (ROOT / "config" / f"{shop}.yaml").read_text().replace("../var", str(tmp_path))
+    )
     await run_demo(config, tmp_path / "data", contacts=60, seed=5)
     result = run.replay(run.Wanted(config, config, tmp_path / "data"))
     name = next(iter(load(config).workspaces))
@@ -81,6 +84,7 @@ async def test_the_demo_on_the_real_server_is_repeated_contact_by_contact(
     assert result["columns"]["new"] == result["columns"]["happened"]
     assert result["moved"]["contacts"] == []
     assert result["columns"]["happened"]["all"]["answered"] > 30
+    assert result["refused"] == {}
 
 
 @pytest.mark.parametrize("seed", range(1, 9))
