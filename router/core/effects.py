@@ -150,7 +150,8 @@ class EndContact(Record, kw_only=True):
 class MoveAgent(Record, kw_only=True):
     """A consult is handed over: this reservation's leg leaves the asking agent for the customer.
 
-    The asking agent's leg was taken away before, in order; the customer is not on hold any more.
+    The asking agent's leg was taken away before, in order, or has hung up; a customer who is still
+    on hold then is taken back by this.
     """
 
     REPEAT: ClassVar[Repeat] = "safe"

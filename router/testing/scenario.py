@@ -31,6 +31,7 @@ from router.core.model import (
 from router.core.state import ROWS, State
 from router.errors import Refused
 from router.testing.auditor import Auditor
+from router.testing.scenario_calls import CALLS
 from router.testing.scenario_outbound import facts, outbound_terms, provided
 from router.testing.scenario_words import SETTINGS, Settings, Words, event_line, length_us
 
@@ -325,21 +326,6 @@ def _transfer(_: Story, words: Words) -> Iterator[c.Command]:
     )
 
 
-def _consult(_: Story, words: Words) -> Iterator[c.Command]:
-    yield c.StartConsult(
-        contact=ContactId(words.name("contact")),
-        consult=ContactId(words.name("consult")),
-        queue=QueueId(words.text("queue", "")),
-        target_agent=AgentId(words.text("agent", "")),
-        requirements=words.requirements(),
-    )
-
-
-def _end_consult(_: Story, words: Words) -> Iterator[c.Command]:
-    contact = ContactId(words.name("contact"))
-    yield c.EndConsult(contact=contact, hand_over=words.flag("handover"))
-
-
 def _prioritize(_: Story, words: Words) -> Iterator[c.Command]:
     yield c.ReprioritizeContact(
         contact=ContactId(words.name("contact")),
@@ -449,6 +435,7 @@ def _off_stage(act: Callable[[Story, Words], None]) -> Play:
 
 
 INPUTS: dict[str, Play] = {
+    **CALLS,
     "start": _off_stage(Story.set_start),
     "wait": _off_stage(Story.wait),
     "restart": _off_stage(lambda story, _: story.restart()),
@@ -464,8 +451,6 @@ INPUTS: dict[str, Play] = {
     "complete": _of_contact(lambda id_, reason: c.CompleteContact(contact=id_, reason=reason)),
     "park": _of_contact(lambda id_, reason: c.ParkContact(contact=id_, reason=reason)),
     "requeue": _of_contact(lambda id_, reason: c.RequeueContact(contact=id_, reason=reason)),
-    "hold": _of_contact(lambda id_, _: c.HoldCustomer(contact=id_)),
-    "unhold": _of_contact(lambda id_, _: c.ResumeCustomer(contact=id_)),
     "watch": _of_contact(lambda id_, _: c.WatchContact(contact=id_)),
     "accept": _of_reservation(lambda id_: c.AcceptOffer(reservation=id_)),
     "reject": _of_reservation(lambda id_: c.RejectOffer(reservation=id_)),
@@ -474,8 +459,6 @@ INPUTS: dict[str, Play] = {
     "fail": _fail,
     "extend": _extend,
     "transfer": _transfer,
-    "consult": _consult,
-    "end": _end_consult,
     "prioritize": _prioritize,
     "move": _of_contact(lambda id_, to: c.MoveContact(contact=id_, queue=QueueId(to))),
     "require": _require,

@@ -216,6 +216,7 @@ class Settings:
             on_closed=_limit(words.text("closed", "queue")),
             transfer_head_start_us=words.length("transfer_head", 0),
             prefer_last_us=words.length("prefer_last", 0),
+            record=words.yes("record", False),
             treatment=Treatment(
                 greeting=words.text("greeting", "").replace("_", " "),
                 every_us=words.length("tell_every", 0),
@@ -349,7 +350,10 @@ def _actions(words: Words) -> Iterable[Action]:
 
 # Telling.
 
-IDS = ("reservation", "contact", "agent", "message", "callback", "consult", "request", "effect")
+IDS = (
+    "reservation", "contact", "agent", "message", "callback", "consult", "monitor", "recording",
+    "request", "effect",
+)  # fmt: skip
 SKIPPED = (
     "type", "at_us", "decision", "arrival_no", "visit_no", "visit_at_us", "promised_wait_us",
     "order", "units", "rank", "version", "attributes", "size", "sealed", "seal_key", "entry_point",
