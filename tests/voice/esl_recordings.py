@@ -23,7 +23,10 @@ def chunks(name: str) -> list[Chunk]:
     """A recording's lines."""
     lines = (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines()
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
-    return [Chunk(row["t_ms"], row["dir"], row.get("data", "").encode()) for row in rows]
+    return [
+        Chunk(row["t_ms"], row["dir"], row.get("data", row.get("text", "")).encode())
+        for row in rows
+    ]
 
 
 def received(name: str) -> bytes:
