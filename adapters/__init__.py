@@ -71,7 +71,7 @@ def read_secret(path: str, where: str) -> str:
     """
     file = Path(path)
     try:
-        if file.stat().st_mode & 0o077:
+        if file.stat().st_mode & 0o006:
             raise ConfigError([f"{where}: {path} may be read by others: chmod 600"])
         secret = file.read_text("utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:

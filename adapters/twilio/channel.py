@@ -47,8 +47,11 @@ class Twilio(Channel):
         where = f"adapters.{name}"
         self.config = config = read_settings(Settings, settings, where)
         self.token = read_secret(config.token_file, f"{where}.token_file")
-        secret = read_secret(config.key_file, f"{where}.key_file") if config.key else self.token
-        self.rest = Rest(config, config.key or config.account, secret)
+        user, secret = config.account, self.token
+        if config.api_key_id:
+            user = config.api_key_id
+            secret = read_secret(config.api_key_file, f"{where}.api_key_file")
+        self.rest = Rest(config, user, secret)
         self.crew = Crew(name, most=1_000)
         self.questions = Questions(router, self.crew)
         self.sender = Sender(

@@ -23,9 +23,9 @@ class Settings(Value, kw_only=True):
     """Messaging service SID, ``MG...``: picks the number instead of `sender`."""
     entry_point: str = ""
     """Names the entry point instead of the number that was written to."""
-    key: str = ""
+    api_key_id: str = ""
     """API key SID, ``SK...``, for sending; empty: the account and its token are used."""
-    key_file: str = ""
+    api_key_file: str = ""
     """File with that key's secret."""
     api_url: str = "https://api.twilio.com"
     """Root of the REST API."""
@@ -53,8 +53,8 @@ class Settings(Value, kw_only=True):
                 raise ValueError(f"{name}: without query, fragment and slash at the end")
         if not self.account.startswith("AC"):
             raise ValueError("account: expected AC...")
-        if bool(self.key) != bool(self.key_file):
-            raise ValueError("key and key_file belong together")
+        if bool(self.api_key_id) != bool(self.api_key_file):
+            raise ValueError("api_key_id and api_key_file belong together")
         if min(self.at_once, self.waiting, self.burst) < 1 or self.per_s <= 0:
             raise ValueError("at_once, waiting, burst and per_s must be > 0")
         # The runtime gives an effect 20 s: what takes longer is unknown, though nothing was sent.

@@ -489,7 +489,7 @@ async def test_credentials_that_are_refused_keep_it_down(tmp_path: Path) -> None
         ({"public_url": f"{PUBLIC}/"}, "public_url: without query"),
         ({"account": "x"}, "account: expected AC"),
         ({"timeout_s": 15}, "timeout_s"),
-        ({"key": "SK1"}, "key and key_file"),
+        ({"api_key_id": "SK1"}, "api_key_id and api_key_file"),
         ({"tokn_file": "x"}, "did you mean 'token_file'"),
     ],
 )

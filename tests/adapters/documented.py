@@ -1,0 +1,52 @@
+"""The sample configuration of a channel's page, served by a real process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.runtime.server import ROOT, Served
+
+
+def sample(page: str, number: int = 0) -> str:
+    """A YAML block of docs/channels/<page>.md."""
+    text = (ROOT / "docs" / "channels" / f"{page}.md").read_text("utf-8")
+    blocks: list[str] = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return blocks[number]
+
+
+@asynccontextmanager
+async def serving(folder: Path, config: str, **secrets: str) -> AsyncIterator[Served]:
+    """A server with this configuration and these secret files; ended at the end."""
+    served = Served(folder)
+    for name, secret in secrets.items():
+        file = folder / name.replace("__", ".")
+        file.write_text(f"{secret}\n")
+        file.chmod(0o600)
+    served.config.write_text(f"server: {{port: {served.port}, durability: disk}}\n{config}")
+    try:
+        served.token = await served.command("token", "create", "admin")
+        await served.start()
+        yield served
+    finally:
+        if served.process is not None and served.process.returncode is None:
+            await served.kill()
+        await served.session.close()
+
+
+async def accept(served: Served, contact: str) -> str:
+    """An agent takes the contact; the reservation."""
+    found = await served.until(f"/v1/contacts/{contact}", state="offered")
+    reservation: str = found["reservations"][0]
+    await served.good("POST", f"/v1/reservations/{reservation}:accept", {})
+    await served.until(f"/v1/contacts/{contact}", state="active")
+    return reservation
+
+
+async def texts_of(served: Served, contact: str) -> list[tuple[str, str]]:
+    """(who, text) of all messages of a contact."""
+    page: dict[str, Any] = await served.good("GET", f"/v1/contacts/{contact}/messages?limit=500")
+    return [(message["from"], message["text"]) for message in page["messages"]]
