@@ -37,6 +37,7 @@ def _received(state: State, event: e.ContactReceived) -> None:
         peer_key=event.peer_key,
         sealed=event.sealed,
         seal_key=event.seal_key,
+        tier_asked=event.tier,
         head_start_us=event.head_start_us,
         not_before_us=event.not_before_us,
         not_after_us=event.not_after_us,

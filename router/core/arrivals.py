@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from router.core import commands as c
 from router.core import events as e
 from router.core import outbound
@@ -21,7 +23,7 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Channel, EntryPoint, Queue
-from router.core.ruling import Ruled, arrival, contact_after, standing
+from router.core.ruling import Ruled, arrival, contact_after, received, standing
 from router.core.skills import meets, merged, signature
 from router.errors import Invalid, NotFound, Refused
 
@@ -50,7 +52,11 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     if d.policy.rules.is_asked:
         ruled = arrival(d, command, entry_point, queue, requirements)
         command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
-    _emit_received(d, command, entry_point, queue, requirements, ruled)
+    elif entry_point is not None and entry_point.attributes:
+        attributes = {**entry_point.attributes, **command.attributes}
+        command = replace(command, attributes=attributes)
+    point = entry_point.id if entry_point is not None else ""
+    d.emit(received(command, queue, requirements, ruled, d.now_us, entry_point=point))
     d.contact_id = command.contact
     contact = d.state.contacts[command.contact]
     if command.message:
@@ -61,9 +67,9 @@ def submit_contact(d: Decider, command: c.SubmitContact) -> None:
     elif ruled is not None and ruled.is_scheduled and goes_out(contact):
         outbound.ask_first(d, contact)
     elif contact.not_before_us > d.calendar_us:
-        d.begin(contact, queue, "submitted", command.tier)
+        d.begin(contact, queue, "submitted")
     elif goes_out(contact):
-        outbound.go_out(d, contact, command.facts, queue, tier=command.tier)
+        outbound.go_out(d, contact, command.facts, queue)
     else:
         _queue_up(d, contact, command, entry_point, queue)
         if ruled is not None:
@@ -94,52 +100,6 @@ def _queue_up(
         d.treat(contact, "greeting", greeting, music)
 
 
-def _emit_received(
-    d: Decider,
-    command: c.SubmitContact,
-    entry_point: EntryPoint | None,
-    queue: Queue,
-    requirements: Requirements,
-    ruled: Ruled | None,
-) -> None:
-    d.emit(
-        e.ContactReceived(
-            at_us=d.now_us,
-            contact=command.contact,
-            channel=command.channel,
-            direction=command.direction,
-            entry_point=entry_point.id if entry_point else "",
-            queue=queue.id,
-            customer=command.customer,
-            segment=command.segment,
-            attributes=(
-                {**entry_point.attributes, **command.attributes}
-                if entry_point and entry_point.attributes
-                else command.attributes
-            ),
-            requirements=requirements,
-            external_id=command.external_id,
-            conversation=command.conversation,
-            peer_key=command.peer_key,
-            sealed=command.sealed,
-            seal_key=command.seal_key,
-            tier=command.tier,
-            head_start_us=command.head_start_us,
-            not_before_us=command.not_before_us,
-            not_after_us=command.not_after_us,
-            target_agent=command.target_agent,
-            watched=command.watched,
-            rule=command.rule,
-            segment_reason=ruled.segment.reason if ruled is not None else "",
-            segment_matched=ruled is not None and ruled.segment_matched,
-            facts=command.facts,
-            outbound=command.outbound,
-            asked=ruled.asked if ruled is not None else None,
-            by=command.by,
-        )
-    )
-
-
 def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
     """A customer wrote: joins the contact named by the backend's id, or else the one open between
     the two addresses, or begins one."""
@@ -160,7 +120,9 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
     d.contact_id = contact.id
     _received(d, contact, command.message, command.size)
     settle(d, contact, "replied")
-    if contact.state is ContactState.PARKED:
+    if contact.state is ContactState.PARKED and not contact.last_agent:
+        activate(d, contact, "customer_wrote")  # the reply to a message that we sent first
+    elif contact.state is ContactState.PARKED:
         channel = d.policy.channels[contact.channel]
         d.enter_queue(
             contact,
@@ -169,7 +131,7 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
             prefer=(contact.last_agent, channel.prefer_last_us),
         )
     elif contact.state is ContactState.SCHEDULED:
-        d.enter_queue(contact, d.queue_of(contact), "customer_wrote")
+        activate(d, contact, "customer_wrote")
 
 
 def send_message(d: Decider, command: c.SendMessage) -> None:
@@ -302,12 +264,13 @@ def provide_customer(d: Decider, command: c.ProvideCustomer) -> None:
         activate(d, contact)
 
 
-def activate(d: Decider, contact: Contact) -> None:
-    """A scheduled contact's window is open."""
+def activate(d: Decider, contact: Contact, reason: str = "activated") -> None:
+    """From the shelf into its queue, as it was asked for: its window is open, or they wrote."""
     d.enter_queue(
         contact,
         d.queue_of(contact),
-        "activated",
+        reason,
+        tier=contact.tier_asked,
         head_start_us=contact.head_start_us,
         visit_at_us=contact.visit_at_us if contact.callback_of else 0,
         target_agent=contact.target_agent,

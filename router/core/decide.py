@@ -19,7 +19,7 @@ from router.core.model import (
 from router.core.policy import Full, Limit, Queue
 from router.core.reservations import Reservations
 from router.core.rules.book import Plan
-from router.core.ruling import Ruled, arrival, limit_for
+from router.core.ruling import Ruled, arrival, limit_for, received
 from router.core.skills import merged
 
 
@@ -241,11 +241,20 @@ class Decider(Reservations):
             ruled = arrival(self, command, None, queue, requirements, may_reject=False)
             command, queue, requirements = ruled.command, ruled.queue, ruled.requirements
         self.emit(
-            _called_back(command, contact, queue, requirements, ruled, keep_place, self.now_us)
+            received(
+                command,
+                queue,
+                requirements,
+                ruled,
+                self.now_us,
+                entry_point=contact.entry_point,
+                callback_of=contact.id,
+                visit_at_us=contact.visit_at_us if keep_place else 0,
+            )
         )
-        self.begin(self.state.contacts[callback], queue, "callback", command.tier)
+        self.begin(self.state.contacts[callback], queue, "callback")
 
-    def begin(self, contact: Contact, queue: Queue, reason: str, tier: int | None = None) -> None:
+    def begin(self, contact: Contact, queue: Queue, reason: str) -> None:
         """A received contact goes on the shelf until its window opens, or into its queue."""
         if contact.not_before_us > self.calendar_us or goes_out(contact):
             # Whoever is reached by us is asked about first: permission, and the learned window.
@@ -266,7 +275,7 @@ class Decider(Reservations):
             contact,
             queue,
             reason,
-            tier=tier,
+            tier=contact.tier_asked,
             head_start_us=contact.head_start_us,
             visit_at_us=contact.visit_at_us,
             target_agent=contact.target_agent,
@@ -362,46 +371,6 @@ class Decider(Reservations):
         ):
             return AgentId(""), 0
         return agent_id, hold_us
-
-
-def _called_back(
-    command: c.SubmitContact,
-    contact: Contact,
-    queue: Queue,
-    requirements: Requirements,
-    ruled: Ruled | None,
-    keep_place: bool,
-    now_us: int,
-) -> e.ContactReceived:
-    """The callback of a contact has begun."""
-    return e.ContactReceived(
-        at_us=now_us,
-        contact=command.contact,
-        channel=command.channel,
-        direction=command.direction,
-        entry_point=contact.entry_point,
-        queue=queue.id,
-        customer=command.customer,
-        segment=command.segment,
-        attributes=command.attributes,
-        requirements=requirements,
-        peer_key=command.peer_key,
-        sealed=command.sealed,
-        seal_key=command.seal_key,
-        head_start_us=command.head_start_us,
-        not_before_us=command.not_before_us,
-        not_after_us=command.not_after_us,
-        callback_of=contact.id,
-        visit_at_us=contact.visit_at_us if keep_place else 0,
-        watched=command.watched,
-        rule=command.rule,
-        segment_reason=ruled.segment.reason if ruled is not None else "",
-        segment_matched=ruled is not None and ruled.segment_matched,
-        facts=command.facts,
-        outbound=command.outbound,
-        asked=ruled.asked if ruled is not None else None,
-        by=command.by,
-    )
 
 
 def _callback_of(

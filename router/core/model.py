@@ -128,6 +128,8 @@ class Contact(Row, kw_only=True):
     seal_key: str = ""
 
     tier: int = 0
+    tier_asked: int | None = None
+    """As submitted, or set by a rule: holds whenever it comes off the shelf. None = the queue's."""
     head_start_us: int = 0
     due_at_us: int = 0
     """Start of this visit plus the service-level target, in open hours.

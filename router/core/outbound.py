@@ -37,7 +37,6 @@ def go_out(
     facts: Facts,
     queue: Queue,
     *,
-    tier: int | None = None,
     provided: c.ProvideCustomer | None = None,
 ) -> None:
     """Now, in a window to come, or not at all. `provided`: the runtime has prepared the sending."""
@@ -80,7 +79,7 @@ def go_out(
             contact,
             queue,
             "activated",
-            tier=tier,
+            tier=contact.tier_asked,
             head_start_us=contact.head_start_us,
             visit_at_us=contact.visit_at_us if contact.callback_of else 0,
             target_agent=contact.target_agent,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from router.core import commands as c
-from router.core.contact_events import Asked
+from router.core.contact_events import Asked, ContactReceived
 from router.core.edges import Edges
 from router.core.facts import Facts, Outbound
 from router.core.model import (
@@ -33,6 +33,7 @@ from router.core.skills import meets, merged
 from router.errors import Refused
 
 GIVEN = "given with the contact"
+NO_CONTACT = ContactId("")
 
 
 class EngineLook:
@@ -247,6 +248,56 @@ def arrival(
         plan,
         is_scheduled,
         _asked(command, queue, requirements, plan),
+    )
+
+
+def received(
+    command: c.SubmitContact,
+    queue: Queue,
+    requirements: Required,
+    ruled: Ruled | None,
+    now_us: int,
+    *,
+    entry_point: str = "",
+    callback_of: ContactId = NO_CONTACT,
+    visit_at_us: int = 0,
+) -> ContactReceived:
+    """A contact has come, or its callback has begun, as the rules left the command.
+
+    `ruled`: what they said; None = there were none to ask. The rest stands beside the command:
+    the entry point of a callback is that of the contact it continues, and so is its age.
+    """
+    return ContactReceived(
+        at_us=now_us,
+        contact=command.contact,
+        channel=command.channel,
+        direction=command.direction,
+        entry_point=entry_point,
+        queue=queue.id,
+        customer=command.customer,
+        segment=command.segment,
+        attributes=command.attributes,
+        requirements=requirements,
+        external_id=command.external_id,
+        conversation=command.conversation,
+        peer_key=command.peer_key,
+        sealed=command.sealed,
+        seal_key=command.seal_key,
+        tier=command.tier,
+        head_start_us=command.head_start_us,
+        not_before_us=command.not_before_us,
+        not_after_us=command.not_after_us,
+        target_agent=command.target_agent,
+        callback_of=callback_of,
+        visit_at_us=visit_at_us,
+        watched=command.watched,
+        rule=command.rule,
+        segment_reason=ruled.segment.reason if ruled is not None else "",
+        segment_matched=ruled is not None and ruled.segment_matched,
+        facts=command.facts,
+        outbound=command.outbound,
+        asked=ruled.asked if ruled is not None else None,
+        by=command.by,
     )
 
 
