@@ -14,6 +14,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from array import array
 from collections.abc import AsyncIterator, Sequence
@@ -78,7 +79,9 @@ class Asterisk:
             for name, value in values.items():
                 text = text.replace(f"@{name}@", value)
             (etc / file.name).write_text(text)
-        (etc / "phones.conf").write_text("".join(_endpoint(p, phone_port) for p in phones))
+        self._phone_port = phone_port
+        self._phones = list(phones)
+        self._write_phones()
         (etc / "members.conf").write_text(_queues(members or {}))
         self._lay_data()
 
@@ -100,17 +103,30 @@ class Asterisk:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tone(hertz, seconds))
 
+    def _write_phones(self) -> None:
+        text = "".join(_endpoint(name, self._phone_port) for name in self._phones)
+        (self.directory / "etc" / "phones.conf").write_text(text)
+
+    def forget_phone(self, name: str) -> None:
+        """From now on this phone is unknown: its endpoint is gone from the configuration."""
+        self._phones.remove(name)
+        self._write_phones()
+        self.console("module reload res_pjsip.so")
+
+    def console(self, command: str) -> str:
+        """What ``asterisk -rx`` answers. Raises CalledProcessError."""
+        words = [*_program(), "-C", self.directory / "etc" / "asterisk.conf", "-rx", command]
+        done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=10)
+        return done.stdout
+
     # --- the process --------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start and wait until calls and REST requests are taken."""
-        library = next(UNPACKED.glob("usr/lib/*/libc.so.6")).parent
-        loader = next(library.glob("ld-linux-*.so.*"))
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "TERM": "dumb"}
         with (self.directory / "console.log").open("ab") as console:
             self.process = await asyncio.create_subprocess_exec(
-                loader, "--library-path", library, UNPACKED / "usr/sbin/asterisk",
-                "-f", "-n", "-C", self.directory / "etc" / "asterisk.conf",
+                *_program(), "-f", "-n", "-C", self.directory / "etc" / "asterisk.conf",
                 stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
             )  # fmt: skip
         async with asyncio.timeout(READY_S):
@@ -174,6 +190,13 @@ async def pbx(
     finally:
         await asterisk.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _program() -> list[Path | str]:
+    """Asterisk by the loader of its own C library."""
+    library = next(UNPACKED.glob("usr/lib/*/libc.so.6")).parent
+    loader = next(library.glob("ld-linux-*.so.*"))
+    return [loader, "--library-path", library, UNPACKED / "usr/sbin/asterisk"]
 
 
 def tone(hertz: float, seconds: float) -> bytes:
