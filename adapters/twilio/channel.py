@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from adapters import Crew, Fence, Questions, Sender, insist, read_secret, read_settings
-from adapters.twilio.codec import FINAL, Incoming, Status, pieces, plain_and_kind, reason
+from adapters import Crew, Fence, Questions, Sender, insist, pieces, read_secret, read_settings
+from adapters.twilio.codec import FINAL, TEXT, Incoming, Status, plain_and_kind, reason
 from adapters.twilio.rest import Rest
 from adapters.twilio.settings import Settings
 from router.channel import (
@@ -188,7 +188,7 @@ class Twilio(Channel):
     async def _send(self, task: Task, text: str, ids: dict[str, str] | None = None) -> None:
         """A text in as many parts as it needs, one after the other."""
         to, sender = self._to(task), self._ours(task)
-        parts = pieces(text)
+        parts = pieces(text, TEXT)
         for number, part in enumerate(parts, 1):
             place = {"effect": task.id, "part": str(number), "of": str(len(parts)), **(ids or {})}
             callback = f"{self.config.public_url}/status?{urlencode(place)}"
@@ -246,7 +246,7 @@ class Twilio(Channel):
             return False
         since = datetime.now(UTC) - LOOK_BACK
         known = set(self._sent.values())
-        last = pieces(text)[-1]
+        last = pieces(text, TEXT)[-1]
 
         async def look() -> str:
             return await self.rest.search(self._to(task), last, since, known)

@@ -148,34 +148,10 @@ def reason(code: int, text: str = "") -> str:
     return f"{code}: {WHY[code]}" if code in WHY else (f"error {code}" if code else text)
 
 
-def pieces(text: str, most: int = TEXT) -> list[str]:
-    """A text in parts that the vendor takes, cut at blanks where there are some."""
-    parts = []
-    while len(text) > most:
-        cut = max(text.rfind(" ", most // 2, most), text.rfind("\n", most // 2, most)) + 1
-        cut = cut or _between_letters(text, most)
-        parts.append(text[:cut])
-        text = text[cut:]
-    return [*parts, text] if text else parts
-
-
 def plain_and_kind(address: str) -> tuple[str, str]:
     """A number and what stands before it: ``whatsapp:+49...`` is the customer ``+49...``."""
     kind, colon, number = address.rpartition(":")
     return number, kind + colon
-
-
-def _between_letters(text: str, at: int) -> int:
-    """A cut before which no letter ends in a mark, a joiner or half a flag; at most `at`."""
-    for cut in range(at, at // 2, -1):
-        if text[cut] not in JOINED and text[cut - 1] not in JOINED:
-            return cut
-    return at
-
-
-JOINED = {"\u200d", "\ufe0f", "\u20e3", *map(chr, range(0x300, 0x370)),
-          *map(chr, range(0x1F3FB, 0x1F400)), *map(chr, range(0x1F1E6, 0x1F200))}  # fmt: skip
-"""Characters that belong to the one beside them: joiner, variation, accents, skin tones, flags."""
 
 
 def _with_and_without_port(url: str) -> tuple[str, str]:

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 from twilio.request_validator import RequestValidator
 
+from adapters import JOINED, pieces
 from adapters.twilio.codec import (
-    JOINED,
     TEXT,
     incoming,
     is_genuine,
     parameters,
-    pieces,
     plain_and_kind,
     reason,
     signature,
@@ -144,7 +143,7 @@ def test_parts_are_the_text_and_no_part_is_too_long(text: str, most: int) -> Non
 
 
 def test_a_text_is_cut_at_blanks_and_not_inside_a_letter() -> None:
-    assert pieces("word " * 400)[0].endswith("word ")
+    assert pieces("word " * 400, TEXT)[0].endswith("word ")
     family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
     for part in pieces(family * 700, TEXT):
         assert part[0] not in JOINED
