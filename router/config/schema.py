@@ -283,7 +283,8 @@ class QueueSettings(Value, kw_only=True):
     longest_wait: Length = 0
     """Longest wait; 0 = no limit."""
     on_late: Insteads = ()
-    """A contact that has waited that long; default: deflect."""
+    """A contact that has waited that long; default: deflect. Where no condition holds, they are
+    asked again every `recheck`."""
     transfer_head_start: Length = 0
     """Contacts transferred into this queue count as having waited this long."""
     prefer_last: Length = 0

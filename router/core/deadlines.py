@@ -26,6 +26,7 @@ from router.core.model import (
 from router.core.moves import back_to_line
 from router.core.offers import expire_offer, fail
 from router.core.relaxation import check_step
+from router.core.ruling import limit_for
 from router.core.service import park
 from router.core.staff import lost_for_good, turn_hours
 from router.core.timers import TimerKey
@@ -118,8 +119,16 @@ def _late(d: Decider, key: TimerKey) -> None:
     for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
         if queue is None or not _waits(contact) or contact.queue != queue.id:
             continue
-        if not contact.target_agent:
-            d.apply_limit(contact, queue.on_late, "waited_too_long")
+        if contact.target_agent:
+            continue
+        limit = limit_for(d, contact, queue.on_late)
+        if limit is not None:
+            d.apply_limit(contact, limit, "waited_too_long")
+            continue
+        # No condition holds yet. A grid: one that was offered meanwhile is not asked twice.
+        first_us = contact.visit_at_us + queue.longest_wait_us
+        turn = (d.now_us - first_us) // queue.recheck_us + 1
+        d.state.push_due(key, first_us + turn * queue.recheck_us, contact)
 
 
 def _treat(d: Decider, key: TimerKey) -> None:

@@ -254,7 +254,12 @@ class Notes:
     def _too_long(self, contact: ContactId) -> int:
         stage = self.stages.stage(contact)
         queue = self._policy.queues.get(stage.contact.queue) if stage else None
-        return self._visits.get(contact, 0) + (queue.longest_wait_us if queue else 0)
+        if queue is None:
+            return 0
+        due_us = self._visits.get(contact, 0) + queue.longest_wait_us
+        if queue.on_late.condition is not None:
+            due_us += max(self._now_us - due_us, 0) // queue.recheck_us * queue.recheck_us
+        return due_us
 
     # --- deadlines ----------------------------------------------------------------------------
 
