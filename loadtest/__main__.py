@@ -57,6 +57,11 @@ def main() -> int:
         "customers", parents=[common], help="many customers: look-up, change, bytes"
     )
     command.add_argument("--count", type=int, default=100_000)
+    command = commands.add_parser(
+        "pbx", parents=[common], help="calls on a real Asterisk, against its own app_queue"
+    )
+    command.add_argument("--calls", type=int, default=150, help="to idle agents, each way")
+    command.add_argument("--seconds", type=float, default=10.0, help="of each other measurement")
     arguments = parser.parse_args()
     report = RUN[arguments.command](arguments)
     report.machine = {
@@ -97,6 +102,12 @@ def _customers(arguments: argparse.Namespace) -> Report:
     from loadtest import customers
 
     return uvloop.run(customers.run(arguments.count))
+
+
+def _pbx(arguments: argparse.Namespace) -> Report:
+    from loadtest import pbx
+
+    return uvloop.run(pbx.run(arguments.calls, arguments.seconds))
 
 
 def _matching(arguments: argparse.Namespace) -> Report:
@@ -157,6 +168,7 @@ RUN = {
     "matching": _matching,
     "customers": _customers,
     "pages": _pages,
+    "pbx": _pbx,
     "preference": _preference,
     "rules": _rules,
 }

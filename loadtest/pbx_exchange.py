@@ -113,8 +113,8 @@ class Exchange:
 
     # --- what parties do ----------------------------------------------------------------------
 
-    def dial(self, party: str, to: str, *, talks_s: float | None = None) -> Leg:
-        """A customer calls `to`; hangs up by itself `talks_s` after the PBX has answered."""
+    def dial(self, party: str, to: str, *, hangs_up_after_s: float | None = None) -> Leg:
+        """A customer calls `to`; hangs up by itself so long after dialling."""
         call_id = f"{self._run}-{next(self._numbers)}"
         leg = Leg(
             exchange=self,
@@ -131,8 +131,8 @@ class Exchange:
         self.legs[call_id] = leg
         leg.invite = self.request(leg, "INVITE", leg.offer())
         leg.began = now()
-        if talks_s is not None:
-            leg.plans.append(self._loop.call_later(talks_s, leg.hang_up))
+        if hangs_up_after_s is not None:
+            leg.plans.append(self._loop.call_later(hangs_up_after_s, leg.hang_up))
         return leg
 
     def cancel(self, leg: Leg) -> None:

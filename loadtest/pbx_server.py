@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Asterisk:
         *,
         phone_port: int,
         phones: Sequence[str],
-        members: dict[str, Sequence[str]] | None = None,
+        members: Mapping[str, Sequence[str]] | None = None,
         ari_port: int = 0,
     ) -> None:
         """`phones` live at `phone_port`; `members` of the PBX's own queues, by the queue's name."""
@@ -178,7 +178,7 @@ class Asterisk:
 
 @asynccontextmanager
 async def pbx(
-    phone_port: int, phones: Sequence[str], members: dict[str, Sequence[str]] | None = None
+    phone_port: int, phones: Sequence[str], members: Mapping[str, Sequence[str]] | None = None
 ) -> AsyncIterator[Asterisk]:
     """A running Asterisk in a new directory, removed at the end."""
     # Short: the path of its control socket has at most 107 bytes.
@@ -219,7 +219,7 @@ def _endpoint(name: str, port: int) -> str:
     )
 
 
-def _queues(members: dict[str, Sequence[str]]) -> str:
+def _queues(members: Mapping[str, Sequence[str]]) -> str:
     lines = []
     for queue, names in members.items():
         lines.append(f"[{queue}](fair)\n")
