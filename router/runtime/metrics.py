@@ -126,6 +126,16 @@ class _Families:
         self.inbox = gauge("inbox", "Inputs waiting for the loop")
         self.adapters = gauge("adapter_up", "1 while the adapter serves", "adapter")
         self.sessions = gauge("desk_sessions", "Open desk connections")
+        self.attempts = counter("outbound_attempts", "Attempts to reach a customer", "channel")
+        self.explored = counter(
+            "outbound_explored", "Of these, those made to learn something", "channel"
+        )
+        self.expected = counter(
+            "outbound_expected_reached", "Of these, so many were expected to succeed", "channel"
+        )
+        self.outcomes = counter(
+            "outbound_outcomes", "What became of attempts, as it was said", "channel", "outcome"
+        )
 
 
 class WorkspaceMetrics:
@@ -289,6 +299,17 @@ class WorkspaceMetrics:
             seconds = (event.at_us - since) / SECOND_US
             self._observe("wait", queue, event.outcome.value).observe(seconds)
 
+    def _sent(self, event: e.OutboundSent) -> None:
+        self._count("attempts", event.channel).inc()
+        if event.explore:
+            self._count("explored", event.channel).inc()
+        if event.probability >= 0:
+            self._count("expected", event.channel).inc(event.probability)
+
+    def _outcome(self, event: e.OutcomeRecorded) -> None:
+        if event.source != "import":  # history, not what happens now
+            self._count("outcomes", event.channel, event.outcome).inc()
+
     def _count(self, family: str, *labels: str) -> Count:
         key = (family, *labels)
         child = self._counters.get(key)
@@ -325,4 +346,6 @@ _FOLD: dict[type, Callable[[WorkspaceMetrics, Any], None]] = {
     e.ReservationEnded: WorkspaceMetrics._ended,
     e.ReservationFailed: WorkspaceMetrics._failed,
     e.ContactClosed: WorkspaceMetrics._closed,
+    e.OutboundSent: WorkspaceMetrics._sent,
+    e.OutcomeRecorded: WorkspaceMetrics._outcome,
 }

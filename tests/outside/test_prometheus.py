@@ -1,0 +1,206 @@
+"""A real Prometheus scrapes a real server, and evaluates what dashboards and alerts ask."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import runpy
+import shutil
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import yaml
+
+from loadtest.server import ROOT, free_port
+
+PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not PROMETHEUS or not PROMTOOL, reason="prometheus is not installed"),
+]
+CONFIG = ROOT / "config/prometheus"
+BOARDS = sorted((ROOT / "config/grafana").glob("*.json"))
+SCRAPES = 25
+"""Once a second: enough for rates over ten seconds."""
+ALWAYS = {
+    "Agents", "Channels", "Adapters", "Desks", "Commit", "Events", "Events per commit", "HTTP, p99",
+    "HTTP answers", "Inbox", "Loop lag", "Memory", "Processor", "Must stay at 0", "Nobody knows",
+    "Received by channel", "Received", "Longest wait", "Effects waiting", "Live", "Being served",
+    "Offers",
+}  # fmt: skip
+"""Panels that show something in any run with people in it."""
+
+
+async def promtool(*words: str) -> None:
+    assert PROMTOOL is not None
+    process = await asyncio.create_subprocess_exec(
+        PROMTOOL,
+        *words,
+        cwd=CONFIG,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+
+
+async def test_rules_and_alerts_are_what_prometheus_takes() -> None:
+    await promtool("check", "rules", "rules.yml", "alerts.yml")
+    await promtool("check", "config", "--syntax-only", "prometheus.yml")
+
+
+async def test_alerts_fire_when_they_should_and_only_then() -> None:
+    await promtool("test", "rules", "alerts_test.yml")
+
+
+def test_every_alert_is_seen_to_fire_in_its_unit_test() -> None:
+    alerts = yaml.safe_load((CONFIG / "alerts.yml").read_text())
+    tests = yaml.safe_load((CONFIG / "alerts_test.yml").read_text())
+    named = {rule["alert"] for group in alerts["groups"] for rule in group["rules"]}
+    fired = {
+        one["alertname"]
+        for test in tests["tests"]
+        for one in test.get("alert_rule_test", [])
+        if one["exp_alerts"]
+    }
+    assert named == fired
+
+
+def test_the_dashboards_are_those_of_their_table() -> None:
+    written = runpy.run_path(str(ROOT / ".ci/dashboards"))["files"]()
+    assert {path.name: path.read_text() for path in BOARDS} == {
+        path.name: text for path, text in written.items()
+    }, "run .ci/dashboards and commit what it writes"
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """(panel or rule, expression), with Grafana's variables filled in."""
+    for path in BOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                text = target["expr"].replace("$__rate_interval", "10s")
+                yield panel["title"], text.replace("$workspace", "main").replace("$queue", ".*")
+    for name in ("rules.yml", "alerts.yml"):
+        for group in yaml.safe_load((CONFIG / name).read_text())["groups"]:
+            for rule in group["rules"]:
+                yield rule.get("record") or rule["alert"], rule["expr"]
+
+
+class Watched:
+    """A demo with people in it, and the Prometheus that scrapes it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port, self.own_port = free_port(), free_port()
+        self.session: aiohttp.ClientSession
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def start(self) -> None:
+        demo = await self._spawn(
+            sys.executable, "-m", "router", "demo", "--port", str(self.port),
+            "--data", str(self.directory / "data"), out=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert demo.stdout is not None
+        async with asyncio.timeout(30):
+            async for line in demo.stdout:
+                found = re.search(rb"crt_\S+", line)
+                if found:
+                    break
+        assert found, "the demo printed no token"
+        (self.directory / "contact-router.token").write_bytes(found[0])
+        for name in ("rules.yml", "alerts.yml"):
+            text = (CONFIG / name).read_text()
+            (self.directory / name).write_text(text)
+        config = (CONFIG / "prometheus.yml").read_text()
+        config = config.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("15s", "1s")
+        (self.directory / "prometheus.yml").write_text(config)
+        assert PROMETHEUS is not None
+        await self._spawn(
+            PROMETHEUS, f"--config.file={self.directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.directory / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{self.own_port}", "--log.level=warn",
+        )  # fmt: skip
+        self.session = aiohttp.ClientSession(f"http://127.0.0.1:{self.own_port}")
+        async with asyncio.timeout(60):
+            while not await self._has_scraped():  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.5)
+
+    async def _spawn(self, *words: str, out: int = asyncio.subprocess.DEVNULL) -> Any:
+        process = await asyncio.create_subprocess_exec(
+            *words, cwd=ROOT, stdout=out, stderr=asyncio.subprocess.DEVNULL
+        )
+        self._processes.append(process)
+        return process
+
+    async def _has_scraped(self) -> bool:
+        try:
+            found = await self.ask("count_over_time(router_journal_seq[5m])")
+        except aiohttp.ClientError:
+            return False
+        return bool(found) and float(found[0]["value"][1]) >= SCRAPES
+
+    async def ask(self, expression: str) -> list[Any]:
+        """The instant vector. Raises AssertionError with what Prometheus says is wrong."""
+        async with self.session.post("/api/v1/query", data={"query": expression}) as answer:
+            found = await answer.json()
+        assert found["status"] == "success", f"{expression}: {found.get('error')}"
+        result = found["data"]["result"]
+        return result if isinstance(result, list) else [result]
+
+    async def stop(self) -> None:
+        await self.session.close()
+        for process in self._processes:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    found = Watched(tmp_path_factory.mktemp("prometheus"))
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.stop()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_each_expression_is_evaluated_and_names_what_there_is(watched: Watched) -> None:
+    async with watched.session.get("/api/v1/metadata", params={"limit": "10000"}) as answer:
+        there = set((await answer.json())["data"])
+    empty = []
+    asked = list(expressions())
+    assert len(asked) > 70
+    for title, expression in asked:
+        for name in re.findall(r"\brouter_[a-z0-9_]+", expression):
+            plain = re.sub(r"_(bucket|count|sum)$", "", name)
+            assert name in there or plain in there, f"{title}: the server has no {name}"
+        if not await watched.ask(expression) and title in ALWAYS:
+            empty.append(f"{title}: {expression}")
+    assert not empty, "\n".join(empty)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_healthy_server_raises_no_alert(watched: Watched) -> None:
+    async with watched.session.get("/api/v1/alerts") as answer:
+        alerts = (await answer.json())["data"]["alerts"]
+    firing = [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"]
+    assert not firing
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_there_are_not_too_many_series_and_none_names_a_person(watched: Watched) -> None:
+    found = await watched.ask('count({job="contact-router", __name__=~"router_.*"})')
+    assert 100 < int(found[0]["value"][1]) < 5_000
+    async with watched.session.get("/api/v1/labels") as answer:
+        labels = set((await answer.json())["data"])
+    assert not labels & {"contact", "customer", "agent", "reservation", "address", "id"}
