@@ -37,13 +37,17 @@ def test_the_page_is_the_one_that_the_library_would_make(
 def test_attempts_are_counted_beside_what_was_expected_and_what_came_of_them() -> None:
     metrics = Metrics()
     main = metrics.workspace("main")
-    sent: dict[str, Any] = {"at_us": 1, "contact": ContactId("c1"), "customer": "kim", "attempt": "c1/1",
-            "channel": "sms", "address": "a", "purpose": "service", "sent_at_us": 1}  # fmt: skip
+    sent: dict[str, Any] = {
+        "at_us": 1, "contact": ContactId("c1"), "customer": "kim", "attempt": "c1/1",
+        "channel": "sms", "address": "a", "purpose": "service", "sent_at_us": 1,
+    }  # fmt: skip
     main.apply(e.OutboundSent(**sent, probability=0.8))
     main.apply(e.OutboundSent(**sent, probability=0.4, explore=True))
     main.apply(e.OutboundSent(**sent))
-    said: dict[str, Any] = {"at_us": 2, "customer": "kim", "channel": "sms", "address": "a", "attempt": "c1/1",
-            "attempted_at_us": 1, "outcome": "replied"}  # fmt: skip
+    said: dict[str, Any] = {
+        "at_us": 2, "customer": "kim", "channel": "sms", "address": "a", "attempt": "c1/1",
+        "attempted_at_us": 1, "outcome": "replied",
+    }  # fmt: skip
     main.apply(e.OutcomeRecorded(**said))
     main.apply(e.OutcomeRecorded(**said, source="import"))
     text = generate_latest(metrics.registry).decode()
