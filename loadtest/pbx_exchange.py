@@ -129,8 +129,9 @@ class Exchange:
         )
         self._attach_sound(leg)
         self.legs[call_id] = leg
-        leg.invite = self.request(leg, "INVITE", leg.offer())
+        offer = leg.offer()
         leg.began = now()
+        leg.invite = self.request(leg, "INVITE", offer)
         if hangs_up_after_s is not None:
             leg.plans.append(self._loop.call_later(hangs_up_after_s, leg.hang_up))
         return leg
@@ -206,8 +207,11 @@ class Exchange:
             self._send(said)
         elif method == "OPTIONS":
             self.reply(message, sip.answer(message, 200, tag="o"))
-        elif method == "INVITE" and leg is None and not sip.tag_of(message.get("to")):
-            self._invited(message, at)
+        elif method == "INVITE" and not sip.tag_of(message.get("to")):
+            if leg is None:
+                self._invited(message, at)
+            else:  # the same again: the latest provisional answer (RFC 3261 17.2.1)
+                self._say_ringing(leg)
         elif leg is None:
             self.reply(message, sip.answer(message, 481, tag="x"))
         else:
@@ -257,12 +261,15 @@ class Exchange:
         self._attach_sound(leg)
         if leg.sound is not None:
             leg.sound.towards(sip.media_port(message.body))
-        # Provisional answers are not kept: the INVITE again gets the latest one (17.2.1).
-        self._send(sip.answer(message, 180, tag=tag, contact=leg.contact).to_bytes())
+        self._say_ringing(leg)
         if phone.answers_after_s is not None:
             leg.plans.append(self._loop.call_later(phone.answers_after_s, leg.answer))
         self.on_ring(leg)
         self.on_change()
+
+    def _say_ringing(self, leg: Leg) -> None:
+        tag = sip.tag_of(leg.local)
+        self._send(sip.answer(leg.invite, 180, tag=tag, contact=leg.contact).to_bytes())
 
     def _on_response(self, message: Message, at: float) -> None:
         method, status = message.method, message.status
@@ -302,6 +309,9 @@ class Exchange:
 
     def _acknowledge(self, leg: Leg, message: Message) -> None:
         number = int(message.get("cseq").split()[0])
+        if leg.acknowledged[0] == number:
+            self._send(leg.acknowledged[1])  # our ACK was lost
+            return
         leg.remote = message.get("to") if not leg.incoming else leg.remote
         if message.status < 300:
             # 13.2.2.4: an ACK of 2xx is a transaction of its own, to the remote target.
@@ -309,7 +319,8 @@ class Exchange:
             branch = f"z9hG4bK{self._run}{next(self._numbers)}"
         else:
             branch = message.branch  # 17.1.1.3: of a refusal, in the INVITE's own
-        self._send(self._message(leg, "ACK", branch, number).to_bytes())
+        leg.acknowledged = (number, self._message(leg, "ACK", branch, number).to_bytes())
+        self._send(leg.acknowledged[1])
 
     # --- sending ------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ class Leg:
     offering: bool = False
     """A re-INVITE of ours is under way."""
     next_hold: bool | None = None
+    acknowledged: tuple[int, bytes] = (0, b"")
+    """CSeq of the INVITE whose final answer came last, and our ACK of it."""
     sound: Sound | None = None
     timer: asyncio.TimerHandle | None = None
     """Repeats our 200 until its ACK comes (RFC 3261 13.3.1.4)."""
