@@ -31,6 +31,7 @@ from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_store import RedisBlocks, RedisJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
+from router.runtime.attachments import Attachments
 from router.runtime.clock import Clock, SystemClock
 from router.runtime.context import AppContext
 from router.runtime.health import Health
@@ -141,6 +142,7 @@ class Server:
             self.clock,
             self.metrics,
             self.health,
+            files={name: host.messages.files for name, host in hosts.items()},
             dump_stacks=True,
         )
         self._upkeep.start()
@@ -162,6 +164,7 @@ class Server:
             inbox=self._config.server.limits.inbox_commands,
             rng=self._rng,
         )
+        host.messages.files = Attachments(self.data / "attachments" / name)
         host.load(settings.adapters)
         try:
             await host.start(settings.agents)

@@ -2,7 +2,7 @@
 
 An adapter joins one channel's backend (a PBX, an SMS centre, a mailbox, a chat server) to the
 router. It tells the router what customers do, through `Router`, and carries out what the router
-decides, through `Channel.perform`. `adapters/loopback.py` is the model to copy; an adapter in
+decides, through `Channel.perform`. `adapters/loopback` is the model to copy; an adapter in
 another process, in any language, has the same contract over a WebSocket (`adapters/remote`).
 
 The life of a contact, seen from here:
@@ -169,6 +169,7 @@ class NewMessage(Value, kw_only=True):
     """At most 64 KiB."""
     subject: str = ""
     attachments: tuple[dict[str, Any], ...] = ()
+    """What `Router.attach` returned for each file."""
 
 
 class NewContact(Value, kw_only=True):
@@ -326,6 +327,17 @@ class Router(Protocol):
 
         `ask` is that effect's: of one question the first answer counts, the same again is nothing
         new. The value is an attribute of the contact then, ``input.<name>``, empty if `timed_out`.
+        """
+
+    async def attach(
+        self, data: bytes, *, name: str, kind: str = "", role: str = "attachment"
+    ) -> dict[str, Any]:
+        """Keep a file of at most 25 MiB that came with a message; durable when it returns.
+
+        Give what it returns along in `NewMessage.attachments`. `kind` is the type that the sender
+        declared: the router looks into the bytes. `role`: ``attachment``; ``html``, the body as it
+        may be shown (cleaned by you: no script, nothing from elsewhere); ``original``, all of the
+        text. Raises `Refused` (too long, or this server keeps no files) and `StoreFull`.
         """
 
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from router.api.board import Board
 from router.api.views import (
     AgentView,
+    AttachmentView,
     ContactView,
     MessageView,
     PeerView,
@@ -36,6 +37,7 @@ from router.runtime.envelope import Envelope, contact_id, open_envelope, seal
 from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
 from router.runtime.loop import Answer
+from router.runtime.attachments import entries
 from router.runtime.messages import Message
 
 if TYPE_CHECKING:
@@ -275,4 +277,8 @@ def message_view(contact: str, message: Message) -> MessageView:
         size=message.size,
         ref=message.external,
         erased=message.erased,
+        attachments=[
+            AttachmentView(id=e.id, name=e.name, type=e.type, size=e.size, role=e.role)
+            for e in entries(message.attachments)
+        ],
     )

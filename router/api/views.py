@@ -35,6 +35,20 @@ class PeerView(View):
     erased: bool = False
 
 
+class AttachmentView(View):
+    """A file that came with a message: `:link-attachment` leads to it."""
+
+    id: str
+    name: str
+    type: str
+    """By its bytes, not by what the sender says."""
+    size: int
+    """Bytes."""
+    role: str = "attachment"
+    """``attachment``; ``html``: the body of an e-mail, to be shown in a sandboxed frame;
+    ``original``: the whole text, with the history that was split off."""
+
+
 class MessageView(View):
     """A message of a contact. Plain text: never to be treated as HTML."""
 
@@ -50,6 +64,7 @@ class MessageView(View):
     ref: str = ""
     """The sender's own id for it."""
     erased: bool = False
+    attachments: list[AttachmentView] = []
 
 
 class OutboundWindowView(View):

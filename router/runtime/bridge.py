@@ -6,7 +6,7 @@ Everything an adapter says becomes a command; it returns when that is durable.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from router.channel import (
     Delivery,
@@ -129,6 +129,14 @@ class Bridge:
                     contact=contact.id, name=name, value=value, ask=ask, timed_out=timed_out
                 )
             )
+
+    async def attach(
+        self, data: bytes, *, name: str, kind: str = "", role: str = "attachment"
+    ) -> dict[str, Any]:
+        """Keep a file that came with a message."""
+        if self._messages.files is None:
+            raise Refused("no_attachments", "this server keeps no files")
+        return await self._messages.files.keep(data, name=name, kind=kind, role=role)
 
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """What the network said of a message that went out."""

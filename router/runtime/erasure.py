@@ -19,6 +19,7 @@ import msgspec
 from router.core import customer_commands as cc
 from router.errors import NotFound
 from router.journal import ArchiveWrite, KeyStore, RowWrite
+from router.runtime.attachments import Attachments
 from router.runtime.customer_rows import CUSTOMER, IDENTITY, IMPORTED, INDEX, index_id
 from router.runtime.identities import derived_id
 from router.runtime.messages import Messages, key_of_row
@@ -51,14 +52,21 @@ class _Plan:
     def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
         self.keys: dict[str, None] = {}
+        self.files: list[str] = []
         self.contacts = 0
         self.messages = 0
 
 
 async def erase(
-    workspace: Workspace, customer: str, by: str, archive: tuple[ArchiveWrite, ...] = ()
+    workspace: Workspace,
+    customer: str,
+    by: str,
+    archive: tuple[ArchiveWrite, ...] = (),
+    files: Attachments | None = None,
 ) -> Erased:
     """Erase everything about a customer; durable when it returns, and safe to repeat.
+
+    Files go last: after a crash before that they are there still, and nobody can open them.
 
     Raises NotFound, and Refused `contact_live` while somebody speaks with them.
     """
@@ -69,6 +77,7 @@ async def erase(
     ids = (row.id, *row.merged_from)
     contacts = messages = rows = 0
     keys: dict[str, None] = {}
+    gone: list[str] = []
     for number in range(ROUNDS):
         plan = await _plan(workspace, ids)
         if number and not plan.rows:
@@ -83,6 +92,7 @@ async def erase(
                 imported = _below(workspace, IMPORTED, index_id(id_))
                 plan.rows += [(IMPORTED, place) async for place, _ in imported]
         keys.update(plan.keys)
+        gone += plan.files
         note = RowWrite(KIND, row.id, _encode(list(keys)))
         command = cc.EraseCustomer(customer=row.id, by=by)
         book.to_erase[row.id] = plan.rows
@@ -95,6 +105,8 @@ async def erase(
     # Not before the last round: what is sealed tells which rows there are.
     await workspace.keys.erase(keys)
     workspace.forget(KIND, row.id)
+    if files is not None:
+        await files.erase(gone)
     log.info("customer erased", extra={"workspace": workspace.name, "contacts": contacts})
     return Erased(row.id, contacts, messages, rows, len(keys))
 
@@ -176,6 +188,7 @@ async def _of_contact(workspace: Workspace, contact: str, plan: _Plan) -> None:
                 if kind == "message":
                     plan.messages += 1
                     plan.keys[key_of_row(data)] = None
+                    plan.files += [entry.id for entry in messages.files_of(data)]
                     places = messages.came_as(channel, data)
                     plan.rows += [("received", place) for place in places]
             if len(page) < PAGE:

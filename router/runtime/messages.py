@@ -16,6 +16,7 @@ from router.channel import NewMessage
 from router.core.record import Value
 from router.errors import Invalid
 from router.journal import ArchiveWrite
+from router.runtime.attachments import Attachments, Entry, entries
 from router.runtime.envelope import message_id
 from router.runtime.frame import HERE
 
@@ -82,6 +83,8 @@ class Messages:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._last_us = 0
+        self.files: Attachments | None = None
+        """Where files that come with messages are kept; None: nowhere, they are refused."""
 
     def new_id(self) -> str:
         """An id that sorts behind every earlier one of this workspace."""
@@ -157,6 +160,10 @@ class Messages:
         old = f"{channel}/{id_}"
         found = await journal.fetch(own, "received", [place, old])
         return found.get(place, found.get(old, b"")).decode()
+
+    def files_of(self, data: bytes) -> tuple[Entry, ...]:
+        """The files that came with a stored message, by its row."""
+        return tuple(entries(self._open(data).attachments))
 
     def came_as(self, channel: str, data: bytes) -> tuple[str, ...]:
         """The rows that remember an incoming message, by its own row; none where it has no id."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
+from types import MappingProxyType
 
 from router.core.commands import StepClock
 from router.core.model import DAY_US, SECOND_US
 from router.errors import JournalError, RouterError
+from router.runtime.attachments import Attachments
 from router.runtime.clock import Clock, sleep
 from router.runtime.health import Health
 from router.runtime.loop import Workspace
@@ -49,12 +51,14 @@ class Upkeep:
         metrics: Metrics,
         health: Health,
         *,
+        files: Mapping[str, Attachments | None] = MappingProxyType({}),
         dump_stacks: bool = False,
     ) -> None:
         self._workspaces = workspaces
         self._clock = clock
         self._metrics = metrics
         self._health = health
+        self._files = files
         self._dump_stacks = dump_stacks
         self._tasks = TaskSet("upkeep")
 
@@ -108,7 +112,10 @@ class Upkeep:
             await sleep(self._clock, EXPIRE_EVERY_US)
             try:
                 await expire(workspace)
-            except JournalError as error:
+                files = self._files.get(workspace.name)
+                if files is not None:  # as old as the messages that they came with
+                    await files.expire(workspace.now_us() - workspace.policy.keep_closed_us)
+            except (JournalError, OSError) as error:
                 log.warning("upkeep failed", extra={"error": str(error)})
 
 

@@ -135,6 +135,13 @@ class RouterDouble:
         """See `Router.collected`."""
         await self._note("collected", external_id, name, value, ask, timed_out)
 
+    async def attach(
+        self, data: bytes, *, name: str, kind: str = "", role: str = "attachment"
+    ) -> dict[str, Any]:
+        """See `Router.attach`."""
+        await self._note("attach", name, data, kind, role)
+        return {"id": f"f{len(self.calls)}", "name": name, "size": len(data), "role": role}
+
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """See `Router.receipt`."""
         await self._note("receipt", contact, message, state, detail)

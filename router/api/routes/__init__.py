@@ -6,6 +6,7 @@ from router.api.routes import (
     actions,
     admin,
     agents,
+    attachments,
     contacts,
     customers,
     events,
@@ -20,6 +21,7 @@ from router.api.table import Route
 ROUTES: tuple[Route, ...] = (
     *contacts.ROUTES,
     *actions.ROUTES,
+    *attachments.ROUTES,
     *events.ROUTES,
     *agents.ROUTES,
     *customers.ROUTES,

@@ -70,7 +70,8 @@ async def erase_customer(call: Call) -> Reply:
     """The end of everything about a customer."""
     await the_customer(call)
     audit = audit_row(call, "customer.erase", call.id)
-    done = await erase(call.tenant.workspace, call.id, call.who.by, (audit,))
+    files = call.tenant.messages.files
+    done = await erase(call.tenant.workspace, call.id, call.who.by, (audit,), files)
     return Reply(
         200,
         b.ErasedView(
