@@ -82,6 +82,19 @@ def read_secret(path: str, where: str) -> str:
     return secret
 
 
+class Finding(Value, kw_only=True):
+    """One thing that an adapter's `check` has to say about its backend.
+
+    ``async def check(name, settings, endpoints) -> list[Finding]`` in an adapter's module asks the
+    backend what is wrong; `contact-router doctor --adapters` calls it.
+    """
+
+    level: str
+    """``ok``, ``warning`` or ``error``"""
+    text: str
+    """In plain words, without personal data."""
+
+
 class Fence:
     """Refuses effects of an owner that was replaced: an epoch lower than one already seen."""
 
