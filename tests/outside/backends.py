@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
 
 from loadtest.server import free_port
+from tests.adapters.smsc_peer import Smsc
 from tests.adapters.twilio_provider import ACCOUNT, PUBLIC, TOKEN, Provider
 from tests.outside.clerks import MARK
 
@@ -87,3 +89,65 @@ entry_points:
 
     async def close(self) -> None:
         await self._provider.stop()
+
+
+class SmsCentre:
+    """A real SMS centre on npm `smpp`, a process of its own (`tests/peers/smsc`)."""
+
+    adapter = "texts"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._smsc = Smsc(directory / "smsc")
+
+    async def start(self) -> None:
+        await self._smsc.start()
+
+    async def kill(self) -> None:
+        await self._smsc.kill()
+
+    def config(self, port: int) -> str:
+        password = self._directory / "smpp.password"
+        password.write_text("secret")
+        password.chmod(0o600)
+        return f"""
+adapters:
+  texts:
+    type: smpp
+    channel: sms
+    sender: "{OURS}"
+    state_file: {self._directory / "smpp.state"}
+    smscs:
+      main:
+        {{host: 127.0.0.1, port: {self._smsc.port}, system_id: router, password_file: {password},
+         binds: 2}}
+entry_points:
+  texts: {{channel: sms, address: "{OURS}", queue: desk}}
+"""
+
+    async def send(self, customer: int, text: str) -> None:
+        mark = MARK.findall(text)[0]
+        if mark in {row.get("id") for row in self._queue()}:
+            return  # it was there already when the centre died
+        try:
+            await self._smsc.write(
+                mark, text, source=number_of(customer), destination_addr=OURS[1:], wait=False
+            )
+        except AssertionError:
+            raise ConnectionError("the centre is away") from None
+
+    def taken(self) -> Counter[str]:
+        return Counter(row["done"] for row in self._queue() if row.get("done", "").startswith("q"))
+
+    def received(self) -> list[str]:
+        return self._smsc.got()
+
+    async def close(self) -> None:
+        await self._smsc.kill()
+
+    def _queue(self) -> list[dict[str, str]]:
+        file = self._smsc.directory / "queue.jsonl"
+        if not file.exists():
+            return []
+        # The last line may be half written: the process was killed while it wrote.
+        return [json.loads(line) for line in file.read_text("utf-8").split("\n")[:-1]]
