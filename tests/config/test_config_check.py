@@ -32,6 +32,12 @@ def test_a_good_file_says_what_it_holds_and_what_can_hardly_be_meant(tmp_path: P
     assert f"warning: {tmp_path}/f.yaml:5:5: rules[1]: 'loyal-bills' is never" in result.stderr
 
 
+def test_a_rule_that_schedules_whoever_comes_is_named_with_its_line(tmp_path: Path) -> None:
+    hour = "{name: hour, then: {schedule: learned_window}}"
+    result = check(tmp_path, FILE.replace("tests:\n", f"  - {hour}\ntests:\n"))
+    assert f"{tmp_path}/f.yaml:6:5: rules[2]: 'hour' 'schedule' has no effect on" in result.stderr
+
+
 def test_a_failed_test_is_an_error_with_expected_got_and_why(tmp_path: Path) -> None:
     result = check(tmp_path, FILE.replace("[bills], queue: billing", "[bills], queue: care"))
     assert result.exit_code == EXIT_CONFIG

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
+from math import prod
 
 from router.core.rules.checked import (
     Apply,
@@ -30,6 +32,9 @@ from router.core.rules.types import BOOL, DURATION, DYN, INT, STRING, TIMESTAMP
 
 TRUE, FALSE, ERROR = 1, 2, 4
 """What a condition may come to, as bits."""
+
+ALTERNATIVES_MOST = 64
+"""More of them are not looked at one by one."""
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "in": "!in"}
@@ -244,12 +249,20 @@ class Premise:
 
 
 def _alternatives(node: Node) -> list[Node]:
-    """The operands of ``||``, of which one at least is true if the whole is."""
+    """Conditions of which one at least is true if the whole is: the operands of ``||``.
+
+    ``(a || b) && c`` is ``a && c || b && c``; left alone where that makes too many.
+    """
     if isinstance(node, Named):
         return _alternatives(node.body)
-    if isinstance(node, Logic) and node.decides:
-        return [part for operand in node.operands for part in _alternatives(operand)]
-    return [node]
+    if not isinstance(node, Logic):
+        return [node]
+    parts = [_alternatives(operand) for operand in node.operands]
+    if node.decides:
+        return [part for found in parts for part in found]
+    if prod(len(found) for found in parts) > ALTERNATIVES_MOST:
+        return [node]
+    return [Logic(node.span, decides=False, operands=one) for one in product(*parts)]
 
 
 class _Case:

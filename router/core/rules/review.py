@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from router.core.rules.book import Match, Rule, RuleBook, Segment
-from router.core.rules.context import Known
+from router.core.rules.checked import Node
+from router.core.rules.compile import compile_expression
+from router.core.rules.context import Known, schema
 from router.core.rules.place import closest
 from router.core.rules.reasoning import Premise
 from router.core.rules.verbs import At, Mode, Then
@@ -44,6 +46,7 @@ def findings(book: RuleBook, known: Known) -> list[Finding]:
         found += _reached("rule", asked, is_first=book.match is Match.FIRST)
     for rule in book.rules:
         found += [_about(rule, text, is_error) for text, is_error in _verbs(rule.then, known)]
+    found += _scheduled(book, known)
     return found
 
 
@@ -117,6 +120,40 @@ def _schedule(then: Then, known: Known) -> Iterator[tuple[str, bool]]:
     is_name = _TEMPLATE_NAME.fullmatch(schedule.template) is not None
     if is_name and known.templates and schedule.template not in known.templates:
         yield _unknown("template", schedule.template, known.templates), True
+
+
+def _scheduled(book: RuleBook, known: Known) -> Iterator[Finding]:
+    """Rules that would schedule who has come by themselves: for those `schedule` does nothing."""
+    names = schema(known)
+    inbound = compile_expression('contact.direction == "inbound"', names).root
+    ours = compile_expression('contact.direction != "inbound"', names).root
+    is_first = book.match is Match.FIRST
+    for place, rule in enumerate(book.rules):
+        if rule.then.schedule is None:
+            continue
+        if rule.on is Moment.INPUT:
+            message = "'schedule' has no effect on input: who answers a question is there already"
+            yield _about(rule, message, False)
+            continue
+        premise = Premise(rule.when.root) if rule.when is not None else None
+        before = [earlier for earlier in book.rules[:place] if earlier.on is rule.on]
+        if premise is not None and premise.implies(ours):
+            continue
+        if is_first and any(_takes(earlier, inbound) for earlier in before):
+            continue
+        if premise is not None and premise.implies(inbound):
+            message = "'schedule' has no effect: its condition holds for inbound contacts only"
+        else:
+            message = (
+                "'schedule' has no effect on inbound contacts, which its condition lets in: "
+                'add contact.direction != "inbound", or give those a rule of their own before it'
+            )
+        yield _about(rule, message, False)
+
+
+def _takes(rule: Rule, contacts: Node) -> bool:
+    """Whether the rule matches for every one of these contacts."""
+    return rule.when is None or Premise(contacts).implies(rule.when.root)
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:

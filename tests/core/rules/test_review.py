@@ -72,6 +72,7 @@ def test_segments_hide_each_other_too() -> None:
 
 
 MOMENT = compile_expression("now", SCHEMA, expects=None)
+OURS = 'contact.direction == "outbound"'
 
 
 @pytest.mark.parametrize(
@@ -98,14 +99,14 @@ MOMENT = compile_expression("now", SCHEMA, expects=None)
 def test_verbs_that_cannot_work_are_named(
     then: dict[str, Any], message: str, is_error: bool
 ) -> None:
-    (found,) = findings(book(rule("r", None, **then)), KNOWN)
+    (found,) = findings(book(rule("r", OURS, **then)), KNOWN)
     assert message in found.message
     assert found.is_error == is_error
 
 
 def test_a_text_written_out_needs_no_template_of_that_name() -> None:
     schedule = Schedule(mode=Mode.MESSAGE_FIRST, template="We have an offer for you")
-    assert findings(book(rule("r", None, schedule=schedule)), KNOWN) == []
+    assert findings(book(rule("r", OURS, schedule=schedule)), KNOWN) == []
 
 
 def test_a_strategy_has_its_own_verbs() -> None:
@@ -117,3 +118,53 @@ def test_a_strategy_has_its_own_verbs() -> None:
         ),
         ("loyal", "unknown channel 'fax': there are voice, sms, email"),
     ]
+
+
+HOUR = Schedule(at=At.LEARNED_WINDOW)
+LETS_IN = (
+    "'schedule' has no effect on inbound contacts, which its condition lets in: "
+    'add contact.direction != "inbound", or give those a rule of their own before it'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'contact.direction == "outbound"',
+        'contact.direction != "inbound" && queue.open',
+        'contact.direction in ["outbound", "callback"]',
+        '(contact.direction == "outbound" || contact.direction == "callback") && customer.known',
+    ],
+)
+def test_a_rule_that_schedules_what_we_begin_is_good(text: str) -> None:
+    assert said(book(rule("hour", text, schedule=HOUR))) == []
+
+
+@pytest.mark.parametrize(
+    "text", [None, "customer.known", 'contact.direction in ["inbound", "callback"]']
+)
+def test_a_rule_that_would_schedule_inbound_contacts_is_named(text: str | None) -> None:
+    assert said(book(rule("hour", text, schedule=HOUR))) == [("hour", LETS_IN)]
+    (found,) = findings(book(rule("hour", text, schedule=HOUR)), KNOWN)
+    assert str(found).startswith("r.yaml:1: hour: 'schedule' has no effect on inbound")
+
+
+def test_a_rule_that_schedules_inbound_contacts_alone_does_nothing() -> None:
+    rules = book(rule("hour", 'contact.direction == "inbound" && queue.open', schedule=HOUR))
+    message = "'schedule' has no effect: its condition holds for inbound contacts only"
+    assert said(rules) == [("hour", message)]
+
+
+def test_where_inbound_contacts_have_a_rule_before_it_nothing_is_said() -> None:
+    first = rule("in", 'contact.direction == "inbound"', queue="care")
+    some = rule("in", 'contact.direction == "inbound" && queue.open', queue="care")
+    hour = rule("hour", "customer.known", schedule=HOUR)
+    assert said(book(first, hour)) == []
+    assert said(book(some, hour)) == [("hour", LETS_IN)]
+    assert said(book(first, hour, match=Match.ALL)) == [("hour", LETS_IN)]
+
+
+def test_a_rule_on_input_schedules_nothing() -> None:
+    rules = book(rule("later", "customer.known", Moment.INPUT, schedule=HOUR))
+    message = "'schedule' has no effect on input: who answers a question is there already"
+    assert said(rules) == [("later", message)]
