@@ -19,11 +19,11 @@ def sample(page: str, number: int = 0) -> str:
 
 
 @asynccontextmanager
-async def serving(folder: Path, config: str, **secrets: str) -> AsyncIterator[Served]:
+async def serving(folder: Path, config: str, secrets: dict[str, str]) -> AsyncIterator[Served]:
     """A server with this configuration and these secret files; ended at the end."""
     served = Served(folder)
     for name, secret in secrets.items():
-        file = folder / name.replace("__", ".")
+        file = folder / name
         file.write_text(f"{secret}\n")
         file.chmod(0o600)
     served.config.write_text(f"server: {{port: {served.port}, durability: disk}}\n{config}")

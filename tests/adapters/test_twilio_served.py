@@ -38,7 +38,7 @@ async def test_router_and_provider_die_under_traffic_and_nothing_is_lost_or_doub
         "channel: sms\n", f"channel: sms\n    api_url: {provider.url}\n", 1
     )
     try:
-        async with serving(tmp_path, config, twilio__token=TOKEN) as served:
+        async with serving(tmp_path, config, {"twilio.token": TOKEN}) as served:
             provider.hook = f"http://127.0.0.1:{served.port}"
             await served.good("POST", "/v1/agents/ana:presence", {"presence": "ready"})
             await say(provider, "hello 0", 0)
