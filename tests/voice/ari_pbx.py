@@ -32,7 +32,6 @@ class ConformanceAsterisk(Pbx):
             "user": self.pbx.user,
             "password_file": str(self._secret),
             "trunk": "PJSIP/{number}@trunk",
-            "reconnect_s": 0.05,
             "deflect_to": "voicemail/s",
         }
 
@@ -128,4 +127,4 @@ class ConformanceAsterisk(Pbx):
         return {recording.name: words[recording.state] for recording in found}
 
     async def left_over(self) -> list[str]:
-        return self.pbx.left_over()
+        return [name for name in self.pbx.left_over() if name != f"{self.pbx.app}-hold"]

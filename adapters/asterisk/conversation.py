@@ -1,0 +1,377 @@
+"""What happens between people: picking up, hanging up, digits, listening in; told to the router.
+
+Everything here begins with an event or an effect and ends with the legs in their places. Facts go
+to the router first (`connected` is refused to the second of two phones), then legs are moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from adapters import TRY_AGAIN, insist
+from adapters.asterisk import ari
+from adapters.asterisk.announce import media_of
+from adapters.asterisk.calls import BROKEN, Ask, Call, Leg, Monitor, State
+from adapters.asterisk.switchboard import Switchboard
+from router.channel import ChannelError, Refused, Router
+
+FAREWELL_S = 15.0
+"""A farewell is cut off after so long."""
+
+
+class Conversation:
+    """Consequences of what callers, agents and supervisors do."""
+
+    def __init__(self, board: Switchboard, router: Router) -> None:
+        self.board = board
+        self.book = board.book
+        self.router = router
+
+    # -- an agent picks up ---------------------------------------------------------------------
+
+    def say_connected(self, leg: Leg) -> None:
+        """The agent's leg is up: tell the router, then join it."""
+        self.board.crew.start(self._connect(leg), "connected")
+
+    async def _connect(self, leg: Leg) -> None:
+        call = leg.call
+        if call is None or not leg.is_up:
+            return
+        start = call.start()
+        if start is not None and start.reservation == leg.reservation:
+            await self._join_outbound(call, leg)
+            return
+        talk = self.board.names.talk(call)
+        try:
+            # Beside each other: the bridge is there when the router has agreed.
+            _, failed = await asyncio.gather(
+                insist(lambda: self.router.connected(leg.reservation)),
+                self._prepared(call, talk),
+            )
+        except Refused:
+            self.board.hang_up_soon(leg, "answered_elsewhere")
+            return
+        except TRY_AGAIN:
+            self.board.hang_up_soon(leg)
+            raise
+        leg.is_joined = True
+        if leg.contact == call.contact and not leg.place:
+            call.held = call.conference = False
+        await self._join(call, leg, failed)
+
+    async def _prepared(self, call: Call, talk: str) -> ChannelError | None:
+        try:
+            await self.board.ensure_bridge(call, talk)
+        except ChannelError as error:
+            return error
+        return None
+
+    async def _join(self, call: Call, leg: Leg, failed: ChannelError | None) -> None:
+        try:
+            if failed is not None:
+                raise failed
+            async with call.lock:
+                await self.board.arrange(call)
+            self._mark(call, leg)
+        except ChannelError as error:
+            self.board.hang_up_soon(leg)
+            reason = str(error)
+            await insist(lambda: self.router.failed(leg.reservation, reason))
+
+    def _mark(self, call: Call, leg: Leg) -> None:
+        """For a restart that finds the agent's leg gone."""
+        customer = call.customer
+        if customer is not None and leg.contact == call.contact:
+            mark = ari.set_variable(customer.id, self.board.names.reservation, leg.reservation)
+            self.board.soon(lambda: self.board.try_(mark, 404, 409), "variable")
+
+    async def agent_not_reached(self, reservation: str, reason: str) -> None:
+        """The agent's phone is at fault."""
+        with suppress(Refused):
+            await insist(lambda: self.router.failed(reservation, reason, busy=True))
+
+    # -- a customer whom we call ---------------------------------------------------------------
+
+    def dial_customer(self, call: Call) -> None:
+        """Begin to ring the customer of a `StartContact`; once for each."""
+        task = call.starting
+        if task is None or (call.customer is not None and call.customer.lives):
+            return
+        external_id = self.board.names.customer(task.id)
+        leg = Leg(external_id, "customer", call.contact)
+        self.book.link(call, external_id)
+        self.book.add(call, leg)
+        self.board.crew.start(self._dial_customer(call, leg), "call")
+
+    async def _dial_customer(self, call: Call, leg: Leg) -> None:
+        task, start = call.starting, call.start()
+        assert task is not None
+        assert start is not None
+        endpoint = self.board.settings.trunk.replace("{number}", task.customer.address)
+        args = ari.arguments("out", call.contact, start.reservation, str(task.epoch))
+        variables = {"CR_CONTACT": call.contact, "CR_EPOCH": str(task.epoch)}
+        if task.our_address:
+            # Whom the carrier is told: after Asterisk's documentation, not recorded.
+            variables["CALLERID(num)"] = task.our_address
+            variables["CONNECTEDLINE(num,i)"] = task.our_address
+        try:
+            await self.board.ring(
+                leg, endpoint, args, timeout_s=self.board.settings.ring_s, variables=variables
+            )
+        except ChannelError as error:
+            await self.customer_not_reached(call, str(error))
+
+    def say_started(self, call: Call) -> None:
+        """The customer has picked up."""
+        self.board.crew.start(self._started(call), "started")
+
+    async def _started(self, call: Call) -> None:
+        start, customer = call.start(), call.customer
+        if start is None or customer is None:
+            return
+        customer.is_joined = True
+        try:
+            await insist(lambda: self.router.started(call.contact, call.external_id))
+        except Refused:  # over for the router meanwhile: nobody else will hang up
+            self.board.clear(call)
+            return
+        reservation = start.reservation
+        if not reservation:
+            async with call.lock:
+                await self.board.arrange(call)
+            return
+        agent = call.agents.get(reservation)
+        if agent is not None and agent.is_up:
+            await self._join_outbound(call, agent)
+        elif agent is None and call.starting is not None:
+            await self._ring_second(call, start.endpoint, reservation)
+
+    async def _ring_second(self, call: Call, endpoint: str, reservation: str) -> None:
+        """Customer first: now the agent."""
+        async with call.lock:
+            await self.board.arrange(call)
+        task = call.starting
+        assert task is not None
+        leg = Leg(self.board.names.agent(call.contact, reservation), "agent", call.contact,
+                  reservation)  # fmt: skip
+        self.book.add(call, leg)
+        args = ari.arguments("agent", call.contact, reservation, call.external_id, str(task.epoch))
+        try:
+            await self.board.ring(
+                leg, endpoint, args, timeout_s=self.board.settings.ring_s,
+                caller=call.external_id, variables={"CR_CONTACT": call.contact},
+            )  # fmt: skip
+        except ChannelError as error:
+            await self.agent_not_reached(reservation, str(error))
+
+    async def _join_outbound(self, call: Call, agent: Leg) -> None:
+        """Both are up: together. Only the agent is: the customer's turn."""
+        agent.is_joined = True
+        customer = call.customer
+        if customer is None or not customer.lives:
+            self.dial_customer(call)
+            async with call.lock:
+                await self.board.arrange(call)
+            return
+        if not customer.is_joined:
+            return
+        try:
+            await insist(lambda: self.router.connected(agent.reservation))
+        except Refused:
+            self.board.clear(call)
+            return
+        call.starting = None
+        await self._join(call, agent, None)
+
+    async def customer_not_reached(self, call: Call, reason: str) -> None:
+        """The customer did not answer: the agent is free again."""
+        start = call.start()
+        if call.is_over or start is None:
+            return
+        self.board.clear(call)
+        if start.reservation:
+            with suppress(Refused):
+                await insist(lambda: self.router.failed(start.reservation, reason))
+
+    # -- somebody goes -------------------------------------------------------------------------
+
+    async def customer_gone(self, call: Call) -> None:
+        """The customer has hung up."""
+        if call.is_over:
+            return
+        async with call.lock:  # an arrival that is being submitted is known by then
+            was_served = call.serving() is not None
+            self.board.clear(call)
+        if was_served:
+            await insist(lambda: self.router.ended(call.external_id, "hung up"))
+        else:
+            await insist(lambda: self.router.left(call.external_id, "hung up"))
+
+    async def agent_gone(self, leg: Leg, was_up: bool) -> None:
+        """An agent's leg ended, and we did not do it."""
+        call = leg.call
+        if call is None or call.is_over:
+            return
+        if not was_up:
+            await self.agent_not_reached(leg.reservation, leg.word())
+        elif leg.cause in BROKEN or not leg.is_joined:
+            with suppress(Refused):
+                reason = "leg_lost" if leg.is_joined else "hung up"
+                await insist(lambda: self.router.failed(leg.reservation, reason, busy=True))
+        else:
+            await insist(lambda: self.router.hung_up(leg.reservation, "hung up"))
+        async with call.lock:
+            await self.board.arrange(call)
+
+    async def end(self, call: Call, text: str, *, deflected: bool) -> None:
+        """The router has ended it: a last word, then hang up, or on in the dialplan."""
+        async with call.lock:  # an arrival that is being taken in is there by then
+            customer = call.customer
+        if customer is None or not customer.lives:
+            self.board.clear(call)
+            return
+        media = media_of(text, self.board.settings)
+        for leg in call.agents.values():
+            if leg.lives:
+                self.board.hang_up_soon(leg)
+        if media and customer.is_up:
+            call.farewell = f"{self.board.names.app}-bye-{customer.id}"
+            self.board.crew.start(self._farewell(call, media, deflected=deflected), "farewell")
+        else:
+            await self._let_go(call, deflected=deflected)
+
+    async def _farewell(self, call: Call, media: str, *, deflected: bool) -> None:
+        assert call.customer is not None
+        with suppress(ChannelError, TimeoutError):
+            await self.board.ask(ari.play(call.customer.id, media, call.farewell))
+            async with asyncio.timeout(FAREWELL_S):
+                await call.said.wait()
+        await self._let_go(call, deflected=deflected)
+
+    async def _let_go(self, call: Call, *, deflected: bool) -> None:
+        customer = call.customer
+        if customer is not None and deflected and customer.lives and not call.is_over:
+            context, _, extension = self.board.settings.deflect_to.partition("/")
+            customer.is_unwanted = True
+            if not await self.board.try_(ari.go_on(customer.id, context, extension), 404, 409, 412):
+                customer.is_unwanted = False
+        self.board.clear(call)
+
+    # -- digits --------------------------------------------------------------------------------
+
+    def put_question(self, call: Call, ask: Ask) -> None:
+        """From now on digits answer it; the prompt is played by the caller."""
+        self._forget_question(call)
+        loop = asyncio.get_running_loop()
+        call.ask = ask
+        ask.timer = loop.call_later(ask.effect.timeout_us / 1e6, self._timed_out, call, ask)
+
+    def _timed_out(self, call: Call, ask: Ask) -> None:
+        if call.ask is ask:
+            call.ask = None
+            self._collected(call, ask, "", timed_out=True)
+
+    def digit(self, call: Call, digit: str) -> None:
+        """The customer pressed a key."""
+        ask = call.ask
+        if ask is None:
+            return
+        if not ask.digits:
+            self.board.soon(
+                lambda: self.board.try_(ari.stop_playing(ask.playback), 404), "stop prompt"
+            )
+        if digit != "#":
+            ask.digits += digit
+        if digit != "#" and len(ask.digits) < max(1, ask.effect.digits):
+            return
+        if not ask.digits or (ask.effect.choices and ask.digits not in ask.effect.choices):
+            ask.digits = ""  # no such choice: the question stands, and is put again
+            ask.playback += "+"
+            customer = call.customer
+            if customer is not None and customer.is_up:
+                again = ari.play(customer.id, ask.media, ask.playback)
+                self.board.soon(lambda: self.board.ask(again), "prompt")
+            return
+        self._forget_question(call)
+        self._collected(call, ask, ask.digits, timed_out=False)
+
+    def _forget_question(self, call: Call) -> None:
+        if call.ask is not None and call.ask.timer is not None:
+            call.ask.timer.cancel()
+        call.ask = None
+
+    def _collected(self, call: Call, ask: Ask, value: str, *, timed_out: bool) -> None:
+        effect, external_id = ask.effect, call.external_id
+        self.board.crew.start(
+            insist(
+                lambda: self.router.collected(
+                    external_id, effect.name, value, ask=effect.ask, timed_out=timed_out
+                )
+            ),
+            "collected",
+        )
+
+    # -- supervisors ---------------------------------------------------------------------------
+
+    async def listen(self, call: Call, monitor: Monitor) -> None:
+        """Let a supervisor who has picked up hear the conversation, in their mode."""
+        async with call.lock:
+            old, monitor.snoop = monitor.snoop, None
+            served = call.agents.get(monitor.reservation) or call.serving()
+            try:
+                if monitor.mode != "barge":
+                    if served is None or not served.is_up:
+                        raise ChannelError("nobody is being served")
+                    await self._snoop(call, monitor, served)
+                await self.board.arrange(call)
+            except ChannelError as error:
+                reason = str(error)
+                await self._drop_monitor(call, monitor)
+                await insist(lambda: self.router.monitor_ended(monitor.id, reason))
+            finally:
+                if old is not None:
+                    self.board.hang_up_soon(old)
+
+    async def _snoop(self, call: Call, monitor: Monitor, served: Leg) -> None:
+        monitor.snoops += 1
+        id_ = f"{self.board.names.app}-snoop-{monitor.id}-{monitor.mode}-{monitor.snoops}"
+        leg = Leg(id_, "snoop", monitor=monitor.id)
+        self.book.add(call, leg)
+        args = ari.arguments("snoop", monitor.id)
+        whisper = "out" if monitor.mode == "whisper" else "none"
+        request = ari.snoop(served.id, id_, self.board.settings.app, args, whisper)
+        try:
+            await self.board.try_(request, 409)
+            async with asyncio.timeout(self.board.settings.timeout_s):
+                await leg.there.wait()
+        except (ChannelError, TimeoutError):
+            self.book.drop_leg(leg)
+            raise ChannelError("the PBX made no snoop channel") from None
+        leg.state = State.UP
+        monitor.snoop = leg
+
+    async def stop_monitor(self, call: Call, id_: str) -> None:
+        """The supervisor's leg goes."""
+        monitor = call.monitors.get(id_)
+        if monitor is not None:
+            await self._drop_monitor(call, monitor)
+
+    async def _drop_monitor(self, call: Call, monitor: Monitor) -> None:
+        call.monitors.pop(monitor.id, None)
+        for leg in (monitor.leg, monitor.snoop):
+            if leg is not None and leg.lives:
+                self.board.hang_up_soon(leg)
+        bridge = self.board.names.listen(monitor.id)
+        if call.bridges.pop(bridge, bridge) is None:
+            self.board.soon(lambda: self.board.try_(ari.delete_bridge(bridge), 404), "bridge")
+
+    async def monitor_gone(self, leg: Leg) -> None:
+        """The supervisor has hung up or was not reached, or what they heard is over."""
+        call = leg.call
+        monitor = call.monitors.get(leg.monitor) if call is not None else None
+        if call is None or monitor is None or leg not in (monitor.leg, monitor.snoop):
+            return
+        await self._drop_monitor(call, monitor)
+        reason = "over" if leg.kind == "snoop" else leg.word() if leg.cause != 16 else "hung up"
+        await insist(lambda: self.router.monitor_ended(monitor.id, reason))

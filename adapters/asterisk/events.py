@@ -1,0 +1,229 @@
+"""Events of the PBX: each changes the book at once; what follows from it goes on beside.
+
+Events may come twice, and before or after the answer to the request that they belong to: what has
+been noted already is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from adapters import TRY_AGAIN, insist
+from adapters.asterisk import ari
+from adapters.asterisk.ari import Channel, Event
+from adapters.asterisk.calls import Call, Leg, State, dialled
+from adapters.asterisk.conversation import Conversation
+from adapters.asterisk.switchboard import Switchboard
+from router.channel import (
+    Address,
+    NewContact,
+    OutcomeUnknown,
+    Receipt,
+    Refused,
+    Router,
+)
+
+CAUSE_S = 0.5
+"""So long is a ringing leg's cause waited for after its StasisEnd; it comes with
+ChannelDestroyed."""
+
+
+class Events:
+    """Hears what the PBX tells."""
+
+    def __init__(self, board: Switchboard, router: Router, talk: Conversation) -> None:
+        self.board = board
+        self.book = board.book
+        self.router = router
+        self.talk = talk
+        self.replaced = asyncio.Event()
+        """Another router has taken the application over."""
+
+    def hear(self, event: Event) -> None:
+        """One event."""
+        if event.type == "ApplicationReplaced":
+            self.replaced.set()
+            return
+        channel = event.channel or event.peer
+        leg = self.book.legs.get(channel.id) if channel is not None else None
+        if event.type == "StasisStart" and channel is not None:
+            self._entered(channel, leg, event.args)
+        elif leg is not None and channel is not None:
+            self._of_leg(event, leg, channel)
+        elif event.playback is not None and event.type == "PlaybackFinished":
+            self._played(event.playback.id)
+        elif event.recording is not None and event.type in (
+            "RecordingFailed", "RecordingFinished",
+        ):  # fmt: skip
+            self._recorded(event.recording.name, event.recording.cause)
+
+    def _of_leg(self, event: Event, leg: Leg, channel: Channel) -> None:
+        match event.type:
+            case "ChannelStateChange" if channel.state == "Up":
+                self.up(leg)
+            case "ChannelStateChange" if channel.state == "Ringing":
+                self._ringing(leg)
+            case "Dial" if event.dialstatus == "ANSWER":
+                self.up(leg)
+            case "Dial" if event.dialstatus == "RINGING":
+                self._ringing(leg)
+            case "ChannelHangupRequest" if not event.soft:
+                leg.cause = event.cause
+            case "ChannelDestroyed":
+                leg.cause = leg.cause or event.cause
+                self.gone(leg)
+            case "StasisEnd":
+                self._left(leg)
+            case "ChannelDtmfReceived" if leg.kind == "customer" and leg.call is not None:
+                self.talk.digit(leg.call, event.digit)
+            case _:
+                pass
+
+    # -- legs ----------------------------------------------------------------------------------
+
+    def _entered(self, channel: Channel, leg: Leg | None, args: tuple[str, ...]) -> None:
+        if leg is not None:
+            if leg.state is State.MADE:
+                leg.state = State.THERE
+            leg.there.set()
+            if channel.state == "Up" and leg.kind != "customer":
+                self.up(leg)
+            return
+        if self.board.names.is_ours(channel.id):
+            return  # of a call that is over: whoever made it takes it away
+        self.arrive(channel, args)
+
+    def _ringing(self, leg: Leg) -> None:
+        if leg.state in (State.MADE, State.THERE):
+            leg.state = State.RINGING
+
+    def up(self, leg: Leg) -> None:
+        """It was answered."""
+        if leg.state in (State.UP, State.GONE):
+            return
+        leg.state = State.UP
+        leg.there.set()
+        leg.settled.set()
+        call = leg.call
+        if call is None or leg.is_unwanted or call.is_over:
+            return
+        if leg.kind == "agent":
+            self.talk.say_connected(leg)
+        elif leg.kind == "customer" and call.starting is not None:
+            self.talk.say_started(call)
+        elif leg.kind == "monitor" and leg.monitor in call.monitors:
+            monitor = call.monitors[leg.monitor]
+            self.board.crew.start(self.talk.listen(call, monitor), "listen")
+
+    def _left(self, leg: Leg) -> None:
+        """StasisEnd is the end; why a phone did not answer is told a moment later."""
+        rang = leg.state is not State.UP and leg.kind in ("agent", "customer", "monitor")
+        if rang and not leg.cause and not leg.is_unwanted:
+            asyncio.get_running_loop().call_later(CAUSE_S, self.gone, leg)
+        else:
+            self.gone(leg)
+
+    def gone(self, leg: Leg) -> None:
+        """It is no more."""
+        if leg.state is State.GONE:
+            return
+        was_up, call = leg.state is State.UP, leg.call
+        self.book.drop_leg(leg)
+        if call is None or call.is_over:
+            return
+        if leg.kind == "customer" and not leg.is_unwanted:
+            if was_up or call.starting is None:
+                self.board.crew.start(self.talk.customer_gone(call), "customer gone")
+            else:
+                word = leg.word()
+                self.board.crew.start(self.talk.customer_not_reached(call, word), "not reached")
+        elif leg.kind == "agent" and not leg.is_unwanted:
+            self.board.crew.start(self.talk.agent_gone(leg, was_up), "agent gone")
+        elif leg.kind in ("monitor", "snoop") and not leg.is_unwanted:
+            self.board.crew.start(self.talk.monitor_gone(leg), "monitor gone")
+
+    # -- arrivals ------------------------------------------------------------------------------
+
+    def arrive(self, channel: Channel, args: tuple[str, ...] | list[str]) -> None:
+        """A caller has come from the dialplan."""
+        if self.book.find(channel.id) is not None:
+            return
+        if len(self.book) >= self.board.settings.calls:
+            self.board.soon(lambda: self.turn_away(channel.id, "congestion"), "full")
+            return
+        call = self.book.begin(channel.id)
+        leg = self.book.add(call, Leg(channel.id, "customer"))
+        leg.state = State.UP if channel.state == "Up" else State.THERE
+        self.submit(call, leg, channel, args)
+
+    def submit(
+        self, call: Call, leg: Leg, channel: Channel, args: tuple[str, ...] | list[str]
+    ) -> None:
+        """Tell the router; the same channel again is the same contact."""
+        contact = NewContact(
+            external_id=channel.id,
+            customer=Address(address=channel.caller.number, name=channel.caller.name),
+            to=dialled(channel, args),
+        )
+        self.board.crew.start(self._submit(call, leg, contact), "arrive")
+
+    async def _submit(self, call: Call, leg: Leg, contact: NewContact) -> None:
+        async with call.lock:
+            try:
+                # Unanswered until it is durable: who cannot be taken hears no answered silence.
+                receipt = await insist(lambda: self.router.submit(contact), on=(OutcomeUnknown,))
+            except TRY_AGAIN:
+                await self._refuse(call, leg, "congestion")
+                return
+            except Refused:
+                await self._refuse(call, leg, "unallocated")
+                return
+            self.book.name(call, receipt.contact)
+            if receipt.state == "closed" and not receipt.created:
+                self.board.clear(call)  # over since before a restart
+            elif leg.lives:
+                await self._take_in(call, leg, receipt)
+
+    async def _take_in(self, call: Call, leg: Leg, receipt: Receipt) -> None:
+        """Answer, name the contact to the dialplan, and let them wait with music."""
+        if leg.state is not State.UP:
+            if not await self.board.try_(ari.answer(leg.id), 404, 409, 412):
+                return  # gone: its end is told by an event
+            leg.state = State.UP
+        leg.is_joined = True
+        leg.settled.set()
+        self.board.soon(lambda: self._mark(leg, receipt.contact), "variable")
+        await self.board.arrange(call)
+
+    async def _mark(self, leg: Leg, contact: str) -> None:
+        if leg.lives:
+            await self.board.try_(ari.set_variable(leg.id, "CR_CONTACT", contact), 404, 409)
+
+    async def _refuse(self, call: Call, leg: Leg, reason: str) -> None:
+        self.book.drop(call)
+        leg.is_unwanted = True
+        await self.turn_away(leg.id, reason)
+
+    async def turn_away(self, channel: str, reason: str) -> None:
+        """On in the dialplan if it has a place for them, else the network's busy signal."""
+        context, _, extension = self.board.settings.overflow_to.partition("/")
+        if context and reason == "congestion":
+            await self.board.try_(ari.go_on(channel, context, extension), 404, 409, 412)
+        else:
+            await self.board.try_(ari.hang_up(channel, reason), 404)
+
+    # -- the rest ------------------------------------------------------------------------------
+
+    def _played(self, playback: str) -> None:
+        for call in self.book.calls() if "-bye-" in playback else ():
+            if call.farewell == playback:
+                call.said.set()
+
+    def _recorded(self, name: str, cause: str) -> None:
+        for call in self.book.calls():
+            if name in call.recordings and not call.is_over:
+                del call.recordings[name]
+                self.board.crew.start(
+                    insist(lambda: self.router.recording_ended(name, cause or "over")), "recording"
+                )
+                return
