@@ -23,6 +23,7 @@ from aiohttp import web
 
 from router.channel import (
     ChannelError,
+    ChannelLost,
     CollectFromContact,
     OutcomeUnknown,
     Overloaded,
@@ -279,6 +280,20 @@ class Sender:
             return await self._patiently(attempt)
         finally:
             self.held -= 1
+
+    async def watch(self, probe: Callable[[], Awaitable[None]], every_s: float) -> None:
+        """Serve until nobody is there; `probe` asks now and then, so that a quiet channel knows.
+
+        Raises ChannelLost, as `probe` does.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(every_s):
+                    await self.lost.wait()
+            except TimeoutError:
+                await probe()
+            else:
+                raise ChannelLost("the backend cannot be reached")
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         now_s = asyncio.get_running_loop().time

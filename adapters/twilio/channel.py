@@ -80,8 +80,7 @@ class Twilio(Channel):
             self.sender.lost.clear()
             await self.rest.probe()
             self.router.state("up")
-            await self.sender.lost.wait()
-            raise ChannelLost("the provider cannot be reached")
+            await self.sender.watch(self.rest.probe, self.config.probe_s)
         except asyncio.CancelledError:
             self._is_stopped = True
             self.questions.stop()

@@ -35,6 +35,8 @@ class Settings(Value, kw_only=True):
     """How long that is tried before the outcome is unknown."""
     patience_s: float = 12.0
     """How long a message that was not taken (nobody there, 429) is tried again."""
+    probe_s: float = 15.0
+    """How often the account is asked for: a provider that is away is seen without traffic, too."""
     at_once: int = 10
     """Most requests at a time."""
     waiting: int = 200
