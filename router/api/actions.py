@@ -205,6 +205,49 @@ def _end_consult(a: Asked, body: b.EndConsultBody) -> Planned:
     return Planned(c.EndConsult(contact=ContactId(a.id), hand_over=body.hand_over, agent=a.agent))
 
 
+def _conference(a: Asked, body: b.ConferenceBody) -> Planned:
+    return Planned(c.SetConference(contact=ContactId(a.id), together=body.together, agent=a.agent))
+
+
+def _record(a: Asked, body: b.RecordBody) -> Planned:
+    return Planned(c.RecordCall(contact=ContactId(a.id), on=body.on, agent=a.agent, by=a.who.by))
+
+
+def _monitor(a: Asked, body: b.MonitorBody) -> Planned:
+    monitor = body.monitor or f"l{a.tenant.new_contact_id(a.now_us)}"
+    command = c.StartMonitor(
+        contact=ContactId(a.id),
+        monitor=monitor,
+        agent=AgentId(body.agent),
+        mode=body.mode,
+        by=a.who.by,
+    )
+    return Planned(command, extra={"monitor": monitor})
+
+
+def _stop_monitor(a: Asked, body: b.StopMonitorBody) -> Planned:
+    return Planned(
+        c.EndMonitor(
+            monitor=body.monitor,
+            contact=ContactId(a.id),
+            reason=body.reason or "stopped",
+            by=a.who.by,
+        )
+    )
+
+
+def _recording_ended(a: Asked, body: b.RecordingEndedBody) -> Planned:
+    return Planned(
+        c.FailRecording(
+            recording=body.recording, contact=ContactId(a.id), reason=body.reason
+        )
+    )
+
+
+def _hung_up(a: Asked, body: b.ReasonBody) -> Planned:
+    return Planned(c.AgentHungUp(reservation=ReservationId(a.id), reason=body.reason))
+
+
 def _switch_channel(a: Asked, body: b.SwitchBody) -> Planned:
     sealed, key, peer_key = a.tenant.reseal(a.id, body.channel, body.address)
     return Planned(
@@ -297,6 +340,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("connected", "reservation", b.EmptyBody, _connected, MEDIA,
            "The agent's media leg is up."),
     Action("failed", "reservation", b.FailBody, _failed, MEDIA, "The agent's media leg failed."),
+    Action("hung_up", "reservation", b.ReasonBody, _hung_up, MEDIA,
+           "The agent hung up: completes it, or leaves it to the consulted agent."),
     Action("finish_wrap_up", "reservation", b.FinishBody, _finish_wrap_up, STAFF,
            "Wrap-up is done."),
     Action("extend_wrap_up", "reservation", b.ExtendBody, _extend_wrap_up, STAFF,
@@ -338,6 +383,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("consult", "contact", b.ConsultBody, _consult, STAFF, "Ask another agent about it."),
     Action("end_consult", "contact", b.EndConsultBody, _end_consult, STAFF,
            "End a consult: hand over, or go on alone."),
+    Action("conference", "contact", b.ConferenceBody, _conference, STAFF,
+           "Customer, agent and consulted agent together, or apart again."),
+    Action("record", "contact", b.RecordBody, _record, STAFF, "Record the call, pause, go on."),
+    Action("monitor", "contact", b.MonitorBody, _monitor, LEADS,
+           "Listen to a call, whisper to its agent, or barge in; `monitor` changes the mode."),
+    Action("stop_monitor", "contact", b.StopMonitorBody, _stop_monitor,
+           _roles("admin supervisor adapter"), "Listen no more."),
+    Action("recording_ended", "contact", b.RecordingEndedBody, _recording_ended, MEDIA,
+           "The backend does not record (any more)."),
     Action("collect", "contact", b.CollectBody, _collect, LEADS,
            "Play a prompt to the waiting customer and collect an answer."),
     Action("input", "contact", b.InputBody, _input, _roles("admin adapter client"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from router.core.model import Direction, Presence
+from router.core.model import Direction, MonitorMode, Presence
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 OptionalId = Annotated[str, Meta(max_length=200)]
@@ -165,6 +165,42 @@ class EndConsultBody(Body):
     """How the consult ends."""
 
     hand_over: bool = False
+
+
+class ConferenceBody(Body):
+    """All three together, or apart again."""
+
+    together: bool = True
+
+
+class RecordBody(Body):
+    """Recorded from now on, or not."""
+
+    on: bool = True
+
+
+class MonitorBody(Body):
+    """Who listens, and who hears them."""
+
+    agent: OptionalId = ""
+    """Whose endpoint is rung; needed to begin."""
+    mode: MonitorMode = "listen"
+    monitor: OptionalId = ""
+    """To change the mode of this one."""
+
+
+class StopMonitorBody(Body):
+    """Which one, and why."""
+
+    monitor: Id
+    reason: Reason = ""
+
+
+class RecordingEndedBody(Body):
+    """Which recording the backend does not make (any more), and why."""
+
+    recording: Id
+    reason: Reason = ""
 
 
 class FinishBody(Body):

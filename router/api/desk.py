@@ -13,7 +13,7 @@ from router.api import bodies as b
 from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
 from router.api.auth import Principal, Role
 from router.api.board import Board
-from router.api.hub import event_view
+from router.api.hub import UNSEEN, event_view
 from router.api.naming import contact_of, reservation_of
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
@@ -46,9 +46,13 @@ TYPING_US = 2 * 1_000_000
 """Typing in a contact is passed on so often at most."""
 MISSED = 200
 MISSED_SCAN = 5_000
-SUPERVISOR_ONLY = frozenset({"cancel", "move", "reprioritize", "require", "reschedule"})
-AGENT_ONLY = frozenset({"accept", "reject", "consult", "end_consult"})
-NOT_AT_DESKS = frozenset({"connected", "failed", "abandon", "collect", "input"})
+SUPERVISOR_ONLY = frozenset(
+    ["cancel", "move", "reprioritize", "require", "reschedule", "monitor", "stop_monitor"]
+)
+AGENT_ONLY = frozenset({"accept", "reject", "consult", "end_consult", "conference"})
+NOT_AT_DESKS = frozenset(
+    ["connected", "failed", "hung_up", "abandon", "collect", "input", "recording_ended"]
+)
 
 
 class Memory:
@@ -288,6 +292,8 @@ class Desk:
         try:
             while subscription.next_seq <= last:
                 for seq, event in await subscription.batch():
+                    if type(event) in UNSEEN:
+                        continue
                     if type(event) is ContactOffered and event.agent == self._agent:
                         mine[event.reservation] = mine[event.contact] = None
                     if self._agent in tenant.hub.concerned(event) or (

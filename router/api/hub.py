@@ -31,6 +31,8 @@ DIRECTORY_US = 2_000_000
 LINE = 5_000
 """Most frames that wait for texts."""
 OVER = (e.OfferRejected, e.OfferExpired, e.OfferRescinded, e.ReservationFailed, e.ReservationEnded)
+UNSEEN = (e.MonitorStarted, e.MonitorChanged, e.MonitorEnded)
+"""Whether somebody listens is between supervisors and the audit."""
 WITH_HISTORY = (e.ContactOffered, e.OfferAccepted)
 WITH_TEXT = (e.MessageReceived, e.MessageSent)
 SEALED = (e.ContactReceived, e.ContactSwitched)
@@ -106,6 +108,8 @@ class Hub:
     def concerned(self, event: e.Event) -> dict[AgentId, None]:
         """The agents whom an event concerns."""
         agents: dict[AgentId, None] = {}
+        if type(event) in UNSEEN:
+            return agents
         if agent := agent_of(event):
             agents[agent] = None
         if owner := self.owners.get(reservation_of(event)):

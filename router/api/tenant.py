@@ -14,9 +14,11 @@ from router.api.views import (
     AttachmentView,
     ContactView,
     MessageView,
+    MonitorView,
     PeerView,
     agent_view,
     contact_view,
+    monitor_view,
 )
 from router.channel import Address, NewContact, NewMessage
 from router.core.commands import FinishWrapUp, ReceiveMessage
@@ -33,7 +35,7 @@ from router.core.policy import Policy
 from router.core.state import State
 from router.errors import NotFound, Overloaded
 from router.journal import ArchiveWrite
-from router.runtime.envelope import Envelope, contact_id, open_envelope, seal
+from router.runtime.envelope import contact_id, open_envelope, resealed
 from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
 from router.runtime.loop import Answer
@@ -171,6 +173,11 @@ class Tenant:
             peer = None
         return contact_view(row, peer, messages)
 
+    def monitors(self, row: Contact) -> list[MonitorView]:
+        """Who listens to it."""
+        found = [self.state.reservations.get(id_) for id_ in row.reservations]
+        return [monitor_view(m) for r in found if r is not None for m in r.monitors]
+
     def peer(self, row: Contact) -> PeerView:
         """Who is at the other end."""
         envelope = open_envelope(self.workspace.sealer, row)
@@ -202,13 +209,8 @@ class Tenant:
         """
         if not address:
             return b"", "", ""
-        workspace = self.workspace
         row = self.state.contacts.get(ContactId(contact))
-        old = open_envelope(workspace.sealer, row) if row is not None else Envelope()
-        key = row.seal_key if row is not None and row.seal_key else workspace.keys.new_key()[0]
-        envelope = Envelope(address=address, name=old.name)
-        _, peer_key = workspace.customers.identities.peer(channel, address, "")
-        return seal(workspace.sealer, key, envelope), key, peer_key
+        return resealed(self.workspace, row, channel, address)
 
     async def receive_into(
         self, contact: Contact, id_: str, text: str, subject: str, by: str

@@ -16,6 +16,8 @@ from router.core.model import (
     ContactOutcome,
     ContactState,
     Direction,
+    Monitor,
+    MonitorMode,
     Presence,
     Reservation,
     ReservationState,
@@ -99,6 +101,16 @@ class OutboundView(View):
     sent_at_us: int = 0
 
 
+class MonitorView(View):
+    """Somebody listens; shown to supervisors alone."""
+
+    id: str
+    agent: str
+    mode: MonitorMode
+    at_us: int
+    by: str = ""
+
+
 class ContactView(View):
     """A contact as it stands."""
 
@@ -144,6 +156,10 @@ class ContactView(View):
     asking: str = ""
     """What the customer is being asked; the answer becomes the attribute ``input.<name>``."""
     watched: bool = False
+    watched_for: str = ""
+    """What made it so: ``customer``, ``segment loyal``, ``rule complaints``, or who asked for it."""
+    monitors: list[MonitorView] = []
+    """Who listens; for supervisors."""
     outbound: OutboundView | None = None
     """How it goes out, where it does by rules or on terms."""
     version: int = 0
@@ -175,6 +191,12 @@ class ReservationView(View):
     disposition: str = ""
     asks_disposition: bool = False
     """Wrap-up cannot be finished without one."""
+    conference: bool = False
+    """The consulted agent hears the customer, too."""
+    recording: str = ""
+    """Names it at the backend; empty = none."""
+    is_recording: bool = False
+    """False: paused, if there is a recording."""
 
 
 class AgentView(View):
@@ -219,7 +241,15 @@ def reservation_view(row: Reservation) -> ReservationView:
         wrap_at_us=row.wrap_at_us,
         disposition=row.disposition,
         asks_disposition=row.asks_disposition,
+        conference=row.conference,
+        recording=row.recording,
+        is_recording=row.is_recording,
     )
+
+
+def monitor_view(row: Monitor) -> MonitorView:
+    """Somebody who listens."""
+    return MonitorView(id=row.id, agent=row.agent, mode=row.mode, at_us=row.at_us, by=row.by)
 
 
 def agent_view(row: Agent, load: int, capacity: int) -> AgentView:
@@ -318,6 +348,7 @@ def contact_view(
         callback_of=row.callback_of,
         asking=row.asking,
         watched=row.watched,
+        watched_for=row.watched_for,
         outbound=outbound_view(row.outbound) if row.outbound is not None else None,
         version=row.version,
         messages=messages or [],

@@ -188,6 +188,7 @@ class _Compiler:
             set=dict(self._attributes(settings.set)),
             schedule=self._schedule(settings, path),
             switch_channel=settings.switch_channel,
+            callback=settings.callback,
             message=settings.message,
             watch=settings.watch,
             deflect=settings.deflect,

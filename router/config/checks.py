@@ -208,7 +208,8 @@ def _check_step(name: str, step: StepSettings, place: Path, reading: Reading) ->
     ends = [key for key in ("switch_channel", "overflow", "deflect") if getattr(step, key)]
     if len(ends) > 1:
         reading.add((*place, ends[1]), f"cannot be in one step with {ends[0]}")
-    changes = (step.lower, step.drop, step.add, step.add_queues, step.message, step.offer_callback)
+    changes = (step.lower, step.drop, step.add, step.add_queues, step.message, step.offer_callback,
+        step.ask)  # fmt: skip
     does_something = any(changes) or step.tier is not None or step.head_start is not None
     written = [key for key in ACTIONS if (*place, key) in reading.places]
     if not ends and not does_something and not written:
@@ -227,6 +228,7 @@ ACTIONS = (
     "head_start",
     "message",
     "offer_callback",
+    "ask",
     "switch_channel",
     "overflow",
     "deflect",

@@ -33,6 +33,7 @@ from router.core.model import QueueId
 from router.core.policy import (
     Action,
     ActionKind,
+    Asking,
     Channel,
     Decline,
     EntryPoint,
@@ -180,6 +181,7 @@ def _queue(
         on_closed=_limit(settings.on_closed, Full.QUEUE, expressions),
         transfer_head_start_us=settings.transfer_head_start,
         prefer_last_us=settings.prefer_last,
+        record=settings.record,
         treatment=Treatment(
             greeting=settings.treatment.greeting,
             every_us=settings.treatment.every,
@@ -254,6 +256,15 @@ def _actions(step: StepSettings) -> list[Action]:
         actions.append(Action(kind=kind.MESSAGE, text=step.message))
     if step.offer_callback:
         actions.append(Action(kind=kind.OFFER_CALLBACK, text=step.offer_callback))
+    if step.ask is not None:
+        question = Asking(
+            name=step.ask.name,
+            prompt=step.ask.prompt,
+            choices=step.ask.choices,
+            digits=step.ask.digits,
+            timeout_us=step.ask.timeout,
+        )
+        actions.append(Action(kind=kind.ASK, question=question))
     if step.switch_channel:
         actions.append(Action(kind=kind.SWITCH_CHANNEL, channel=step.switch_channel))
     if step.overflow:

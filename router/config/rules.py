@@ -182,6 +182,8 @@ class ThenSettings(Value, kw_only=True):
     """The same as in `schedule`, to go with its short form."""
     switch_channel: ChannelName = ""
     """It goes on on this channel."""
+    callback: ChannelName = ""
+    """On input: we call back on this channel; the place in the line is kept."""
     message: Text = ""
     """Tell the customer."""
     watch: bool | None = None

@@ -166,6 +166,21 @@ class Otherwise(StrEnum):
     SKIP = "skip"
 
 
+class AskSettings(Value, kw_only=True):
+    """A question to the waiting customer. The answer is the attribute `input.<name>`."""
+
+    name: Annotated[str, Between(1, 64), Name()]
+    """Letters, digits and _."""
+    prompt: Text
+    """What is played or shown."""
+    choices: Annotated[dict[Annotated[str, Between(1, 40)], Text], Between(0, 20)] = {}
+    """What can be pressed or picked, and what it means; default: any answer."""
+    digits: Annotated[int, Between(1, 40)] = 1
+    """How many digits are collected on a phone."""
+    timeout: Some = 10_000_000
+    """Time to answer."""
+
+
 class StepSettings(Value, kw_only=True):
     """A relaxation step: what changes after so much waiting. Its actions are done in this order."""
 
@@ -193,6 +208,8 @@ class StepSettings(Value, kw_only=True):
     """Tell the customer."""
     offer_callback: Text = ""
     """Offer a callback, in these words."""
+    ask: AskSettings | None = None
+    """Ask the customer; rules on input say what the answer does."""
     switch_channel: Annotated[str, Ref("channels")] = ""
     """Go on waiting on this channel."""
     overflow: QueueName = ""
@@ -289,6 +306,8 @@ class QueueSettings(Value, kw_only=True):
     """Contacts transferred into this queue count as having waited this long."""
     prefer_last: Length = 0
     """Hold a known customer's contact this long for the agent who last served them; 0 = not."""
+    record: bool = False
+    """Record calls from the moment in which agent and customer are together."""
     treatment: TreatmentSettings = TreatmentSettings()
     """What a waiting customer hears or reads."""
 

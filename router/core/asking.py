@@ -10,10 +10,19 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.decide import Decider
 from router.core.effects import CollectFromContact
-from router.core.model import SECOND_US, Contact, ContactOutcome, ContactState, QueueId
+from router.core.model import (
+    SECOND_US,
+    Contact,
+    ContactId,
+    ContactOutcome,
+    ContactState,
+    QueueId,
+)
+from router.core.moves import back_to_line
+from router.core.policy import same_address
 from router.core.rules.book import Plan
 from router.core.rules.verbs import Then
-from router.core.ruling import answered, preferred
+from router.core.ruling import answered, preferred, source_of_watch
 from router.core.skills import merged
 from router.errors import Invalid, Refused
 
@@ -23,6 +32,7 @@ QUESTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 PROMPT_MOST = 4_000
 CHOICES_MOST = 20
 ANSWER_MOST = 1_000
+_WAITS = (ContactState.QUEUED, ContactState.OFFERED)
 
 
 def collect_input(d: Decider, command: c.CollectInput) -> None:
@@ -96,7 +106,7 @@ def report_input(d: Decider, command: c.ReportInput) -> None:
             timed_out=not value,
         )
     )
-    if value and contact.id in d.state.waiting.entries and d.policy.rules.is_asked:
+    if value and contact.state in _WAITS and d.policy.rules.is_asked:
         _apply_input(d, contact, answered(d, contact))
 
 
@@ -105,18 +115,27 @@ def _apply_input(d: Decider, contact: Contact, plan: Plan) -> None:
     then = plan.then
     if not plan.rules:
         return
+    if contact.state is ContactState.OFFERED:
+        if not (then.callback or then.switch_channel or then.deflect or then.reject):
+            return  # whoever is being rung has it in a moment
+        back_to_line(d, contact, "customer_chose")
     d.emit(
         e.ContactUpdated(
             at_us=d.now_us,
             contact=contact.id,
             attributes={**contact.attributes, **plan.attributes} if plan.attributes else None,
             watched=then.watch,
+            watched_for=source_of_watch(plan.sources.get("watch", "")),
             rule=",".join(plan.rules),
         )
     )
     if then.deflect or then.reject:
         text = then.deflect or then.reject
         d.close(contact, ContactOutcome.DEFLECTED, "rule", text=text)
+        return
+    if then.callback and _reaches(d, contact, then.callback):
+        callback = ContactId(f"{contact.id}-callback")
+        d.begin_callback(contact, callback, "callback", channel=then.callback, by="rule")
         return
     if then.require:
         d.emit(
@@ -131,6 +150,13 @@ def _apply_input(d: Decider, contact: Contact, plan: Plan) -> None:
         d.overflow(contact, QueueId(then.queue), "rule", by="rule")
     _give_place(d, contact, then)
     d.tell_and_switch(contact, plan)
+
+
+def _reaches(d: Decider, contact: Contact, channel: str) -> bool:
+    """Can the customer be called on that channel by the address that is known?"""
+    known = d.policy.channels.get(channel)
+    here = d.policy.channels[contact.channel]
+    return known is not None and (known.name == here.name or same_address(here, known))
 
 
 def _give_place(d: Decider, contact: Contact, then: Then) -> None:

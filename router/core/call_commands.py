@@ -86,6 +86,8 @@ class FailRecording(Record, kw_only=True):
     """The backend does not record (any more)."""
 
     recording: str
+    contact: ContactId = ContactId("")
+    """When given, must be the recorded contact."""
     reason: str = ""
 
 

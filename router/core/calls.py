@@ -123,6 +123,8 @@ def start_monitor(d: Decider, command: c.StartMonitor) -> None:
 def _check_listener(d: Decider, command: c.StartMonitor, reservation: Reservation) -> None:
     if command.monitor in d.state.attached:
         raise Refused("exists", f"monitor {command.monitor!r} listens to another conversation")
+    if not command.agent:
+        raise Invalid("invalid", "expected `agent`: whose endpoint is to be rung")
     listener = d.agent(command.agent)
     if listener.id == reservation.agent:
         raise Refused("same_agent", "an agent cannot listen to themselves")
@@ -138,7 +140,8 @@ def _check_listener(d: Decider, command: c.StartMonitor, reservation: Reservatio
 
 def stop_monitor(d: Decider, command: c.EndMonitor) -> None:
     """Nobody listens by this any more. One that is over is over."""
-    d.contact_id = command.contact or None
+    if command.contact:
+        d.contact_id = d.contact(command.contact).id
     id_ = d.state.attached.get(command.monitor)
     if id_ is None:
         return
@@ -181,9 +184,15 @@ def record_call(d: Decider, command: c.RecordCall) -> None:
 
 def fail_recording(d: Decider, command: c.FailRecording) -> None:
     """The backend does not record (any more): nobody may believe that it does."""
+    if command.contact:
+        d.contact_id = d.contact(command.contact).id
     id_ = d.state.attached.get(command.recording)
-    reservation = d.state.reservations[id_] if id_ is not None else None
-    if reservation is not None and reservation.recording == command.recording:
+    if id_ is None:
+        return
+    reservation = d.state.reservations[id_]
+    if command.contact not in ("", reservation.contact):
+        raise NotFound("recording", command.recording)
+    if reservation.recording == command.recording:
         d.contact_id = reservation.contact
         contact = d.state.contacts[reservation.contact]
         end_recording(d, contact, reservation, command.reason or "failed")

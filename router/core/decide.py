@@ -16,7 +16,7 @@ from router.core.model import (
     QueueId,
     Requirements,
 )
-from router.core.policy import Full, Limit, Queue
+from router.core.policy import Full, Limit, Queue, same_address
 from router.core.reservations import Reservations
 from router.core.rules.book import Plan
 from router.core.ruling import Ruled, arrival, limit_for, received
@@ -294,6 +294,7 @@ class Decider(Reservations):
     ) -> None:
         """The same contact goes on by another channel; `address`: sealed, key, peer key there."""
         sealed, seal_key, peer_key = address
+        peer_key = peer_key or self._peer_on(contact, channel)
         self.end_there(contact, "channel_switched")
         self.emit(
             e.ContactSwitched(
@@ -313,6 +314,22 @@ class Decider(Reservations):
                 by=by,
             )
         )
+        is_waiting = contact.state is ContactState.QUEUED
+        if is_waiting and not external_id and not self.policy.channels[channel].media:
+            text = queue.treatment.text
+            if text:  # the first thing that is there for the customer to read
+                self.treat(contact, "position", text)
+
+    def _peer_on(self, contact: Contact, channel: str) -> str:
+        """The keyed hash of the same address on that channel; empty where it means nothing there.
+
+        A phone number is one on voice and on SMS: what the customer writes then finds the contact.
+        """
+        here, there = self.policy.channels[contact.channel], self.policy.channels[channel]
+        if not contact.address or not same_address(here, there):
+            return ""
+        ours = self.policy.our_address(channel, contact.queue)
+        return f"{contact.address}/{channel}/{ours}"
 
     def tell_and_switch(self, contact: Contact, plan: Plan) -> None:
         """The verbs that reach the customer: words, and another channel to wait on."""

@@ -125,9 +125,20 @@ class ActionKind(StrEnum):
     HEAD_START = "head_start"
     MESSAGE = "message"
     OFFER_CALLBACK = "offer_callback"
+    ASK = "ask"
     SWITCH_CHANNEL = "switch_channel"
     OVERFLOW = "overflow"
     DEFLECT = "deflect"
+
+
+class Asking(Value, kw_only=True):
+    """A question that a step puts to the waiting customer."""
+
+    name: str
+    prompt: str
+    choices: dict[str, str] = {}
+    digits: int = 1
+    timeout_us: int = 10 * SECOND_US
 
 
 class Action(Value, kw_only=True):
@@ -142,6 +153,7 @@ class Action(Value, kw_only=True):
     head_start_us: int = 0
     text: str = ""
     channel: str = ""
+    question: Asking | None = None
 
 
 class Step(Value, kw_only=True):
@@ -270,6 +282,11 @@ class Hours(Value, kw_only=True):
     holidays: tuple[Holiday, ...] = ()
 
 
+def same_address(one: Channel, other: Channel) -> bool:
+    """Does an address on the one channel mean the same customer on the other?"""
+    return one.identity is other.identity and one.identity is not IdentityKind.HANDLE
+
+
 class KeywordReplies(Value, kw_only=True):
     """What is answered to a keyword where the entry point has no such text; empty = nothing."""
 
@@ -314,6 +331,15 @@ class Policy(Record, kw_only=True):
     learning: LearningPolicy = LearningPolicy()
     """What is learned of attempts to reach customers, and how windows are chosen."""
     keyword_replies: KeywordReplies = KeywordReplies()
+
+    def our_address(self, channel: str, queue: QueueId) -> str:
+        """Where customers of this queue reach us on a channel, by its entry points; empty = none.
+
+        Of several the first one that leads to the queue, or else the first.
+        """
+        found = [p for p in self.entry_points.values() if p.channel == channel and p.address]
+        mine = [point for point in found if point.queue == queue]
+        return next((point.address for point in mine or found), "")
 
 
 def default_channels() -> dict[str, Channel]:

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from router.core import commands as c
 from router.core import events as e
+from router.core.asking import collect_input
 from router.core.decide import Decider
 from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
 from router.core.moves import switch_channel
-from router.core.policy import Action, ActionKind, Queue, Step
+from router.core.policy import Action, ActionKind, Asking, Queue, Step
 from router.core.ruling import count_reached, holds
 from router.core.skills import dropped, lowered, meets, merged, signature
+from router.errors import Refused
 
 
 def check_step(d: Decider, contact: Contact) -> None:
@@ -86,6 +88,8 @@ def _act(d: Decider, contact: Contact, action: Action) -> None:
         case ActionKind.OFFER_CALLBACK:
             d.emit(e.CallbackOffered(at_us=d.now_us, contact=contact.id))
             d.treat(contact, "callback_offer", action.text)
+        case ActionKind.ASK if action.question is not None:
+            _ask(d, contact, action.question)
         case ActionKind.OVERFLOW:
             d.overflow(contact, action.queue, "relaxed")
         case ActionKind.DEFLECT:
@@ -97,6 +101,25 @@ def _act(d: Decider, contact: Contact, action: Action) -> None:
                 )
         case _:
             return  # requirements, queues and key were changed by the event
+
+
+def _ask(d: Decider, contact: Contact, question: Asking) -> None:
+    """Ask, unless something else is being asked, or there was too much asking already."""
+    try:
+        collect_input(
+            d,
+            c.CollectInput(
+                contact=contact.id,
+                name=question.name,
+                prompt=question.prompt,
+                choices=question.choices,
+                digits=question.digits,
+                timeout_us=question.timeout_us,
+                by="step",
+            ),
+        )
+    except Refused:
+        return
 
 
 def relaxed(requirements: Requirements, action: Action) -> Requirements:

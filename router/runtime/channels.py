@@ -398,7 +398,7 @@ class Channels:
             effect=job.effect,
             external_id=external_id,
             customer=address_of(envelope) if envelope is not NOBODY else Address(),
-            our_address=envelope.our_address,
+            our_address=our_address(contact) or envelope.our_address,
             text=text,
             author=author,
             attributes=contact.attributes,
@@ -428,6 +428,12 @@ class Channels:
             ),
             [],
         )
+
+
+def our_address(contact: Contact) -> str:
+    """Our address on the contact's channel: on another than it came by it is another one."""
+    _, channel, ours = (*contact.peer_key.split("/", 2), "", "")[:3]
+    return ours if channel == contact.channel else ""
 
 
 async def _anything(contact: Contact, effect: Effect) -> bool:

@@ -8,7 +8,7 @@ Every row that a command names is in memory by then, or there is none; see `cust
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,8 +20,9 @@ from router.core.facts import Permission
 from router.core.model import DAY_US, Contact, ContactId, Direction
 from router.core.permission import Allowed
 from router.core.permission_facts import Consent
+from router.core.policy import IdentityKind, same_address
 from router.errors import Invalid, NotFound, Overloaded, Refused
-from router.runtime.envelope import open_sealed
+from router.runtime.envelope import open_sealed, resealed
 from router.runtime.identities import derived_id, hash_in, zones_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ FIRST_US = 1_609_459_200_000_000
 NO_ADDRESS = "-"
 """Whoever submits a contact may know the address alone: what holds for every address counts."""
 CREATED = ("created",)
+Elsewhere = TypeVar("Elsewhere", c.RequestCallback, c.SwitchChannel)
 _encode = msgspec.msgpack.Encoder().encode
 replace = msgspec.structs.replace
 
@@ -52,6 +54,8 @@ class Completing:
             c.HearKeyword: lambda command: (command.asked.customer,),
             c.ProvideCustomer: _customer,
             c.AskRoute: _customer,
+            c.RequestCallback: self._customer_of,
+            c.SwitchChannel: self._customer_of,
             cc.ChangeCustomer: lambda command: (
                 command.customer,
                 *(derived_id(identity.hash) for identity in command.add),
@@ -69,6 +73,8 @@ class Completing:
             c.HearKeyword: self._hear,
             c.ProvideCustomer: self._provide,
             c.AskRoute: self._route,
+            c.RequestCallback: self._goes_on,
+            c.SwitchChannel: self._goes_on,
             cc.ChangeCustomer: self._change,
             cc.MergeCustomers: self._merge,
             cc.ChangeConsent: self._consent,
@@ -154,6 +160,34 @@ class Completing:
         if self._book.sending is None:
             return command
         return self._book.sending.provide(command, contact, held, self._now_us())
+
+    def _customer_of(self, command: c.RequestCallback | c.SwitchChannel) -> tuple[str, ...]:
+        contact = self._workspace.engine.state.contacts.get(command.contact)
+        return (contact.customer,) if contact is not None else ()
+
+    def _goes_on(self, command: Elsewhere) -> Elsewhere:
+        """On another channel the customer has another address: that of their profile.
+
+        Raises Refused where none is known: an e-mail address cannot be dialled.
+        """
+        contact = self._workspace.engine.state.contacts.get(command.contact)
+        channels = self._workspace.policy.channels
+        if contact is None or command.sealed or command.channel not in channels:
+            return command
+        here, there = channels[contact.channel], channels[command.channel]
+        is_there = isinstance(command, c.SwitchChannel) and command.external_id
+        if is_there or there.name == here.name or same_address(here, there):
+            return command
+        kind = self._book.identities.kind(there.name)
+        held = self._book.held(contact.customer) if contact.customer else None
+        identities = held.row.identities if held is not None else ()
+        address = next((i.address for i in identities if i.kind == kind and i.address), "")
+        if not address:
+            if there.identity is IdentityKind.HANDLE:
+                return command  # they come by themselves
+            raise Refused("no_address", f"the customer has no {kind} address: give one")
+        sealed, seal_key, peer_key = resealed(self._workspace, contact, there.name, address)
+        return replace(command, sealed=sealed, seal_key=seal_key, peer_key=peer_key)
 
     # --- permission ---------------------------------------------------------------------------
 

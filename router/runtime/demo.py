@@ -177,7 +177,7 @@ class Demo:
             return person.name, (person.email if "@" in kind.to else person.phone)
         address = f"+4930{number:07d}" if "@" not in kind.to else f"c{number}@mail.example"
         trouble = rng.random()
-        if trouble < 0.02:  # failures on demand: adapters/loopback.py
+        if trouble < 0.02:  # failures on demand: adapters/loopback
             address += "#slow" if trouble < 0.01 else "#fail"
         return rng.choice(NAMES), address
 

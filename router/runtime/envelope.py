@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from router.channel import Address
-from router.core.model import Contact
+from router.core.model import Contact, QueueId
 from router.core.record import Value
 from router.journal.pieces import Pieces
 from router.journal.seal import Opener, Sealer
+
+if TYPE_CHECKING:
+    from router.runtime.loop import Workspace
 
 
 class Envelope(Value):
@@ -59,6 +62,20 @@ def read_envelope(opener: Opener, key_id: str, sealed: bytes) -> Envelope | None
     """An envelope's content; None if the key was erased or nothing was sealed."""
     plain = opener.open(key_id, sealed) if sealed else None
     return None if plain is None else _decode(plain)
+
+
+def resealed(
+    workspace: Workspace, contact: Contact | None, channel: str, address: str
+) -> tuple[bytes, str, str]:
+    """The sealed fields (bytes, key, peer key) of a contact that goes on at another address."""
+    old = open_envelope(workspace.sealer, contact) if contact is not None else NOBODY
+    key = contact.seal_key if contact is not None else ""
+    key = key or workspace.keys.new_key()[0]
+    queue = contact.queue if contact is not None else QueueId("")
+    ours = workspace.policy.our_address(channel, queue)
+    envelope = Envelope(address=address, name=old.name, our_address=ours)
+    _, peer_key = workspace.customers.identities.peer(channel, address, ours)
+    return seal(workspace.sealer, key, envelope), key, peer_key
 
 
 def address_of(envelope: Envelope) -> Address:

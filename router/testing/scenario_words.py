@@ -11,6 +11,7 @@ from router.core.model import DAY_US, FOR_EVER_US, MINUTE_US, SECOND_US, QueueId
 from router.core.policy import (
     Action,
     ActionKind,
+    Asking,
     Channel,
     Decline,
     Full,
@@ -342,6 +343,11 @@ def _actions(words: Words) -> Iterable[Action]:
                 yield Action(kind=kind, tier=int(value))
             case ActionKind.HEAD_START:
                 yield Action(kind=kind, head_start_us=length_us(value))
+            case ActionKind.ASK:  # ``ask=offer:1+2``: the prompt is the name
+                question = Asking(
+                    name=skill, prompt=skill, choices={key: key for key in _list(level)}
+                )
+                yield Action(kind=kind, question=question)
             case ActionKind.SWITCH_CHANNEL:
                 yield Action(kind=kind, channel=value)
             case ActionKind.MESSAGE | ActionKind.OFFER_CALLBACK | ActionKind.DEFLECT:

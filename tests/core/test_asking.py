@@ -273,3 +273,44 @@ def test_whoever_is_served_already_stays_where_they_are() -> None:
     world.talk("c1")
     assert names(answer(world, "1")) == ["InputCollected"]
     assert world.of("c1").state == "active"
+
+
+def test_an_answer_is_called_back_in_the_same_place() -> None:
+    world = ruled(on_input("back", "2", callback="voice"))
+    world.submit("c1", "voice", peer_key="ann/voice/1")
+    world.wait(40)
+    began_us = world.of("c1").visit_at_us
+    events = answer(world, "2")
+    assert only(events, e.ContactClosed).outcome == "deflected"
+    received = only(events, e.ContactReceived)
+    assert (received.contact, received.callback_of) == ("c1-callback", "c1")
+    assert (received.direction, received.visit_at_us) == ("callback", began_us)
+
+
+def test_nobody_is_called_back_by_a_handle() -> None:
+    world = ruled(on_input("back", "2", callback="voice"))
+    world.submit("c1", "chat", peer_key="visitor/chat/site")
+    assert names(answer(world, "2")) == ["InputCollected", "ContactUpdated"]
+    assert world.of("c1").state == "queued"
+
+
+def test_who_presses_while_an_agent_is_rung_has_what_they_chose() -> None:
+    world = ruled(on_input("sms", "1", switch_channel="sms"), on_input("vip", "2", tier=0))
+    for number, chosen in ((1, "sms"), (2, "voice")):
+        world.submit(f"c{number}", "voice", peer_key=f"ann{number}/voice/1")
+        world.say(c.CollectInput(contact=ContactId(f"c{number}"), name="pin", prompt="?"))
+        world.agent(f"a{number}")
+        assert world.of(f"c{number}").state == "offered"
+        pressed = c.ReportInput(contact=ContactId(f"c{number}"), name="pin", value=str(number))
+        told = names(world.say(pressed))
+        assert world.of(f"c{number}").channel == chosen
+        assert ("OfferRescinded" in told) == (chosen == "sms")
+        world.talk(f"c{number}")
+
+
+def test_a_phone_number_is_the_same_customer_on_the_other_channel() -> None:
+    world = ruled(on_input("sms", "1", switch_channel="sms"))
+    world.submit("c1", "voice", peer_key="ann/voice/+49301")
+    switched = only(answer(world, "1"), e.ContactSwitched)
+    assert switched.peer_key == "ann/sms/"
+    assert world.engine.state.by_peer["ann/sms/"] == "c1"

@@ -6,9 +6,9 @@ import pytest
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.effects import TreatContact
+from router.core.effects import CollectFromContact, TreatContact
 from router.core.model import SECOND_US, ContactId, QueueId
-from router.core.policy import Action, ActionKind, Queue, Step
+from router.core.policy import Action, ActionKind, Asking, Queue, Step, Treatment
 from router.core.relaxation import relaxed
 from router.core.ruling import count_reached
 from tests.core.centre import Centre, names, only, policy, profiles
@@ -162,3 +162,23 @@ def test_who_is_reached_is_counted_ready_or_not_room_not_asked() -> None:
         for queues in ((QueueId("q"),), (QueueId("q"), QueueId("r")))
     ]
     assert reach == [1, 2]
+
+
+def test_a_step_asks_the_customer_once_and_passes_over_who_is_being_asked() -> None:
+    question = Asking(name="offer", prompt="1 or 2?", choices={"1": "text", "2": "callback"})
+    ask = act("ask", question=question)
+    centre = centre_with(step(5, ask), step(8, ask, name="t"))
+    centre.submit("c1", "voice", external_id="call-1")
+    asked = only(centre.wait(5), e.InputAsked)
+    assert (asked.name, asked.choices, asked.by) == ("offer", question.choices, "step")
+    assert only(centre.effects, CollectFromContact).prompt == "1 or 2?"
+    assert names(centre.wait(3)) == ["ContactRelaxed"], "one question at a time"
+
+
+def test_who_goes_on_in_writing_reads_first_where_they_stand() -> None:
+    told = Treatment(every_us=60 * SECOND_US, text="You are number {position}.")
+    centre = centre_with(step(5, act("switch_channel", channel="sms")), treatment=told)
+    centre.submit("c1", "voice", external_id="call-1")
+    centre.wait(5)
+    treat = only(centre.effects, TreatContact)
+    assert (treat.channel, treat.position, treat.text) == ("sms", 1, "You are number {position}.")

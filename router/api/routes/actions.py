@@ -39,6 +39,8 @@ class ActionAnswer(View):
     """Id of the callback that was made."""
     message: str = ""
     """Id of the message that was sent."""
+    monitor: str = ""
+    """Id under which somebody listens."""
 
 
 class MessagePage(View):

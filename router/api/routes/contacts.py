@@ -291,11 +291,16 @@ async def _closed(call: Call, wanted: dict[str, str], cursor: str, limit: int) -
 
 
 def _view(call: Call, contact: Contact) -> ContactView:
-    return call.tenant.contact(contact, clear=call.who.role in CLEAR)
+    view = call.tenant.contact(contact, clear=call.who.role in CLEAR)
+    if call.who.role in LEADS:
+        view.monitors = call.tenant.monitors(contact)
+    return view
 
 
 CLEAR = roles("admin supervisor agent")
 """Who sees addresses and names."""
+LEADS = roles("admin supervisor")
+"""Who sees that somebody listens."""
 
 
 async def readable(call: Call) -> Contact:

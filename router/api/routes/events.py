@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from router.api.hub import event_view
+from router.api.hub import UNSEEN, event_view
 from router.api.problems import ApiError
 from router.api.routes.contacts import CLEAR, readable
 from router.api.table import PAGING, TEXT, Call, Param, Reply, Route, query, query_int, roles
@@ -150,6 +150,8 @@ async def timeline(call: Call) -> Reply:
     else:
         seq = await _first_seq(workspace, contact.created_at_us)
     items, following = await _scan(workspace, contact, seq, limit)
+    if call.who.agent:  # whoever is listened to is not told
+        items = [item for item in items if type(item.event) not in UNSEEN]
     return Reply(200, Timeline(events=items, next=str(following) if following else ""))
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from router.core.rules.book import Match, Rule, RuleBook, Segment
+from router.core.rules.book import Match, Moment, Rule, RuleBook, Segment
 from router.core.rules.checked import Node
 from router.core.rules.compile import compile_expression
 from router.core.rules.context import Known, schema
@@ -20,7 +20,7 @@ from router.core.rules.reasoning import Premise
 from router.core.rules.verbs import At, Mode, Then
 
 STRATEGY_VERBS = ("head_start", "tier", "watch", "prefer_agent", "require")
-_WHERE = ("queue", "schedule", "switch_channel")
+_WHERE = ("queue", "schedule", "switch_channel", "callback")
 _TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -45,7 +45,7 @@ def findings(book: RuleBook, known: Known) -> list[Finding]:
         asked = [rule for rule in book.rules if rule.on is moment]
         found += _reached("rule", asked, is_first=book.match is Match.FIRST)
     for rule in book.rules:
-        found += [_about(rule, text, is_error) for text, is_error in _verbs(rule.then, known)]
+        found += [_about(rule, text, is_error) for text, is_error in _verbs(rule, known)]
     found += _scheduled(book, known)
     return found
 
@@ -85,9 +85,12 @@ def _strategy(segment: Segment, known: Known) -> Iterator[Finding]:
             yield _about(segment, _unknown("channel", channel, known.channels), True)
 
 
-def _verbs(then: Then, known: Known) -> Iterator[tuple[str, bool]]:
+def _verbs(rule: Rule, known: Known) -> Iterator[tuple[str, bool]]:
     """What is wrong with the verbs of one rule."""
+    then = rule.then
     verbs = then.verbs()
+    if then.callback and rule.on is not Moment.INPUT:
+        yield "'callback' is for rules on input: who arrives has not been asked yet", True
     if not verbs:
         yield "does nothing: it has no verb", False
     for strong in ("reject", "deflect"):
@@ -98,6 +101,8 @@ def _verbs(then: Then, known: Known) -> Iterator[tuple[str, bool]]:
             break
     if then.queue and known.queues and then.queue not in known.queues:
         yield _unknown("queue", then.queue, tuple(known.queues)), True
+    if then.callback and known.channels and then.callback not in known.channels:
+        yield _unknown("channel", then.callback, known.channels), True
     if then.switch_channel and known.channels and then.switch_channel not in known.channels:
         yield _unknown("channel", then.switch_channel, known.channels), True
     for one in then.experiment:

@@ -111,6 +111,8 @@ class Then(Value, kw_only=True):
     schedule: Schedule | None = None
     switch_channel: str = ""
     """It goes on waiting on this channel."""
+    callback: str = ""
+    """On input: the contact is over, and calls back on this channel, in the same place."""
     message: str = ""
     """What the customer is told."""
     watch: bool | None = None

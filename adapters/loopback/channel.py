@@ -1,22 +1,9 @@
-"""THE ADAPTER TO COPY: a backend in memory, for the demo, for tests, and as the model.
+"""A backend in memory and its adapter in one object.
 
 Its customers are driven by a script (`arrive`, `write`, `leave`, `hang_up`, `press`), its agents'
 phones answer by themselves or by script (`answer`, `decline`), and it records what it carried out
 (`performed`). With ``media: true`` it behaves like a PBX: contacts are calls, endpoints ring, legs
 come up. Without, like a store-and-forward channel (SMS, email, chat).
-
-Failures on demand. An address or endpoint that ends in one of these words provokes it:
-
-    ``#busy``       the endpoint is busy: `failed(busy=True)`; a customer that is dialled is busy
-    ``#no-answer``  the endpoint rings, nobody answers; a customer that is dialled does not either
-    ``#slow``       carried out, but only after `slow_s`
-    ``#fail``       `ChannelError`: not carried out
-    ``#unknown``    `UnknownOutcome`: carried out, but the backend does not say so
-    ``#lost``       `ChannelLost`, once per address: not carried out, and the backend is gone until
-                    the supervisor calls `run` again
-
-What concerns an agent's leg looks at the endpoint, everything else at the customer's address:
-``+4930123#slow``, ``PJSIP/ana#busy``.
 """
 
 from __future__ import annotations
@@ -25,37 +12,41 @@ import asyncio
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from adapters import Crew, Fence, insist, read_settings
+from adapters.loopback.calls import Line, Ring, confer, listen, move, record
+from adapters.loopback.failures import subject, trouble
 from router.channel import (
     Address,
     Channel,
     ChannelError,
     ChannelLost,
     CollectFromContact,
+    ConferenceContact,
     ConnectAgent,
     DeliverMessage,
     DisconnectAgent,
     EndContact,
     HoldContact,
+    MonitorContact,
+    MoveAgent,
     NewContact,
     NewMessage,
     OfferContact,
     OutcomeUnknown,
     Receipt,
+    RecordContact,
     Refused,
     RescindOffer,
     Router,
     StartContact,
+    StopMonitor,
     Task,
     TreatContact,
     UnknownOutcome,
 )
 from router.core.record import Value
-
-WORDS = ("busy", "no-answer", "slow", "fail", "unknown", "lost")
 
 
 class Settings(Value, kw_only=True):
@@ -84,32 +75,6 @@ class Performed(NamedTuple):
     task: Task
     outcome: str
     """``done``, ``failed``, ``unknown`` or ``lost``"""
-
-
-@dataclass(slots=True)
-class Line:
-    """A contact at the backend: one customer and what they heard or read."""
-
-    external_id: str
-    customer: Address
-    to: str = ""
-    heard: deque[str] = field(default_factory=lambda: deque(maxlen=1_000))
-    asked: CollectFromContact | None = None
-    """The question that waits for an answer."""
-    held: bool = False
-    typed: int = 0
-    """How often the customer was shown that the agent types."""
-    reservation: str = ""
-    """Whose leg is up."""
-
-
-@dataclass(slots=True)
-class Ring:
-    """An agent's endpoint that rings, or is connected."""
-
-    reservation: str
-    endpoint: str
-    line: Line
 
 
 class Loopback(Channel):
@@ -186,13 +151,15 @@ class Loopback(Channel):
         """Whether this effect was carried out; tells its consequence again if it was."""
         if not self.up:
             raise ChannelLost("the loopback backend is not connected")
-        if task.id not in self._done:
+        if task.id not in self._done and not isinstance(task.effect, MonitorContact):
             return False
         match task.effect:
             case ConnectAgent(reservation=reservation) if reservation in self.rings:
                 self._report_connected(reservation)
             case StartContact(contact=contact) if f"out-{contact}" in self.lines:
-                self._report_started(task.effect, f"out-{contact}")
+                self._report_started(contact, f"out-{contact}", task.effect.reservation)
+            case MonitorContact(monitor=monitor):
+                return any(monitor in line.listeners for line in self.lines.values())
             case _:
                 pass
         return True
@@ -283,6 +250,24 @@ class Loopback(Channel):
         del self.rings[reservation]
         await insist(lambda: self.router.failed(reservation, reason, busy=True))
 
+    async def hang_up_agent(self, reservation: str) -> None:
+        """The agent hangs up a call that was connected."""
+        self._ring(reservation).leave()
+        del self.rings[reservation]
+        await insist(lambda: self.router.hung_up(reservation, "hung up"))
+
+    async def stop_listening(self, monitor: str) -> None:
+        """The supervisor hangs up."""
+        for line in self.lines.values():
+            line.listeners.pop(monitor, None)
+        await insist(lambda: self.router.monitor_ended(monitor, "hung up"))
+
+    async def lose_recording(self, recording: str, reason: str = "disk full") -> None:
+        """The backend records no more, by itself."""
+        for line in self.lines.values():
+            line.recordings.pop(recording, None)
+        await insist(lambda: self.router.recording_ended(recording, reason))
+
     # -- what tests and the demo do --------------------------------------------------------------
 
     def lose(self) -> None:
@@ -321,10 +306,20 @@ class Loopback(Channel):
                 self._ring_endpoint(task, effect, word)
             case RescindOffer(reservation=reservation) | DisconnectAgent(reservation=reservation):
                 ring = self.rings.pop(reservation, None)
-                if ring is not None and ring.line.reservation == reservation:
-                    ring.line.reservation = ""
+                if ring is not None:
+                    ring.leave()
             case HoldContact(held=held):
                 self._line_of(task).held = held
+            case MoveAgent(reservation=reservation):
+                move(self._ring(reservation), effect)
+            case ConferenceContact():
+                confer(self._line_of(task), effect)
+            case MonitorContact():
+                self._ring_listener(self._line_of(task), effect, word)
+            case StopMonitor(monitor=monitor):
+                self._line_of(task).listeners.pop(monitor, None)
+            case RecordContact():
+                record(self._line_of(task), effect)
             case TreatContact(text=text, kind=kind):
                 self._line_of(task).heard.append(text or kind)
             case CollectFromContact():
@@ -338,6 +333,7 @@ class Loopback(Channel):
                 if ended is not None:
                     ended.heard.append(text)
                     self._forget(ended)
+                self._end_legs(effect.contact)
             case _:
                 pass  # an offer without an endpoint: the agent answers at the desk
 
@@ -349,7 +345,13 @@ class Loopback(Channel):
             )
             return
         known = self.rings.get(reservation)
-        ring = known or Ring(reservation, effect.endpoint, self._line_to_ring_for(task))
+        ring = known or Ring(
+            reservation,
+            effect.endpoint,
+            self._line_to_ring_for(task),
+            effect.contact,
+            is_consult=bool(task.consult_of),
+        )
         self.rings[reservation] = ring
         if word == "no-answer":
             return
@@ -362,18 +364,26 @@ class Loopback(Channel):
 
     async def _answer_by_itself(self, ring: Ring) -> None:
         await asyncio.sleep(max(0.0, self.config.answer_after_s))
-        if self.rings.get(ring.reservation) is ring and not ring.line.reservation:
+        if self.rings.get(ring.reservation) is ring and not ring.is_up():
             await self.answer(ring.reservation)
 
     def _start_contact(self, task: Task, effect: StartContact, word: str) -> None:
         if word in ("busy", "no-answer"):
             raise ChannelError(word)
-        line = Line(f"out-{effect.contact}", task.customer, task.our_address)
+        id_ = f"out-{effect.contact}"
+        line = self.lines.get(id_) or Line(id_, task.customer, task.our_address)
         self._keep(line)
         if effect.reservation:
-            ring = self.rings[effect.reservation] = Ring(effect.reservation, effect.endpoint, line)
+            ring = Ring(effect.reservation, effect.endpoint, line, effect.contact)
+            self.rings[effect.reservation] = ring
             self._connect(ring)
-        self._report_started(effect, line.external_id)
+        self._report_started(effect.contact, line.external_id, effect.reservation)
+
+    def _ring_listener(self, line: Line, effect: MonitorContact, word: str) -> None:
+        if effect.monitor not in line.listeners and word in ("busy", "no-answer"):
+            self._later(lambda: self.router.monitor_ended(effect.monitor, word), "listener")
+            return
+        listen(line, effect)
 
     def _put_question(self, line: Line, question: CollectFromContact) -> None:
         if line.asked is not None and line.asked.ask == question.ask:
@@ -392,19 +402,19 @@ class Loopback(Channel):
                 )
             )
 
-    def _report_started(self, effect: StartContact, external_id: str) -> None:
-        self._later(lambda: self._say_started(effect, external_id), "started")
+    def _report_started(self, contact: str, external_id: str, reservation: str) -> None:
+        self._later(lambda: self._say_started(contact, external_id, reservation), "started")
 
-    async def _say_started(self, effect: StartContact, external_id: str) -> None:
+    async def _say_started(self, contact: str, external_id: str, reservation: str) -> None:
         try:
-            await self.router.started(effect.contact, external_id)
+            await self.router.started(contact, external_id)
         except Refused:  # over for the router meanwhile: nobody else will hang up
             line = self.lines.get(external_id)
             if line is not None:
                 self._forget(line)
         else:
-            if effect.reservation:
-                await self.router.connected(effect.reservation)
+            if reservation:
+                await self.router.connected(reservation)
 
     def _report_connected(self, reservation: str) -> None:
         self._later(lambda: self.router.connected(reservation), "connected")
@@ -421,13 +431,20 @@ class Loopback(Channel):
         return line
 
     def _line_of(self, task: Task) -> Line:
-        if not self.config.media and task.external_id not in self.lines:
+        id_ = task.external_id or task.consult_of
+        if not self.config.media:
             # A text channel has no connection to lose: whoever has an address can be written to.
-            self._keep(Line(task.external_id, task.customer, task.our_address))
-        return self._line(task.external_id)
+            contact: str = getattr(task.effect, "contact", "")
+            id_ = id_ or f"out-{contact}"
+            if id_ not in self.lines:
+                self._keep(Line(id_, task.customer, task.our_address))
+                if not task.external_id:  # it came over from another channel
+                    self._report_started(contact, id_, "")
+        return self._line(id_)
 
     def _line_to_ring_for(self, task: Task) -> Line:
-        if isinstance(task.effect, OfferContact) and not task.external_id:
+        is_there = task.external_id or task.consult_of
+        if isinstance(task.effect, OfferContact) and not is_there:
             return Line("", task.customer)  # dialled only once the agent has answered
         return self._line_of(task)
 
@@ -449,28 +466,16 @@ class Loopback(Channel):
         self._changed.set()
 
     def _connect(self, ring: Ring) -> None:
-        ring.line.reservation = ring.reservation
+        ring.join()
         self._changed.set()
+
+    def _end_legs(self, contact: str) -> None:
+        """The contact is over: whoever was rung or connected for it is not any more."""
+        for ring in [ring for ring in self.rings.values() if ring.contact == contact]:
+            ring.leave()
+            del self.rings[ring.reservation]
 
     def _remember(self, effect_id: str) -> None:
         self._done[effect_id] = None
         while len(self._done) > self.config.keep:
             self._done.popitem(last=False)
-
-
-def subject(task: Task) -> str:
-    """The endpoint or address an effect is about."""
-    effect = task.effect
-    if isinstance(effect, OfferContact | ConnectAgent):
-        return effect.endpoint
-    return task.customer.address
-
-
-def trouble(task: Task) -> str:
-    """The failure that the effect's address asks for; empty = none."""
-    _, mark, word = subject(task).rpartition("#")
-    return word if mark and word in WORDS else ""
-
-
-CHANNEL = Loopback
-SETTINGS = Settings
