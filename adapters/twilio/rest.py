@@ -112,7 +112,7 @@ class Rest:
             raise http_trouble(error) from error
         try:
             answer = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             answer = {}
         return response.status, response.headers, answer
 

@@ -56,7 +56,7 @@ def parsed(body: bytes) -> Any:
     """The JSON of a body. Raises ValueError."""
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("expected JSON") from error
 
 
