@@ -126,7 +126,8 @@ class Asterisk:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "TERM": "dumb"}
         with (self.directory / "console.log").open("ab") as console:
             self.process = await asyncio.create_subprocess_exec(
-                *_program(), "-f", "-n", "-C", self.directory / "etc" / "asterisk.conf",
+                # Ends with whoever started it, also if that is killed.
+                "setpriv", "--pdeathsig", "KILL", *_program(), "-f", "-n", "-C", self.directory / "etc" / "asterisk.conf",
                 stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
             )  # fmt: skip
         async with asyncio.timeout(READY_S):

@@ -270,9 +270,16 @@ def delete_bridge(id_: str) -> Request:
     return Request("DELETE", f"/bridges/{_id(id_)}", {})
 
 
-def add_channels(bridge: str, channels: list[str]) -> Request:
-    """answered-and-bridged: each leaves the bridge that it is in by itself."""
-    return Request("POST", f"/bridges/{_id(bridge)}/addChannel", {"channel": ",".join(channels)})
+def add_channels(bridge: str, channels: list[str], *, waits: bool = False) -> Request:
+    """answered-and-bridged: each leaves the bridge that it is in by itself.
+
+    `waits`: with music, in a holding bridge. Without this role Asterisk puts a channel there into
+    silence (heard on 22).
+    """
+    query = {"channel": ",".join(channels)}
+    if waits:
+        query["role"] = "holding_participant"
+    return Request("POST", f"/bridges/{_id(bridge)}/addChannel", query)
 
 
 def record(bridge: str, name: str, format_: str) -> Request:

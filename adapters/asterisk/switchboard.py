@@ -187,7 +187,8 @@ class Switchboard:
     async def _place(self, call: Call, bridge: str, legs: list[Leg]) -> None:
         await self.ensure_bridge(call, bridge)
         try:
-            await self.rest.ask(ari.add_channels(bridge, [leg.id for leg in legs]))
+            waits = bridge == self.names.hold
+            await self.rest.ask(ari.add_channels(bridge, [leg.id for leg in legs], waits=waits))
         except AriRefused as refused:
             if refused.status == 404:  # somebody took the bridge away: once more
                 call.bridges.pop(bridge, None)
@@ -205,7 +206,8 @@ class Switchboard:
     async def _place_each(self, bridge: str, legs: list[Leg]) -> None:
         """One of them is gone: the others all the same."""
         for leg in legs:
-            if await self.try_(ari.add_channels(bridge, [leg.id]), *GONE):
+            waits = bridge == self.names.hold
+            if await self.try_(ari.add_channels(bridge, [leg.id], waits=waits), *GONE):
                 leg.place = bridge
 
     # -- the end of a call ---------------------------------------------------------------------

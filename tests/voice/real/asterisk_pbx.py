@@ -32,6 +32,7 @@ class RealAsterisk(Pbx):
         self.sounds = sounds
         self.exchange = Exchange(sound=True)
         self.on_change = lambda: None
+        self._runs = False
         self._last: dict[str, Leg] = {}
         """The latest call of each party."""
         self._went: dict[str, str] = {}
@@ -48,7 +49,6 @@ class RealAsterisk(Pbx):
             "user": pbx_server.USER,
             "password_file": str(secret),
             "trunk": "PJSIP/{number}@trunk",
-            "reconnect_s": 0.05,
             "deflect_to": "voicemail/s",
         }
 
@@ -56,6 +56,7 @@ class RealAsterisk(Pbx):
         return f"PJSIP/{phone}"
 
     async def start(self) -> None:
+        self._runs = True
         self.exchange.open()
         self.exchange.on_change = lambda: self.on_change()
         self.exchange.on_ring = self._on_ring
@@ -64,11 +65,15 @@ class RealAsterisk(Pbx):
         self.exchange.pbx_port = self.asterisk.sip_port
         for name in self.sounds:
             self.asterisk.sound(name, self.exchange.tones.of(name), 0.6)
-        await self.asterisk.start()
         self.proxy = FaultProxy("127.0.0.1", self.asterisk.ari_port)
+        await self.asterisk.start()
         await self.proxy.open_door()
 
     async def stop(self) -> None:
+        """May be called again: a story that failed to begin is cleaned up after, too."""
+        if not self._runs:
+            return
+        self._runs = False
         for other in self._others:
             other.cancel()
         await asyncio.gather(*self._others, return_exceptions=True)
@@ -190,7 +195,12 @@ class RealAsterisk(Pbx):
             return found
         found += [f"channel {c['name']} {c['state']}" for c in await self.asterisk.ask("channels")]
         bridges = await self.asterisk.ask("bridges")
-        return found + [f"bridge {b['id']} of {len(b['channels'])}" for b in bridges]
+        # One where callers wait, kept for the next one, is no rest of a call.
+        return found + [
+            f"bridge {b['id']} of {len(b['channels'])}"
+            for b in bridges
+            if b["channels"] or b["bridge_type"] != "holding"
+        ]
 
     # -- inside ----------------------------------------------------------------------------------
 
