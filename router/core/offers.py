@@ -10,6 +10,7 @@ from router.core import events as e
 from router.core.attempts import settle
 from router.core.capacity import has_room, to_suspend
 from router.core.decide import Decider
+from router.core.effects import RescindOffer
 from router.core.legs import let_go
 from router.core.model import (
     FOR_EVER_US,
@@ -59,6 +60,7 @@ def reject_offer(d: Decider, command: c.RejectOffer) -> None:
             reason=command.reason,
         )
     )
+    d.stop_ringing(reservation, "rejected")
     declined(d, contact, "rejected")
 
 
@@ -81,6 +83,7 @@ def expire_offer(d: Decider, reservation: Reservation) -> None:
             until_us=until_us,
         )
     )
+    d.stop_ringing(reservation, "expired")
     if decline.on_miss is MissAction.NOT_READY:
         d.emit(
             e.PresenceChanged(
@@ -93,6 +96,20 @@ def expire_offer(d: Decider, reservation: Reservation) -> None:
         )
         release_held(d, reservation.agent, offline=False)
     declined(d, contact, "offer_expired", decline.bonus_us)
+
+
+def stop_ringing(d: Decider, reservation: Reservation, reason: str) -> None:
+    """The agent's phone rings for an offer that is over."""
+    if d.policy.channels[reservation.channel].media:
+        d.effects.append(
+            RescindOffer(
+                channel=reservation.channel,
+                contact=reservation.contact,
+                reservation=reservation.id,
+                agent=reservation.agent,
+                reason=reason,
+            )
+        )
 
 
 def declined(d: Decider, contact: Contact, reason: str, bonus_us: int = 0) -> None:

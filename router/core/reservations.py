@@ -324,6 +324,19 @@ class Reservations(Edges):
             )
         )
 
+    def stop_ringing(self, reservation: Reservation, reason: str) -> None:
+        """An offer that came to nothing: its phone must not ring on."""
+        if self.policy.channels[reservation.channel].media:
+            self.effects.append(
+                RescindOffer(
+                    channel=reservation.channel,
+                    contact=reservation.contact,
+                    reservation=reservation.id,
+                    agent=reservation.agent,
+                    reason=reason,
+                )
+            )
+
     def end_serving(
         self,
         contact: Contact,

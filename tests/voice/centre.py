@@ -47,7 +47,7 @@ CONFIG = """
 queues:
   care:
     offer: {timeout: OFFER, parallel: PARALLEL}
-    decline: {on_miss: nothing, cool_down: 30s}
+    decline: {on_miss: cool_down, cool_down: 30s}
     wrap_up: {voice: WRAP_UP}
     TREATMENT
   second: {wrap_up: {voice: WRAP_UP}}
