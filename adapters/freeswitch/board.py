@@ -1,0 +1,260 @@
+"""All calls of one FreeSWITCH, the way to it, and the order in which the router hears of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid as uuids
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from adapters import Breaker, Crew, insist
+from adapters.freeswitch import esl
+from adapters.freeswitch.calls import MOVING, PARKED, WITH, Call, Leg, plan
+from adapters.freeswitch.connection import Connection
+from adapters.freeswitch.settings import Settings
+from router.channel import ChannelError, ChannelLost, Refused, Router
+
+log = logging.getLogger(__name__)
+
+NAMES = uuids.UUID("6c1b6f3e-5f0e-4f0f-9d6c-3a1f3c8e2b11")
+"""Ids of channels that we dial are made from names: after a restart they are the same."""
+ROUNDS = 12
+"""Most rounds of `plan` at once; each ends nearer to what is wanted."""
+KILL_AGAIN_S = (0.05, 0.2, 1.0, 5.0)
+
+Say = Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True, eq=False)
+class LiveCall(Call):
+    """A call with what the shell needs for it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reports: deque[Say] = field(default_factory=lambda: deque(maxlen=100))
+    is_telling: bool = False
+    start: str = ""
+    """The reservation whose StartContact is being carried out."""
+    endpoint: str = ""
+    number: str = ""
+    caller_id: str = ""
+    is_begun: bool = False
+    """The router knows this outbound contact by its channel."""
+    asked: str = ""
+    """The question that is being put."""
+    answer: asyncio.Future[str] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Monitor:
+    """A supervisor's channel."""
+
+    id: str
+    uuid: str
+    reservation: str
+    mode: str
+    is_up: bool = False
+    is_dropped: bool = False
+
+
+class Board:
+    """Who is where, as far as this router has to do with it."""
+
+    def __init__(self, name: str, config: Settings, router: Router, crew: Crew) -> None:
+        self.name = name
+        self.config = config
+        self.router = router
+        self.crew = crew
+        self.epoch = 0
+        self.workspace = ""
+        self.calls: dict[str, LiveCall] = {}
+        """By the customer's channel."""
+        self.begun: dict[str, LiveCall] = {}
+        """Outbound contacts by the router's id, until their customer hangs up."""
+        self.legs: dict[str, tuple[LiveCall, Leg]] = {}
+        """By channel."""
+        self.consults: dict[str, LiveCall] = {}
+        """The call that a consult is about, by the consult's id."""
+        self.monitors: dict[str, Monitor] = {}
+        self.jobs: dict[str, str] = {}
+        """The channel that an originate is for, by its job."""
+        self.unsaid: dict[LiveCall, None] = {}
+        """Calls with something that the router has not taken yet."""
+        self.breaker = Breaker()
+        self.connection: Connection | None = None
+
+    # -- the way to FreeSWITCH -----------------------------------------------------------------
+
+    @property
+    def link(self) -> Connection:
+        """The connection. Raises ChannelLost when there is none."""
+        if self.connection is None:
+            raise ChannelLost(f"{self.name} is not connected to FreeSWITCH")
+        return self.connection
+
+    def id_of(self, *names: str) -> str:
+        """The id of a channel that is dialled for this: always the same."""
+        return str(uuids.uuid5(NAMES, "/".join((self.workspace, self.name, *names))))
+
+    def later(self, work: Awaitable[None], what: str) -> None:
+        """Go on beside; a connection that breaks meanwhile is the next connection's business."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except ChannelLost:
+                log.debug("%s: %s: the connection was lost", self.name, what)
+            except ChannelError as error:
+                log.info("%s: %s: %s", self.name, what, error)
+
+        try:
+            self.crew.start(guarded(), what)
+        except ChannelError:
+            close = getattr(work, "close", None)
+            if close is not None:
+                close()
+            log.warning("%s: too much under way for: %s", self.name, what)
+
+    # -- what the router hears, one thing after the other for each call ----------------------------
+
+    def tell(self, call: LiveCall, say: Say) -> None:
+        """Say it to the router behind what was said of this call before."""
+        call.reports.append(say)
+        self.unsaid[call] = None
+        if not call.is_telling:
+            call.is_telling = True
+            self.later(self._tell_all(call), "report")
+
+    def say_what_is_left(self) -> None:
+        """After a reconnect: facts that were not taken when the connection broke."""
+        for call in self.unsaid:
+            if not call.is_telling:
+                call.is_telling = True
+                self.later(self._tell_all(call), "report")
+
+    async def _tell_all(self, call: LiveCall) -> None:
+        try:
+            while call.reports:
+                try:
+                    await insist(call.reports[0])
+                except Refused as refused:
+                    log.debug("%s: refused: %s", self.name, refused.code)
+                call.reports.popleft()
+            self.unsaid.pop(call, None)
+        finally:
+            call.is_telling = False
+
+    # -- making it so --------------------------------------------------------------------------
+
+    async def settle(self, call: LiveCall) -> None:
+        """Bring the PBX to what is wanted of this call. Raises ChannelError, ChannelLost."""
+        async with call.lock:
+            for _ in range(ROUNDS):
+                steps = plan(call, self.config.music_url, self.config.conference)
+                if not steps:
+                    return
+                for step in steps:
+                    before = {uuid: _place_of(call, uuid) for uuid, _ in step.places}
+                    for uuid, at in step.places:
+                        call.place(uuid, at)
+                    if step.plays is not None and call.to_play:
+                        call.playing = call.to_play.popleft()
+                    frame = await self.link.ask(step.data)
+                    if frame.reply.startswith("-"):
+                        self._undo(call, step.places, before)
+                        raise ChannelError(f"FreeSWITCH: {frame.reply[:100]}")
+            log.warning("%s: a call does not come to rest", self.name)
+
+    def _undo(
+        self, call: LiveCall, places: tuple[tuple[str, str], ...], before: dict[str, str]
+    ) -> None:
+        call.playing = None
+        for uuid, at in places:
+            if _place_of(call, uuid) == at:
+                call.place(uuid, before[uuid])
+
+    def settle_soon(self, call: LiveCall) -> None:
+        """The same, beside: for what events want."""
+        if not call.is_over:
+            self.later(self.settle(call), "settle")
+
+    # -- legs ------------------------------------------------------------------------------------
+
+    def add_leg(self, call: LiveCall, leg: Leg) -> None:
+        """Know it by reservation and by channel."""
+        call.legs[leg.reservation] = leg
+        self.legs[leg.uuid] = (call, leg)
+        if leg.role == "consult":
+            self.consults[leg.contact] = call
+
+    def take(self, call: LiveCall, leg: Leg) -> None:
+        """This agent has the customer, or the asking agent."""
+        leg.is_taken = True
+        if leg.role == "consult":
+            call.consult = leg.reservation
+        else:
+            call.serving = leg.reservation
+        self.settle_soon(call)
+
+    async def drop(self, call: LiveCall, leg: Leg, cause: str = "NORMAL_CLEARING") -> None:
+        """Take a leg away. Raises ChannelLost."""
+        leg.is_dropped = True
+        self.forget_leg(call, leg)
+        for pause in (0.0, *KILL_AGAIN_S):
+            # Between bgapi's answer and CHANNEL_CREATE there is nothing to be killed yet.
+            await asyncio.sleep(pause)
+            frame = await self.link.ask(esl.api(f"uuid_kill {leg.uuid} {cause}"))
+            if leg.is_gone or frame.reply.startswith("+"):
+                return
+            if leg.is_up:
+                return  # gone by itself
+
+    def drop_soon(self, call: LiveCall, leg: Leg, cause: str = "NORMAL_CLEARING") -> None:
+        """The same, beside."""
+        leg.is_dropped = True
+        self.later(self.drop(call, leg, cause), "hang up")
+
+    def forget_leg(self, call: LiveCall, leg: Leg) -> None:
+        """It plays no part in the call any more; the channel is known until it is gone."""
+        call.legs.pop(leg.reservation, None)
+        if call.at == f"{WITH}{leg.uuid}":
+            call.at = MOVING  # park_after_bridge: CHANNEL_PARK will say so
+        if leg.reservation == call.serving:
+            call.serving, call.is_held, call.is_together = "", False, False
+        if leg.reservation == call.consult:
+            call.consult, call.is_together = "", False
+        if leg.role == "consult":
+            self.consults.pop(leg.contact, None)
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def forget(self, call: LiveCall, cause: str) -> None:
+        """The customer's channel is gone: nobody is left to be joined."""
+        call.is_over = True
+        self.calls.pop(call.customer, None)
+        if self.begun.get(call.contact) is call:
+            del self.begun[call.contact]
+        if call.answer is not None and not call.answer.done():
+            call.answer.cancel()
+        for leg in list(call.legs.values()):
+            self.drop_soon(call, leg, cause if leg.rings else "NORMAL_CLEARING")
+
+    def stopped(self) -> None:
+        """The connection is gone, and all that was under way with it."""
+        self.connection = None
+        for call in list(self.calls.values()):
+            if not call.contact and not call.start:
+                del self.calls[call.customer]  # not submitted yet: it will arrive once more
+
+    async def hang_up(self, call: LiveCall, cause: str = "NORMAL_CLEARING") -> None:
+        """End a customer's call, and the legs with it. Raises ChannelLost."""
+        self.forget(call, cause)
+        if call.customer:
+            await self.link.ask(esl.api(f"uuid_kill {esl.channel_id(call.customer)} {cause}"))
+
+
+def _place_of(call: Call, uuid: str) -> str:
+    if uuid == call.customer:
+        return call.at
+    return next((leg.at for leg in call.legs.values() if leg.uuid == uuid), PARKED)

@@ -1,0 +1,103 @@
+"""FreeSWITCH connects to us for each call: the dialplan's ``socket`` application, async and full.
+
+    <action application="socket" data="127.0.0.1:8084 async full"/>
+
+Its worth: when no router listens, the application fails at once and the dialplan goes on (to
+voicemail, to another queue), where a parked caller would wait in silence. The call is commanded
+over the inbound socket like every other. After the documentation, not recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from contextlib import suppress
+
+from adapters.freeswitch import esl
+from adapters.freeswitch.board import Board
+from adapters.freeswitch.ears import Ears
+from adapters.freeswitch.settings import address_of
+
+log = logging.getLogger(__name__)
+
+HELLO_S = 5.0
+"""So long may FreeSWITCH take to say which channel it brings."""
+
+
+class Listener:
+    """Takes calls that FreeSWITCH brings."""
+
+    def __init__(self, board: Board, ears: Ears) -> None:
+        self.board = board
+        self.ears = ears
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._allowed = [ipaddress.ip_network(each) for each in board.config.listen_allow]
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0: nowhere."""
+        return self._server.sockets[0].getsockname()[1] if self._server is not None else 0
+
+    async def start(self) -> None:
+        """Listen, if the settings say so. Raises OSError: the address is taken."""
+        if self.board.config.listen:
+            host, port = address_of(self.board.config.listen)
+            self._server = await asyncio.start_server(self._greet, host, port)
+
+    async def stop(self) -> None:
+        """Listen no more; FreeSWITCH goes on with the dialplan of calls it brings from now on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._open):
+            writer.close()
+
+    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        is_welcome = any(ipaddress.ip_address(peer) in each for each in self._allowed if peer)
+        if not is_welcome or len(self._open) >= self.board.config.calls:
+            log.warning("%s: a connection that is not allowed was closed", self.board.name)
+            writer.close()
+            return
+        self._open.add(writer)
+        self.board.later(self._serve(reader, writer), "outbound socket")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder = esl.Decoder()
+        try:
+            # linger: the last events come although the call is over.
+            for line in ("connect", "myevents json", "linger"):
+                writer.write(esl.command(line))
+            async with asyncio.timeout(HELLO_S):
+                frames: list[esl.Frame] = []
+                while not frames:
+                    frames = decoder.feed(await _some(reader))
+            fields = esl.decoded(frames.pop(0).headers)
+            uuid = esl.channel_id(fields.get("Unique-ID", ""))
+            self.ears.arrive(uuid, fields)
+            while True:
+                for frame in frames:
+                    self._hear(uuid, frame)
+                frames = decoder.feed(await _some(reader))
+        except (esl.ProtocolError, esl.Unsafe, TimeoutError, EOFError, OSError) as error:
+            log.debug("%s: outbound socket: %s", self.board.name, type(error).__name__)
+        finally:
+            self._open.discard(writer)
+            with suppress(RuntimeError):
+                writer.close()
+
+    def _hear(self, uuid: str, frame: esl.Frame) -> None:
+        """Only the end is of interest; everything else comes over the inbound socket, too."""
+        if frame.type == "text/event-json":
+            event = esl.event_of(frame.body)
+            if event.name == "CHANNEL_HANGUP" and event.uuid == uuid:
+                self.ears.gone(uuid, event.cause)
+
+
+async def _some(reader: asyncio.StreamReader) -> bytes:
+    data = await reader.read(65_536)
+    if not data:
+        raise EOFError
+    return data
