@@ -127,7 +127,8 @@ class BoardContact(View):
     segment_reason: str = ""
     watched: bool = False
     watched_for: str = ""
-    """``customer``: all contacts of theirs are watched; empty = this one, by a rule or a person."""
+    """``customer`` (all contacts of theirs are watched), ``segment loyal``, ``rule complaints``, or
+    the name of whoever asked for it; empty = nobody was named."""
     step: int = 0
     agent: str = ""
     reservation: str = ""
@@ -440,7 +441,7 @@ class Board:
             segment=row.segment,
             segment_reason=row.segment_reason,
             watched=row.watched,
-            watched_for="customer" if row.watched and row.facts.customer.watched else "",
+            watched_for=row.watched_for,
             step=row.step,
             agent=found.agent if found else "",
             reservation=reservation,

@@ -157,7 +157,7 @@ class ContactView(View):
     """What the customer is being asked; the answer becomes the attribute ``input.<name>``."""
     watched: bool = False
     watched_for: str = ""
-    """What made it so: ``customer``, ``segment loyal``, ``rule complaints``, or who asked for it."""
+    """Why: ``customer``, ``segment loyal``, ``rule complaints``, or who asked for it."""
     monitors: list[MonitorView] = []
     """Who listens; for supervisors."""
     outbound: OutboundView | None = None

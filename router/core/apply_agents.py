@@ -308,6 +308,10 @@ def _clock_stepped(state: State, event: e.ClockStepped) -> None:
 @applies(e.RouteAnswered)
 @applies(e.EffectSettled)
 @applies(e.PolicyApplied)
+def _policy_applied(state: State, event: e.PolicyApplied) -> None:
+    state.forget_counts()
+
+
 @applies(e.AuditRecorded)
 @applies(e.CommandDeadLettered)
 def _nothing(state: State, event: e.Event) -> None:

@@ -47,6 +47,7 @@ def _received(state: State, event: e.ContactReceived) -> None:
         created_at_us=event.at_us,
         visit_at_us=event.visit_at_us,
         watched=event.watched,
+        watched_for=event.watched_for,
         rule=event.rule,
         segment_reason=event.segment_reason,
         facts=event.facts,
@@ -287,6 +288,7 @@ def _updated(state: State, event: e.ContactUpdated) -> None:
         contact.segment = event.segment
     if event.watched is not None:
         contact.watched = event.watched
+        contact.watched_for = (event.watched_for or event.by) if event.watched else ""
     if event.rule:
         _count(state, event.rule, event.at_us)
         names = dict.fromkeys((*contact.rule.split(","), *event.rule.split(",")))

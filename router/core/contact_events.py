@@ -61,6 +61,8 @@ class ContactReceived(Personal, kw_only=True):
     visit_at_us: int = 0
     """Age inherited from the contact it continues (callback); 0 = none."""
     watched: bool = False
+    watched_for: str = ""
+    """What made it so; see `Contact.watched_for`."""
     rule: str = ""
     """Names of the rules that decided where it goes, with a comma between."""
     segment_reason: str = ""
@@ -229,6 +231,8 @@ class ContactUpdated(Personal, kw_only=True):
     customer: str | None = None
     segment: str | None = None
     watched: bool | None = None
+    watched_for: str = ""
+    """What made it so, where no person did (`by`)."""
     rule: str = ""
     """Names of the rules that said so, with a comma between."""
     by: str = ""

@@ -180,6 +180,9 @@ class Contact(Row, kw_only=True):
     """The open consult about this contact."""
     callback_of: ContactId = ContactId("")
     watched: bool = False
+    watched_for: str = ""
+    """``customer`` (all contacts of theirs are watched), ``segment loyal``, ``rule complaints``, or
+    the name of whoever asked for it; empty = it is not watched, or nobody was named."""
     messages: int = 0
     attempts: int = 0
     """Outbound: how often the customer was tried."""

@@ -5,6 +5,7 @@ The book itself (`rules/book.py`) only says what should be done; here it is done
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -23,8 +24,8 @@ from router.core.model import (
     QueueId,
 )
 from router.core.model import Requirements as Required
-from router.core.policy import EntryPoint, Limit, Queue
-from router.core.rules.book import Moment, Plan, RuleBook, SegmentVerdict
+from router.core.policy import EntryPoint, Limit, Policy, Queue
+from router.core.rules.book import Moment, Plan, RuleBook, SegmentVerdict, asks_preference
 from router.core.rules.compile import Expression
 from router.core.rules.context import Context
 from router.core.rules.place import EvaluationError
@@ -34,6 +35,7 @@ from router.errors import Refused
 
 GIVEN = "given with the contact"
 NO_CONTACT = ContactId("")
+CUSTOMER = "customer"
 
 
 class EngineLook:
@@ -160,6 +162,27 @@ def holds(d: Edges, contact: Contact, condition: Expression | None) -> bool:
         return condition.evaluate(context_of(d, contact, contact.facts)) is True
     except EvaluationError:
         return False
+
+
+def reads_preference(policy: Policy) -> bool:
+    """Whether anything in the settings asks what was learned of a customer: rules, or queues."""
+    return policy.rules.reads_preference or any(
+        asks_preference(condition)
+        for queue in policy.queues.values()
+        for condition in (
+            *(step.condition for step in queue.steps),
+            *_conditions(queue.on_full),
+            *_conditions(queue.on_late),
+            *_conditions(queue.on_closed),
+            *_conditions(queue.decline.exhausted),
+        )
+    )
+
+
+def _conditions(limit: Limit | None) -> Iterator[Expression | None]:
+    while limit is not None:
+        yield limit.condition
+        limit = limit.otherwise
 
 
 def limit_for(d: Edges, contact: Contact, limit: Limit) -> Limit | None:
@@ -291,6 +314,7 @@ def received(
         callback_of=callback_of,
         visit_at_us=visit_at_us,
         watched=command.watched,
+        watched_for=_watched_for(command, ruled),
         rule=command.rule,
         segment_reason=ruled.segment.reason if ruled is not None else "",
         segment_matched=ruled is not None and ruled.segment_matched,
@@ -299,6 +323,21 @@ def received(
         asked=ruled.asked if ruled is not None else None,
         by=command.by,
     )
+
+
+def _watched_for(command: c.SubmitContact, ruled: Ruled | None) -> str:
+    """What made it stand before the supervisor; see `Contact.watched_for`."""
+    if not command.watched:
+        return ""
+    if command.facts.customer.watched:
+        return CUSTOMER
+    source = ruled.plan.sources.get("watch", "") if ruled is not None else ""
+    return source_of_watch(source) or command.by
+
+
+def source_of_watch(source: str) -> str:
+    """A plan's source of a verb (a rule's name, or ``segment loyal``) as `watched_for` has it."""
+    return f"rule {source}" if source and not source.startswith("segment ") else source
 
 
 def _asked(command: c.SubmitContact, queue: Queue, requirements: Required, plan: Plan) -> Asked:

@@ -33,7 +33,7 @@ from router.core.policy import Channel, Policy
 from router.core.queues import Positions, Waiting
 from router.core.record import Row
 from router.core.roster import Roster, Seat
-from router.core.rule_counts import RuleCount, count_id, counted
+from router.core.rule_counts import RULE, SEGMENT, RuleCount, count_id, counted
 from router.core.schedule import OpenHours
 from router.core.timers import TimerKey, Timers
 
@@ -398,6 +398,15 @@ class State:
             row = self.rule_counts[id_] = RuleCount(id=id_, name=name)
         counted(row, at_us)
         self._dirty["rule", id_] = row
+
+    def forget_counts(self) -> None:
+        """Counts of rules and segments that the settings do not have any more are gone."""
+        book = self.policy.rules
+        kept = dict.fromkeys(count_id(RULE, rule.name) for rule in book.rules)
+        kept |= dict.fromkeys(count_id(SEGMENT, segment.name) for segment in book.segments)
+        for id_ in [id_ for id_ in self.rule_counts if id_ not in kept]:
+            del self.rule_counts[id_]
+            self.drop("rule", id_)
 
     def drop(self, kind: str, id_: str) -> None:
         """A row is gone."""

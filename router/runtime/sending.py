@@ -20,7 +20,8 @@ from router.core.effects import DeliverMessage, Effect, StartContact
 from router.core.facts import Facts, LearnedWindow, Outbound
 from router.core.model import Contact, ContactOutcome, ContactState
 from router.core.outbound import MESSAGE_FIRST, window_for
-from router.core.rules.book import RuleBook
+from router.core.policy import Policy
+from router.core.ruling import reads_preference
 from router.runtime.envelope import Envelope, open_envelope, seal
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Sending:
         self._book = book
         self._messages = messages
         self._preferences = preferences
-        self._asked: RuleBook | None = None
+        self._asked: Policy | None = None
         self._reads = False
         book.sending = self
 
@@ -109,10 +110,10 @@ class Sending:
         return command
 
     def _reads_preference(self) -> bool:
-        """Does a rule ask for it? Worked out once for each set of settings."""
+        """Does a rule or a queue ask for it? Worked out once for each set of settings."""
         policy = self._workspace.policy
-        if self._asked is not policy.rules:
-            self._asked, self._reads = policy.rules, policy.rules.reads_preference
+        if self._asked is not policy:
+            self._asked, self._reads = policy, reads_preference(policy)
         return self._reads
 
     def _windows(self, row: Customer, terms: Outbound, at_us: int) -> tuple[LearnedWindow, ...]:

@@ -128,6 +128,8 @@ async def test_matches_are_counted(site: Site, lead: Client) -> None:
     loyal = (await lead("GET", "/v1/segments")).body["segments"][0]
     assert loyal["matched"] == 2
     shown = (await lead("GET", f"/v1/contacts/{contact}")).body
+    listed = (await lead("GET", "/v1/contacts")).body["contacts"]
+    assert [each["rules"] for each in listed] == [["bills"], ["bills"]]
     assert (shown["rules"], shown["segment"], shown["queue"]) == (["bills"], "loyal", "billing")
     assert shown["segment_reason"] == 'customer.attributes.plan == "gold"'
 

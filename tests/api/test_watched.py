@@ -22,6 +22,9 @@ async def test_every_contact_of_a_watched_customer_is_on_the_wallboard_with_the_
     async with desk(site, "supervisor") as (_, welcome):
         shown = {each["id"]: each for each in welcome["board"]["contacts"]}
         assert (shown[ids[0]]["watched"], shown[ids[0]]["watched_for"]) == (True, "customer")
-        assert (shown[ids[1]]["watched"], shown[ids[1]].get("watched_for", "")) == (True, "")
+        assert (shown[ids[1]]["watched"], shown[ids[1]].get("watched_for", "")) == (
+            True,
+            "token:admin",
+        )
     listed = (await admin("GET", "/v1/contacts?watched=true")).body["contacts"]
     assert [each["id"] for each in listed] == ids

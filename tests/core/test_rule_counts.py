@@ -74,3 +74,16 @@ def test_counts_are_rows_and_come_back_with_them() -> None:
     state.count_match(RULE, "all", START_US)
     [(kind, id_, row)] = state.drain().upserts
     assert (kind, id_, row) == ("rule", "rule/all", state.rule_counts["rule/all"])
+
+
+def test_counts_of_removed_rules_and_segments_go_with_them() -> None:
+    both = (segment("loyal", "customer.contacts > 10"), segment("passive"))
+    world = centre(rule("all", set={"b": 1}), segments=both)
+    world.submit("c1", facts=known(contacts=11))
+    world.submit("c2")
+    world.engine.state.drain()
+    new = centre(rule("other"), segments=both[1:]).engine.policy
+    world.say(c.ApplyPolicy(policy=new))
+    assert counts(world) == {"segment/passive": (1, 0)}
+    dropped = world.engine.state.drain().deletes
+    assert {("rule", "rule/all"), ("rule", "segment/loyal")} <= set(dropped)

@@ -9,7 +9,17 @@ from router.core import events as e
 from router.core.effects import AnswerRoute, EndContact, LoadCustomer, TreatContact
 from router.core.facts import CustomerFacts, Facts, LearnedWindow, Outbound
 from router.core.model import SECOND_US, AgentId, ContactId, Direction, QueueId
-from router.core.policy import Action, ActionKind, EntryPoint, Full, Hours, Limit, Queue, Step
+from router.core.policy import (
+    Action,
+    ActionKind,
+    Decline,
+    EntryPoint,
+    Full,
+    Hours,
+    Limit,
+    Queue,
+    Step,
+)
 from router.core.rules.book import Match
 from router.core.rules.types import DURATION, INT, STRING, TIMESTAMP
 from router.core.rules.verbs import (
@@ -21,7 +31,7 @@ from router.core.rules.verbs import (
     Schedule,
     Then,
 )
-from router.core.ruling import GIVEN, NEVER_US, holds, limit_for
+from router.core.ruling import GIVEN, NEVER_US, holds, limit_for, reads_preference
 from router.errors import Refused
 from tests.core.centre import START_US, Centre, names, only
 from tests.core.ruled import centre, known, rule, segment, when
@@ -417,6 +427,20 @@ def test_where_every_condition_fails_a_limit_does_nothing() -> None:
     assert limit_for(decider, world.of("c1"), Limit()) == Limit()
     assert holds(decider, world.of("c1"), None)
     assert not holds(decider, world.of("c1"), when('contact.attributes.none == "x"'))
+
+
+@pytest.mark.parametrize("limit", ["on_full", "on_late", "on_closed", "decline", "steps", ""])
+def test_what_was_learned_is_gathered_for_the_conditions_of_queues_too(limit: str) -> None:
+    learned = when("preference.attempts > 3")
+    asks = Limit(condition=when("false"), otherwise=Limit(condition=learned))
+    step = Step(name="s", after_us=1, actions=(), condition=learned)
+    settings: dict[str, Any] = {
+        "decline": {"decline": Decline(exhausted=asks)},
+        "steps": {"steps": (step,)},
+        "": {},
+    }.get(limit, {limit: asks})
+    world = centre(queues=(Queue(id=QueueId("q"), **settings),))
+    assert reads_preference(world.engine.policy) is bool(limit)
 
 
 # --- route requests -------------------------------------------------------------------------------

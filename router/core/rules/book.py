@@ -9,7 +9,7 @@ not match; its verdict has the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -132,6 +132,13 @@ class Seen(Protocol):
         """Its customer."""
 
 
+def asks_preference(expression: Expression | None) -> bool:
+    """Whether it reads what was learned of the customer; None reads nothing."""
+    return expression is not None and any(
+        path.split(".")[0] == "preference" for path in expression.reads
+    )
+
+
 class RuleBook(Value, kw_only=True):
     """Everything the file says about segments and rules."""
 
@@ -148,14 +155,17 @@ class RuleBook(Value, kw_only=True):
 
     @property
     def reads_preference(self) -> bool:
-        """Whether any condition asks what was learned of the customer."""
-        asked: tuple[Rule | Segment, ...] = (*self.segments, *self.rules)
-        return any(
-            path.startswith("preference")
-            for one in asked
-            if one.when is not None
-            for path in one.when.reads
-        )
+        """Whether any condition, or any value that a rule works out, asks what was learned of the
+        customer."""
+        return any(asks_preference(expression) for expression in self._expressions())
+
+    def _expressions(self) -> Iterator[Expression | None]:
+        for one in (*self.segments, *self.rules):
+            yield one.when
+        for then in (*(s.strategy.then for s in self.segments), *(r.then for r in self.rules)):
+            yield from (value for value in then.set.values() if isinstance(value, Expression))
+            if then.schedule is not None:
+                yield then.schedule.moment
 
     def segment_of(self, context: Seen, *, trace: bool = False) -> SegmentVerdict:
         """The first segment that matches; one given to the customer by hand wins over all."""

@@ -372,6 +372,7 @@ export const de = {
   watched_contacts: "Beobachtet",
   watched_customer: "dieser Kunde wird beobachtet",
   watched_contact: "dieser Kontakt wird beobachtet",
+  watched_rule: "Regel {rule}",
   just_now: "Gerade eben",
   nothing_happened: "Seit die Seite offen ist, ist nichts geschehen.",
   alarm_channel_down: "{name} ist ausgefallen",

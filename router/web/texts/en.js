@@ -372,6 +372,7 @@ export const en = {
   watched_contacts: "Watched",
   watched_customer: "this customer is watched",
   watched_contact: "this contact is watched",
+  watched_rule: "rule {rule}",
   just_now: "Just now",
   nothing_happened: "Nothing has happened since this page was opened.",
   alarm_channel_down: "{name} is down",

@@ -28,11 +28,12 @@ function Alarms({ wall }) {
   </section>`;
 }
 
-/** Why it stands here: its customer is watched, or what is known of it (segment, with the reason). */
+/** Why it stands here: its customer is watched, a rule says so, or what is known of it (segment, with the reason). */
 function watchedFor(contact) {
   const segment = contact.segment && word("segment", contact.segment);
   const because = segment && contact.segment_reason ? t("segment_because", { reason: contact.segment_reason }) : "";
-  return [contact.watched_for === "customer" && t("watched_customer"), segment && [segment, because].filter(Boolean).join(" ")].filter(Boolean).join(" · ");
+  const rule = (contact.watched_for || "").startsWith("rule ") && contact.watched_for.slice("rule ".length);
+  return [contact.watched_for === "customer" && t("watched_customer"), rule && t("watched_rule", { rule }), segment && [segment, because].filter(Boolean).join(" ")].filter(Boolean).join(" · ");
 }
 
 function Watched({ wall }) {

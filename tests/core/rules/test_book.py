@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from router.core.facts import CustomerFacts, Facts
-from router.core.rules.book import EMPTY, Match, Moment
+from router.core.rules.book import EMPTY, Match, Moment, RuleBook
 from router.core.rules.compile import compile_expression
 from router.core.rules.verbs import At, Experiment, PreferAgent, Schedule, Then
 from tests.core.rules.books import NOW_US, SCHEMA, SECOND_US, book, context, rule, segment
@@ -171,3 +173,24 @@ def test_preferring_an_agent_is_one_verb() -> None:
     plan = rules.decide(context(), Moment.RECEIVED)
     assert plan.then.prefer_agent == PreferAgent(agent="ana", for_us=2)
     assert plan.sources == {"prefer_agent": "b"}
+
+
+LEARNED = compile_expression("preference.attempts", SCHEMA, expects=None)
+EVENING = compile_expression(
+    'preference.attempts > 3 ? now + duration("1h") : now', SCHEMA, expects=None
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reads"),
+    [
+        (book(rule("a", "queue.open")), False),
+        (book(rule("a", "queue.open", set={"preference": "sms"})), False),
+        (book(rule("a", "preference.attempts > 3")), True),
+        (book(segments=(segment("a", "preference.attempts > 3"),)), True),
+        (book(rule("a", "queue.open", set={"tries": LEARNED})), True),
+        (book(rule("a", None, schedule=Schedule(at=At.MOMENT, moment=EVENING))), True),
+    ],
+)
+def test_what_was_learned_is_gathered_where_anything_reads_it(asked: RuleBook, reads: bool) -> None:
+    assert asked.reads_preference is reads
