@@ -80,6 +80,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._upkeep: Upkeep | None = None
         self._reloading = asyncio.Lock()
+        self._warned: dict[str, str] = {}
         self.context: AppContext | None = None
         self.before_stop: list[Callable[[], Awaitable[None]]] = []
         """What else must end before the server does (the demo's people)."""
@@ -135,6 +136,7 @@ class Server:
             messages={name: host.messages for name, host in hosts.items()},
             measures={name: host.measures for name, host in hosts.items()},
         )
+        self._warn()
         for name, host in hosts.items():
             host.serve(webhooks_of(self._config.workspaces[name]))
         self._upkeep = Upkeep(
@@ -232,9 +234,22 @@ class Server:
             self._config = new
             if self.context is not None:
                 self.context.config = new
+            self._warn()
         lines = diff.lines()
         log.info("configuration read", extra={"by": by, "changes": lines})
         return lines
+
+    def _warn(self) -> None:
+        """What can hardly be meant by the rules, once for as long as the file says it."""
+        said = {
+            warning: name
+            for name, settings in self._config.workspaces.items()
+            for warning in settings.warnings
+        }
+        for warning, name in said.items():
+            if warning not in self._warned:
+                log.warning("rule book", extra={"workspace": name, "warning": warning})
+        self._warned = said
 
     async def backup(self) -> list[Path]:
         """Copy journal and keys into a new directory under <data>/backup, while serving."""

@@ -1,0 +1,60 @@
+"""What can hardly be meant by a rule book stands in the log, once for as long as it is so."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from router import app
+
+FILE = """
+server: {}
+queues: {care: {}, billing: {}}
+rules:
+  - {name: hour, then: {schedule: learned_window}}
+"""
+MORE = "  - {name: never, when: 1 > 2, then: {queue: billing}}\n"
+
+
+async def test_start_and_reload_say_each_warning_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shop.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file = FILE.replace("{}", f"{{port: {port}}}", 1)
+    path.write_text(file)
+    server = app.Server(app.load_config(path), path, data=tmp_path / "data")
+    with caplog.at_level(logging.WARNING, "router.app"):
+        await server.start()
+        try:
+            first = said(caplog)
+            await server.reload("test")
+            assert said(caplog) == first
+            path.write_text(file + MORE)
+            await server.reload("test")
+            both = said(caplog)
+            path.write_text(file)
+            await server.reload("test")
+            assert said(caplog) == both
+            path.write_text(file + MORE)
+            await server.reload("test")
+        finally:
+            await server.stop()
+    (hour,) = first
+    assert hour[0] == "main"
+    assert hour[1].startswith(f"{path}:5:5: rules[0]: 'hour' 'schedule' has no effect on inbound")
+    never = f"{path}:6:5: rules[1]: 'never' never matches"
+    assert [warning.startswith(never) for _, warning in said(caplog)[1:]] == [True, True]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Workspace and warning of each line."""
+    return [
+        (vars(record)["workspace"], vars(record)["warning"])
+        for record in caplog.records
+        if record.getMessage() == "rule book"
+    ]
