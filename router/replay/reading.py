@@ -21,6 +21,8 @@ from router.replay.outward import Outward
 from router.replay.recording import Given, LiveReport, Recording
 from router.replay.stages import Kind, Place, Stage
 
+DECIDED = ("step", "rule")
+"""In whose name the engine itself does what somebody could have asked for, too."""
 FRESH = (
     e.ContactReceived,
     e.ContactQueued,
@@ -78,6 +80,8 @@ class Reader(Outward):
             self._terms[event.contact] = event.outbound
         if event.consult_of:
             self._arrivals.consult = event
+        elif event.callback_of and event.by in DECIDED:
+            pass
         elif event.callback_of:
             if self._closing is not None and self._closing[0].contact.id == event.callback_of:
                 stage, at_us = self._closing
@@ -171,6 +175,8 @@ class Reader(Outward):
     # --- the customer, the backend, supervisors -----------------------------------------------
 
     def _updated(self, event: e.ContactUpdated) -> None:
+        if event.rule:
+            return
         if event.attributes is not None:
             update = c.UpdateContact(
                 contact=event.contact,
@@ -198,7 +204,7 @@ class Reader(Outward):
             self._arrivals.meet(event.contact, event.peer_key)
         if event.by == "learned_window":
             self._goes_elsewhere(event)
-        elif event.by not in ("step", "rule"):
+        elif event.by not in DECIDED:
             self._input(event.contact, copied(c.SwitchChannel, event))
 
     def _linked(self, event: e.ContactLinked) -> None:
@@ -207,9 +213,13 @@ class Reader(Outward):
 
     def _as_told(self, event: e.Event) -> None:
         """One command, one event, the same fields."""
+        if getattr(event, "by", "") in DECIDED:
+            return
         self._input(event.contact, copied(_TOLD[type(event)], event))  # type: ignore[union-attr]
 
     def _asked(self, event: e.InputAsked) -> None:
+        if event.by in DECIDED:
+            return
         command = c.CollectInput(
             contact=event.contact,
             name=event.name,

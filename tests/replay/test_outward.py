@@ -14,7 +14,7 @@ from router.core.engine import Outcome
 from router.core.facts import CustomerFacts, Facts, LearnedWindow, Outbound, Permission
 from router.core.model import AgentId, ContactId, ContactOutcome, Direction, Presence, QueueId
 from router.core.policy import Policy, Profile, ProfileQueue, Queue, default_channels
-from router.core.rules.book import Rule
+from router.core.rules.book import Moment, Rule
 from router.core.rules.verbs import At, GiveUp, Mode, Schedule
 from router.replay.reading import Reader
 from router.replay.recording import Recording
@@ -275,6 +275,33 @@ def test_the_channel_that_a_rule_switches_to_is_decided_anew() -> None:
     recording = repeats(happened, policy(SWITCHES))
     plain, driver = again(recording, policy())
     assert not any(isinstance(event, e.ContactSwitched) for event in plain)
+    assert not driver.refused
+
+
+ANSWERED = rule(
+    "angry", 'contact.attributes["input.mood"] == "angry"', Moment.INPUT,
+    set={"loud": True}, watch=True, tier=0, require=(("calm", 1),), switch_channel="sms",
+)  # fmt: skip
+
+
+def test_what_rules_make_of_an_answer_is_decided_anew() -> None:
+    day = Day(policy(ANSWERED))
+    id_ = ContactId("c1")
+    happened: list[e.Event] = []
+    for at_s, command in (
+        (0, c.SubmitContact(contact=id_, channel="voice", queue=Q, peer_key="hash/voice/us")),
+        (5, c.CollectInput(contact=id_, name="mood", prompt="How are you?")),
+        (9, c.ReportInput(contact=id_, name="mood", value="angry")),
+        (60, c.AbandonContact(contact=id_)),
+    ):
+        happened += day.at(START_US + at_s * 1_000_000, command)
+    kinds = {type(event) for event in happened}
+    assert {e.ContactUpdated, e.RequirementsChanged, e.ContactReprioritized} <= kinds
+    recording = repeats(happened, policy(ANSWERED))
+    plain, driver = again(recording, policy(rule("none", "false", tier=1)))
+    kinds = {type(event) for event in plain}
+    assert e.InputCollected in kinds
+    assert not {e.RequirementsChanged, e.ContactReprioritized, e.ContactSwitched} & kinds
     assert not driver.refused
 
 
