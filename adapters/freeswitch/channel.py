@@ -103,6 +103,11 @@ class FreeSwitch(Channel):
             await asyncio.sleep(self.config.ping_s)
             await self._owner.beat(connection)
 
+    @property
+    def listening_on(self) -> int:
+        """The port of the outbound socket; 0: nobody listens."""
+        return self._listener.port
+
     async def perform(self, task: Task) -> None:
         """Carry out one effect."""
         self._fence.check(task.epoch)

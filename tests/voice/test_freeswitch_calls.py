@@ -82,6 +82,8 @@ async def test_a_consult_leaves_the_customer_with_music_and_ends_without_them_no
         await centre.hold("ana")
         await centre.hears_music(KIM)
         await pbx.hang_up("ana")
+        await centre.until(centre.is_in, KIM, "queued")  # nobody hangs up on a held customer
+        await pbx.hang_up(KIM)
         await centre.all_is_over()
 
 
