@@ -10,7 +10,6 @@ from router.core import events as e
 from router.core.attempts import settle
 from router.core.capacity import has_room, to_suspend
 from router.core.decide import Decider
-from router.core.effects import RescindOffer
 from router.core.legs import let_go
 from router.core.model import (
     FOR_EVER_US,
@@ -96,20 +95,6 @@ def expire_offer(d: Decider, reservation: Reservation) -> None:
         )
         release_held(d, reservation.agent, offline=False)
     declined(d, contact, "offer_expired", decline.bonus_us)
-
-
-def stop_ringing(d: Decider, reservation: Reservation, reason: str) -> None:
-    """The agent's phone rings for an offer that is over."""
-    if d.policy.channels[reservation.channel].media:
-        d.effects.append(
-            RescindOffer(
-                channel=reservation.channel,
-                contact=reservation.contact,
-                reservation=reservation.id,
-                agent=reservation.agent,
-                reason=reason,
-            )
-        )
 
 
 def declined(d: Decider, contact: Contact, reason: str, bonus_us: int = 0) -> None:
