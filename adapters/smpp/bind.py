@@ -92,6 +92,8 @@ class Bind:
         except (OSError, EOFError, TimeoutError) as error:
             raise ChannelLost(f"cannot connect: {type(error).__name__}") from None
         except ExceptionGroup as group:
+            if is_cancelled():  # the connection ended in the same moment
+                raise asyncio.CancelledError from None
             raise _first(group) from None
         finally:
             self.is_up = False
@@ -334,6 +336,12 @@ class Bind:
                 await self._request(pdu.ENQUIRE_LINK)
             except UnknownOutcome:
                 raise ChannelLost("the SMSC does not answer") from None
+
+
+def is_cancelled() -> bool:
+    """Whether this task is to end; a TaskGroup that has both tells of its tasks' errors instead."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _first(group: ExceptionGroup[Exception]) -> ChannelLost:

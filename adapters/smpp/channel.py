@@ -14,7 +14,7 @@ from adapters import Breaker, Crew, Fence, Questions, insist, read_secret, read_
 from adapters.smpp import pdu
 from adapters.smpp.addresses import placed
 from adapters.smpp.alphabets import choose
-from adapters.smpp.bind import BUSY, Bind, NotSent
+from adapters.smpp.bind import BUSY, Bind, NotSent, is_cancelled
 from adapters.smpp.inbound import Inbound, pair
 from adapters.smpp.parts import Piece, TooLong, split
 from adapters.smpp.receipts import comparable
@@ -77,7 +77,10 @@ class Smpp(Channel):
         self._changed = asyncio.Event()
 
     def _make_inbound(self) -> Inbound:
-        return Inbound(self.name, self.config, self.store, self.router, self.questions, self.crew)
+        return Inbound(
+            self.name, self.config, self.store, self.router, self.questions, self.crew,
+            lambda: self.held > 0,
+        )  # fmt: skip
 
     # -- what the supervisor calls ---------------------------------------------------------------
 
@@ -91,18 +94,19 @@ class Smpp(Channel):
                 for centre in self.centres:
                     for _ in range(centre.smsc.binds):
                         all_of_it.create_task(self._keep_bound(centre))
-                all_of_it.create_task(self.inbound.watch())
-        except asyncio.CancelledError:
-            self._serves = False
-            self._show("down")
-            await self._close()
-            raise
+                # In the body, and not one more task: only so does 3.11 count cancellations right.
+                await self.inbound.watch()
         except ExceptionGroup as group:
+            if is_cancelled():  # a connection ended in the same moment
+                raise asyncio.CancelledError from None
             lost = group.subgroup(ChannelLost)
             raise (lost or group).exceptions[0] from None
         finally:
+            self._serves = not is_cancelled()
             self._show("down")
             await self.inward.stop(GRACE_S)
+            if is_cancelled():
+                await self._close()
 
     async def _open(self) -> None:
         if self._is_open:
@@ -117,7 +121,6 @@ class Smpp(Channel):
 
     async def _close(self) -> None:
         self.questions.stop()
-        await self.inward.stop(GRACE_S)
         await self.crew.stop(GRACE_S)
         self._is_open = False
         try:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -44,7 +44,7 @@ class Inbound:
 
     def __init__(
         self, name: str, config: Settings, store: Store, router: Router, questions: Questions,
-        crew: Crew,
+        crew: Crew, is_sending: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.name = name
         self.hearing = Hearing(config.repeat_s, HEARD_MOST)
@@ -54,6 +54,7 @@ class Inbound:
         self._router = router
         self._questions = questions
         self._crew = crew
+        self._is_sending = is_sending
         self._in_order: dict[str, tuple[asyncio.Lock, int]] = {}
         self._over = asyncio.Event()
         self._news = asyncio.Event()
@@ -255,13 +256,13 @@ class Inbound:
             log.debug("receipt refused", extra={"adapter": self.name, "code": refused.code})
 
     async def _sent(self, centre: str, id_: str, *, delivered: bool) -> Sent | None:
-        """The message that it is about; one that is not known (yet) is waited for a little."""
+        """The message that it is about; while some are being sent it may be known in a moment."""
         wanted = as_answered(id_, self._config.receipt_ids)
         until_s = asyncio.get_running_loop().time() + EARLY_S
         while True:
             self._news.clear()
             found = await self._store.sent(centre, wanted, delivered=delivered)
-            if found is not None:
+            if found is not None or not self._is_sending():
                 return found
             try:
                 async with asyncio.timeout_at(until_s):

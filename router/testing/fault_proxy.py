@@ -108,17 +108,23 @@ class FaultProxy:
         self.connections += 1
         writers = self._open[task] = {writer}
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self.target)
-            writers.add(far_writer)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(self.requests, reader, far_writer, writers))
-                both.create_task(self._pump(self.answers, far_reader, writer, writers))
+            await self._join(reader, writer, writers)
         except* OSError:
             pass  # one end is gone: so is the other, below
+        except* asyncio.CancelledError:
+            pass  # by `reset`; asyncio's own streams would log it
         finally:
             for one in writers:
                 one.close()
             del self._open[task]
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
+                    writers: set[asyncio.StreamWriter]) -> None:  # fmt: skip
+        far_reader, far_writer = await asyncio.open_connection(*self.target)
+        writers.add(far_writer)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pump(self.requests, reader, far_writer, writers))
+            both.create_task(self._pump(self.answers, far_reader, writer, writers))
 
     async def _pump(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                     both: set[asyncio.StreamWriter]) -> None:  # fmt: skip

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from adapters.smpp import Smpp
-from router.channel import ChannelLost
+from router.channel import Address, ChannelError, ChannelLost, Task, UnknownOutcome
 from router.testing.adapter_harness import AskingHarness, FailingHarness, RouterDouble, Signal
+from router.testing.conformance import CUSTOMER, deliver
+from router.testing.fault_proxy import FaultProxy
 
 PEER = Path(__file__).parents[1] / "peers" / "smsc"
 OURS = "+4930555300"
@@ -150,12 +152,13 @@ def settings_for(directory: Path, port: int, **more: Any) -> dict[str, Any]:
 class SmppHarness(FailingHarness, AskingHarness):
     """The adapter, run again as the supervisor does, and a real centre."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, proxied: bool = False, **settings: Any) -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
         self.smsc = Smsc(directory / "smsc", self.signal)
         self.directory = directory
         self.settings = {"outbound": 30, **settings}
+        self.proxy = FaultProxy("127.0.0.1", self.smsc.port) if proxied else None
         self._run: asyncio.Task[None] | None = None
         self._told: dict[str, int] = {}
 
@@ -165,14 +168,37 @@ class SmppHarness(FailingHarness, AskingHarness):
             for word, how in (("fail", "refuse"), ("unknown", "silent"), ("lost", "close"))
         }
         await self.smsc.start(retry=3_600_000, trouble=trouble)
-        settings = settings_for(self.directory, self.smsc.port, **self.settings)
-        self.channel = self.smpp = Smpp("texts", settings, self.router)
+        if self.proxy is not None:
+            await self.proxy.open_door()
+        self.make()
         await self.start()
         return self
+
+    def make(self) -> None:
+        """An adapter that remembers only what its state file has."""
+        port = self.proxy.port if self.proxy is not None else self.smsc.port
+        settings = settings_for(self.directory, port, **self.settings)
+        self.channel = self.smpp = Smpp("texts", settings, self.router)
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
         await self.smsc.kill()
+        if self.proxy is not None:
+            await self.proxy.__aexit__()
+
+    async def send(self, number: int, text: str, who: str = CUSTOMER) -> str:
+        """The agent writes: how `perform` ended."""
+        task = Task(
+            id=f"e{number}", epoch=1, workspace="main", effect=deliver(number),
+            external_id="x", customer=Address(address=who), our_address=OURS, text=text,
+        )  # fmt: skip
+        try:
+            await self.smpp.perform(task)
+        except UnknownOutcome:
+            return "unknown"
+        except ChannelError:
+            return "failed"
+        return "sent"
 
     async def start(self) -> None:
         before = len(self.router.states)

@@ -258,7 +258,7 @@ const commands = {
   destroy: () => [...sessions].forEach((session) => session.destroy()),
   // The octets as they are, to every bound session: what no library would send.
   raw: ({ hex }) => [...sessions].forEach((session) => session.socket.write(Buffer.from(hex, 'hex'))),
-  call: ({ command }) => [...sessions].forEach((session) => session[command]()),
+  call: ({ name }) => [...sessions].forEach((session) => session[name]()),
   left: () => say('left', { count: queue.size }),
 };
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
