@@ -84,7 +84,9 @@ class Dialler:
             await self._originate(values, endpoint, "park", leg.uuid)
         except BaseException:
             if not leg.is_up:
+                # The router repeats the effect; if it rings all the same, it is found by its id.
                 board.forget_leg(call, leg)
+                board.legs.pop(leg.uuid, None)
             raise
 
     async def _originate(

@@ -234,7 +234,7 @@ async def test_a_socket_that_breaks_again_and_again_rings_nobody_twice(
         await centre.ready("ana")
         for number, customer in enumerate(customers):
             await pbx.call(customer, LINE)
-            if number % 2:
+            if number in (0, 4):  # the first one while its agent is being rung
                 await reconnect(centre, pbx)
         for number in range(len(customers)):
 
@@ -244,7 +244,7 @@ async def test_a_socket_that_breaks_again_and_again_rings_nobody_twice(
             await centre.until(serves)
             [customer] = await pbx.hears("ana")
             await centre.together(customer, "ana")
-            if number % 2:
+            if number == 2:
                 await reconnect(centre, pbx)
                 await centre.together(customer, "ana")
             await pbx.hang_up(customer)
