@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import process_time
 
 from loadtest import pbx_server
 from loadtest.pbx_calls import PICK_UP_S, Load, Step
@@ -41,7 +42,7 @@ adapters:
 """
 OURS = {"idle": "+4930555100", "full": "+4930555200"}
 THEIRS = {"idle": "8000", "full": "8001"}
-IDLE = [f"p{number:03d}" for number in range(300)]
+IDLE = [f"p{number:03d}" for number in range(500)]
 FULL = [f"q{number:03d}" for number in range(10)]
 WAITING = 40
 RATES = (10.0, 25.0, 40.0, 50.0, 60.0, 75.0, 100.0, 125.0)
@@ -132,38 +133,46 @@ async def _idle(where: Place, report: Report, calls: int) -> None:
 
 
 async def _waiting(where: Place, report: Report, seconds: float) -> None:
-    progress(f"{WAITING} callers wait for {len(FULL)} agents, {seconds:.0f} s each")
-    theirs = await where.load.waiting(THEIRS["full"], WAITING, seconds)
-    before = await where.server.metrics()
-    ours = await where.load.waiting(OURS["full"], WAITING, seconds)
-    commit_ms = Commits(before, await where.server.metrics()).mean_s * 1e3
-    report.add("one commit, mean, callers waiting", commit_ms, "ms")
-    limits = {"p50": 10 + commit_ms, "p99": 30 + commit_ms}
-    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        report.add(f"freed to ringing, app_queue, {name}", percentile(theirs, share) * 1e3, "ms",
-                   note=f"{len(theirs)} times")  # fmt: skip
-        report.add(f"freed to ringing, ours, {name}", percentile(ours, share) * 1e3, "ms",
-                   most=limits.get(name), note=f"{len(ours)} times")  # fmt: skip
+    for word, agents_end in (("agent hangs up", True), ("customer hangs up", False)):
+        progress(f"{WAITING} callers wait for {len(FULL)} agents, {word}, {seconds:.0f} s each")
+        theirs = await where.load.waiting(THEIRS["full"], WAITING, seconds, agents_end=agents_end)
+        before = await where.server.metrics()
+        ours = await where.load.waiting(OURS["full"], WAITING, seconds, agents_end=agents_end)
+        commit_ms = Commits(before, await where.server.metrics()).mean_s * 1e3
+        report.add(f"{word}, one commit, mean", commit_ms, "ms")
+        limits = {"p50": 10 + commit_ms, "p99": 30 + commit_ms}
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            for who, seen in (("app_queue", theirs), ("ours", ours)):
+                most = limits.get(name) if who == "ours" else None
+                report.add(f"{word}, rung again, {who}, {name}",
+                           percentile(seen.gaps_s, share) * 1e3, "ms", most=most,
+                           note=f"{len(seen.gaps_s)} times")  # fmt: skip
+        for who, seen in (("app_queue", theirs), ("ours", ours)):
+            if seen.engaged or seen.repeated:
+                report.add(f"{word}, {who}, phones rung that had a call", seen.engaged, "",
+                           note=f"{seen.repeated} callers rung for again")  # fmt: skip
 
 
 async def _rising(where: Place, report: Report, rates: Sequence[float], seconds: float) -> None:
-    knees = {"app_queue": 0.0, "ours": 0.0}
-    for name, line in (("app_queue", THEIRS["idle"]), ("ours", OURS["idle"])):
-        for per_s in rates:
+    lines = {"app_queue": THEIRS["idle"], "ours": OURS["idle"]}
+    knees = dict.fromkeys(lines, 0.0)
+    for per_s in rates:  # in turn: what else runs on the machine meets both
+        for name in list(lines):
             progress(f"{name}: {per_s:.0f} calls/s for {seconds:.0f} s")
-            step = await _measured(where, line, per_s, seconds)
+            step = await _measured(where, lines[name], per_s, seconds)
             _show(report, name, step)
             if step.holds(NOTICED_MS):
                 knees[name] = per_s
             if step.never_rung or step.ms(0.99) > GIVE_UP_MS:
-                break
+                del lines[name]
     limit = f"p99 <= {NOTICED_MS:.0f} ms, everybody rung for"
     report.add("calls a second, app_queue", knees["app_queue"], "calls/s", note=limit)
     report.add("calls a second, ours", knees["ours"], "calls/s", least=TARGET_PER_S, note=limit)
 
 
 async def _measured(where: Place, line: str, per_s: float, seconds: float) -> Step:
-    programs = {"Asterisk": where.asterisk.cpu_s, "router": where.server.cpu_s}
+    programs = {"Asterisk": where.asterisk.cpu_s, "router": where.server.cpu_s,
+                "phones": process_time}  # fmt: skip
     before = {name: cpu_s() for name, cpu_s in programs.items()}
     began = now()
     step = await where.load.step(line, per_s, seconds)

@@ -50,6 +50,18 @@ class Step:
         return self.never_rung == 0 and self.ms(0.99) <= most_ms
 
 
+@dataclass
+class Waiting:
+    """What was seen while callers waited."""
+
+    gaps_s: list[float] = field(default_factory=list)
+    """From a phone's end of one call to its next INVITE."""
+    engaged: int = 0
+    """Phones rung while they still had a call."""
+    repeated: int = 0
+    """Rings for a caller who had been rung for before."""
+
+
 class Load:
     """Drives one Exchange."""
 
@@ -87,34 +99,51 @@ class Load:
 
     # --- callers wait -------------------------------------------------------------------------
 
-    async def waiting(self, to: str, callers: int, seconds: float) -> list[float]:
-        """So many callers on the line all the time; agents hang up after 0.5 to 1.5 s.
+    async def waiting(
+        self, to: str, callers: int, seconds: float, *, agents_end: bool = True
+    ) -> Waiting:
+        """So many callers on the line all the time, calls of 0.5 to 1.5 s.
 
-        Seconds between an agent's BYE and the next INVITE to the same phone, the first second's
-        not counted.
+        Either agents hang up, and the time runs from their BYE, or (`agents_end` false) customers
+        do, and it runs from the BYE that the phone gets. The first second is not counted.
         """
-        gaps_s: list[float] = []
+        result = Waiting()
+        dialled: dict[str, Leg] = {}
         counted_from = now() + 1.0
         until = counted_from + seconds
 
         def on_ring(leg: Leg) -> None:
             phone = self.exchange.phones[leg.party]
-            phone.talks_s = self.rng.uniform(0.5, 1.5)
+            talks_s = self.rng.uniform(0.5, 1.5)
+            phone.talks_s = talks_s if agents_end else None
+            caller = dialled.pop(sip.user_of(leg.remote), None)
+            if caller is None:
+                result.repeated += 1
+            elif not agents_end:
+                caller.hang_up_after(talks_s)
             before = phone.rings[-2] if len(phone.rings) > 1 else None
-            if before is not None and before.by_us and counted_from < before.ended_at < until:
-                gaps_s.append(leg.began - before.ended_at)
+            if before is None or not counted_from < leg.began < until:
+                return
+            if leg.status == 486:
+                result.engaged += 1  # the PBX took it for free, and it was not
+            elif before.by_us is agents_end and before.ended_at > counted_from:
+                result.gaps_s.append(leg.began - before.ended_at)
+
+        def dial() -> None:
+            number = self.caller()
+            dialled[number] = self.exchange.dial(number, to)
 
         def on_end(leg: Leg) -> None:
             if not leg.incoming and now() < until:
-                self.exchange.dial(self.caller(), to)
+                dial()
 
         self.exchange.on_ring, self.exchange.on_end = on_ring, on_end
         for _ in range(callers):
-            self.exchange.dial(self.caller(), to)
+            dial()
             await asyncio.sleep(0.01)
         await asyncio.sleep(until - now())
         await self._clear()
-        return gaps_s
+        return result
 
     # --- rising load --------------------------------------------------------------------------
 

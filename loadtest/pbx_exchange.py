@@ -133,7 +133,7 @@ class Exchange:
         leg.began = now()
         leg.invite = self.request(leg, "INVITE", offer)
         if hangs_up_after_s is not None:
-            leg.plans.append(self._loop.call_later(hangs_up_after_s, leg.hang_up))
+            leg.hang_up_after(hangs_up_after_s)
         return leg
 
     def cancel(self, leg: Leg) -> None:
@@ -355,7 +355,7 @@ class Exchange:
         """Plans of the phone that was picked up."""
         talks_s = self.phone(leg.party).talks_s
         if talks_s is not None:
-            leg.plans.append(self._loop.call_later(talks_s, leg.hang_up))
+            leg.hang_up_after(talks_s)
         self.on_change()
 
     def over(self, leg: Leg, *, at: float | None = None, by_us: bool = False) -> None:

@@ -93,6 +93,10 @@ class Leg:
             case "ended":
                 pass
 
+    def hang_up_after(self, seconds: float) -> None:
+        """Put it down later."""
+        self.plans.append(asyncio.get_running_loop().call_later(seconds, self.hang_up))
+
     def hold(self, on: bool) -> None:
         """The phone's own hold key: a re-INVITE (RFC 3264 8.4)."""
         if self.offering:

@@ -127,7 +127,8 @@ class Asterisk:
         with (self.directory / "console.log").open("ab") as console:
             self.process = await asyncio.create_subprocess_exec(
                 # Ends with whoever started it, also if that is killed.
-                "setpriv", "--pdeathsig", "KILL", *_program(), "-f", "-n", "-C", self.directory / "etc" / "asterisk.conf",
+                "setpriv", "--pdeathsig", "KILL", *_program(), "-f", "-n",
+                "-C", self.directory / "etc" / "asterisk.conf",
                 stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console, env=environment,
             )  # fmt: skip
         async with asyncio.timeout(READY_S):
