@@ -15,7 +15,7 @@ A measure of nothing is None, not 100 %. Consults are agents' time, not waits of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from router.core import events as e
 from router.core.model import (
@@ -74,7 +74,8 @@ class Measures:
     `adopt` gives it what is live.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, kept: int = KEPT_INTERVALS) -> None:
+        self._kept = kept
         self.since_us = 0
         self.received = 0
         self.consults = 0
@@ -144,6 +145,24 @@ class Measures:
         cell = self._cells.get((queue, channel))
         rows = cell.intervals.items() if cell else ()
         return [(number * INTERVAL_US, list(counts)) for number, counts in rows]
+
+    def all_intervals(self) -> Iterator[tuple[QueueId, str, int, list[int]]]:
+        """(queue, channel, number of the interval, counts) of all that are kept."""
+        for (queue, channel), cell in self._cells.items():
+            for number, counts in cell.intervals.items():
+                yield queue, channel, number, counts
+
+    def unsettled(self) -> Iterator[int]:
+        """Intervals of waits that go on, and of those that an agent serves."""
+        for life in self._lives.values():
+            if life.waiting:
+                yield life.interval
+        for work in self._work.values():
+            yield work.interval
+
+    def shifts(self) -> Iterator[tuple[AgentId, Shift]]:
+        """The agents and their numbers, times summed up to `Shift.since_us`."""
+        yield from self._agents.items()
 
     def snapshot(self, now_us: int) -> dict[str, object]:
         """All measures as JSON: `totals`, `queues` by id and channel (the last day), `agents`."""
@@ -357,7 +376,7 @@ class Measures:
         key = (life.queue, life.channel)
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = Cell()
+            cell = self._cells[key] = Cell(self._kept)
             self._set(cell, *key)
         life.cell, life.interval, life.start_us = cell, at_us // INTERVAL_US, start_us
         life.due_us = cell.hours.add_open(start_us, cell.target_us)

@@ -151,11 +151,13 @@ class Cell:
     """One queue on one channel: counts since the beginning, of the last day, and per interval."""
 
     __slots__ = (
-        *("goal", "hours", "intervals", "recent"),
+        *("goal", "hours", "intervals", "kept", "recent"),
         *("short_us", "target_us", "total", "waiting"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT_INTERVALS) -> None:
+        self.kept = kept
+        """How many intervals are remembered."""
         self.total = [0] * len(Count)
         self.recent = [0] * len(Count)
         """Sum of the kept intervals."""
@@ -177,8 +179,8 @@ class Cell:
                 self.intervals[interval] = [0] * len(Count)
 
     def prune(self, now: int) -> None:
-        """Forget the intervals that are a day older than interval `now`."""
-        while self.intervals and (first := next(iter(self.intervals))) <= now - KEPT_INTERVALS:
+        """Forget the intervals that are too old at interval `now`: a day, where nothing is said."""
+        while self.intervals and (first := next(iter(self.intervals))) <= now - self.kept:
             gone = self.intervals.pop(first)
             self.recent = [a - b for a, b in zip(self.recent, gone, strict=True)]
 

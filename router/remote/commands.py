@@ -37,6 +37,7 @@ def add_to(main: click.Group, run: Run) -> None:
     main.command("preference")(_server_option(_preference(run)))
     main.command("import")(_server_option(_import(run)))
     main.command("explain")(_server_option(_explain(run)))
+    main.command("report")(_server_option(_report(run)))
 
 
 def _preference(run: Run) -> Callable[..., None]:
@@ -178,3 +179,58 @@ def _import(run: Run) -> Callable[..., None]:
         run(bring)
 
     return import_
+
+
+def _report(run: Run) -> Callable[..., None]:
+    @click.option(
+        "--from",
+        "begin",
+        default="",
+        help="ISO 8601, with a zone or in UTC. Default: a day before --to.",
+    )
+    @click.option("--to", "end", default="", help="The same. Default: now.")
+    @click.option(
+        "--by",
+        default="queue,channel",
+        show_default=True,
+        help="Of queue, channel, segment, by comma; or agent.",
+    )
+    @click.option(
+        "--interval",
+        type=click.Choice(["15m", "30m", "1h", "1d"]),
+        default="15m",
+        show_default=True,
+    )
+    @click.option("--json", "as_json", is_flag=True, help="JSON with the formulas, not CSV.")
+    def report(
+        begin: str,
+        end: str,
+        by: str,
+        interval: str,
+        as_json: bool,
+        server: str,
+        token_file: Path | None,
+    ) -> None:
+        """The measures of a span as CSV, worked out anew from the log.
+
+        A line for each interval and name: waits count where they began, an agent's times as they
+        pass. Lengths are in seconds; an empty cell is a measure of nothing. What each column means:
+        docs/measures.md.
+        """
+        import msgspec
+
+        from router.remote import reporting
+
+        async def ask() -> None:
+            query = reporting.query(begin, end, by, interval)
+            async with RunningServer(server, read_token(token_file)) as running:
+                if as_json:
+                    found = await running.get("/v1/reports", **query)
+                    click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+                else:
+                    text = await running.get("/v1/reports.csv", **query)
+                    click.echo(text.replace("\r\n", "\n"), nl=False)
+
+        run(ask)
+
+    return report

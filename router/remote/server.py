@@ -70,7 +70,7 @@ class RunningServer:
             await self._session.close()
 
     async def get(self, path: str, **query: str) -> Any:
-        """GET. Raises Answered, and RouterError where there is no server."""
+        """GET: JSON, or CSV as text. Raises Answered, and RouterError where there is no server."""
         return await self._ask("GET", path, query, None)
 
     async def post(self, path: str, body: Any) -> Any:
@@ -102,6 +102,8 @@ class RunningServer:
                 method, url, params=query, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 raw = await answer.read()
+                if answer.status < 300 and answer.content_type == "text/csv":
+                    return raw.decode()
                 if answer.status < 300:
                     return msgspec.json.decode(raw) if raw else None
                 raise _answered(self._url, answer.status, raw)

@@ -52,6 +52,7 @@ MATRIX = {
     "exportCustomer": "y n n n n n", "eraseCustomer": "y n n n n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
+    "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
     "listSegments": "y y n n n n", "putSegment": "y n n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",

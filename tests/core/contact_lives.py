@@ -152,6 +152,8 @@ class Wait:
     start_us: int
     end: str = ""
     end_us: int = 0
+    entered_us: int = 0
+    """When it came to this queue; `start_us` may be before that."""
 
 
 @dataclass
@@ -199,6 +201,7 @@ class Lives:
 
     def begin(self, id_: str, start_us: int = 0) -> None:
         wait = Wait(self.queue[id_], self.channel[id_], start_us or self.now_us)
+        wait.entered_us = self.now_us
         self.open[id_] = wait
         self.waits.append(wait)
 

@@ -14,6 +14,7 @@ from router.api.routes import (
     preference,
     privacy,
     queues,
+    reports,
     rules,
 )
 from router.api.table import Route
@@ -29,6 +30,7 @@ ROUTES: tuple[Route, ...] = (
     *history.ROUTES,
     *preference.ROUTES,
     *queues.ROUTES,
+    *reports.ROUTES,
     *rules.ROUTES,
     *admin.ROUTES,
 )

@@ -18,6 +18,7 @@ from router.core import events as e
 from router.core.model import Contact
 from router.errors import Invalid
 from router.runtime.loop import Workspace
+from router.runtime.reports import first_seq
 
 BEAT_S = 10.0
 STALLED_S = 30.0
@@ -148,24 +149,11 @@ async def timeline(call: Call) -> Reply:
     if cursor:
         seq = int(cursor)
     else:
-        seq = await _first_seq(workspace, contact.created_at_us)
+        seq = await first_seq(workspace, contact.created_at_us)
     items, following = await _scan(workspace, contact, seq, limit)
     if call.who.agent:  # whoever is listened to is not told
         items = [item for item in items if type(item.event) not in UNSEEN]
     return Reply(200, Timeline(events=items, next=str(following) if following else ""))
-
-
-async def _first_seq(workspace: Workspace, at_us: int) -> int:
-    """The sequence number from which frames are not older than `at_us`: a search by halves."""
-    low, high = await workspace.journal.oldest_seq(workspace.own), workspace.seq + 1
-    while low < high:
-        middle = (low + high) // 2
-        frames = await workspace.journal.frames(workspace.own, middle, 1)
-        if not frames or frames[0].at_us >= at_us:
-            high = middle
-        else:
-            low = frames[0].first_seq + len(frames[0].events)
-    return low
 
 
 async def _scan(

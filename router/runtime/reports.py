@@ -1,0 +1,88 @@
+"""Interval reports of a workspace, worked out from its log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from router.core.model import MINUTE_US
+from router.core.recount import Recount, Row
+from router.errors import Invalid, Overloaded
+from router.journal.codec import decode_event
+from router.runtime.loop import Workspace
+
+HOUR_US = 60 * MINUTE_US
+LOOK_BACK_US = 48 * HOUR_US
+"""So far before a span the log is read, for what had begun before and went on."""
+SPAN_MOST_US = 32 * 24 * HOUR_US
+EVENTS_MOST = 5_000_000
+"""Most events that are read for one report; about half a minute of a core."""
+QUARTER_US = 15 * MINUTE_US
+_FRAMES = 20
+"""Frames at a time: what they take is how long commands may have to wait."""
+_at_work: dict[str, None] = {}
+"""Workspaces for which a report is being made: one at a time."""
+
+
+async def first_seq(workspace: Workspace, at_us: int) -> int:
+    """The sequence number from which frames are not older than `at_us`: a search by halves."""
+    low, high = await workspace.journal.oldest_seq(workspace.own), workspace.seq + 1
+    while low < high:
+        middle = (low + high) // 2
+        frames = await workspace.journal.frames(workspace.own, middle, 1)
+        if not frames or frames[0].at_us >= at_us:
+            high = middle
+        else:
+            low = frames[0].first_seq + len(frames[0].events)
+    return low
+
+
+async def make_report(
+    workspace: Workspace, by: Sequence[str], from_us: int, to_us: int, every: int
+) -> list[Row]:
+    """Lines of a span, see `Recount.rows`; its ends are moved to whole quarters of an hour.
+
+    Raises Invalid for a span that is none or is trimmed from the log already, Overloaded while
+    another report is being made.
+    """
+    if not 0 < to_us - from_us <= SPAN_MOST_US:
+        raise Invalid("span", "a report is about more than nothing, and at most 32 days")
+    from_us -= from_us % QUARTER_US
+    to_us += -to_us % QUARTER_US
+    if workspace.name in _at_work:
+        raise Overloaded("another report is being made: ask again in a moment", 2.0)
+    _at_work[workspace.name] = None
+    try:
+        recount = await _recount(workspace, from_us, to_us)
+    finally:
+        del _at_work[workspace.name]
+    return list(recount.rows(by, every, workspace.now_us()))
+
+
+async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:
+    seq = await first_seq(workspace, from_us - LOOK_BACK_US)
+    if seq > 1 and (oldest := await _oldest_at_us(workspace)) > from_us:
+        raise Invalid("trimmed", f"the log begins at {oldest} µs, after this span has begun")
+    recount = Recount(workspace.policy, from_us, to_us)
+    read = 0
+    while not recount.is_settled():
+        frames = await workspace.journal.frames(workspace.own, seq, _FRAMES)
+        if not frames:
+            break
+        for frame in frames:
+            for data in frame.events:
+                # Nothing personal is asked for: what is sealed stays sealed.
+                recount.apply(decode_event(data))
+            read += len(frame.events)
+        seq = frames[-1].first_seq + len(frames[-1].events)
+        if read > EVENTS_MOST:
+            raise Invalid("span", f"more than {EVENTS_MOST:,} events: ask for a shorter span")
+        await asyncio.sleep(0)
+    return recount
+
+
+async def _oldest_at_us(workspace: Workspace) -> int:
+    """When the log begins; 0: nothing was trimmed from it."""
+    oldest = await workspace.journal.oldest_seq(workspace.own)
+    frames = await workspace.journal.frames(workspace.own, oldest, 1) if oldest > 1 else []
+    return frames[0].at_us if frames else 0
