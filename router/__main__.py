@@ -200,8 +200,9 @@ def backup(directory: Path, path: Path, data: Path | None) -> None:
 def restore(directory: Path, keys: Path | None, path: Path, data: Path | None) -> None:
     """Bring the backup in DIRECTORY into the configured store: files, or Redis.
 
-    The store and the data directory must be empty: a restore never overwrites. Afterwards look at
-    it with `contact-router doctor`, then start.
+    The store and the data directory must be empty: a restore never overwrites. Whoever was erased
+    after the backup stays erased, as far as newer keys are found: in the data directories, and in
+    the copies beside the backup. Afterwards look at it with `contact-router doctor`, then start.
     """
     from router import config as configuration
     from router import offline

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import aiohttp
@@ -37,7 +38,15 @@ from router.errors import (
     NotFound,
     RouterError,
 )
-from router.journal import AppendResult, Commit, Finding, Journal, KeyStore, Ownership
+from router.journal import (
+    AppendResult,
+    Commit,
+    Finding,
+    Journal,
+    KeyStore,
+    Ownership,
+    erasures,
+)
 from router.journal.directory import sync_directory
 from router.journal.seal import Opener
 from router.runtime.veil import Reader
@@ -272,18 +281,55 @@ async def backup(config: Config, data: Path | None, directory: Path) -> list[Pat
 async def restore(config: Config, data: Path | None, journals: Path, keys: Path) -> list[str]:
     """Bring a backup into the configured store, which must be empty; what was done, as lines.
 
-    Raises ConfigError for a backup that is not whole, JournalBusy for a store that has something,
-    JournalDamaged.
+    Whoever was erased since stays erased, as far as a newer copy of the keys is found: in the data
+    directories, and beside the backup. Raises ConfigError for a backup that is not whole,
+    JournalBusy for a store that has something, JournalDamaged.
     """
-    target = (data or Path(config.server.data_dir)).absolute()
+    target, configured = _directories(config, data)
     copies = _whole_backup(journals, keys)
     _refuse_what_is_there(target)
-    if config.server.journal.store is Store.REDIS:
-        lines = await app.restore_redis(config, copies, keys)
-    else:
-        lines = await asyncio.to_thread(_restore_files, [*copies, keys / "keys.db"], target)
+    since = await asyncio.to_thread(_erased_since, journals.parent, keys, target, configured)
+    target.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".keys-", dir=target) as partial:
+        source = keys
+        if since.places:
+            source = Path(partial)
+            await asyncio.to_thread(erasures.without, keys, since.places, source)
+        if config.server.journal.store is Store.REDIS:
+            lines = await app.restore_redis(config, copies, source)
+        else:
+            lines = await asyncio.to_thread(_restore_files, [*copies, source / "keys.db"], target)
     app.write_secret(target, (keys / "secret").read_bytes())
-    return [*lines, f"{target / 'secret'}"]
+    return [*lines, f"{target / 'secret'}", *_said_of(since)]
+
+
+def _directories(config: Config, data: Path | None) -> tuple[Path, Path]:
+    """Where to, and what the file names."""
+    configured = Path(config.server.data_dir).absolute()
+    return (data or configured).absolute(), configured
+
+
+def _erased_since(backup: Path, keys: Path, *data: Path) -> erasures.Erasures:
+    """By the live keys in the data directories, and by copies beside the backup and its keys."""
+    backup, keys = backup.absolute(), keys.absolute()
+    live = [*data, backup.parent.parent]  # a server copies into <data>/backup
+    beside = [backup.parent, keys.parent, *(directory / "backup" for directory in data)]
+    copies = [copy for place in beside if place.is_dir() for copy in sorted(place.iterdir())]
+    return erasures.since(keys, live, [*copies, *(copy / "keys" for copy in copies)])
+
+
+def _said_of(since: erasures.Erasures) -> list[str]:
+    lines = [
+        *(f"passed over: {reason}" for reason in since.passed_over),
+        *(f"erasures read: {source}" for source in since.sources),
+    ]
+    if since.sources:
+        return [*lines, f"{len(since.places)} keys of the backup were erased since, and stay so"]
+    return [
+        *lines,
+        "no newer copy of the keys was found: whoever was erased after the backup is back in it. "
+        "Restore again with the newest copy of the keys beside it, or erase these people again",
+    ]
 
 
 def _whole_backup(journals: Path, keys: Path) -> list[Path]:

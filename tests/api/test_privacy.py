@@ -300,9 +300,11 @@ async def test_a_backup_from_before_cannot_be_read_once_the_list_was_applied(
     assert seen_in(bytes_of(copy)) == []
 
 
-async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_erased(
-    site: Site, tmp_path: Path
+@pytest.mark.parametrize("with_newest", [True, False])
+async def test_an_older_backup_that_is_restored_keeps_the_erased_erased(
+    site: Site, tmp_path: Path, with_newest: bool
 ) -> None:
+    """With the newest copy of the keys named, and with what is found by itself."""
     admin = await site.client("admin")
     contact = await life(admin)
     other, _ = await many_fields(admin)
@@ -315,7 +317,13 @@ async def test_an_older_journal_restored_with_the_newest_keys_keeps_the_erased_e
     await site.server.stop()
     config = loads(CONFIG, "test.yaml")
     target = tmp_path / "restored"
-    await offline.restore(config, target, before / "journal", newest)
+    keys = newest if with_newest else before / "keys"
+    told = await offline.restore(config, target, before / "journal", keys)
+    counted = "0 keys" if with_newest else "6 keys"
+    assert told[-2:] == [
+        f"erasures read: {site.server.data}",
+        f"{counted} of the backup were erased since, and stay so",
+    ]
     server = await start(target)
     again = Site(server, api_of(server), site.session)
     try:
