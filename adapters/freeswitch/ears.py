@@ -164,7 +164,7 @@ class Ears:
         board = self.board
         leg.is_up = True
         leg.at = PARKED
-        board.breaker.succeeded()
+        self._weigh("")
         if leg.is_dropped or call.is_over:
             board.drop_soon(call, leg)
             return
@@ -236,7 +236,8 @@ class Ears:
         board = self.board
         was_up = leg.is_up
         board.forget_leg(call, leg)
-        self._weigh(cause)
+        if not leg.is_dropped:
+            self._weigh(cause)
         if not leg.is_dropped and not call.is_over:
             reservation = leg.reservation
             word = WORDS.get(cause, cause.lower()[:60] or "lost")
@@ -247,6 +248,7 @@ class Ears:
         board.settle_soon(call)
 
     def _weigh(self, cause: str) -> None:
+        """Whether it is FreeSWITCH itself that cannot dial: then it is spared for a while."""
         now_s = asyncio.get_running_loop().time()
         if cause in OF_THE_PBX and self.board.breaker.failed(now_s, now_s):
             self.board.router.state("degraded", f"FreeSWITCH cannot dial: {cause}")

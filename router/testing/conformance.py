@@ -77,7 +77,7 @@ class AdapterSuite:
         await harness.arrive(CUSTOMER)
         await harness.arrive(CUSTOMER, again=True)
         assert len(harness.router.contacts) == 1
-        assert len(harness.router.messages) == 1
+        assert len(harness.router.messages) <= 1  # calls bring none
 
     async def test_two_customers_are_two_contacts(self, harness: Harness) -> None:
         await harness.arrive(CUSTOMER)
@@ -295,6 +295,7 @@ class FailureSuite:
         await harness.back()
         await harness.arrive(OTHER)
         await harness.channel.perform(harness.task(OTHER, deliver(2), id_="e2", text="yes"))
+        await harness.signal.until(lambda: bool(harness.read(OTHER)))
         assert harness.read(OTHER) == ["yes"]
 
     async def test_what_was_carried_out_is_found(self, harness: FailingHarness) -> None:
