@@ -213,6 +213,10 @@ class Conversation:
         call = leg.call
         if call is None or call.is_over:
             return
+        if self.was_calling(call, leg.reservation):
+            self.board.clear(call)  # nobody is there for the customer whom we ring
+            await self.agent_not_reached(leg.reservation, leg.word() if not was_up else "hung up")
+            return
         if not was_up:
             await self.agent_not_reached(leg.reservation, leg.word())
         elif leg.cause in BROKEN or not leg.is_joined:
@@ -223,6 +227,12 @@ class Conversation:
             await insist(lambda: self.router.hung_up(leg.reservation, "hung up"))
         async with call.lock:
             await self.board.arrange(call)
+
+    def was_calling(self, call: Call, reservation: str) -> bool:
+        """The customer is being called for this reservation and has not picked up."""
+        start = call.start()
+        is_there = call.customer is not None and call.customer.is_joined
+        return start is not None and start.reservation == reservation and not is_there
 
     async def end(self, call: Call, text: str, *, deflected: bool) -> None:
         """The router has ended it: a last word, then hang up, or on in the dialplan."""

@@ -134,6 +134,9 @@ class Effects:
     async def _take_away(self, task: Task, reservation: str, reason: str) -> None:
         call = self.book.of(task)
         leg = call.agents.get(reservation) if call is not None else None
+        if call is not None and self.talk.was_calling(call, reservation):
+            self.board.clear(call)  # given up before the customer has picked up
+            return
         if call is None or leg is None:
             return
         await self.board.hang_up(leg, reason)

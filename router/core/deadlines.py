@@ -47,6 +47,7 @@ def _reservation(d: Decider, key: TimerKey) -> None:
             else:
                 expire_offer(d, reservation)
         case ReservationState.CONNECTING:
+            d.disconnect(d.state.contacts[reservation.contact])  # or its phone rings on
             fail(d, reservation, "connect_timeout", busy=True)
         case ReservationState.WRAPPING:
             d.end_reservation(reservation, "wrap_up_over")

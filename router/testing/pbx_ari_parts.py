@@ -116,6 +116,8 @@ class Channel:
     playbacks: list[Playback] = field(default_factory=list)
     music: str = ""
     """Class that was begun on the channel itself."""
+    role: str = ""
+    """In a holding bridge: ``holding_participant`` hears music, no role hears nothing."""
     on_hold: bool = False
     """The phone's own hold key."""
     snoops: Channel | None = None

@@ -250,7 +250,7 @@ class Rest:
         """answered-and-bridged, errors"""
         bridge = self._bridge(request)
         found = self._members(request)
-        self.switch.join(bridge, found)
+        self.switch.join(bridge, found, request.query.get("role", ""))
         return web.Response(status=204)
 
     def remove_channel(self, request: web.Request) -> web.Response:

@@ -238,11 +238,12 @@ class Switch:
 
     # -- bridges -------------------------------------------------------------------------------
 
-    def join(self, bridge: Bridge, channels: Iterable[Channel]) -> None:
+    def join(self, bridge: Bridge, channels: Iterable[Channel], role: str = "") -> None:
         """Each leaves where it was and enters: answered-and-bridged, hold-consult-..."""
         for channel in channels:
             self.leave_bridge(channel, by_moving=True)
             channel.bridge = bridge
+            channel.role = role
             bridge.channels.append(channel)
             bridge.apps[channel.app] = None
             self.of(channel, "ChannelEnteredBridge", bridge=bridge.json())
@@ -393,6 +394,7 @@ class Switch:
             if playback.state == "playing":
                 return playback.media
         bridge = channel.bridge
-        # A holding bridge plays music without being told (research on real Asterisk 20).
-        is_held = bridge is not None and (bridge.type == "holding" or bool(bridge.music))
-        return "music" if is_held or channel.music else ""
+        # Heard on a real Asterisk 22: silence without the role, music with it, each time anew.
+        waits = bridge is not None and bridge.type == "holding"
+        is_played_to = waits and channel.role == "holding_participant"
+        return "music" if is_played_to or channel.music else ""

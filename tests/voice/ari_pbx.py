@@ -38,6 +38,9 @@ class ConformanceAsterisk(Pbx):
     def endpoint(self, phone: str) -> str:
         return f"PJSIP/{phone}"
 
+    def says(self, announcement: str) -> str:
+        return f"sound:{announcement}"
+
     async def start(self) -> None:
         await self.pbx.start()
 
@@ -99,10 +102,11 @@ class ConformanceAsterisk(Pbx):
 
     async def plays(self, party: str) -> str:
         channel = self.pbx.party(party).channel
-        return self.pbx.switch.plays(channel) if channel is not None else ""
+        playing = self.pbx.switch.plays(channel) if channel is not None else ""
+        return playing.removeprefix("sound:")
 
     async def played(self, party: str) -> list[str]:
-        return list(self.pbx.party(party).played)
+        return [media.removeprefix("sound:") for media in self.pbx.party(party).played]
 
     async def is_ringing(self, party: str) -> bool:
         channel = self.pbx.party(party).channel

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from router import config
+from router.channel import Address, NewContact
 from router.core import commands as c
 from router.core.commands import Command
 from router.core.events import Event
@@ -22,6 +23,8 @@ from router.core.model import (
     Contact,
     ContactId,
     ContactState,
+    Direction,
+    MonitorMode,
     Presence,
     QueueId,
     Reservation,
@@ -33,6 +36,7 @@ from router.journal.memory import MemoryJournal
 from router.runtime.clock import SystemClock
 from router.runtime.envelope import address_of, open_envelope
 from router.runtime.host import Host
+from router.runtime.intake import Routing
 from router.runtime.loop import Answer
 from router.runtime.metrics import Metrics
 from tests.voice.pbx import Pbx
@@ -50,6 +54,7 @@ queues:
     decline: {on_miss: cool_down, cool_down: 30s}
     wrap_up: {voice: WRAP_UP}
     TREATMENT
+    QUEUE
   second: {wrap_up: {voice: WRAP_UP}}
 entry_points:
   line: {channel: voice, address: "+4930555100", queue: care}
@@ -76,7 +81,8 @@ class Centre:
         offer: str = "20s",
         parallel: int = 1,
         wrap_up: str = "0",
-        treatment: str = "",
+        treatment: dict[str, object] | None = None,
+        queue: str = "",
         settings: dict[str, object] | None = None,
     ) -> None:
         self.pbx = pbx
@@ -85,7 +91,8 @@ class Centre:
         self._file = directory / "centre.yaml"
         self._words = {
             "OFFER": offer, "PARALLEL": str(parallel), "WRAP_UP": wrap_up,
-            "TREATMENT": f"treatment: {treatment}" if treatment else "",
+            "TREATMENT": f"treatment: {json.dumps(treatment)}" if treatment else "",
+            "QUEUE": queue,
         }  # fmt: skip
         self._settings = settings or {}
         self._changed = asyncio.Event()
@@ -222,6 +229,65 @@ class Centre:
         await self.ask(
             c.EndConsult(contact=held.contact, agent=AgentId(agent), hand_over=hand_over)
         )
+
+    async def conference(self, agent: str, *, together: bool) -> None:
+        """Customer, agent and colleague together, or apart."""
+        held = await self.reservation(agent)
+        await self.ask(
+            c.SetConference(contact=held.contact, agent=AgentId(agent), together=together)
+        )
+
+    async def monitor(self, supervisor: str, agent: str, mode: MonitorMode) -> None:
+        """The supervisor listens to the agent, whispers, or barges in."""
+        held = await self.reservation(agent)
+        await self.ask(
+            c.StartMonitor(
+                contact=held.contact, monitor=f"m-{supervisor}", agent=AgentId(supervisor),
+                mode=mode, by=supervisor,
+            )
+        )  # fmt: skip
+
+    async def stop_monitor(self, supervisor: str) -> None:
+        """The supervisor has heard enough."""
+        await self.ask(c.EndMonitor(monitor=f"m-{supervisor}", by=supervisor))
+
+    async def record(self, agent: str, *, on: bool) -> None:
+        """Record the call, or pause."""
+        held = await self.reservation(agent)
+        await self.ask(c.RecordCall(contact=held.contact, on=on, agent=AgentId(agent)))
+
+    async def put_question(
+        self, customer: str, prompt: str, *, choices: dict[str, str] | None = None,
+        digits: int = 1, within_s: float = 10.0,
+    ) -> None:  # fmt: skip
+        """A rule, or a supervisor, asks the caller something."""
+        contact = self.find(customer)
+        assert contact is not None
+        await self.ask(
+            c.CollectInput(
+                contact=contact.id, name="choice", prompt=prompt, choices=choices or {},
+                digits=digits, timeout_us=int(within_s * 1e6),
+            )
+        )  # fmt: skip
+
+    async def call_back(self, customer: str) -> None:
+        """Somebody asks that this customer be called."""
+        assert self._host is not None
+        await self._host.intake.submit(
+            NewContact(external_id="", customer=Address(address=customer)),
+            "voice",
+            by="desk",
+            routing=Routing(direction=Direction.CALLBACK, queue="care"),
+        )
+
+    def answer_of(self, customer: str) -> object:
+        """What the caller answered to the question; None: nothing yet."""
+        contact = self.find(customer)
+        return contact.attributes.get("input.choice") if contact is not None else None
+
+    def said(self, kind: str) -> int:
+        """How many events of this kind there were."""
+        return sum(type(event).__name__ == kind for event in self.events)
 
     # -- what can be asked of the router -----------------------------------------------------------
 

@@ -39,6 +39,10 @@ class Pbx(ABC):
     def endpoint(self, phone: str) -> str:
         """What an agent's endpoint is in the configuration."""
 
+    def says(self, announcement: str) -> str:
+        """The text of the configuration for which ``welcome``, ``closed`` or ``menu`` is played."""
+        return announcement
+
     # -- the PBX's own life --------------------------------------------------------------------
 
     @abstractmethod

@@ -15,13 +15,16 @@ from pathlib import Path
 
 from tests.voice.centre import LINE, Centre
 from tests.voice.pbx import Pbx
+from tests.voice.stories_faults import FaultStories
+from tests.voice.stories_out import AskingStories, OutboundStories
+from tests.voice.stories_talk import TalkStories
 
 KIM = "+4930900100"
 LEE = "+4930900200"
 
 
-class CallStories:
-    """One caller, two agents, and everything that can happen between them."""
+class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories):
+    """All stories; here those of one caller and the agents' phones."""
 
     async def test_a_caller_waits_with_music_and_is_answered(
         self, pbx: Pbx, tmp_path: Path
