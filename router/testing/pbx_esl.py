@@ -76,6 +76,8 @@ class EslPbx:
         """How often somebody has logged in."""
         self.commands: list[str] = []
         """All that was asked of it, in order."""
+        self.answers: dict[str, str] = {}
+        """Output of api calls about the configuration, by their line; after the documentation."""
         self.answer_delay_s = 0.0
         """A slow peer: each answer is so late."""
         self.is_silent = False
@@ -266,9 +268,12 @@ class EslPbx:
             case "global_getvar":
                 return self.switch.global_variables.get(words, "")
             case "sofia":
-                return "internal\tprofile\tsip:mod_sofia@127.0.0.1:5080\tRUNNING (0)\n"
+                return self.answers.get(
+                    "sofia", "internal\tprofile\tsip:mod_sofia@127.0.0.1:5080\tRUNNING (0)\n"
+                )
             case _:
-                return f"-ERR {name} Command not found!\n"  # errors
+                known = self.answers.get(f"{name} {words}".strip())
+                return known if known is not None else f"-ERR {name} Command not found!\n"  # errors
 
     def _uuid_api(self, name: str, words: list[str]) -> str:
         switch = self.switch
