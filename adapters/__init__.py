@@ -132,6 +132,7 @@ class Crew:
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled before it has begun
         return task
 
     async def stop(self, grace_s: float = 0.0) -> None:
