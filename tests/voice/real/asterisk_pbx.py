@@ -19,7 +19,7 @@ from router.testing.fault_proxy import FaultProxy
 from tests.voice.pbx import Answers, Pbx
 
 AGENTS = ("ana", "bo", "cem", "sue")
-SOUNDS = ("welcome", "please-hold", "closed", "menu")
+SOUNDS = ("welcome", "closed", "menu")
 """Announcements that can be played: each is a tone of its own."""
 
 
@@ -54,6 +54,9 @@ class RealAsterisk(Pbx):
 
     def endpoint(self, phone: str) -> str:
         return f"PJSIP/{phone}"
+
+    def says(self, announcement: str) -> str:
+        return f"sound:{announcement}"
 
     async def start(self) -> None:
         self._runs = True
