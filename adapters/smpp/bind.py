@@ -27,6 +27,8 @@ LONGEST_PAUSE_S: Final = 4.0
 UNREAD_MOST: Final = 262_144
 """Bytes that the centre may leave unread; it takes nothing then, and the connection is ended."""
 FAREWELL_S: Final = 2.0
+CONFIRM_S: Final = 1.0
+"""So long after a message the centre is asked something, to know that it has read our answer."""
 
 
 class NotSent(ChannelError):
@@ -70,6 +72,7 @@ class Bind:
         self._pause_s = FIRST_PAUSE_S
         self._answered = asyncio.Event()
         self._ask = asyncio.Event()
+        self._will_ask = False
         self._is_leaving = False
         self._writer: asyncio.StreamWriter | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -320,11 +323,14 @@ class Bind:
 
     def _answer(self, packet: pdu.Packet, status: int) -> None:
         # 4.6.2: message_id is there and empty; 3.2: on an error there is no body.
+        if packet.command == pdu.DELIVER_SM and not self._will_ask:
+            self._will_ask = True
+            asyncio.get_running_loop().call_later(CONFIRM_S, self._ask.set)
         body = b"\0" if packet.command == pdu.DELIVER_SM and status == pdu.OK else b""
         self._write(pdu.packet(packet.command | pdu.RESPONSE, packet.sequence, body, status))
 
     async def _keep_alive(self) -> None:
-        """4.11: ask now and then, and at once when an answer did not come; a silence is the end."""
+        """4.11: ask now and then, soon after a message, and at once when an answer did not come."""
         while True:
             self._ask.clear()
             try:
@@ -332,6 +338,7 @@ class Bind:
                     await self._ask.wait()
             except TimeoutError:
                 pass
+            self._will_ask = False
             try:
                 await self._request(pdu.ENQUIRE_LINK)
             except UnknownOutcome:

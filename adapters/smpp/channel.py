@@ -328,7 +328,8 @@ class Smpp(Channel):
                     raise ChannelError(str(error)) from None
                 continue
             except UnknownOutcome:
-                self._note_failure(began_s)
+                if bind.is_up:  # silent; a connection that ended is made again, and tells by that
+                    self._note_failure(began_s)
                 raise
             if answer.status == pdu.OK:
                 self._note_success()

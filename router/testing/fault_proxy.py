@@ -130,6 +130,7 @@ class FaultProxy:
                     both: set[asyncio.StreamWriter]) -> None:  # fmt: skip
         writer.transport.set_write_buffer_limits(high=0)  # drained = handed to the system
         offset = 0
+        data = bytearray()
         while True:
             if offset == way.reset_at:
                 for one in both:
@@ -140,20 +141,23 @@ class FaultProxy:
             if offset == way.hang_at:
                 way.hang()
             await way.flowing.wait()
-            data = bytearray(await reader.read(way.room(offset)))
             if not data:
-                break
+                data += await reader.read(CHUNK)
+                if not data:
+                    break
+                continue  # what is to happen may have been changed while nothing came
+            piece = data[: way.room(offset)]
+            del data[: len(piece)]
             if way.delay_s > 0:
                 await asyncio.sleep(way.delay_s)
-            await way.flowing.wait()  # `hang` may have come while nothing was to be read
-            if offset <= way.flip_at < offset + len(data):
-                data[way.flip_at - offset] ^= 0xFF
-            writer.write(data)
+            if offset <= way.flip_at < offset + len(piece):
+                piece[way.flip_at - offset] ^= 0xFF
+            writer.write(piece)
             await writer.drain()
-            offset += len(data)
-            way.passed += len(data)
+            offset += len(piece)
+            way.passed += len(piece)
             if way.bytes_per_s > 0:
-                await asyncio.sleep(len(data) / way.bytes_per_s)
+                await asyncio.sleep(len(piece) / way.bytes_per_s)
         writer.write_eof()  # the other direction may still have something to say
 
 

@@ -159,6 +159,21 @@ async def test_a_slow_line_takes_its_time_and_a_delayed_one_waits(
     assert loop.time() - before >= 0.1
 
 
+@pytest.mark.parametrize("offset", [3, 5])
+async def test_a_fault_set_on_an_open_connection_happens_there(
+    offset: int, echo: tuple[Echo, FaultProxy]
+) -> None:
+    _, proxy = echo
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(b"one")
+    async with asyncio.timeout(5):
+        assert await reader.readexactly(3) == b"one"
+        proxy.answers.cut_at = offset
+        writer.write(b"two and more")
+        assert await reader.read() == b"two and more"[: offset - 3]
+    writer.close()
+
+
 async def test_open_connections_can_be_reset_and_new_ones_work(
     echo: tuple[Echo, FaultProxy],
 ) -> None:

@@ -37,9 +37,11 @@ const how = {
 };
 const STATES = { ENROUTE: 1, DELIVRD: 2, EXPIRED: 3, DELETED: 4, UNDELIV: 5, REJECTD: 8 };
 
-// The raw octets are needed beside what the library reads in them.
+// The raw octets are needed beside what the library reads in them. It takes the beginning of a
+// packet for a whole one when the connection ends there; a centre must not.
 const read = smpp.PDU.prototype.fromBuffer;
 smpp.PDU.prototype.fromBuffer = function (buffer) {
+  if (buffer.length < buffer.readUInt32BE(0)) throw Error('the packet is cut off');
   Object.defineProperty(this, 'raw', { value: Buffer.from(buffer), enumerable: false });
   return read.call(this, buffer);
 };
