@@ -195,7 +195,14 @@ class Board:
             call.consult = leg.reservation
         else:
             call.serving = leg.reservation
-        self.settle_soon(call)
+        self.later(self._join(call, leg), "join")
+
+    async def _join(self, call: LiveCall, leg: Leg) -> None:
+        await self.settle(call)
+        if leg.reservation == call.serving and call.is_there:
+            # For the next router: whose leg it was, if it is gone by then.
+            line = f"uuid_setvar {call.customer} cr_serving {esl.word(leg.reservation)}"
+            await self.link.ask(esl.api(line))
 
     async def drop(self, call: LiveCall, leg: Leg, cause: str = "NORMAL_CLEARING") -> None:
         """Take a leg away. Raises ChannelLost."""

@@ -226,6 +226,7 @@ class FreeSwitch(Channel):
         link = self.board.link
         await link.ask(esl.api(f"uuid_setvar {leg.uuid} cr_role agent"))
         await self._note(call, "cr_held", "false")
+        await self._note(call, "cr_serving", leg.reservation)
         await self.board.settle(call)
 
     async def _note(self, call: LiveCall, variable: str, value: str) -> None:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 EVENTS = "CHANNEL_PARK CHANNEL_HANGUP CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB RECORD_STOP"
 ON_PURPOSE = ("NORMAL_CLEARING", "NORMAL_UNSPECIFIED")
 """Causes of an agent who put the phone down; all others broke."""
+UNHEARD = ""
+"""It ended while nobody listened: then it is taken for an agent who had finished."""
 WORDS = {
     # busy-then-next-agent, no-answer-and-cancel, errors; the others after the documentation.
     "USER_BUSY": "busy", "NO_ANSWER": "no_answer", "NO_USER_RESPONSE": "no_answer",
@@ -241,10 +243,13 @@ class Ears:
         if not leg.is_dropped and not call.is_over:
             reservation = leg.reservation
             word = WORDS.get(cause, cause.lower()[:60] or "lost")
-            if was_up and cause in ON_PURPOSE:
+            if was_up and cause in (*ON_PURPOSE, UNHEARD):
                 board.tell(call, lambda: board.router.hung_up(reservation, "hung up"))
             else:
                 board.tell(call, lambda: board.router.failed(reservation, word, busy=not was_up))
+        if call.customer and not call.is_there and leg.reservation == call.start:
+            board.later(board.hang_up(call, "ORIGINATOR_CANCEL"), "hang up")  # still ringing
+            return
         board.settle_soon(call)
 
     def _weigh(self, cause: str) -> None:

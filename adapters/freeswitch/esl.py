@@ -85,6 +85,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     reservation: str = msgspec.field(name="variable_cr_reservation", default="")
     epoch: str = msgspec.field(name="variable_cr_epoch", default="")
     held: str = msgspec.field(name="variable_cr_held", default="")
+    serving: str = msgspec.field(name="variable_cr_serving", default="")
     recording: str = msgspec.field(name="variable_cr_recording", default="")
     digits: str = msgspec.field(name="variable_cr_digits", default="")
 

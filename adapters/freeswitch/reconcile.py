@@ -27,6 +27,8 @@ class Reconciler:
     def __init__(self, board: Board, ears: Ears) -> None:
         self.board = board
         self.ears = ears
+        self._unheard: dict[LiveCall, str] = {}
+        """Adopted calls, each with the reservation that had the customer last."""
 
     async def run(self) -> None:
         """Adopt, drop, and tell the router which customers live. Raises ChannelLost."""
@@ -46,6 +48,10 @@ class Reconciler:
         for event, _ in found:
             self._place(event)
         await insist(lambda: board.router.live(list(board.calls)))
+        for call, reservation in self._unheard.items():
+            if reservation and reservation not in call.legs:
+                board.tell(call, lambda r=reservation: board.router.hung_up(r, "gone"))  # type: ignore[misc]
+        self._unheard.clear()
         for call in {*board.calls.values(), *board.begun.values()}:
             for leg in list(call.legs.values()):
                 if leg.is_up and not leg.is_taken:
@@ -93,6 +99,7 @@ class Reconciler:
             call = board.calls[uuid] = LiveCall(customer=uuid, contact=event.contact)
             call.is_there = True
             call.is_held = event.held == "true"
+            self._unheard[call] = event.serving
             call.recording, _, state = event.recording.partition("/")
             call.is_recording = state == "on"
         elif event.direction == "inbound" and not event.router and self._is_parked_for_us(event):

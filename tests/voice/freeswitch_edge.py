@@ -38,11 +38,11 @@ class FreeSwitchEdge(Pbx):
         return {
             "port": self.pbx.port,
             "password_file": str(file),
-            "deflect_to": "voicemail@default",
+            "deflect_to": "0@voicemail",
             "dial": "user/{number}@127.0.0.1",
             "recordings": "/recordings",
             "sounds": {"greeting": "welcome.wav", "callback_offer": "offer.wav",
-                       "position": "position.wav", "text": "text.wav"},
+                       "position": "position.wav", "text": "text.wav", "menu": "menu.wav"},
             "ping_s": 0.2,
             "reply_s": 2,
             **self.more,

@@ -339,7 +339,7 @@ async def test_a_deflected_caller_goes_on_in_the_dialplan(
         )  # fmt: skip
 
         async def sent_on() -> bool:
-            return await pbx.went_on_to(KIM) == "default/voicemail"
+            return await pbx.went_on_to(KIM) == "voicemail/0"
 
         await centre.until(sent_on)
         assert await pbx.is_up(KIM)

@@ -91,18 +91,6 @@ async def test_a_phone_answered_while_nobody_listened_has_its_customer_afterward
         await centre.all_is_over()
 
 
-async def test_an_agent_gone_while_nobody_listened_leaves_the_customer_their_place(
-    pbx: FreeSwitchEdge, tmp_path: Path
-) -> None:
-    async with Centre(pbx, tmp_path) as centre:
-        await talking(centre)
-        await reconnect(centre, pbx, pbx.hang_up("ana"))
-        await centre.until(centre.is_in, KIM, "active", is_=False)
-        await centre.hears_music(KIM)
-        await pbx.hang_up(KIM)
-        await centre.all_is_over()
-
-
 async def test_a_killed_pbx_ends_its_calls_and_serves_again(
     pbx: FreeSwitchEdge, tmp_path: Path
 ) -> None:
