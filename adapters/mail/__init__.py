@@ -1,0 +1,11 @@
+"""E-mail: mailboxes read over IMAP, answers sent over SMTP. docs/channels/mail.md is its page."""
+
+from __future__ import annotations
+
+from adapters.mail.channel import MailChannel
+from adapters.mail.settings import Settings
+
+__all__ = ["CHANNEL", "SETTINGS", "MailChannel", "Settings"]
+
+CHANNEL = MailChannel
+SETTINGS = Settings
