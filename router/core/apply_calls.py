@@ -85,4 +85,5 @@ def _moved(state: State, event: _CallEvent) -> Reservation:
     reservation = state.reservations[event.reservation]
     assert reservation.state in SERVING, f"{reservation.id} is {reservation.state}"
     state.touch_reservation(reservation)
+    state.touch(state.contacts[reservation.contact])  # what supervisors are shown of it has changed
     return reservation

@@ -231,15 +231,17 @@ class Completing:
         """May this customer (None = somebody unknown) be contacted at this calendar moment?
 
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
-        `sealed`: key and bytes of an envelope, which tells the zone of who is unknown; `number`:
-        the address itself, where it is not sealed.
+        `sealed`: key and bytes of an envelope, which tells the zone of a number that nobody has;
+        `number`: the address itself, where it is not sealed.
         """
         kind = self._book.identities.kind(channel)
         if not address and row is not None:
             address = next((i.hash for i in row.identities if i.kind == kind), "")
         address = address or NO_ADDRESS
         zones: tuple[str, ...] = ()
-        if row is None and (sealed[1] or number) and kind == "phone":
+        # A number that the profile does not have (given by an agent) tells its zone itself.
+        is_known = row is not None and (row.zone or any(i.hash == address for i in row.identities))
+        if not is_known and (sealed[1] or number) and kind == "phone":
             number = number or open_sealed(self._workspace.sealer, *sealed).address
             zones = zones_of(self._book.identities.written(kind, number))
         zones = zones or self._book.zones(row if row is not None else customers.EMPTY)

@@ -239,12 +239,16 @@ class CustomerBook:
         purpose: str,
         at_us: int,
         besides: str = "",
+        sealed: tuple[str, bytes] = ("", b""),
     ) -> Permission:
         """May this customer (None = somebody unknown) be contacted at this calendar moment?
 
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
+        `sealed`: key and bytes of the contact's envelope.
         """
-        return self._complete.permission(row, channel, address, purpose, at_us, besides=besides)
+        return self._complete.permission(
+            row, channel, address, purpose, at_us, besides=besides, sealed=sealed
+        )
 
     def judged(self, command: SubmitContact, row: Customer | None, number: str) -> SubmitContact:
         """A contact that does not arrive, from the address `number`, with what is known of its

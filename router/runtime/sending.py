@@ -72,6 +72,7 @@ class Sending:
             terms_of(contact).purpose,
             now_us,
             besides=effect.attempt,
+            sealed=(contact.seal_key, contact.sealed),
         )
         if not found.allowed:
             log.info("not sent", extra={"contact": contact.id, "reason": found.reason})

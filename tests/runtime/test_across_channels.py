@@ -29,6 +29,7 @@ from router.errors import Refused
 from router.journal.keys import BlockKeys, MemoryBlocks
 from router.journal.memory import MemoryJournal
 from router.runtime.clock import ManualClock
+from router.runtime.envelope import resealed
 from router.runtime.host import Host
 from router.runtime.metrics import Metrics
 from tests.runtime.world import SECOND, SECRET, until
@@ -275,6 +276,23 @@ async def test_an_email_becomes_a_callback_to_the_number_of_the_same_customer(
     closed = await house.host.intake.contact(receipt.contact)
     assert closed is not None
     assert closed.outcome is ContactOutcome.DEFLECTED
+
+
+async def test_a_number_that_the_customer_gives_the_agent_is_called(house: House) -> None:
+    await house.known(("email", MAILBOX))
+    mails, pbx = house.backend("mails"), house.backend("pbx")
+    receipt = await mails.arrive(MAILBOX, to="help@example.com", text="Call me: 0170 1234542")
+    await ready(house)
+    await house.serve(receipt.contact)
+    contact, back = house.contact(receipt.contact), ContactId("back-1")
+    sealed, key, peer = resealed(house.host.workspace, contact, "voice", NUMBER)
+    await house.host.workspace.ask(
+        c.RequestCallback(
+            contact=contact.id, callback=back, sealed=sealed, seal_key=key, peer_key=peer
+        )
+    )
+    await house.serve(back)
+    assert pbx.lines[f"out-{back}"].customer.address == NUMBER
 
 
 async def test_nobody_dials_an_email_address(house: House) -> None:

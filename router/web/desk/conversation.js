@@ -8,7 +8,7 @@ import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
 import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 import { Composer } from "./composer.js";
-import { channelOf, nameOf, reservationOf } from "./model.js";
+import { callOf, channelOf, nameOf, reservationOf } from "./model.js";
 import { Sheet } from "./sheets.js";
 import { WrapUp } from "./wrapup.js";
 
@@ -29,8 +29,9 @@ function Controls({ desk, contact, reservation }) {
   const { sheet } = desk.view;
   const held = heldSince(reservation) > 0;
   const consult = consultOf(desk, contact);
+  const call = callOf(desk.known, contact, reservation);
   return html`<div class="controls" role="toolbar" aria-label=${t("controls")}>
-    ${channel.media &&
+    ${call.canHold &&
     html`<${Act}
       icon=${held ? "resume" : "hold"}
       letter="H"
@@ -39,7 +40,19 @@ function Controls({ desk, contact, reservation }) {
       on=${() => desk.act(held ? "resume" : "hold", { contact: id })}
     />`}
     <${Act} icon="transfer" letter="T" text=${t("act_transfer")} pressed=${sheet === "transfer"} on=${() => desk.open("transfer")} />
-    ${!consult && html`<${Act} icon="consult" letter="O" text=${t("act_consult")} pressed=${sheet === "consult"} on=${() => desk.open("consult")} />`}
+    ${!consult && !contact.consult_of && html`<${Act} icon="consult" letter="O" text=${t("act_consult")} pressed=${sheet === "consult"} on=${() => desk.open("consult")} />`}
+    ${call.canRecord &&
+    html`<${Act}
+      icon="record"
+      letter="C"
+      text=${t(reservation.is_recording ? "act_record_pause" : "act_record")}
+      busy=${desk.isBusy("record", id)}
+      on=${() => desk.act("record", { contact: id, on: !reservation.is_recording })}
+    />`}
+    ${!contact.consult_of &&
+    !consult &&
+    html`<${Act} icon="channel" letter="N" text=${t("act_switch_channel")} pressed=${sheet === "switch_channel"} on=${() => desk.open("switch_channel")} />
+      <${Act} icon="callback" letter="B" text=${t("act_callback")} pressed=${sheet === "callback"} on=${() => desk.open("callback")} />`}
     <${Act} icon="requeue" letter="Q" text=${t("act_requeue")} pressed=${sheet === "requeue"} on=${() => desk.open("requeue")} />
     ${channel.parks && html`<${Act} icon="park" letter="P" text=${t("act_park")} busy=${desk.isBusy("park", id)} on=${() => desk.act("park", { contact: id })} />`}
     <${Act} icon="done" letter="E" class="primary" text=${t("act_complete")} pressed=${sheet === "complete"} on=${() => desk.open("complete")} />
@@ -51,13 +64,19 @@ function consultOf(desk, contact) {
   return typeof contact.consult === "string" ? contact.consult : "";
 }
 
-function ConsultStrip({ desk, contact }) {
+function ConsultStrip({ desk, contact, reservation }) {
   const consult = consultOf(desk, contact);
   if (!consult) return null;
   const known = desk.known.contacts.get(consult);
+  const { canConfer, together } = callOf(desk.known, contact, reservation);
+  const words = together ? t("in_conference") : t("consulting", { state: known ? t(`state_${known.state}`) : t("state_queued") });
   return html`<div class="strip attention-soft">
-    <${Icon} name="consult" />
-    <span class="grow">${t("consulting", { state: known ? t(`state_${known.state}`) : t("state_queued") })}</span>
+    <${Icon} name=${together ? "conference" : "consult"} />
+    <span class="grow">${words}</span>
+    ${canConfer &&
+    html`<button disabled=${desk.isBusy("conference", contact.id)} onClick=${() => desk.act("conference", { contact: contact.id, together: !together })}>
+      ${t(together ? "conference_apart" : "act_conference")} <kbd>F</kbd>
+    </button>`}
     <button onClick=${() => desk.act("end_consult", { contact: contact.id, hand_over: false })}>${t("consult_back")}</button>
     <button class="primary" onClick=${() => desk.act("end_consult", { contact: contact.id, hand_over: true })}>${t("consult_hand_over")}</button>
   </div>`;
@@ -78,6 +97,8 @@ function Head({ desk, contact, reservation, onAside }) {
       ${contact.queue && html`<span>· ${contact.queue}</span>`}
       ${contact.direction && contact.direction !== "inbound" && html`<span>· ${t(`direction_${contact.direction}`)}</span>`}
       ${contact.watched && html`<span class="attention">· ${t("watched")}</span>`}
+      ${reservation?.recording &&
+      html`<span class=${reservation.is_recording ? "recording" : "quiet"} role="status">· <${Mark} meaning=${reservation.is_recording ? "bad" : "neutral"} /> ${t(reservation.is_recording ? "recording" : "recording_paused")}</span>`}
     </div>
   </header>`;
 }
@@ -184,7 +205,7 @@ function Footer({ desk, contact, reservation }) {
     return html`<div class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words")}</span></div>
       ${draft && html`<p class="strip"><strong>${t("draft")}</strong> <span class="plain" dir="auto">${draft}</span></p>`}`;
   }
-  return html`<${ConsultStrip} desk=${desk} contact=${contact} />
+  return html`<${ConsultStrip} desk=${desk} contact=${contact} reservation=${reservation} />
     ${desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}
     ${!media && html`<${Composer} desk=${desk} contact=${contact} />`}`;
 }

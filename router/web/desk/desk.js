@@ -6,7 +6,7 @@ import { t } from "../page/texts.js";
 import { html, useEffect, useState } from "../page/view.js";
 import { Conversation } from "./conversation.js";
 import { Customer } from "./customer.js";
-import { channelOf, reservationOf, rows, work } from "./model.js";
+import { callOf, channelOf, reservationOf, rows, work } from "./model.js";
 import { Notices } from "./notices.js";
 import { useRinging } from "./sound.js";
 import { Top } from "./top.js";
@@ -19,6 +19,8 @@ function bindings(desk, showKeys) {
   const reservation = contact && reservationOf(known, contact.id);
   const channel = contact ? channelOf(known, contact.channel) : {};
   const serving = reservation && contact.state === "active" && reservation.state !== "wrapping";
+  const call = contact ? callOf(known, contact, reservation) : {};
+  const elsewhere = serving && !contact.consult && !contact.consult_of;
   const on = (possible, act) => () => (possible ? void act() : false);
   const offer = desk.offers()[0];
   const ready = known.agent.presence === "ready";
@@ -31,12 +33,24 @@ function bindings(desk, showKeys) {
     {
       key: "h",
       text: t("key_hold"),
-      act: on(serving && channel.media, () =>
+      act: on(call.canHold, () =>
         desk.act(reservation.hold_at_us ? "resume" : "hold", { contact: contact.id }),
       ),
     },
     { key: "t", text: t("key_transfer"), act: on(serving, () => desk.open("transfer")) },
     { key: "o", text: t("key_consult"), act: on(serving && !contact.consult, () => desk.open("consult")) },
+    {
+      key: "f",
+      text: t("key_conference"),
+      act: on(call.canConfer, () => desk.act("conference", { contact: contact.id, together: !call.together })),
+    },
+    {
+      key: "c",
+      text: t("key_record"),
+      act: on(call.canRecord, () => desk.act("record", { contact: contact.id, on: !reservation.is_recording })),
+    },
+    { key: "n", text: t("key_switch_channel"), act: on(elsewhere, () => desk.open("switch_channel")) },
+    { key: "b", text: t("key_callback"), act: on(elsewhere, () => desk.open("callback")) },
     { key: "q", text: t("key_requeue"), act: on(serving, () => desk.open("requeue")) },
     { key: "p", text: t("key_park"), act: on(serving && channel.parks, () => desk.act("park", { contact: contact.id })) },
     { key: "e", text: t("key_complete"), act: on(serving, () => desk.open("complete")) },

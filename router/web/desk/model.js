@@ -92,6 +92,21 @@ export function channelOf(desk, name) {
   return known || { name, media: name === "voice", parks: name !== "voice" };
 }
 
+/** What can be done with a call: hold, record, confer; and whether all three are together now. */
+export function callOf(desk, contact, reservation) {
+  const media = channelOf(desk, contact.channel).media;
+  const connected = media && reservation?.state === "connected" && !contact.consult_of;
+  const consulted = !!contact.consult && desk.contacts.get(contact.consult)?.state === "active";
+  const together = !!reservation?.conference;
+  return {
+    // While somebody consulted is on the line the customer stays on hold, or is in the conference.
+    canHold: connected && !together && !(consulted && reservation.hold_at_us),
+    canRecord: connected,
+    canConfer: connected && (consulted || together),
+    together,
+  };
+}
+
 /** Since when the customer waits for me in this contact; 0 = they do not. */
 export function waitsSince(desk, contact, reservation) {
   if (!reservation || !SERVING.has(reservation.state)) return 0;

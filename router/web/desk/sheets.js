@@ -1,10 +1,11 @@
-// The sheets between conversation and composer: transfer, consult, requeue, complete. In line, never a modal.
+// The sheets between conversation and composer: transfer, consult, requeue, complete, another channel. In line, never a modal.
 
 import { Mark, presenceMark } from "../page/icons.js";
 import { t } from "../page/texts.js";
 import { presenceWords } from "../page/words.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../page/view.js";
 import { Dispositions } from "./dispositions.js";
+import { Elsewhere } from "./elsewhere.js";
 import { channelOf, dispositionsOf } from "./model.js";
 
 const SHOWN = 40;
@@ -152,6 +153,7 @@ export function Sheet({ desk, contact }) {
   return html`<section class="action-sheet" data-sheet=${kind} onKeyDown=${pressed}>
     ${kind === "complete" && html`<${Complete} desk=${desk} contact=${contact} />`}
     ${kind === "requeue" && html`<${Requeue} desk=${desk} contact=${contact} />`}
+    ${(kind === "switch_channel" || kind === "callback") && html`<${Elsewhere} desk=${desk} contact=${contact} kind=${kind} />`}
     ${(kind === "transfer" || kind === "consult") && html`<${Destinations} desk=${desk} contact=${contact} kind=${kind} />`}
   </section>`;
 }

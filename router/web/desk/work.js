@@ -40,6 +40,7 @@ function stateWords({ contact, reservation, since, talking }) {
   if (reservation.state === "wrapping") return t("row_wrapping");
   if (reservation.state === "suspended") return t("row_suspended");
   if (reservation.state === "accepted" || reservation.state === "connecting") return t("row_connecting");
+  if (reservation.conference) return t("row_conference");
   if (contact.consult) return t("row_consulting");
   if (reservation.hold_at_us) return t("row_held");
   if (talking) return t("row_talking");

@@ -32,6 +32,8 @@ export function eventWords(event, nameOf) {
     agent: event.agent ? nameOf(event.agent) : t("the_router"),
     by: event.by ? nameOf(event.by) : t("the_router"),
     reason: event.reason ? word("reason", event.reason) : "",
+    listener: event.listener ? nameOf(event.listener) : "",
+    mode: event.mode ? word("mode", event.mode) : "",
     outcome: event.outcome ? word("outcome", event.outcome) : "",
     state: event.state ? word("state", event.state) : "",
     requirements: requirementWords(asMap(event.requirements)),

@@ -1,9 +1,11 @@
 // Deutsch. Same keys and {names} as English; "one | other" likewise.
 
+import { calls } from "./de_calls.js";
 import { customer } from "./de_customer.js";
 import { events } from "./de_events.js";
 
 export const de = {
+  ...calls,
   ...customer,
   ...events,
 

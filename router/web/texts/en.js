@@ -1,9 +1,11 @@
 // English. Keys are the same in every language; a test compares them and their {names}.
 
+import { calls } from "./en_calls.js";
 import { customer } from "./en_customer.js";
 import { events } from "./en_events.js";
 
 export const en = {
+  ...calls,
   ...customer,
   ...events,
 

@@ -6,8 +6,8 @@ import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 
 const MINUTE_US = 60_000_000;
 
-/** Send after confirmation; refusals are said in words beside the button. */
-function useActing(wall) {
+/** Send after confirmation; refusals are said in words beside the button. `after`: when it was done. */
+export function useActing(wall, after = () => {}) {
   const [asked, setAsked] = useState(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
@@ -21,6 +21,7 @@ function useActing(wall) {
       await wall.connection.command(asked.type, asked.fields);
       wall.say("good", t("action_done", { words: asked.words }));
       setAsked(null);
+      after();
     } catch (error) {
       setProblem(t("refused", { what: t(`act_${asked.type}`), why: error.message || word("code", error.code) }));
     } finally {

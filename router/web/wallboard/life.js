@@ -8,6 +8,7 @@ import { candidateWords, decisionWords, eventMeaning, eventWords, isTold, requir
 import { html, useEffect, useState } from "../page/view.js";
 import { ContactActions } from "./actions.js";
 import { Due } from "./due.js";
+import { Listen } from "./listen.js";
 
 /** Read the contact, its events and its decisions again whenever the board shows it changed. */
 function useLife(wall, id) {
@@ -60,6 +61,11 @@ function Timeline({ events, decisions, nameOf }) {
   </ol>`;
 }
 
+/** Is there something to hear? */
+function isCall(wall, contact) {
+  return (wall.board.directory.channels || []).some((each) => each.name === contact.channel && each.media);
+}
+
 /** The contact as it stands, what can be done, and how it came to be there. */
 export function Life({ wall, id }) {
   const [{ contact, events, decisions, error, loading, live }, again] = useLife(wall, id);
@@ -79,6 +85,7 @@ export function Life({ wall, id }) {
       ${now.peer?.name && html`<div><dt>${t("customer")}</dt><dd dir="auto">${now.peer.name}</dd></div>`}
     </dl>
     ${now.state !== "closed" && html`<${ContactActions} wall=${wall} contact=${now} />`}
+    ${now.state === "active" && isCall(wall, now) && !now.consult_of && html`<${Listen} wall=${wall} contact=${now} again=${again} />`}
     <h3 class="drill-words">${t("life")}</h3>
     ${events.length ? html`<${Timeline} events=${events} decisions=${decisions} nameOf=${nameOf} />` : html`<p class="quiet drill-words">${t("life_none")}</p>`}
   </div>`;
