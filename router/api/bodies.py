@@ -377,6 +377,24 @@ class SessionBody(Body):
     ticket: Annotated[str, Meta(max_length=200)]
 
 
+class PasswordBody(Body):
+    """A name and a password."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    password: Annotated[str, Meta(min_length=1, max_length=200)]
+    workspace: Annotated[str, Meta(max_length=200)] = ""
+    """Only needed where several workspaces have this name."""
+
+
+class LoginBody(Body):
+    """Who a name is, and its new password."""
+
+    password: Annotated[str, Meta(min_length=10, max_length=200)]
+    role: Annotated[str, Meta(pattern="^(admin|supervisor|agent)$")]
+    agent: Annotated[str, Meta(max_length=200)] = ""
+    """For role agent: who they are."""
+
+
 class CheckBody(Body):
     """A configuration to be checked, not applied."""
 

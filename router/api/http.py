@@ -20,6 +20,7 @@ from router.api.desk import Memories
 from router.api.hub import Hub
 from router.api.limits import Limits
 from router.api.openapi import describe
+from router.api.passwords import Logins
 from router.api.problems import ApiError, problem
 from router.api.routes import ROUTES
 from router.api.table import ANYBODY, Call, Reply, Route, reader_of
@@ -53,9 +54,11 @@ class Api:
             connections=limits.connections_per_token,
         )
         self.tokens = Tokens()
+        self.logins = Logins()
         self.tenants: dict[str, Tenant] = {}
         for name, workspace in context.workspaces.items():
             self.tokens.load(workspace)
+            self.logins.load(workspace)
             self.tenants[name] = Tenant(
                 workspace,
                 desks=context.desks[name],

@@ -35,11 +35,11 @@ from router.core.policy import Policy
 from router.core.state import State
 from router.errors import NotFound, Overloaded
 from router.journal import ArchiveWrite
+from router.runtime.attachments import entries
 from router.runtime.envelope import contact_id, open_envelope, resealed
 from router.runtime.inbox import SHED_AT, shed_class
 from router.runtime.intake import Routing
 from router.runtime.loop import Answer
-from router.runtime.attachments import entries
 from router.runtime.messages import Message
 
 if TYPE_CHECKING:

@@ -55,6 +55,8 @@ MATRIX = {
     "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
     "listSegments": "y y n n n n", "putSegment": "y n n n n n",
+    "signIn": "open", "listLogins": "y n n n n n", "putLogin": "y n n n n n",
+    "removeLogin": "y n n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",
     "listTokens": "y n n n n n", "revokeToken": "y n n n n n", "getConfig": "y n n n n n",
     "reloadConfig": "y n n n n n", "checkConfig": "y n n n n n", "listAudit": "y n n n n n",
@@ -101,6 +103,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "checkConfig": {"text": "queues: {}"},
     "importHistory": {"rows": [{"customer": "kim", "channel": "pigeon"}]},
     "openSession": {"ticket": "crk_x"},
+    "signIn": {"name": "nobody", "password": "a long password"},
+    "putLogin": {"password": "short", "role": "admin"},
 }
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from router.api import bodies as b
 from router.api.audit import AuditRow, audit_row, decode_audit
-from router.api.auth import TICKET_US, Role, TokenRow, Use, make_token
+from router.api.auth import TICKET_US, Principal, Role, TokenRow, Use, make_token
 from router.api.problems import ApiError
 from router.api.table import ANYBODY, PAGING, Call, Reply, Route, query, query_int, roles
 from router.api.views import View
@@ -154,8 +154,12 @@ async def open_session(call: Call) -> Reply:
     if found is None:
         api.limits.charge_address(api.address(call.request), call.now_us)
         raise ApiError(401, "wrong_ticket", "this ticket is unknown, used, or has expired")
-    text, row, who = found
-    view = SessionView(
+    return Reply(200, session_view(api, *found), PLAIN)
+
+
+def session_view(api: Any, text: str, row: TokenRow, who: Principal) -> SessionView:
+    """What a page needs of its session."""
+    return SessionView(
         token=text,
         expires_at_us=row.expires_at_us,
         workspace=who.workspace,
@@ -163,7 +167,6 @@ async def open_session(call: Call) -> Reply:
         agent=who.agent,
         name=_name(api, who.workspace, who.agent) or who.name,
     )
-    return Reply(200, view, PLAIN)
 
 
 def _name(api: Any, workspace: str, agent: str) -> str:

@@ -1,0 +1,110 @@
+"""Names and passwords over HTTP, and signing in with one."""
+
+from __future__ import annotations
+
+from router.api import bodies as b
+from router.api.audit import audit_row
+from router.api.auth import SESSION_US, Role, Use, make_token
+from router.api.passwords import LoginRow, make_login
+from router.api.problems import ApiError
+from router.api.routes.admin import PLAIN, SessionView, session_view
+from router.api.table import ANYBODY, Call, Reply, Route, roles
+from router.api.views import View
+from router.core.model import AgentId
+from router.errors import Invalid
+
+
+class LoginView(View):
+    """A name that signs in; nobody is ever told its password."""
+
+    name: str
+    role: Role
+    agent: str = ""
+    changed_at_us: int = 0
+    by: str = ""
+
+
+class LoginList(View):
+    """All names of the workspace."""
+
+    logins: list[LoginView]
+
+
+def _view(row: LoginRow) -> LoginView:
+    return LoginView(row.name, row.role, row.agent, row.changed_at_us, row.by)
+
+
+async def list_logins(call: Call) -> Reply:
+    """All names, in order."""
+    return Reply(200, LoginList([_view(row) for row in call.api.logins.of(call.tenant.name)]))
+
+
+async def put_login(call: Call) -> Reply:
+    """A name gets a (new) password; sessions that it has opened end."""
+    body: b.LoginBody = call.body
+    if body.agent:
+        await call.tenant.workspace.settled()
+        if AgentId(body.agent) not in call.tenant.state.agents:
+            raise Invalid("unknown_agent", f"no agent {body.agent!r} - at `$.agent`")
+    row = make_login(call.id, Role(body.role), body.agent, call.now_us, call.who.by)
+    audit = audit_row(call, "login.put", call.id)
+    kept = await call.api.logins.put(call.tenant.name, row, body.password, audit)
+    await _end_sessions(call, kept)
+    return Reply(200, _view(kept))
+
+
+async def remove_login(call: Call) -> Reply:
+    """A name is gone, and the sessions that it has opened end."""
+    audit = audit_row(call, "login.remove", call.id)
+    row = await call.api.logins.remove(call.tenant.name, call.id, call.who.by, audit)
+    await _end_sessions(call, row)
+    return Reply(204)
+
+
+async def _end_sessions(call: Call, login: LoginRow) -> None:
+    for row in call.api.tokens.of(call.tenant.name):
+        if row.use is Use.SESSION and row.by == login.mark:
+            audit = audit_row(call, "session.close", row.id)
+            await call.api.tokens.revoke(call.tenant.name, row.id, call.who.by, (audit,))
+
+
+async def sign_in(call: Call) -> Reply:
+    """Name and password become a session token."""
+    api = call.api
+    body: b.PasswordBody = call.body
+    if api.context.stopping:
+        raise ApiError(503, "unavailable", "the server stops", retry_after_s=2.0)
+    address = api.address(call.request)
+    workspace, login = await api.logins.check(
+        body.workspace, body.name, body.password, address, call.now_us
+    )
+    text, row = make_token(
+        login.role,
+        now_us=call.now_us,
+        name=login.name,
+        use=Use.SESSION,
+        agent=login.agent,
+        length_us=SESSION_US,
+        by=login.mark,
+    )
+    await api.tokens.add(workspace, row, (audit_row(call, "session.open", login.mark, login.mark),))
+    who = api.tokens.find(text, call.now_us)
+    assert who is not None, "it was kept a moment ago"
+    return Reply(200, session_view(api, text, row, who), PLAIN)
+
+
+ADMIN = roles("admin")
+
+ROUTES: tuple[Route, ...] = (
+    Route("signIn", "POST", "/v1/session:password", sign_in, ANYBODY, {200: SessionView},
+          "Exchange a name and a password for a session token. Five tries a minute.",
+          body=b.PasswordBody, audited="session.open", errors=(401, 507)),
+    Route("listLogins", "GET", "/v1/logins", list_logins, ADMIN, {200: LoginList},
+          "Who signs in with a password."),
+    Route("putLogin", "PUT", "/v1/logins/{id}", put_login, ADMIN, {200: LoginView},
+          "Give a name a password; sessions that it has opened end.", body=b.LoginBody,
+          audited="login.put", errors=(507,)),
+    Route("removeLogin", "DELETE", "/v1/logins/{id}", remove_login, ADMIN, {204: None},
+          "A name signs in no more; its sessions end.", audited="login.remove",
+          errors=(404, 507)),
+)  # fmt: skip
