@@ -287,5 +287,9 @@ class FreeSwitch(Channel):
         extension, _, context = self.config.deflect_to.partition("@")
         uuid = call.customer
         self.board.forget(call, "ORIGINATOR_CANCEL")
-        await self.board.link.ask(esl.api(f"uuid_setvar {uuid} park_after_bridge false"))
+        for line in (
+            f"uuid_setvar {uuid} park_after_bridge false",
+            f"uuid_setvar {uuid} cr_router",
+        ):
+            await self.board.link.ask(esl.api(line))  # not ours any more, also after a restart
         await self.board.link.do(f"uuid_transfer {uuid} {extension} XML {context}")

@@ -307,7 +307,7 @@ async def test_a_caller_is_asked_and_the_digit_comes_back(
 async def test_a_greeting_is_played_before_the_music_and_an_agent_breaks_it_off(
     pbx: FreeSwitchEdge, tmp_path: Path
 ) -> None:
-    async with Centre(pbx, tmp_path, treatment="{greeting: Welcome}") as centre:
+    async with Centre(pbx, tmp_path, treatment={"greeting": "Welcome"}) as centre:
         await pbx.call(KIM, LINE)
 
         async def greeted() -> bool:

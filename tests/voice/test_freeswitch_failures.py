@@ -12,7 +12,7 @@ from adapters.freeswitch import FreeSwitch
 from adapters.freeswitch.connection import Connection
 from router.channel import ChannelLost
 from router.core import commands as c
-from router.core.model import AgentId
+from router.core.model import AgentId, ContactId
 from router.errors import ConfigError
 from router.testing.adapter_harness import RouterDouble, Signal
 from router.testing.fault_proxy import FaultProxy
@@ -238,6 +238,27 @@ async def test_a_socket_that_breaks_again_and_again_rings_nobody_twice(
             await pbx.hang_up(customer)
         await centre.all_is_over()
         assert await pbx.rung("ana") == len(customers)
+
+
+async def test_a_caller_who_went_to_voicemail_is_left_alone_by_the_next_connection(
+    pbx: FreeSwitchEdge, tmp_path: Path
+) -> None:
+    async with Centre(pbx, tmp_path) as centre:
+        await pbx.call(KIM, LINE)
+        await centre.hears_music(KIM)
+        contact = centre.contacts()[0].id
+        await centre.ask(
+            c.RequestCallback(contact=contact, callback=ContactId("later"), not_before_us=2**60)
+        )
+
+        async def sent_on() -> bool:
+            return await pbx.went_on_to(KIM) == "voicemail/0"
+
+        await centre.until(sent_on)
+        await reconnect(centre, pbx)
+        await centre.restart()
+        assert await pbx.is_up(KIM)
+        assert len(centre.contacts()) == 1
 
 
 async def test_calls_that_freeswitch_brings_are_served_and_go_on_alone_without_a_router(
