@@ -84,6 +84,8 @@ class Event(msgspec.Struct, frozen=True):
     """An event; fields that its kind does not have are empty."""
 
     type: str
+    timestamp: str = ""
+    """To the millisecond; one event that comes twice has the same one twice."""
     application: str = ""
     args: tuple[str, ...] = ()
     channel: Channel | None = None

@@ -59,6 +59,8 @@ class Leg:
     """We have hung it up: its end is no news."""
     place: str = ""
     """The bridge it is in."""
+    digit_at: str = ""
+    """Timestamp of its last digit."""
     there: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it is in our application, or gone."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)

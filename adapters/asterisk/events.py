@@ -75,7 +75,9 @@ class Events:
             case "StasisEnd":
                 self._left(leg)
             case "ChannelDtmfReceived" if leg.kind == "customer" and leg.call is not None:
-                self.talk.digit(leg.call, event.digit)
+                if event.timestamp != leg.digit_at:  # told twice where somebody else subscribes
+                    leg.digit_at = event.timestamp
+                    self.talk.digit(leg.call, event.digit)
             case _:
                 pass
 

@@ -82,6 +82,8 @@ class AriPbx:
         self.signal = Signal()
         self.switch.on_change = self._note_change
         self.sockets_opened = 0
+        self._silence = asyncio.Event()
+        """Set at the end: requests that are never answered wait for it."""
         self._sockets: list[EventSocket] = []
         self._troubles: list[tuple[str, str, deque[int | str]]] = []
         self._runner: web.AppRunner | None = None
@@ -130,6 +132,8 @@ class AriPbx:
         await self.kill()
 
     async def _close(self) -> None:
+        self._silence.set()
+        self._silence = asyncio.Event()
         for transport in list(self._connections):
             transport.abort()
         if self._runner is not None:
@@ -147,6 +151,17 @@ class AriPbx:
     def restore_events(self) -> None:
         """They can be opened again."""
         self.refuses_events = False
+
+    async def say_raw(self, text: str) -> None:
+        """Anything at all on the event sockets: a PBX that lies."""
+        for socket in self._sockets:
+            await socket.socket.send_str(text)
+
+    def replace(self) -> None:
+        """Another application of the same name has connected."""
+        for socket in self._sockets:
+            self._tell(socket.apps[0], _replaced(socket.apps[0]))
+            socket.is_replaced = True
 
     def listeners(self) -> int:
         """Event sockets that are told something."""
@@ -204,8 +219,11 @@ class AriPbx:
     def press(self, name: str, digits: str) -> None:
         """DTMF: told at each digit's end (digits-collected, phone-hold-and-digits)."""
         channel = self._channel(name)
-        for digit in digits:
+        for number, digit in enumerate(digits):
+            # Some 300 ms lie between two digits of a phone, and so between their timestamps.
+            self.switch.ahead_ms = 300 * number
             self.switch.of(channel, "ChannelDtmfReceived", digit=digit, duration_ms=100)
+        self.switch.ahead_ms = 0
 
     def push_hold(self, name: str, *, on: bool) -> None:
         """The phone's own hold key: phone-hold-and-digits."""
@@ -263,7 +281,7 @@ class AriPbx:
         if trouble == "cut" and transport is not None:
             transport.abort()
         elif trouble == "silence":
-            await asyncio.Event().wait()
+            await self._silence.wait()
         if self.races.events_first:
             await asyncio.sleep(LAG_S)
         return answer

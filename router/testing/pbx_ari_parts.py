@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
@@ -65,6 +65,8 @@ class Party:
     name: str
     will: str = "rings"
     """``rings``, ``answers``, ``busy``, ``unknown`` or ``fails``"""
+    answers_after_s: float = 0.0
+    """``answers``: having rung so long."""
     rung: int = 0
     told: str = ""
     """Why the last ringing ended unanswered: ``elsewhere``, ``cancelled``."""
@@ -200,9 +202,10 @@ class Recording:
         }  # fmt: skip
 
 
-def now() -> str:
+def now(ahead_ms: int = 0) -> str:
     """A moment in ARI's form."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+    moment = datetime.now(UTC) + timedelta(milliseconds=ahead_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
 
 
 class Problem(Exception):

@@ -52,6 +52,7 @@ class Switch:
         self.on_change: Callable[[], None] = lambda: None
         self._tell = tell
         self._numbers = itertools.count(1)
+        self.ahead_ms = 0
 
     def party(self, name: str) -> Party:
         """This phone, made when first named."""
@@ -63,8 +64,10 @@ class Switch:
         """One event to one application."""
         self.on_change()
         if app:
-            event = {"type": kind, "timestamp": now(), **fields, "asterisk_id": "02:00:00:00:00:01",
-                     "application": app}  # fmt: skip
+            event = {
+                "type": kind, "timestamp": now(self.ahead_ms), **fields,
+                "asterisk_id": "02:00:00:00:00:01", "application": app,
+            }  # fmt: skip
             self._tell(app, event)
             if self.races.doubled and kind in DOUBLED:
                 self._tell(app, event)
@@ -148,7 +151,7 @@ class Switch:
             self.refuse(channel, 17, 486)  # busy-then-next-agent
         elif party.will == "fails":
             self.refuse(channel, 34, 503)  # cause and code after RFC 3398 table 5, not recorded
-        elif party.will == "answers":
+        elif party.will == "answers" and not party.answers_after_s:
             self.answer(channel)
         else:
             channel.state = "Ringing"
@@ -157,8 +160,10 @@ class Switch:
             self.dial_event(channel, "RINGING")
             if not self.races.state_first:
                 self.of(channel, "ChannelStateChange")
-            if timeout_s > 0:
-                loop = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
+            if party.will == "answers":
+                channel.ring_timer = loop.call_later(party.answers_after_s, self.answer, channel)
+            elif timeout_s > 0:
                 channel.ring_timer = loop.call_later(timeout_s, self.no_answer, channel)
 
     def refuse(self, channel: Channel, cause: int, tech_cause: int) -> None:
