@@ -98,7 +98,7 @@ function Head({ desk, contact, reservation, onAside }) {
       ${contact.direction && contact.direction !== "inbound" && html`<span>· ${t(`direction_${contact.direction}`)}</span>`}
       ${contact.watched && html`<span class="attention">· ${t("watched")}</span>`}
       ${reservation?.recording &&
-      html`<span class=${reservation.is_recording ? "recording" : "quiet"} role="status">· <${Mark} meaning=${reservation.is_recording ? "bad" : "neutral"} /> ${t(reservation.is_recording ? "recording" : "recording_paused")}</span>`}
+      html`<span class=${reservation.is_recording ? "recording" : "line quiet"} role="status">· <${Icon} name="record" /> ${t(reservation.is_recording ? "recording" : "recording_paused")}</span>`}
     </div>
   </header>`;
 }

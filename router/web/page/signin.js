@@ -1,6 +1,6 @@
 // What stands on a page before there is a session: signing in, and why not.
 
-import { forget, signIn } from "./session.js";
+import { forget, signIn, signInAs } from "./session.js";
 import { t } from "./texts.js";
 import { html, useState } from "./view.js";
 
@@ -16,39 +16,68 @@ export async function enter(roles) {
   }
 }
 
-/** A quiet page with one field: paste a sign-in link. */
+const PROBLEMS = { 0: "signin_unreachable", 429: "signin_too_often" };
+
+/** A quiet page: name and password, or a sign-in link. */
 export function SignIn({ page, reason, detail, onSession }) {
-  const [typed, setTyped] = useState("");
+  const [byLink, setByLink] = useState(reason === "refused");
   const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
   const submit = async (event) => {
     event.preventDefault();
+    const given = new FormData(event.target);
     forget();
+    setBusy(true);
     try {
-      const session = await signIn(typed);
-      if (session) onSession(session);
+      const made = byLink
+        ? await signIn(given.get("ticket"))
+        : await signInAs(given.get("name").trim(), given.get("password"));
+      if (made) onSession(made);
       else setProblem(t("signin_empty"));
     } catch (error) {
-      setProblem(error.status === 0 ? t("signin_unreachable") : t("signin_refused"));
+      setProblem(t(PROBLEMS[error.status] || (byLink ? "signin_refused" : "signin_wrong")));
     }
+    setBusy(false);
+  };
+  const turn = () => {
+    setByLink(!byLink);
+    setProblem("");
   };
   return html`<main class="signin">
     <form class="card" onSubmit=${submit}>
       <p class="brand">contact-router</p>
       <h1>${t(`signin_title_${page}`)}</h1>
       <p>${t(`signin_${reason}`, { role: detail })}</p>
-      <label for="ticket">${t("signin_label")}</label>
-      <input
-        id="ticket"
-        type="password"
-        autocomplete="off"
-        spellcheck="false"
-        placeholder=${t("signin_placeholder")}
-        value=${typed}
-        onInput=${(event) => setTyped(event.target.value)}
-      />
+      ${byLink ? html`<${ByLink} />` : html`<${ByPassword} />`}
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
-      <button class="primary" type="submit">${t("signin_go")}</button>
-      <p class="quiet">${t("signin_hint")}</p>
+      <button class="primary" type="submit" disabled=${busy}>${t("signin_go")}</button>
+      <button class="link" type="button" onClick=${turn}>
+        ${t(byLink ? "signin_by_password" : "signin_by_link")}
+      </button>
+      ${byLink && html`<p class="quiet">${t("signin_hint")}</p>`}
     </form>
   </main>`;
+}
+
+function ByPassword() {
+  return html`
+    <label for="name">${t("signin_name")}</label>
+    <input id="name" name="name" autocomplete="username" spellcheck="false" autocapitalize="none" required autofocus />
+    <label for="password">${t("signin_password")}</label>
+    <input id="password" name="password" type="password" autocomplete="current-password" required />
+  `;
+}
+
+function ByLink() {
+  return html`
+    <label for="ticket">${t("signin_label")}</label>
+    <input
+      id="ticket"
+      name="ticket"
+      type="password"
+      autocomplete="off"
+      spellcheck="false"
+      placeholder=${t("signin_placeholder")}
+    />
+  `;
 }
