@@ -11,7 +11,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from adapters import TRY_AGAIN, Crew, Questions
@@ -32,9 +32,10 @@ ROUTER_S: Final = 15.0
 EARLY_S: Final = 3.0
 """A receipt may come before the answer to the message that it is about: it waits for so long."""
 LONG_OCTETS: Final = 16_777_216
-HEARD_MOST: Final = 100_000
+HEARD_MOST: Final = 20_000
 HARD: Final = 2
 """So many times the limits, and parts of more long messages are refused."""
+BATCH: Final = 100
 AGAIN_S: Final = 2.0
 EXPIRE_S: Final = 30.0
 
@@ -122,6 +123,8 @@ class Inbound:
         now_s = asyncio.get_running_loop().time()
         fresh_id = f"sms-{secrets.token_hex(12)}"
         heard = self.hearing.hear(message, connection, now_s, fresh_id)
+        if len(self.hearing) > HEARD_MOST:
+            self._over.set()
         status = pdu.SYSTEM_ERROR
         try:
             part = part_of(message)
@@ -207,8 +210,9 @@ class Inbound:
         expire_s = loop.time() + EXPIRE_S
         while True:
             now_s = loop.time()
+            self._over.clear()
             pause_s = await self._finish_over(now_s)
-            if now_s >= expire_s:
+            if now_s >= expire_s or len(self.hearing) > HEARD_MOST:
                 self._forget(self.hearing.expire(now_s))
                 expire_s = now_s + EXPIRE_S
             next_s = self.reassembly.next_s()
@@ -216,16 +220,16 @@ class Inbound:
             if pause_s:
                 await asyncio.sleep(pause_s)
                 continue
-            self._over.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(wake_s):
                     await self._over.wait()
-            except TimeoutError:
-                pass
 
     async def _finish_over(self, now_s: float) -> float:
         """Returns how long to wait before it is tried again, 0 = all went on."""
-        for whole in self.reassembly.over(now_s):
+        over = self.reassembly.over(now_s)
+        if len(over) > BATCH:
+            self._over.set()  # the rest in the next round
+        for whole in over[:BATCH]:
             try:
                 async with asyncio.timeout(ROUTER_S), self._turn(whole.key.partition("/")[0]):
                     if self.reassembly.waiting(whole.key) is whole:
