@@ -228,8 +228,8 @@ class KillLab:
         self.wrong += [f"{number} is {n} contacts" for number, n in known.items() if n > 1]
         talked = 0
         for number, story in self.stories.items():
-            answered = [ring for ring in story.rings if ring.answered_at]
-            if len(story.rings) > 1 + self._talked_to_nobody(story):
+            answered = [r for r in story.rings if r.answered_at and not self._was_blind(r)]
+            if len(story.rings) > 1 + any(self._was_blind(ring) for ring in story.rings[:1]):
                 where = [
                     f"{r.party} {r.status} {r.began:.2f}-{r.ended_at:.2f}" for r in story.rings
                 ]
@@ -240,7 +240,7 @@ class KillLab:
                 talked += 1
                 if outcomes.get(number) != "completed":
                     self.wrong.append(f"{number} talked, but is {outcomes.get(number)}")
-            elif not story.impatient:
+            elif not story.impatient and outcomes.get(number) != "completed":
                 self.wrong.append(
                     f"{number} was lost: {story.leg.status or 'hung up on'}, never answered,"
                     f" the router says {outcomes.get(number)}"
@@ -257,9 +257,9 @@ class KillLab:
             f"{sum(s.impatient for s in self.stories.values())} gave up, {len(contacts)} contacts"
         )
 
-    def _talked_to_nobody(self, story: Story) -> bool:
-        first = story.rings[0].began if story.rings else 0.0
-        return any(start < first < end for start, end in self._blind)
+    def _was_blind(self, ring: Leg) -> bool:
+        """Picked up while the router was away: perhaps to nobody."""
+        return any(start < ring.began < end for start, end in self._blind)
 
     async def _rest(self) -> None:
         """Nothing is left, at the router or at the PBX."""
