@@ -144,7 +144,8 @@ def check(path: Path) -> None:
 @main.command()
 @_config_option(DEFAULT_CONFIG)
 @_data_option()
-def doctor(path: Path, data: Path | None) -> None:
+@click.option("--adapters", is_flag=True, help="Ask the adapters' backends what is wrong there.")
+def doctor(path: Path, data: Path | None, adapters: bool) -> None:
     """Look for what is wrong: versions, settings, checksums of all that is stored.
 
     Reads only, so it may run beside a server. Exit code 1 if it finds an error.
@@ -156,7 +157,9 @@ def doctor(path: Path, data: Path | None) -> None:
         return _doctor(configuration.load(path), data)
 
     async def _doctor(config: configuration.Config, data: Path | None) -> None:
-        findings = await offline.diagnose(config, data)
+        findings: list[Any] = [*await offline.diagnose(config, data)]
+        if adapters:
+            findings += await backend_findings(config)
         for finding in findings:
             colour = {"ok": "green", "warning": "yellow"}.get(finding.level, "red")
             click.echo(f"{click.style(f'{finding.level:8}', fg=colour)} {finding.text}")
@@ -451,6 +454,22 @@ def adapter_findings(config: Any) -> list[str]:
                 read_settings(module.SETTINGS, dict(adapter.settings), f"adapters.{name}")
             except ConfigError as error:
                 findings += error.findings
+    return findings
+
+
+async def backend_findings(config: Any) -> list[Any]:
+    """What the adapters' backends say is wrong, of those that can be asked."""
+    from router.runtime.channels import adapter_module
+
+    findings: list[Any] = []
+    for workspace in config.workspaces.values():
+        for name, adapter in workspace.adapters.items():
+            check = getattr(adapter_module(name, adapter.type), "check", None)
+            if check is not None:
+                channel = adapter.channel or adapter.type
+                endpoints = {agent.endpoints.get(channel, "") for agent in workspace.agents}
+                settings = dict(adapter.settings)
+                findings += await check(name, settings, sorted(endpoints - {""}))
     return findings
 
 

@@ -19,11 +19,13 @@ MODULES = {
     "res_stasis_answer.so": "callers cannot be answered",
     "res_stasis_playback.so": "no announcements, no questions",
     "res_stasis_recording.so": "no recordings",
+    "chan_bridge_media.so": "no recordings of conversations",
     "res_stasis_snoop.so": "supervisors cannot listen in",
     "bridge_holding.so": "nobody can wait",
     "bridge_softmix.so": "no conferences",
     "res_musiconhold.so": "no music while waiting",
     "chan_pjsip.so": "no SIP phones",
+    "res_pjsip_rfc3326.so": "phones show calls as missed that were answered elsewhere",
 }
 """Modules and what is missing without them."""
 NEEDED = ("res_stasis.so", "app_stasis.so", "res_stasis_answer.so", "bridge_holding.so")

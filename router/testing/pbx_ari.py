@@ -72,6 +72,7 @@ class AriPbx:
         self.port = port
         self.races = races or Races()
         self.switch = Switch(self._tell, self.races)
+        self.rest = Rest(self.switch)
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         """All that was asked: method, path below /ari, query."""
         self.events: list[Json] = []
@@ -108,7 +109,7 @@ class AriPbx:
         """Listen; the port is free and stays the same over `kill` and `start`."""
         application = web.Application(middlewares=[self._guard])
         application.router.add_get("/ari/events", self._events)
-        Rest(self.switch).add_to(application, "/ari")
+        self.rest.add_to(application, "/ari")
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)

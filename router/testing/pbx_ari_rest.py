@@ -28,7 +28,8 @@ VERSION = "20.11.0"
 MODULES = ("res_ari.so", "res_stasis.so", "res_stasis_answer.so", "res_stasis_playback.so",
            "res_stasis_recording.so", "res_stasis_snoop.so", "res_musiconhold.so",
            "bridge_holding.so", "bridge_softmix.so", "chan_pjsip.so", "app_stasis.so",
-           "res_http_websocket.so")  # fmt: skip
+           "res_http_websocket.so", "chan_bridge_media.so",
+           "res_pjsip_rfc3326.so")  # fmt: skip
 
 
 class Rest:
@@ -37,6 +38,7 @@ class Rest:
     def __init__(self, switch: Switch) -> None:
         self.switch = switch
         self.modules = list(MODULES)
+        self.version = VERSION
 
     def add_to(self, app: web.Application, base: str) -> None:
         """Mount all of them."""
@@ -325,7 +327,9 @@ class Rest:
 
     def info(self, request: web.Request) -> web.Response:
         """After ARI's description"""
-        return web.json_response({"system": {"version": VERSION, "entity_id": "02:00:00:00:00:01"}})
+        return web.json_response(
+            {"system": {"version": self.version, "entity_id": "02:00:00:00:00:01"}}
+        )
 
     def ping(self, request: web.Request) -> web.Response:
         """After ARI's description"""
