@@ -23,6 +23,8 @@ from router.config.schema import (
     WorkspaceSection,
 )
 from router.config.secret_files import adapter_files, problem
+from router.core.asking import ANSWER_US, QUESTION_NAME
+from router.core.model import SECOND_US
 from router.core.policy import Channel, Full, default_channels
 
 
@@ -214,6 +216,11 @@ def _check_step(name: str, step: StepSettings, place: Path, reading: Reading) ->
     written = [key for key in ACTIONS if (*place, key) in reading.places]
     if not ends and not does_something and not written:
         reading.add(place, f"does nothing: give one of {', '.join(ACTIONS)}")
+    if step.ask is not None:
+        if not QUESTION_NAME.fullmatch(step.ask.name):
+            reading.add((*place, "ask", "name"), "expected letters, digits and _")
+        if not SECOND_US <= step.ask.timeout <= ANSWER_US:
+            reading.add((*place, "ask", "timeout"), "expected 1s to 5m")
     for index, other in enumerate(step.add_queues):
         if other == name:
             reading.add((*place, "add_queues", index), "is this queue itself")

@@ -32,6 +32,8 @@ QUESTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 PROMPT_MOST = 4_000
 CHOICES_MOST = 20
 ANSWER_MOST = 1_000
+ANSWER_US = 300 * SECOND_US
+"""Most time to answer."""
 _WAITS = (ContactState.QUEUED, ContactState.OFFERED)
 
 
@@ -207,7 +209,7 @@ def _check_question(command: c.CollectInput) -> None:
         raise Invalid("choices", f"at most {CHOICES_MOST} choices, none of them empty")
     if not 1 <= command.digits <= 40:
         raise Invalid("digits", f"1-40 digits are collected, got {command.digits}")
-    if not SECOND_US <= command.timeout_us <= 300 * SECOND_US:
+    if not SECOND_US <= command.timeout_us <= ANSWER_US:
         raise Invalid("timeout", f"1 s to 5 min to answer, got {command.timeout_us} µs")
 
 
