@@ -16,6 +16,8 @@ import nh3
 
 HTML_CHARS = 2_000_000
 """Of a longer body only so much is read."""
+TAGS = 60_000
+"""A newsletter has some thousand; of a body with more only the beginning is read."""
 TEXT_CHARS = 1_000_000
 QUOTES = 20
 """Quotes deeper than this are marked no further."""
@@ -23,6 +25,13 @@ INLINE_BYTES = 2_000_000
 """Pictures within the mail are shown up to this size, all together."""
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
+DEPTH = 300
+"""HTML nested deeper is not shown: cleaning it takes time that grows with the square of this."""
+
+_CLOSE_THEMSELVES = {
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
+    "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "wbr",
+}  # fmt: skip
 _SKIPPED = {"script", "style", "head", "title", "template", "noscript", "object", "iframe", "svg"}
 _BLOCKS = {
     "address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "fieldset",
@@ -39,6 +48,8 @@ class _Walker(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.lines: list[str] = []
         self.size = 0
+        self.deepest = 0
+        self._depth = 0
         self._line: list[str] = []
         self._quotes = 0
         self._skipped = 0
@@ -47,6 +58,9 @@ class _Walker(HTMLParser):
         self._link_text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _CLOSE_THEMSELVES:
+            self._depth += 1
+            self.deepest = max(self.deepest, self._depth)
         if tag in _SKIPPED:
             self._skipped += 1
             return
@@ -77,6 +91,8 @@ class _Walker(HTMLParser):
                 pass
 
     def handle_endtag(self, tag: str) -> None:
+        if tag not in _CLOSE_THEMSELVES:
+            self._depth = max(0, self._depth - 1)
         if tag in _SKIPPED:
             self._skipped = max(0, self._skipped - 1)
             return
@@ -135,12 +151,30 @@ class _Walker(HTMLParser):
             self.lines.append(mark.rstrip())
 
 
+def _bounded(html: str) -> str:
+    """So much of it as is worked through in a second or two, however it is made."""
+    return html[:HTML_CHARS] if html.count("<", 0, HTML_CHARS) <= TAGS else html[: 3 * TAGS]
+
+
+class Walked(NamedTuple):
+    """What a walk through an HTML body found."""
+
+    text: str
+    """With quotations marked by "> "."""
+    deepest: int
+
+
+def walk(html: str) -> Walked:
+    """The text of an HTML body, and how deeply it is nested."""
+    walker = _Walker()
+    walker.feed(_bounded(html))
+    walker.close()
+    return Walked(walker.finish(), walker.deepest)
+
+
 def text_of(html: str) -> str:
     """The text of an HTML body, with quotations marked by "> "."""
-    walker = _Walker()
-    walker.feed(html[:HTML_CHARS])
-    walker.close()
-    return walker.finish()
+    return walk(html).text
 
 
 class Picture(NamedTuple):
@@ -210,7 +244,7 @@ def shown(html: str, pictures: Mapping[str, Picture]) -> Shown:
         return f"data:{picture.type};base64,{base64.b64encode(picture.data).decode()}"
 
     clean = nh3.clean(
-        html[:HTML_CHARS],
+        _bounded(html),
         tags=_TAGS,
         clean_content_tags=_GONE,
         attributes=_ATTRIBUTES,

@@ -23,7 +23,8 @@ from adapters.mail.headers import (
     unescaped,
     words,
 )
-from adapters.mail.markup import PICTURES, Picture, shown, text_of
+from adapters.mail.markup import DEPTH as HTML_DEPTH
+from adapters.mail.markup import PICTURES, Picture, shown, walk
 from adapters.mail.quoting import split
 from adapters.mail.reports import Automatic, Report, automatic, report
 from router.core.record import Value
@@ -196,7 +197,10 @@ class _Body:
             else:
                 self.files.append(file)
         joined = "\n".join(text.strip("\n") for text in plain if text.strip())
-        self.text = joined or (text_of(self.html) if self.html else "")
+        walked = walk(self.html)
+        self.text = joined or walked.text
+        if walked.deepest > HTML_DEPTH:
+            self.html = ""
 
 
 def _text(part: Message) -> str:

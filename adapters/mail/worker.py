@@ -17,7 +17,7 @@ import msgspec
 from adapters.mail.mime import MAIL_BYTES, Mail, TooMuch, read
 
 MEMORY_BYTES = 768 * 1024 * 1024
-CPU_S = 10
+CPU_S = 8
 """For one mail; a mail of 25 MB takes less than one."""
 FRAME = struct.Struct(">I")
 
