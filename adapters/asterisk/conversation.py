@@ -42,13 +42,8 @@ class Conversation:
         if start is not None and start.reservation == leg.reservation:
             await self._join_outbound(call, leg)
             return
-        talk = self.board.names.talk(call)
         try:
-            # Beside each other: the bridge is there when the router has agreed.
-            _, failed = await asyncio.gather(
-                insist(lambda: self.router.connected(leg.reservation)),
-                self._prepared(call, talk),
-            )
+            await insist(lambda: self.router.connected(leg.reservation))
         except Refused:
             self.board.hang_up_soon(leg, "answered_elsewhere")
             return
@@ -58,19 +53,10 @@ class Conversation:
         leg.is_joined = True
         if leg.contact == call.contact and not leg.place:
             call.held = call.conference = False
-        await self._join(call, leg, failed)
+        await self._join(call, leg)
 
-    async def _prepared(self, call: Call, talk: str) -> ChannelError | None:
+    async def _join(self, call: Call, leg: Leg) -> None:
         try:
-            await self.board.ensure_bridge(call, talk)
-        except ChannelError as error:
-            return error
-        return None
-
-    async def _join(self, call: Call, leg: Leg, failed: ChannelError | None) -> None:
-        try:
-            if failed is not None:
-                raise failed
             async with call.lock:
                 await self.board.arrange(call)
             self._mark(call, leg)
@@ -138,8 +124,7 @@ class Conversation:
             return
         reservation = start.reservation
         if not reservation:
-            async with call.lock:
-                await self.board.arrange(call)
+            self.board.settle(call)
             return
         agent = call.agents.get(reservation)
         if agent is not None and agent.is_up:
@@ -148,20 +133,12 @@ class Conversation:
             await self._ring_second(call, start.endpoint, reservation)
 
     async def _ring_second(self, call: Call, endpoint: str, reservation: str) -> None:
-        """Customer first: now the agent."""
-        async with call.lock:
-            await self.board.arrange(call)
-        task = call.starting
-        assert task is not None
-        leg = Leg(self.board.names.agent(call.contact, reservation), "agent", call.contact,
-                  reservation)  # fmt: skip
-        self.book.add(call, leg)
-        args = ari.arguments("agent", call.contact, reservation, call.external_id, str(task.epoch))
+        """Customer first: now the agent, while the customer hears music."""
+        self.board.settle(call)
+        assert call.starting is not None
+        ring_s = float(self.board.settings.ring_s)
         try:
-            await self.board.ring(
-                leg, endpoint, args, timeout_s=self.board.settings.ring_s,
-                caller=call.external_id, variables={"CR_CONTACT": call.contact},
-            )  # fmt: skip
+            await self.board.ring_agent(call, call.starting, reservation, endpoint, ring_s)
         except ChannelError as error:
             await self.agent_not_reached(reservation, str(error))
 
@@ -171,8 +148,7 @@ class Conversation:
         customer = call.customer
         if customer is None or not customer.lives:
             self.dial_customer(call)
-            async with call.lock:
-                await self.board.arrange(call)
+            self.board.settle(call)
             return
         if not customer.is_joined:
             return
@@ -182,7 +158,7 @@ class Conversation:
             self.board.clear(call)
             return
         call.starting = None
-        await self._join(call, agent, None)
+        await self._join(call, agent)
 
     async def customer_not_reached(self, call: Call, reason: str) -> None:
         """The customer did not answer: the agent is free again."""
@@ -225,8 +201,7 @@ class Conversation:
                 await insist(lambda: self.router.failed(leg.reservation, reason, busy=True))
         else:
             await insist(lambda: self.router.hung_up(leg.reservation, "hung up"))
-        async with call.lock:
-            await self.board.arrange(call)
+        self.board.settle(call)
 
     def was_calling(self, call: Call, reservation: str) -> bool:
         """The customer is being called for this reservation and has not picked up."""

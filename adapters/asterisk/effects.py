@@ -102,7 +102,7 @@ class Effects:
         until_s = effect.deadline_at_us / 1e6 - datetime.now(UTC).timestamp() + MARGIN_S
         if until_s <= 0:
             until_s = self.board.settings.ring_s
-        await self.ring_agent(call, task, effect.reservation, effect.endpoint, until_s)
+        await self.board.ring_agent(call, task, effect.reservation, effect.endpoint, until_s)
 
     async def _connect(self, task: Task, effect: ConnectAgent) -> None:
         call = self._call(task)
@@ -114,22 +114,7 @@ class Effects:
         if not effect.endpoint:
             raise ChannelError("the agent has no endpoint")
         ring_s = float(self.board.settings.ring_s)
-        await self.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
-
-    async def ring_agent(
-        self, call: Call, task: Task, reservation: str, endpoint: str, timeout_s: float
-    ) -> None:
-        """Ring an agent for this task's contact. Raises ChannelError."""
-        contact = str(getattr(task.effect, "contact", ""))
-        names = self.board.names
-        leg = Leg(names.agent(contact, reservation), "agent", contact, reservation)
-        self.book.add(call, leg)
-        args = ari.arguments("agent", contact, reservation, call.external_id, str(task.epoch))
-        variables = {"CR_CONTACT": contact, "CR_EPOCH": str(task.epoch)}
-        caller = call.external_id if call.customer is not None and call.customer.lives else ""
-        await self.board.ring(
-            leg, endpoint, args, timeout_s=timeout_s, caller=caller, variables=variables
-        )
+        await self.board.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
 
     async def _take_away(self, task: Task, reservation: str, reason: str) -> None:
         call = self.book.of(task)
@@ -199,6 +184,15 @@ class Effects:
 
     async def _record(self, task: Task, effect: RecordContact) -> None:
         call = self._call(task)
+        try:
+            await self._switch_recording(call, effect)
+        except ChannelError as error:
+            reason = str(error)
+            call.recordings.pop(effect.recording, None)
+            await insist(lambda: self.router.recording_ended(effect.recording, reason))
+            raise
+
+    async def _switch_recording(self, call: Call, effect: RecordContact) -> None:
         name = effect.recording
         async with call.lock:
             if name not in call.recordings:
@@ -234,7 +228,7 @@ class Effects:
         if waits_for_agent and agent is None:
             ring_s = float(self.board.settings.ring_s)
             try:
-                await self.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
+                await self.board.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
             except ChannelError as error:
                 await self.talk.agent_not_reached(effect.reservation, str(error))
                 raise

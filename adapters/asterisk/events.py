@@ -16,9 +16,9 @@ from adapters.asterisk.conversation import Conversation
 from adapters.asterisk.switchboard import Switchboard
 from router.channel import (
     Address,
+    ChannelError,
     NewContact,
     OutcomeUnknown,
-    Receipt,
     Refused,
     Router,
 )
@@ -183,18 +183,27 @@ class Events:
             self.book.name(call, receipt.contact)
             if receipt.state == "closed" and not receipt.created:
                 self.board.clear(call)  # over since before a restart
-            elif leg.lives:
-                await self._take_in(call, leg, receipt)
+                return
+            try:
+                await self._take_in(call, leg)
+            except ChannelError:
+                self.board.soon(lambda: self._take_in_later(call, leg), "take in")
 
-    async def _take_in(self, call: Call, leg: Leg, receipt: Receipt) -> None:
+    async def _take_in_later(self, call: Call, leg: Leg) -> None:
+        async with call.lock:
+            await self._take_in(call, leg)
+
+    async def _take_in(self, call: Call, leg: Leg) -> None:
         """Answer, name the contact to the dialplan, and let them wait with music."""
+        if not leg.lives or call.is_over:
+            return
         if leg.state is not State.UP:
             if not await self.board.try_(ari.answer(leg.id), 404, 409, 412):
                 return  # gone: its end is told by an event
             leg.state = State.UP
         leg.is_joined = True
         leg.settled.set()
-        self.board.soon(lambda: self._mark(leg, receipt.contact), "variable")
+        self.board.soon(lambda: self._mark(leg, call.contact), "variable")
         await self.board.arrange(call)
 
     async def _mark(self, leg: Leg, contact: str) -> None:

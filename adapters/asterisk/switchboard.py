@@ -14,7 +14,7 @@ from adapters.asterisk import ari
 from adapters.asterisk.calls import Book, Call, Leg, Names, State, moves, state_of
 from adapters.asterisk.rest import AriRefused, Rest
 from adapters.asterisk.settings import Settings
-from router.channel import ChannelError, UnknownOutcome
+from router.channel import ChannelError, Task, UnknownOutcome
 
 THERE_S = 5.0
 """A channel that was made is in our application by then."""
@@ -77,6 +77,21 @@ class Switchboard:
         except ChannelError:
             self.book.drop_leg(leg)
             raise
+
+    async def ring_agent(
+        self, call: Call, task: Task, reservation: str, endpoint: str, timeout_s: float
+    ) -> None:
+        """Ring an agent for this effect's contact. Raises ChannelError."""
+        contact = str(getattr(task.effect, "contact", ""))
+        leg = Leg(self.names.agent(contact, reservation), "agent", contact, reservation)
+        self.book.add(call, leg)
+        args = ari.arguments("agent", contact, reservation, call.external_id, str(task.epoch))
+        variables = {"CR_CONTACT": contact, "CR_EPOCH": str(task.epoch)}
+        is_there = call.customer is not None and call.customer.lives
+        caller = call.external_id if is_there else ""
+        await self.ring(
+            leg, endpoint, args, timeout_s=timeout_s, caller=caller, variables=variables
+        )
 
     async def _make(
         self, leg: Leg, endpoint: str, args: str, caller: str, variables: dict[str, str]
@@ -183,6 +198,15 @@ class Switchboard:
                 return
             for bridge, legs in wanted.items():
                 await self._place(call, bridge, legs)
+
+    def settle(self, call: Call) -> None:
+        """The same beside, until the PBX has done it."""
+
+        async def locked() -> None:
+            async with call.lock:
+                await self.arrange(call)
+
+        self.soon(locked, "settle")
 
     async def _place(self, call: Call, bridge: str, legs: list[Leg]) -> None:
         await self.ensure_bridge(call, bridge)

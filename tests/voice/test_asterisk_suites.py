@@ -19,6 +19,7 @@ from router.channel import (
     Effect,
     EndContact,
     OfferContact,
+    RecordContact,
     StartContact,
     Task,
     TreatContact,
@@ -260,6 +261,7 @@ async def test_a_pbx_that_keeps_failing_is_left_in_peace_and_tried_again(
     harness: AsteriskHarness,
 ) -> None:
     await harness.arrive(CUSTOMER)
+    await harness.signal.until(lambda: "CR_CONTACT" in harness.channel_of(CUSTOMER).variables)
     harness.asterisk.rest.breaker.pause_s = 0.2
     harness.pbx.trouble("POST", "/play", *[503] * 5)
     music = TreatContact(channel="voice", contact=ContactId("c1"), kind="text", text="sound:beep")
@@ -284,6 +286,29 @@ async def test_nonsense_on_the_event_socket_is_passed_over(harness: AsteriskHarn
         await harness.pbx.say_raw(text)
     assert not await harness.arrive(CUSTOMER)
     assert harness.asterisk.garbage == 5
+
+
+@pytest.mark.parametrize("ending", ["/answer", "/addChannel", "/variable"])
+async def test_a_caller_is_taken_in_though_requests_fail_now_and_then(
+    harness: AsteriskHarness, ending: str
+) -> None:
+    harness.pbx.trouble("POST", ending, 503, "cut")
+    assert not await harness.arrive(CUSTOMER)
+    assert harness.pbx.switch.plays(harness.channel_of(CUSTOMER)) == "music"
+    assert len(harness.router.said("submit")) == 1
+
+
+async def test_a_recording_that_cannot_begin_is_said_to_have_ended(
+    harness: AsteriskHarness,
+) -> None:
+    await harness.arrive(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, connect("phone/ana")))
+    await harness.signal.until(lambda: bool(harness.router.said("connected")))
+    harness.pbx.trouble("POST", "/record", 500)
+    effect = RecordContact(channel="voice", contact=ContactId("c1"), recording="c1-r1-1",
+                           reservation=ReservationId("r1"), on=True)  # fmt: skip
+    await problem(harness, harness.task(CUSTOMER, effect, id_="e2"))
+    assert harness.router.said("recording_ended")[0].of == "c1-r1-1"
 
 
 async def test_a_pbx_without_event_filters_is_fine(tmp_path: Path) -> None:
