@@ -153,6 +153,10 @@ class Ears:
             f"uuid_setvar {uuid} cr_contact {esl.word(call.contact)}",
             f"uuid_setvar {uuid} park_after_bridge true",
         ]
+        engine, _, voice = board.config.speak.partition("|")
+        if engine:  # for questions, whose text is spoken by ``say:``
+            lines += [f"uuid_setvar {uuid} tts_engine {engine}"]
+            lines += [f"uuid_setvar {uuid} tts_voice {voice or engine}"]
         frames = await asyncio.gather(*(board.link.ask(esl.api(line)) for line in lines))
         if any(frame.reply.startswith("-") for frame in frames):
             return  # hung up meanwhile: its event is under way

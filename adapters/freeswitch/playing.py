@@ -37,6 +37,8 @@ class Player:
                 call.music = music_url(esl.word(effect.music))
             except esl.Unsafe as error:
                 raise ChannelError(f"music: {error}") from None
+        if call.serving:
+            return  # it was meant for somebody who waits
         call.to_play.extend(self.plays(effect.kind, effect.text, effect.position, effect.wait_us))
         await self.board.settle(call)
 
@@ -103,6 +105,8 @@ class Player:
             f"1 {longest} 1 {milliseconds} {TERMINATORS} {self._prompt(question)} {SILENCE}"
             " cr_digits"
         )
+        # Of the question before, digits would still stand there if nobody pressed any.
+        await self.board.link.ask(esl.api(f"uuid_setvar {call.customer} cr_digits"))
         call.to_play.appendleft(Play(id_, "play_and_get_digits", argument))
         await self.board.settle(call)
         return await call.answer

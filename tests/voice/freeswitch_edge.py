@@ -52,7 +52,8 @@ class FreeSwitchEdge(Pbx):
         return f"user/{phone}@127.0.0.1"
 
     async def start(self) -> None:
-        await self.pbx.start()
+        if not self.pbx.port:
+            await self.pbx.start()
 
     async def stop(self) -> None:
         await self.pbx.stop()

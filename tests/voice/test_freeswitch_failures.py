@@ -261,6 +261,43 @@ async def test_a_caller_who_went_to_voicemail_is_left_alone_by_the_next_connecti
         assert len(centre.contacts()) == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "offset"),
+    [("cut_at", 700), ("reset_at", 2_500), ("flip_at", 3_100), ("hang_at", 5_000),
+     ("cut_at", 9_001), ("flip_at", 12_345)],
+)  # fmt: skip
+async def test_a_connection_that_breaks_at_any_byte_serves_all_and_rings_nobody_twice(
+    fault: str, offset: int, tmp_path: Path
+) -> None:
+    pbx = FreeSwitchEdge(reply_s=0.3)
+    await pbx.start()
+    async with FaultProxy("127.0.0.1", pbx.pbx.port) as proxy:
+        pbx.more["port"] = proxy.port
+        async with Centre(pbx, tmp_path) as centre:
+            pbx.will("ana", "answers")
+            await centre.ready("ana")
+            setattr(proxy.answers, fault, offset)
+            for customer in (KIM, LEE):
+                await pbx.call(customer, LINE)
+
+            async def serves(number: int = 1) -> bool:
+                return bool(await pbx.hears("ana")) and await pbx.rung("ana") == number
+
+            async def is_hit() -> bool:
+                return not await centre.adapter_is("up") or await serves()
+
+            await centre.until(is_hit)
+            setattr(proxy.answers, fault, -1)
+            proxy.answers.flow()
+            for served in (1, 2):
+                await centre.until(serves, served)
+                await centre.until(centre.adapter_is, "up")
+                [customer] = await pbx.hears("ana")
+                await pbx.hang_up(customer)
+            await centre.all_is_over()
+            assert await pbx.rung("ana") == 2
+
+
 async def test_calls_that_freeswitch_brings_are_served_and_go_on_alone_without_a_router(
     tmp_path: Path,
 ) -> None:
