@@ -184,6 +184,15 @@ class FarHalf:
     async def ended(self, external_id: str, reason: str = "") -> None:
         await self.call("ended", external_id=external_id, reason=reason)
 
+    async def hung_up(self, reservation: str, reason: str = "") -> None:
+        await self.call("hung_up", reservation=reservation, reason=reason)
+
+    async def monitor_ended(self, monitor: str, reason: str = "") -> None:
+        await self.call("monitor_ended", monitor=monitor, reason=reason)
+
+    async def recording_ended(self, recording: str, reason: str = "") -> None:
+        await self.call("recording_ended", recording=recording, reason=reason)
+
     async def collected(
         self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
     ) -> None:
@@ -234,6 +243,7 @@ def task_of(frame: dict[str, Any]) -> Task:
         text=frame["text"],
         author=frame["author"],
         attributes=frame["attributes"],
+        consult_of=frame["consult_of"],
         first_attempt=frame["first_attempt"],
     )
 

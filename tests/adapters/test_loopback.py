@@ -9,17 +9,26 @@ from typing import Any
 
 import pytest
 
-from adapters.loopback import Loopback
+from adapters.loopback import Line, Loopback
 from router.channel import (
     Address,
     ChannelError,
     ChannelLost,
+    ConferenceContact,
+    ConnectAgent,
+    DisconnectAgent,
+    Effect,
+    EndContact,
+    MonitorContact,
+    MoveAgent,
     Overloaded,
+    RecordContact,
     Refused,
     StartContact,
+    StopMonitor,
     Task,
 )
-from router.core.model import ContactId
+from router.core.model import AgentId, ContactId, ReservationId
 from router.errors import ConfigError
 from router.testing.adapter_harness import (
     AskingHarness,
@@ -234,3 +243,117 @@ def test_wrong_settings_say_what_was_expected(settings: dict[str, Any], finding:
     with pytest.raises(ConfigError) as error:
         Loopback("loop", settings, RouterDouble(Signal()))
     assert error.value.findings[0].startswith(finding)
+
+
+# -- calls ---------------------------------------------------------------------------------------
+
+
+class Calls:
+    """A loopback as a PBX with one caller, and effects for it by hand."""
+
+    def __init__(self, harness: LoopbackHarness) -> None:
+        self.harness = harness
+        self.pbx = harness.loopback
+        self.count = 0
+
+    async def do(self, effect: Effect, *, consult: bool = False) -> None:
+        self.count += 1
+        there = {"external_id": "", "consult_of": "xcaller"} if consult else {}
+        task = Task(
+            **{
+                "id": f"e{self.count}", "epoch": 1, "workspace": "main", "effect": effect,
+                "external_id": "xcaller", "customer": Address(address="caller"),
+                "our_address": "1", **there,
+            }
+        )  # fmt: skip
+        await self.pbx.perform(task)
+
+    async def leg(self, contact: str, reservation: str, *, consult: bool = False) -> None:
+        """An agent's leg, up."""
+        effect = ConnectAgent(
+            channel="voice",
+            contact=ContactId(contact),
+            reservation=ReservationId(reservation),
+            agent=AgentId(reservation),
+            endpoint=f"SIP/{reservation}",
+            deadline_at_us=0,
+        )
+        await self.do(effect, consult=consult)
+
+    @property
+    def line(self) -> Line:
+        return self.pbx.lines["xcaller"]
+
+
+@pytest.fixture
+async def calls() -> AsyncIterator[Calls]:
+    async with LoopbackHarness(media=True) as harness:
+        await harness.arrive("caller")
+        yield Calls(harness)
+
+
+WHERE: dict[str, Any] = {"channel": "voice", "contact": ContactId("c1")}
+
+
+async def test_a_consult_a_conference_and_a_hand_over_are_heard_by_the_right_ones(
+    calls: Calls,
+) -> None:
+    await calls.leg("c1", "ana")
+    assert calls.line.hears() == ["ana"]
+    await calls.leg("k1", "ben", consult=True)
+    assert (calls.line.hears(), calls.line.agent_hears()) == ([], ["ben"])
+    both = {"reservation": ReservationId("ana"), "consult_reservation": ReservationId("ben")}
+    confer = {**WHERE, "consult": ContactId("k1"), **both}
+    await calls.do(ConferenceContact(together=True, **confer))
+    assert calls.line.hears() == ["ana", "ben"]
+    await calls.do(ConferenceContact(together=False, **confer))
+    assert (calls.line.hears(), calls.line.agent_hears()) == ([], ["ben"])
+    ana = {"reservation": ReservationId("ana"), "agent": AgentId("ana")}
+    await calls.do(DisconnectAgent(**WHERE, **ana))
+    ben = {"reservation": ReservationId("ben"), "agent": AgentId("ben")}
+    await calls.do(MoveAgent(**WHERE, from_contact=ContactId("k1"), **ben))
+    assert (calls.line.hears(), calls.line.agent_hears()) == (["ben"], [])
+    await calls.pbx.hang_up_agent("ben")
+    assert calls.harness.router.said("hung_up")[0].of == "ben"
+    assert calls.line.hears() == []
+
+
+async def test_the_end_of_a_consult_takes_the_consulted_leg_alone(calls: Calls) -> None:
+    await calls.leg("c1", "ana")
+    await calls.leg("k1", "ben", consult=True)
+    over = EndContact(channel="voice", contact=ContactId("k1"), outcome="completed")
+    await calls.do(over, consult=True)
+    assert list(calls.pbx.rings) == ["ana"]
+    assert calls.line.agent_hears() == []
+
+
+async def test_a_listener_is_rung_once_and_heard_as_the_mode_says(calls: Calls) -> None:
+    await calls.leg("c1", "ana")
+    who = {"reservation": ReservationId("ana"), "agent": AgentId("cy"), "endpoint": "SIP/cy"}
+    for mode, customer, agent in (
+        ("listen", ["ana"], []),
+        ("whisper", ["ana"], ["SIP/cy"]),
+        ("barge", ["ana", "SIP/cy"], ["SIP/cy"]),
+    ):
+        effect = MonitorContact(**WHERE, monitor="l1", mode=mode, **who)
+        await calls.do(effect)
+        assert (calls.line.hears(), calls.line.agent_hears()) == (customer, agent)
+    assert await calls.pbx.find(calls.harness.task("caller", effect))
+    await calls.pbx.stop_listening("l1")
+    assert not await calls.pbx.find(calls.harness.task("caller", effect))
+    busy = {**who, "endpoint": "SIP/cy#busy"}
+    await calls.do(MonitorContact(**WHERE, monitor="l2", mode="listen", **busy))
+    await calls.harness.signal.until(
+        lambda: [said.of for said in calls.harness.router.said("monitor_ended")] == ["l1", "l2"]
+    )
+    await calls.do(StopMonitor(**WHERE, monitor="l2"))
+
+
+async def test_a_recording_is_paused_and_lost(calls: Calls) -> None:
+    await calls.leg("c1", "ana")
+    name = {"reservation": ReservationId("ana"), "recording": "c1-ana-1"}
+    for on in (True, False, True):
+        await calls.do(RecordContact(**WHERE, on=on, **name))
+        assert calls.line.recordings == {"c1-ana-1": on}
+    await calls.pbx.lose_recording("c1-ana-1")
+    assert calls.harness.router.said("recording_ended")[0].args == ("disk full",)

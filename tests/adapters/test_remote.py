@@ -446,3 +446,15 @@ def kinds(harness: RemoteHarness) -> list[str]:
 
 async def harness_saw(harness: RemoteHarness, kind: str) -> None:
     await harness.signal.until(lambda: kind in kinds(harness))
+
+
+async def test_what_a_pbx_says_of_calls_comes_through(harness: RemoteHarness) -> None:
+    await harness.far.hung_up("r1", "bye")
+    await harness.far.monitor_ended("l1", "busy")
+    await harness.far.recording_ended("c1-r1-1", "disk full")
+    said = [(call.call, call.of, call.args) for call in harness.router.calls[-3:]]
+    assert said == [
+        ("hung_up", "r1", ("bye",)),
+        ("monitor_ended", "l1", ("busy",)),
+        ("recording_ended", "c1-r1-1", ("disk full",)),
+    ]
