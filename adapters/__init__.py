@@ -253,9 +253,7 @@ class Throttled(NotSent):
 
 
 class Sender:
-    """Requests that do something at an HTTP backend: a bounded number, patient as long as nothing
-    was sent, and none while the backend keeps failing.
-    """
+    """Requests to an HTTP backend: bounded, patient while nothing was sent, none while it fails."""
 
     def __init__(
         self, state: Callable[[str, str], None], *, most: int, at_once: int, patience_s: float
@@ -271,9 +269,7 @@ class Sender:
         self._nobody = 0
 
     async def send(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What `attempt` returns. It raises `NotSent` (again, for `patience_s`), `UnknownOutcome`
-        (raised, and counted as a failure of the backend's) or another ChannelError (raised).
-        """
+        """What `attempt` returns. It is made again (for `patience_s`) when it raises `NotSent`."""
         if self.held >= self.most:
             raise ChannelError(f"{self.most} effects are under way: no more are taken")
         self.held += 1
@@ -283,10 +279,7 @@ class Sender:
             self.held -= 1
 
     async def watch(self, probe: Callable[[], Awaitable[None]], every_s: float) -> None:
-        """Serve until nobody is there; `probe` asks now and then, so that a quiet channel knows.
-
-        Raises ChannelLost, as `probe` does.
-        """
+        """Until nobody is there: ChannelLost. `probe` asks now and then, for a quiet channel."""
         while True:
             try:
                 async with asyncio.timeout(every_s):
@@ -363,10 +356,7 @@ def retry_after(value: str | None, default_s: float = 1.0) -> float:
 
 
 async def hook_body(request: web.Request, bucket: Bucket, most: int, for_s: float = 10.0) -> bytes:
-    """A webhook's body, within its rate, its size and its time.
-
-    Raises the aiohttp answer for a request that does not keep to them (429, 413, 408).
-    """
+    """A webhook's body, within its rate, size and time; raises the answer (429, 413, 408)."""
     wait_s = bucket.take(asyncio.get_running_loop().time())
     if wait_s > 0:
         raise web.HTTPTooManyRequests(headers=_later(wait_s))
@@ -385,11 +375,7 @@ async def hook_body(request: web.Request, bucket: Bucket, most: int, for_s: floa
 
 
 async def hook_answer(call: Awaitable[object]) -> web.Response | None:
-    """None when a `Router` call was durable, else what tells the backend to repeat it, or not to.
-
-    503 with Retry-After: nothing was done, or nobody knows; the same ids make it harmless. 422: it
-    can never be taken.
-    """
+    """None when a `Router` call was durable; 503: say it again (ids make it safe); 422: never."""
     try:
         await call
     except TRY_AGAIN as error:
@@ -420,7 +406,7 @@ class _Open:
 
 
 class Questions:
-    """Questions put in writing, one at a time to each customer: what they write next answers."""
+    """Questions put in writing, one to each customer at a time: what they write next answers."""
 
     def __init__(self, router: Router, crew: Crew) -> None:
         self._router = router
@@ -481,7 +467,7 @@ class Questions:
 
 
 def pieces(text: str, most: int) -> list[str]:
-    """A text in parts that a backend takes, cut at blanks where there are some."""
+    """A text in parts of at most `most` characters, cut at blanks where there are some."""
     parts = []
     while len(text) > most:
         cut = max(text.rfind(" ", most // 2, most), text.rfind("\n", most // 2, most)) + 1

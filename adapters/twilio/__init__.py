@@ -16,10 +16,11 @@ with their URL and not fetched: the URL needs the account's token. State "sent" 
 from __future__ import annotations
 
 from adapters.twilio.channel import Twilio
+from adapters.twilio.check import check
 from adapters.twilio.inbound import routes
 from adapters.twilio.settings import Settings
 
-__all__ = ["CHANNEL", "SETTINGS", "Settings", "Twilio", "routes"]
+__all__ = ["CHANNEL", "SETTINGS", "Settings", "Twilio", "check", "routes"]
 
 CHANNEL = Twilio
 SETTINGS = Settings

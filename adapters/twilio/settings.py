@@ -57,8 +57,8 @@ class Settings(Value, kw_only=True):
             raise ValueError("account: expected AC...")
         if bool(self.api_key_id) != bool(self.api_key_file):
             raise ValueError("api_key_id and api_key_file belong together")
-        if min(self.at_once, self.waiting, self.burst) < 1 or self.per_s <= 0:
-            raise ValueError("at_once, waiting, burst and per_s must be > 0")
+        if min(self.at_once, self.waiting, self.burst) < 1 or min(self.per_s, self.probe_s) <= 0:
+            raise ValueError("at_once, waiting, burst, per_s and probe_s must be > 0")
         # The runtime gives an effect 20 s: what takes longer is unknown, though nothing was sent.
         if min(self.timeout_s, self.resolve_s, self.patience_s) <= 0 or (
             self.timeout_s + self.resolve_s > 18 or self.patience_s > 18

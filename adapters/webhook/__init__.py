@@ -12,10 +12,11 @@ describes each setting: docs/channels.
 from __future__ import annotations
 
 from adapters.webhook.channel import Webhook
+from adapters.webhook.check import check
 from adapters.webhook.inbound import routes
 from adapters.webhook.settings import Settings
 
-__all__ = ["CHANNEL", "SETTINGS", "Settings", "Webhook", "routes"]
+__all__ = ["CHANNEL", "SETTINGS", "Settings", "Webhook", "check", "routes"]
 
 CHANNEL = Webhook
 SETTINGS = Settings

@@ -91,7 +91,7 @@ class Webhook(Channel):
         self.typists = Crew(f"{name} typing", most=TYPING_AT_ONCE)
         self.questions = Questions(router, self.crew)
         self.sender = Sender(
-            router.state, most=config.waiting, at_once=config.at_once, patience_s=config.patience_s
+            self._state, most=config.waiting, at_once=config.at_once, patience_s=config.patience_s
         )
         self._fence = Fence()
         self._is_stopped = True
@@ -110,13 +110,12 @@ class Webhook(Channel):
         self._is_stopped = False
         try:
             self.sender.lost.clear()
-            await self._look()
+            await self.look()
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self.config.timeout_s, connect=CONNECT_S)
             )
             self.router.state("up")
-            await self.sender.lost.wait()
-            raise ChannelLost("the backend cannot be reached")
+            await self.sender.watch(self.look, self.config.probe_s)
         except asyncio.CancelledError:
             self._is_stopped = True
             self.questions.stop()
@@ -129,7 +128,8 @@ class Webhook(Channel):
             if session is not None:
                 await session.close()
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Whether anybody listens there. Raises ChannelLost."""
         host, port, is_tls = self._template.place
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -320,6 +320,9 @@ class Webhook(Channel):
                 return response.status, response.headers, await bounded_body(response, ANSWER_BYTES)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise http_trouble(error) from error
+
+    def _state(self, state: str, detail: str) -> None:
+        self.router.state(state, detail)
 
     # -- who is who ------------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ class Settings(Value, kw_only=True):
     """How long an answer may take; then the outcome is unknown."""
     patience_s: float = 12.0
     """How long a message that was not taken is tried again."""
+    probe_s: float = 30.0
+    """How often it is looked whether anybody is there: also without traffic it is seen."""
     at_once: int = 10
     """Most requests at a time."""
     waiting: int = 200
@@ -155,8 +157,10 @@ class Settings(Value, kw_only=True):
         if min(self.at_once, self.waiting, self.burst, self.body_bytes, self.send.longest) < 1:
             raise ValueError("at_once, waiting, burst, body_bytes and longest must be > 0")
         # The runtime gives an effect 20 s: what takes longer is unknown, though nothing was sent.
-        if not (0 < self.timeout_s <= 18 and 0 < self.patience_s <= 18 and self.per_s > 0):
-            raise ValueError("timeout_s and patience_s: expected 0-18; per_s must be > 0")
+        if not (0 < self.timeout_s <= 18 and 0 < self.patience_s <= 18):
+            raise ValueError("timeout_s and patience_s: expected 0-18")
+        if self.per_s <= 0 or self.probe_s <= 0:
+            raise ValueError("per_s and probe_s must be > 0")
         if self.verify.kind == "timed_hmac" and not self.verify.timestamp_header:
             raise ValueError("verify: timed_hmac needs timestamp_header")
         for key in self.secrets:

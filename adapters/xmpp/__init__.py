@@ -13,9 +13,10 @@ receipts for the router. `stanzas` builds and reads XML and does no I/O; slixmpp
 from __future__ import annotations
 
 from adapters.xmpp.channel import Xmpp
+from adapters.xmpp.check import check
 from adapters.xmpp.settings import Settings
 
-__all__ = ["CHANNEL", "SETTINGS", "Settings", "Xmpp"]
+__all__ = ["CHANNEL", "SETTINGS", "Settings", "Xmpp", "check"]
 
 CHANNEL = Xmpp
 SETTINGS = Settings

@@ -13,7 +13,8 @@ from router.core.tallies import FORMULAS, SERVICE_LEVELS
 from tests.architecture import diagrams
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("adapters/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("adapters/*.md"),
+                    *ROOT.glob("adapters/examples/*/*.md")])  # fmt: skip
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"contact-router (?!-)([a-z]+)\b")
 MAKE = re.compile(r"`make ([a-z]+)\b")
