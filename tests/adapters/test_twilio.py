@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -260,6 +262,27 @@ async def test_a_message_signed_for_the_state_callback_is_no_message(
     params = {"MessageSid": "SM1", "From": CUSTOMER, "To": OURS, "Body": "hi"}
     signed = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/status", params)
     assert (await harness.provider.call(f"{PUBLIC}/incoming", params, signed))[0] == 403
+
+
+async def test_a_json_body_is_taken_by_its_hash_in_the_signed_query(
+    harness: TwilioHarness,
+) -> None:
+    from twilio.request_validator import RequestValidator
+
+    oracle = RequestValidator(TOKEN)
+    fields = {"MessageSid": "SM1", "From": CUSTOMER, "To": OURS, "Body": "Grüße"}
+    body = json.dumps(fields)
+    url = f"{PUBLIC}/incoming?bodySHA256={oracle.compute_hash(body)}"
+    headers = {"Content-Type": "application/json",
+               "X-Twilio-Signature": oracle.compute_signature(url, {})}  # fmt: skip
+    there = url.replace("https://router.example.com", harness.provider.hook)
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for data, status in ((body + " ", 403), (body, 200), (body, 200)):
+            async with session.post(there, data=data.encode()) as answer:
+                assert answer.status == status
+        async with session.post(there.partition("?")[0], data=body.encode()) as answer:
+            assert answer.status == 403
+    assert list(harness.router.messages.values()) == ["Grüße"]
 
 
 async def test_garbage_that_is_signed_is_a_bad_request(harness: TwilioHarness) -> None:
