@@ -161,7 +161,7 @@ class Board:
                     if step.plays is not None and call.to_play:
                         call.playing = call.to_play.popleft()
                     frame = await self.link.ask(step.data)
-                    if frame.reply.startswith("-"):
+                    if frame.is_refused:
                         self._undo(call, step.places, before)
                         raise ChannelError(f"FreeSWITCH: {frame.reply[:100]}")
             log.warning("%s: a call does not come to rest", self.name)

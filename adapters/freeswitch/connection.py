@@ -134,7 +134,7 @@ class Connection:
     async def do(self, line: str) -> str:
         """An api call that must succeed: its output. Raises ChannelError for ``-ERR``."""
         frame = await self.ask(esl.api(line))
-        if frame.reply.startswith("-"):
+        if frame.is_refused:
             raise ChannelError(f"{line.partition(' ')[0]}: {frame.reply[:100]}")
         return frame.reply
 

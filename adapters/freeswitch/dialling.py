@@ -103,7 +103,7 @@ class Dialler:
         if len(board.jobs) > 4 * board.config.calls:
             board.jobs.pop(next(iter(board.jobs)))  # jobs of connections that are gone
         frame = await board.link.ask(esl.bgapi(line, job))
-        if frame.reply.startswith("-"):
+        if frame.is_refused:
             board.jobs.pop(job, None)
             raise ChannelError(f"originate: {frame.reply[:100]}")
 

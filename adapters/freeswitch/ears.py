@@ -158,7 +158,7 @@ class Ears:
             lines += [f"uuid_setvar {uuid} tts_engine {engine}"]
             lines += [f"uuid_setvar {uuid} tts_voice {voice or engine}"]
         frames = await asyncio.gather(*(board.link.ask(esl.api(line)) for line in lines))
-        if any(frame.reply.startswith("-") for frame in frames):
+        if any(frame.is_refused for frame in frames):
             return  # hung up meanwhile: its event is under way
         call.is_there = True
         await board.settle(call)

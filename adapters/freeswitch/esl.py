@@ -21,6 +21,9 @@ HEAD_MOST = 262_144
 """Longest block of headers in bytes; the reply to ``connect`` carries a whole channel."""
 BODY_MOST = 64 * 1024 * 1024
 """Longest body: ``show channels as json`` has some 900 bytes a channel."""
+NO_OUTPUT = "-ERR no reply"
+"""What mod_event_socket says of an api call that succeeded and printed nothing (``uuid_break``,
+``uuid_recv_dtmf``, ``global_getvar`` of what is not set). After the documentation."""
 
 
 class ProtocolError(Exception):
@@ -47,8 +50,14 @@ class Frame:
     def reply(self) -> str:
         """``+OK ...`` or ``-ERR ...`` of a command, the output of an api call without its end."""
         if self.type == "api/response":
-            return self.body.decode("utf-8", "replace").rstrip("\n")
+            text = self.body.decode("utf-8", "replace").rstrip("\n")
+            return "" if text == NO_OUTPUT else text
         return self.headers.get("Reply-Text", "")
+
+    @property
+    def is_refused(self) -> bool:
+        """The command was not carried out."""
+        return self.reply.startswith("-")
 
     @property
     def is_event(self) -> bool:

@@ -192,7 +192,8 @@ class EslPbx:
             session.reply(f"+OK filter added. [{name}]=[{value}]")  # errors
         elif verb == "api":
             name, _, words = rest.partition(" ")
-            session.output(self.api(name, words))
+            # What prints nothing has this answer; after the documentation.
+            session.output(self.api(name, words) or "-ERR no reply\n")
         elif verb == "bgapi":
             self._bgapi(session, rest, headers)
         elif verb == "sendmsg":
@@ -332,6 +333,7 @@ class EslPbx:
                     switch.transfer(channel, [Task("dialplan")], which)
             case "uuid_break":
                 switch.stop_playing(channel, all_="all" in words)
+                return ""
             case "uuid_exists":
                 return "true"
             case "uuid_getvar":
@@ -342,6 +344,7 @@ class EslPbx:
                 if channel.spied:
                     channel.spy_digit = words[0][0]
                     self.on_change()
+                return ""
             case _:
                 return f"-ERR {name} Command not found!\n"
         return "+OK\n"

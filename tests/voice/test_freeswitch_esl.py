@@ -117,6 +117,18 @@ def test_the_channel_in_the_reply_to_connect_is_decoded() -> None:
     assert frame == Frame(frame.headers)
 
 
+def test_an_api_call_that_printed_nothing_was_not_refused() -> None:
+    def answer(text: str) -> Frame:
+        body = text.encode()
+        head = f"Content-Type: api/response\nContent-Length: {len(body)}\n\n".encode()
+        return Decoder().feed(head + body)[0]
+
+    assert (answer("-ERR no reply\n").reply, answer("-ERR no reply\n").is_refused) == ("", False)
+    assert answer("-ERR No such channel!\n").is_refused
+    assert answer("-USAGE: <uuid>\n").is_refused
+    assert not answer("+OK\n").is_refused
+
+
 def test_commands_are_as_they_were_recorded() -> None:
     assert api("status") == b"api status\n\n"
     line = f"originate {variables(ORIGINATE)}sofia/internal/a@127.0.0.1:6060 &park"
