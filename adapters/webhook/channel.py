@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 
@@ -48,15 +48,12 @@ from router.channel import (
     TreatContact,
     UnknownOutcome,
 )
-from router.errors import ConfigError
 
 REMEMBERED = 10_000
 """Most effects, and messages whose receipt is awaited, that are remembered."""
 ANSWER_BYTES = 256 * 1024
 CONNECT_S = 3.0
 TYPING_AT_ONCE = 10
-
-T = TypeVar("T")
 
 
 class Webhook(Channel):
@@ -76,17 +73,11 @@ class Webhook(Channel):
             key.removesuffix("_file"): read_secret(path, f"{where}.secrets.{key}")
             for key, path in config.secrets.items()
         }
-        self._readers = [
-            _made(partial(MessageReader, one), f"{where}.messages") for one in config.messages
-        ]
-        self._receipts = self._typing = None
-        if config.receipts is not None:
-            self._receipts = _made(partial(ReceiptReader, config.receipts), f"{where}.receipts")
-        if config.typing is not None:
-            self._typing = _made(partial(Template, config.typing, secrets), f"{where}.typing")
-        send = config.send
-        self._template = _made(partial(Template, send, secrets), f"{where}.send")
-        self._answers = _made(partial(AnswerReader, send.answers, send.message_id), f"{where}.send")
+        self._readers = [MessageReader(one) for one in config.messages]
+        self._receipts = ReceiptReader(config.receipts) if config.receipts is not None else None
+        self._template = Template(config.send, secrets)
+        self._answers = AnswerReader(config.send.answers, config.send.message_id)
+        self._typing = Template(config.typing, secrets) if config.typing is not None else None
         self.crew = Crew(name, most=1_000)
         self.typists = Crew(f"{name} typing", most=TYPING_AT_ONCE)
         self.questions = Questions(router, self.crew)
@@ -339,13 +330,6 @@ class Webhook(Channel):
     def _remember_customer(self, external_id: str, address: str) -> None:
         self._customers[external_id] = address
         _trim(self._customers)
-
-
-def _made(make: Callable[[], T], where: str) -> T:
-    try:
-        return make()
-    except ValueError as error:
-        raise ConfigError([f"{where}: {error}"]) from None
 
 
 def _trim(memory: OrderedDict[str, Any]) -> None:

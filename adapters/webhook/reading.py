@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from adapters.webhook.description import Answer, Messages, Paths, Receipts
 from adapters.webhook.paths import Node, Path, first, holds, path_of, scalar, walk
-from adapters.webhook.settings import Answer, Messages, Paths, Receipts
 
 ATTACHMENTS = 10
 IDS = 200

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from adapters.webhook.settings import Request
+from adapters.webhook.description import Request
 
 DEPTH = 20
 NAMES = frozenset(

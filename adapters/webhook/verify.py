@@ -7,7 +7,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from adapters.webhook.settings import Verify
+from adapters.webhook.description import Verify
 
 SEEN = 10_000
 """Most signatures that are remembered; each for as long as its timestamp is good."""

@@ -421,7 +421,7 @@ async def test_a_call_with_a_time_is_good_for_five_minutes_and_once(tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ({"send": {"url": "ftp://x", "body": {}}}, "send: url: expected https"),
+        ({"send": {"url": "ftp://x", "body": {}}}, "url: expected https"),
         ({"send": {"url": "https://x/{tokn}", "body": {}}}, "unknown placeholder {tokn}"),
         ({"send": {"url": "https://x", "body": {"a": "Hi {text}"}}}, "stands alone"),
         ({"send": {"url": "https://x", "body": {}, "headers": {"A": "a\r\nB: c"}}}, "header"),

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.webhook.description import DEFAULT_ANSWERS, Messages, Request, Verify
 from adapters.webhook.paths import FOUND, Node, TooMany, first, path_of, scalar, walk
 from adapters.webhook.reading import AnswerReader, MessageReader
-from adapters.webhook.settings import DEFAULT_ANSWERS, Messages, Request, Verify
 from adapters.webhook.templates import Template
 from adapters.webhook.verify import SEEN, Gate
 
