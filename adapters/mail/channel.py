@@ -268,7 +268,7 @@ class MailChannel(Channel):
         references = [
             our_id(line.id) if line.author != "customer" else line.backend_id.partition(" ")[0]
             for line in lines
-            if line.id != message
+            if line.author == "customer" or line.id != message
         ]
         last = next((line.subject for line in reversed(lines) if line.subject), "")
         given = str(task.attributes.get("subject") or self.config.subject)

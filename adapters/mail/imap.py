@@ -144,7 +144,9 @@ class MailboxReader(threading.Thread):
 
         client.read = bounded  # type: ignore[method-assign]  # a lying server could fill memory
         try:
-            made.login(box.user or box.address, self._password, box.folder)
+            made.login(box.user or box.address, self._password, None)
+            client._get_capabilities()  # a server tells all of them only to who is logged in
+            made.folder.set(box.folder)
         except ImapToolsError:
             client.shutdown()
             raise

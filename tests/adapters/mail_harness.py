@@ -146,7 +146,7 @@ class MailHarness(FailingHarness):
         self.base = base
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
-        self.dovecot = Dovecot([OURS, *(customers or [])])
+        self.dovecot = Dovecot([OURS, *(customers or [])], settings.pop("capabilities", ""))
         self.relay = Relay(self.dovecot)
         self.given = settings
         self.verdicts: list[Verdict] = []

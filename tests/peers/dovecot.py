@@ -87,10 +87,12 @@ protocol imap {{
 class Dovecot:
     """Used as `async with`; `kill` and `start` in between."""
 
-    def __init__(self, users: Iterable[str]) -> None:
+    def __init__(self, users: Iterable[str], capabilities: str = "") -> None:
+        """`capabilities`: what it says it can do, where that is less than it can."""
         # Not pytest's directory: a socket's path has at most 107 bytes, and it is not for root.
         self.base = base = Path(tempfile.mkdtemp(prefix="dovecot-"))
         self.users = list(users)
+        self.capabilities = capabilities
         self.imap, self.imaps, self.lmtp = free_ports(3)
         self.ca_file = base / "cert.pem"
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,6 +116,8 @@ class Dovecot:
         _certificate(self.base)
         config = CONFIG.format(base=self.base, user=user, group=group, imap=self.imap,
                                imaps=self.imaps, lmtp=self.lmtp)  # fmt: skip
+        if self.capabilities:
+            config += f"imap_capability = {self.capabilities}\n"
         (self.base / "dovecot.conf").write_text(config)
         if os.geteuid() == 0:
             entry = pwd.getpwnam(user)
