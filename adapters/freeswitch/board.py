@@ -52,7 +52,8 @@ class Monitor:
 
     id: str
     uuid: str
-    reservation: str
+    leg: str
+    """The channel of the agent who is listened to."""
     mode: str
     is_up: bool = False
     is_dropped: bool = False

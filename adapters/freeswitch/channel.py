@@ -240,8 +240,8 @@ class FreeSwitch(Channel):
         if monitor is None:
             await self._dialler.listen_in(call, effect)
             return
-        monitor.mode = effect.mode
-        if monitor.is_up:
+        if monitor.mode != effect.mode:
+            monitor.mode = effect.mode
             await self._ears.tune(monitor)
 
     async def _stop_monitor(self, id_: str) -> None:

@@ -112,14 +112,15 @@ class Dialler:
     async def listen_in(self, call: LiveCall, effect: MonitorContact) -> None:
         """Ring a supervisor, whose channel runs ``eavesdrop`` on the agent's leg.
 
-        After the documentation, not recorded. Raises ChannelError.
+        After the documentation, not recorded. The listener's keys are switched off: whoever may
+        listen must not be able to speak by pressing one. Raises ChannelError.
         """
         board = self.board
         leg = call.leg(effect.reservation)
         if leg is None:
             raise ChannelError("the agent's leg is not up: nothing to be heard")
         monitor = Monitor(
-            effect.monitor, board.id_of("monitor", effect.monitor), effect.reservation, effect.mode
+            effect.monitor, board.id_of("monitor", effect.monitor), leg.uuid, effect.mode
         )
         values = {
             "origination_uuid": monitor.uuid,
@@ -131,7 +132,9 @@ class Dialler:
             "cr_epoch": str(board.epoch),
             "originate_timeout": str(round(board.config.ring_s)),
             "ignore_early_media": "true",
-            "eavesdrop_enable_dtmf": "true",
+            "cr_leg": leg.uuid,
+            "eavesdrop_enable_dtmf": "false",
+            **whispering(effect.mode),
         }
         board.monitors[effect.monitor] = monitor
         try:
@@ -284,6 +287,16 @@ class Dialler:
             waiting.set_result(word or "not_reached")
         elif reservation:
             board.tell(call, lambda: board.router.failed(reservation, word or "not_reached"))
+
+
+def whispering(mode: str) -> dict[str, str]:
+    """Who hears the listener: by FreeSWITCH's own test (tests/unit/switch_eavesdrop.c) the channel
+    that is listened to with ``whisper_bleg``, the other side with ``whisper_aleg``.
+    """
+    return {
+        "eavesdrop_whisper_bleg": "true" if mode in ("whisper", "barge") else "false",
+        "eavesdrop_whisper_aleg": "true" if mode == "barge" else "false",
+    }
 
 
 def shown(number: str) -> str:

@@ -14,7 +14,7 @@ from adapters import insist
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board, LiveCall, Monitor
 from adapters.freeswitch.calls import BUSY, MOVING, PARKED, Leg
-from adapters.freeswitch.dialling import Dialler
+from adapters.freeswitch.dialling import Dialler, whispering
 from adapters.freeswitch.esl import Event
 from router.channel import Address, NewContact, OutcomeUnknown, Overloaded, Refused, StoreFull
 
@@ -274,17 +274,18 @@ class Ears:
         monitor.is_up = True
         if monitor.is_dropped:
             self.board.later(self._turn_away(monitor.uuid, "NORMAL_CLEARING"), "monitor")
-        elif monitor.mode != "listen":
-            self.board.later(self.tune(monitor), "monitor")
 
     async def tune(self, monitor: Monitor) -> None:
-        """What is heard of the supervisor. Raises ChannelError, ChannelLost.
+        """Change what is heard of the supervisor. Raises ChannelError, ChannelLost.
 
-        The ``eavesdrop`` application reads its listener's keys: 0 listen, 2 speak with the channel
-        that it was given, 3 with both. After the documentation, not recorded.
+        The application reads its variables when it begins, so it begins once more. After the
+        documentation, not recorded.
         """
-        digit = {"listen": "0", "whisper": "2", "barge": "3"}[monitor.mode]
-        await self.board.link.do(f"uuid_recv_dtmf {monitor.uuid} {digit}")
+        link = self.board.link
+        for variable, value in whispering(monitor.mode).items():
+            await link.do(f"uuid_setvar {monitor.uuid} {variable} {value}")
+        if monitor.is_up:
+            await link.do(f"uuid_transfer {monitor.uuid} eavesdrop:{monitor.leg} inline")
 
     def _tell_monitor_ended(self, monitor: Monitor, cause: str) -> None:
         reason = WORDS.get(cause, cause.lower()[:60])

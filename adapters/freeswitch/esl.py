@@ -93,6 +93,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     contact: str = msgspec.field(name="variable_cr_contact", default="")
     reservation: str = msgspec.field(name="variable_cr_reservation", default="")
     epoch: str = msgspec.field(name="variable_cr_epoch", default="")
+    leg: str = msgspec.field(name="variable_cr_leg", default="")
     held: str = msgspec.field(name="variable_cr_held", default="")
     serving: str = msgspec.field(name="variable_cr_serving", default="")
     recording: str = msgspec.field(name="variable_cr_recording", default="")

@@ -121,7 +121,7 @@ class Reconciler:
         call = board.calls.get(event.call) or board.begun.get(event.contact)
         if event.role == "monitor":
             if event.reservation not in board.monitors and call is not None:
-                monitor = Monitor(event.reservation, uuid, "", "listen")
+                monitor = Monitor(event.reservation, uuid, event.leg, "")
                 monitor.is_up = event.answer_state == "answered"
                 board.monitors[monitor.id] = monitor
             elif call is None:

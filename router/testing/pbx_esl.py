@@ -340,11 +340,6 @@ class EslPbx:
                 return channel.variables.get(words[0], "_undef_")
             case "uuid_record":
                 return self._record(channel, words[0], words[1])
-            case "uuid_recv_dtmf":
-                if channel.spied:
-                    channel.spy_digit = words[0][0]
-                    self.on_change()
-                return ""
             case _:
                 return f"-ERR {name} Command not found!\n"
         return "+OK\n"

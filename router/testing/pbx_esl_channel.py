@@ -159,3 +159,28 @@ def row(channel: Channel) -> dict[str, Any]:
         "callstate": channel.call_state,
         "hostname": "conformance",
     }
+
+
+def voices(channels: list[Channel], channel: Channel) -> set[str]:
+    """Whose voices reach a channel: bridge, conference, and who listens in and speaks."""
+    found = {each.phone.party for each in _partners(channels, channel)}
+    for target in channels:
+        if channel.spied == target.uuid:
+            found |= {target.phone.party} | {c.phone.party for c in _partners(channels, target)}
+    for other in channels:
+        for target in channels:
+            if other.spied != target.uuid or other.is_gone:
+                continue
+            to_target = other.spy_digit in "23" and target is channel
+            to_others = other.spy_digit in "13" and channel in _partners(channels, target)
+            if to_target or to_others:
+                found.add(other.phone.party)
+    return found - {channel.phone.party}
+
+
+def _partners(channels: list[Channel], channel: Channel) -> list[Channel]:
+    if channel.is_joined and channel.peer is not None:
+        return [channel.peer]
+    if channel.room:
+        return [each for each in channels if each.room == channel.room and each is not channel]
+    return []

@@ -13,7 +13,7 @@ import uuid as uuids
 from collections.abc import Callable
 from typing import Any
 
-from router.testing.pbx_esl_channel import Channel, Phone, Task, fields, stamps
+from router.testing.pbx_esl_channel import Channel, Phone, Task, fields, stamps, voices
 
 Emit = Callable[[dict[str, Any]], None]
 PARTY = re.compile(r"(?:user/|sofia/[^/]+/|sofia/gateway/[^/]+/)(?:sip:)?([^@]+)")
@@ -376,6 +376,11 @@ class Switch:
             case "conference":
                 channel.room = first.data.partition("@")[0]
             case "eavesdrop":
+                # FreeSWITCH's own test (tests/unit/switch_eavesdrop.c): with whisper_bleg it is the
+                # channel listened to that hears the listener, with whisper_aleg the other side.
+                to_it = channel.variables.get("eavesdrop_whisper_bleg") == "true"
+                to_others = channel.variables.get("eavesdrop_whisper_aleg") == "true"
+                channel.spy_digit = "3" if to_it and to_others else "021"[to_it + 2 * to_others]
                 channel.spied = first.data
                 if first.data not in self.channels:
                     self.hang_up(channel, "NORMAL_CLEARING")
@@ -441,6 +446,8 @@ class Switch:
     def press(self, channel: Channel, digit: str) -> None:
         """A digit from the phone (after the documentation)."""
         self.emit("DTMF", channel, DTMF_Digit=digit)
+        if channel.spied and channel.variables.get("eavesdrop_enable_dtmf") != "false":
+            channel.spy_digit = digit if digit in "0123" else channel.spy_digit
         task = channel.plays
         if task is not None and task.app == "play_and_get_digits":
             words = task.data.split(" ")
@@ -468,28 +475,6 @@ class Switch:
 
             self.later(2, refused)
 
-    # -- who hears whom ------------------------------------------------------------------------
-
     def voices(self, channel: Channel) -> set[str]:
         """Whose voices reach it."""
-        found = {each.phone.party for each in self._partners(channel)}
-        if channel.spied:
-            target = self.channels.get(channel.spied)
-            if target is not None:
-                found |= {target.phone.party} | {c.phone.party for c in self._partners(target)}
-        for other in self.channels.values():
-            target = self.channels.get(other.spied)
-            if target is None or other.is_gone:
-                continue
-            to_target = other.spy_digit in "23" and target is channel
-            to_others = other.spy_digit in "13" and channel in self._partners(target)
-            if to_target or to_others:
-                found.add(other.phone.party)
-        return found - {channel.phone.party}
-
-    def _partners(self, channel: Channel) -> list[Channel]:
-        if channel.is_joined and channel.peer is not None:
-            return [channel.peer]
-        if channel.room:
-            return [c for c in self.channels.values() if c.room == channel.room and c != channel]
-        return []
+        return voices(list(self.channels.values()), channel)

@@ -218,6 +218,8 @@ async def test_a_supervisor_listens_whispers_and_barges_in(
             return await pbx.hears("sue") == {KIM, "ana"}
 
         await centre.until(sue_hears)
+        await pbx.press("sue", "3")  # no key of the listener's changes what was allowed
+        assert await pbx.hears("ana") == {KIM}
         await hear("whisper", {KIM, "sue"}, {"ana"})
         await hear("barge", {KIM, "sue"}, {"ana", "sue"})
         await hear("listen", {KIM}, {"ana"})
