@@ -23,8 +23,15 @@ from router.core.model import (
     ReservationState,
 )
 from router.core.policy import Channel, EntryPoint, Queue
-from router.core.ruling import Ruled, arrival, contact_after, received, standing
-from router.core.skills import meets, merged, signature
+from router.core.ruling import (
+    Ruled,
+    arrival,
+    contact_after,
+    count_available,
+    received,
+    standing,
+)
+from router.core.skills import merged, signature
 from router.errors import Invalid, NotFound, Refused
 
 SKILLS_MOST = 32
@@ -194,15 +201,7 @@ def ask_route(d: Decider, command: c.AskRoute) -> None:
     requirements = checked_requirements(command.requirements)
     ruled = judged(d, submission, requirements)
     queue, contact = ruled.queue, contact_after(d, ruled)
-    bit = d.state.roster.bits[command.channel]
-    serving = {pool.profile for pool in d.matcher.pools(queue.id)}
-    eligible = sum(
-        1
-        for seat in d.state.roster.seats.values()
-        if (seat.room | seat.interrupted) & bit
-        and seat.agent.profile in serving
-        and meets(seat.agent.skills, contact.requirements)
-    )
+    eligible = count_available(d, (queue.id,), contact.requirements, command.channel)
     position = standing(d, contact)
     is_open = queue.id not in d.matcher.closed
     answered = e.RouteAnswered(

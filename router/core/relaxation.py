@@ -11,8 +11,8 @@ from router.core.decide import Decider
 from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
 from router.core.moves import switch_channel
 from router.core.policy import Action, ActionKind, Asking, Queue, Step
-from router.core.ruling import count_reached, holds
-from router.core.skills import dropped, lowered, meets, merged, signature
+from router.core.ruling import count_available, count_reached, holds
+from router.core.skills import dropped, lowered, merged, signature
 from router.errors import Refused
 
 
@@ -168,14 +168,6 @@ def _reach(
     requirements: Requirements,
     channel: str,
 ) -> Reach:
-    bit = d.state.roster.bits[channel]
-    serving = {pool.profile for queue in queues for pool in d.matcher.pools(queue)}
-    available = sum(
-        1
-        for seat in d.state.roster.seats.values()
-        if (seat.room | seat.interrupted) & bit
-        and seat.agent.profile in serving
-        and meets(seat.agent.skills, requirements)
-    )
+    available = count_available(d, queues, requirements, channel)
     ready = count_reached(d, queues, requirements)
     return Reach(name, after_us, requirements, queues, ready, available)

@@ -5,7 +5,7 @@ The book itself (`rules/book.py`) only says what should be done; here it is done
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -21,10 +21,12 @@ from router.core.model import (
     Contact,
     ContactId,
     Direction,
+    Presence,
     QueueId,
 )
 from router.core.model import Requirements as Required
 from router.core.policy import EntryPoint, Limit, Policy, Queue
+from router.core.roster import Seat
 from router.core.rules.book import Moment, Plan, RuleBook, SegmentVerdict, asks_preference
 from router.core.rules.compile import Expression
 from router.core.rules.context import Context
@@ -126,14 +128,34 @@ NEVER_US = 1 << 50
 
 def count_reached(d: Edges, queues: tuple[QueueId, ...], requirements: Required) -> int:
     """Ready agents who serve one of these queues and meet the requirements, room not asked."""
+    return _count(
+        d,
+        queues,
+        requirements,
+        lambda seat: seat.agent.presence is Presence.READY and not seat.agent.lost_at_us,
+    )
+
+
+def count_available(
+    d: Edges, queues: tuple[QueueId, ...], requirements: Required, channel: str
+) -> int:
+    """Those of them with room for one more contact of the channel, interrupted ones included."""
+    bit = d.state.roster.bits[channel]
+    return _count(d, queues, requirements, lambda seat: bool((seat.room | seat.interrupted) & bit))
+
+
+def _count(
+    d: Edges,
+    queues: tuple[QueueId, ...],
+    requirements: Required,
+    counts: Callable[[Seat], bool],
+) -> int:
+    """One look at everybody: who counts, serves one of these queues and meets the requirements."""
     serving = {pool.profile for queue in queues for pool in d.matcher.pools(queue)}
     return sum(
         1
         for seat in d.state.roster.seats.values()
-        if seat.agent.presence.value == "ready"
-        and not seat.agent.lost_at_us
-        and seat.agent.profile in serving
-        and meets(seat.agent.skills, requirements)
+        if counts(seat) and seat.agent.profile in serving and meets(seat.agent.skills, requirements)
     )
 
 
