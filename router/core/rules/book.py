@@ -160,7 +160,8 @@ class RuleBook(Value, kw_only=True):
         return any(asks_preference(expression) for expression in self._expressions())
 
     def _expressions(self) -> Iterator[Expression | None]:
-        for one in (*self.segments, *self.rules):
+        asked: tuple[Rule | Segment, ...] = (*self.segments, *self.rules)
+        for one in asked:
             yield one.when
         for then in (*(s.strategy.then for s in self.segments), *(r.then for r in self.rules)):
             yield from (value for value in then.set.values() if isinstance(value, Expression))
