@@ -12,6 +12,7 @@ from router.core import events as e
 from router.core.effects import DeliverMessage, EndContact
 from router.core.model import AgentId, ContactId, Direction, ReservationId
 from router.runtime.desks import Typing
+from router.runtime.envelope import resealed
 from router.runtime.host import Host
 from tests.runtime.world import ANA, CARE, World, until, with_ana
 
@@ -218,7 +219,13 @@ async def test_the_channel_that_a_contact_leaves_lets_go_of_it(world: World) -> 
     site = loopback(host, "site")
     receipt = await site.arrive("v1", text="please call me", external_id="x1")
     id_ = ContactId(receipt.contact)
-    await host.workspace.ask(c.SwitchChannel(contact=id_, channel="voice"))
+    with pytest.raises(Refused, match="no phone address"):  # "v1" cannot be dialled
+        await host.workspace.ask(c.SwitchChannel(contact=id_, channel="voice"))
+    contact = host.workspace.engine.state.contacts[id_]
+    sealed, key, peer = resealed(host.workspace, contact, "voice", "+491701234542")
+    await host.workspace.ask(
+        c.SwitchChannel(contact=id_, channel="voice", sealed=sealed, seal_key=key, peer_key=peer)
+    )
     await site.until(lambda: any(isinstance(p.task.effect, EndContact) for p in site.performed))
     assert site.performed[-1].task.external_id == "x1"
     assert "x1" not in site.lines
