@@ -124,6 +124,11 @@ class Ears:
         await self._turn_away(call.customer, cause)
 
     async def _turn_away(self, uuid: str, cause: str) -> None:
+        extension, _, context = self.board.config.overflow_to.partition("@")
+        if extension and cause == "SWITCH_CONGESTION":
+            line = f"uuid_transfer {esl.channel_id(uuid)} {extension} XML {context}"
+            await self.board.link.ask(esl.api(line))
+            return
         await self.board.link.ask(esl.api(f"uuid_kill {esl.channel_id(uuid)} {cause}"))
 
     def _contact_of(self, uuid: str, fields: Mapping[str, object]) -> NewContact:

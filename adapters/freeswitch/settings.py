@@ -51,6 +51,8 @@ class Settings(Value, kw_only=True):
     """``engine|voice`` of a speech module (``flite|kal``): speaks texts that have no file."""
     deflect_to: str = ""
     """``extension@context`` where deflected callers go on (voicemail); empty: they are hung up."""
+    overflow_to: str = ""
+    """``extension@context`` for callers that a full router cannot take; empty: congestion."""
     conference: str = "default"
     """Profile of mod_conference for consults and conferences."""
     recordings: str = "/var/lib/freeswitch/recordings"
@@ -73,8 +75,9 @@ class Settings(Value, kw_only=True):
             raise ValueError("ring_s, dial_s, reply_s, ping_s and calls must be > 0")
         if self.dial and "{number}" not in self.dial:
             raise ValueError(f"dial: expected {{number}} in it, got {self.dial!r}")
-        if self.deflect_to and not _PLACE.fullmatch(self.deflect_to):
-            raise ValueError(f"deflect_to: expected extension@context, got {self.deflect_to!r}")
+        for name, place in (("deflect_to", self.deflect_to), ("overflow_to", self.overflow_to)):
+            if place and not _PLACE.fullmatch(place):
+                raise ValueError(f"{name}: expected extension@context, got {place!r}")
         try:
             for each in (self.music, self.conference, self.recordings, *self.sounds.values()):
                 word(each)

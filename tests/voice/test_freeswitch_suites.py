@@ -17,6 +17,7 @@ from router.channel import (
     ConnectAgent,
     MonitorContact,
     OutcomeUnknown,
+    Overloaded,
     StartContact,
     Task,
     TreatContact,
@@ -49,7 +50,7 @@ PROMPT = "What is it about?"
 
 
 class FreeSwitchHarness(FailingHarness, LiveHarness, AskingHarness):
-    def __init__(self, calls: int = 100) -> None:
+    def __init__(self, calls: int = 100, overflow_to: str = "") -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
         self.edge = FreeSwitchEdge(
@@ -57,6 +58,7 @@ class FreeSwitchHarness(FailingHarness, LiveHarness, AskingHarness):
             sounds={PROMPT: "topic.wav", "text": "text.wav"},
             ping_s=10,
             calls=calls,
+            overflow_to=overflow_to,
         )
         self.edge.on_change = self.signal.notify
         self._run: asyncio.Task[None] | None = None
@@ -280,6 +282,16 @@ async def test_calls_beyond_the_most_are_told_of_congestion() -> None:
         assert not await harness.arrive(CUSTOMER)
         assert await harness.arrive(OTHER) == "SWITCH_CONGESTION"
         assert len(harness.router.contacts) == 1
+
+
+async def test_callers_that_a_full_router_cannot_take_go_where_the_setting_says() -> None:
+    async with FreeSwitchHarness(overflow_to="busy@later") as harness:
+        harness.router.fail("submit", Overloaded("full", 0.01))
+        await harness.edge.call(CUSTOMER, "7000")
+        phone = harness.edge.switch.phone(CUSTOMER)
+        await harness.signal.until(lambda: phone.went_on_to == "later/busy")
+        assert phone.channel is not None
+        assert not harness.router.contacts
 
 
 async def test_a_pbx_that_cannot_dial_is_spared_and_tried_again(
