@@ -355,11 +355,15 @@ def retry_after(value: str | None, default_s: float = 1.0) -> float:
         return default_s
 
 
-async def hook_body(request: web.Request, bucket: Bucket, most: int, for_s: float = 10.0) -> bytes:
-    """A webhook's body, within its rate, size and time; raises the answer (429, 413, 408)."""
-    wait_s = bucket.take(asyncio.get_running_loop().time())
-    if wait_s > 0:
-        raise web.HTTPTooManyRequests(headers=_later(wait_s))
+async def hook_body(
+    request: web.Request, rate: Bucket | None, most: int, for_s: float = 10.0
+) -> bytes:
+    """A webhook's body, within its size and time; raises the answer (429, 413, 408).
+
+    None as `rate` where `hook_rate` follows: after a signature, forged calls use up nothing.
+    """
+    if rate is not None:
+        hook_rate(rate)
     if (request.content_length or 0) > most:
         raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
     body = bytearray()
@@ -372,6 +376,13 @@ async def hook_body(request: web.Request, bucket: Bucket, most: int, for_s: floa
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     return bytes(body)
+
+
+def hook_rate(bucket: Bucket) -> None:
+    """Raises 429 when this call is one too many."""
+    wait_s = bucket.take(asyncio.get_running_loop().time())
+    if wait_s > 0:
+        raise web.HTTPTooManyRequests(headers=_later(wait_s))
 
 
 async def hook_answer(call: Awaitable[object]) -> web.Response | None:

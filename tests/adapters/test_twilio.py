@@ -218,6 +218,17 @@ async def test_a_flood_is_told_to_slow_down(tmp_path: Path) -> None:
         assert answers == [200, 200, 200, 429, 429]
 
 
+async def test_a_flood_of_forged_calls_takes_nothing_from_the_genuine_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TwilioHarness(tmp_path, per_s=0.1, burst=3) as harness:
+        params = {"MessageSid": "SM1", "From": CUSTOMER, "To": OURS, "Body": "hi"}
+        for _ in range(20):
+            assert (await harness.provider.call(f"{PUBLIC}/incoming", params, "forged"))[0] == 403
+        assert await harness.arrive(CUSTOMER) == ""
+        assert len([r for r in caplog.records if "not signed" in r.getMessage()]) == 3
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -70,6 +70,17 @@ async def test_a_call_without_the_secret_says_nothing(harness: TelegramHarness) 
     assert harness.router.said("message") == []
 
 
+async def test_a_flood_of_forged_calls_takes_nothing_from_the_genuine_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TelegramHarness(tmp_path, per_s=0.1, burst=2) as harness:
+        for _ in range(20):
+            assert (await harness.server.deliver({}, secret="another"))[0] == 403
+        answers = [(await harness.server.deliver(harness.server.update(1, "hi")))[0] for _ in "123"]
+        assert answers == [200, 200, 429]
+        assert len([r for r in caplog.records if "not signed" in r.getMessage()]) == 3
+
+
 async def test_files_captions_and_language_are_taken_out(harness: TelegramHarness) -> None:
     photo = [{"file_id": "small", "width": 90}, {"file_id": "large", "width": 900}]
     update = harness.server.update(7, None, caption="look", photo=photo)
