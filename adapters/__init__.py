@@ -2,9 +2,7 @@
 
 `adapters.<type>` has `CHANNEL` (the Channel class) and `SETTINGS` (its documented settings record),
 and may have ``routes(channel)`` (HTTP routes that the API mounts under ``/v1/<type>/<name>``). What
-several adapters need of the same thing stands here: settings that refuse unknown keys, secrets from
-files, the epoch fence, insisting on a fact, a bounded crew of tasks, a circuit breaker, a rate, a
-webhook's way to its body, and questions that are put in writing.
+several adapters need of the same thing stands here.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -349,10 +348,10 @@ async def bounded_body(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 def retry_after(value: str | None, default_s: float = 1.0) -> float:
     """Seconds of a Retry-After header (RFC 9110 10.2.3); a date or nonsense is the default."""
-    try:
-        return min(3600.0, max(0.0, float(value or default_s)))
-    except ValueError:
-        return default_s
+    digits = (value or "").strip()
+    return (
+        min(3600.0, float(digits)) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", digits) else default_s
+    )
 
 
 async def hook_body(
