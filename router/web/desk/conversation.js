@@ -8,6 +8,7 @@ import { getList } from "../page/session.js";
 import { t, word } from "../page/texts.js";
 import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 import { Composer } from "./composer.js";
+import { Files } from "./files.js";
 import { callOf, channelOf, nameOf, reservationOf } from "./model.js";
 import { Sheet } from "./sheets.js";
 import { WrapUp } from "./wrapup.js";
@@ -110,6 +111,7 @@ function Bubble({ desk, message }) {
     <div class="bubble">
       ${message.subject && html`<strong class="subject" dir="auto">${message.subject}</strong>`}
       ${message.erased ? html`<em>${t("erased")}</em>` : html`<${PlainText} text=${message.text || ""} />`}
+      <${Files} desk=${desk} message=${message} />
     </div>
     <div class="message-foot quiet">
       ${message.from === "router" && html`<span>${t("the_router")} ·</span>`}

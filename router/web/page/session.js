@@ -58,6 +58,11 @@ export function get(path) {
   return request("GET", path, undefined, session()?.token);
 }
 
+/** POST with the session's token. Raises HttpError. */
+export function post(path, body) {
+  return request("POST", path, body, session()?.token);
+}
+
 /** The list `name` in an answer; an empty one may have been left out. */
 export async function getList(path, name) {
   return (await get(path))[name] || [];
