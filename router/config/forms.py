@@ -10,9 +10,10 @@ from datetime import date
 from functools import cache
 from ipaddress import ip_network
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import available_timezones
 
 from router.config.reader import Unknown, shown
+from router.core.zones import zone_named
 
 _UNITS_US = {
     "d": 86_400_000_000,
@@ -88,12 +89,10 @@ def share(text: str) -> float:
 
 def zone(text: str) -> str:
     """An IANA time zone."""
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    if zone_named(text) is None:
         raise Unknown(
             f"expected an IANA time zone such as Europe/Berlin, got {shown(text)}", text, _zones()
-        ) from None
+        )
     return text
 
 

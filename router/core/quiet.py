@@ -9,13 +9,13 @@ every one of them allows it.
 from __future__ import annotations
 
 from datetime import date
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router.core.model import DAY_US
 from router.core.permission_facts import QuietSpan
 from router.core.permission_policy import EVERY_DAY, ContactPolicy, ContactWindow, applies
 from router.core.policy import Holiday, Hours, HoursSpan
 from router.core.schedule import FIRST_DAY, LAST_DAY, MINUTES_A_DAY, OpenHours
+from router.core.zones import zone_named
 from router.errors import ConfigError
 
 LOOK_AHEAD_DAYS = 92
@@ -192,11 +192,7 @@ def is_place(zone: str) -> bool:
     """Whether the zone database knows this name, and it says where somebody is."""
     if zone in NO_PLACES or zone.startswith(("right/", "posix/")):
         return False
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+    return zone_named(zone) is not None
 
 
 def intersection(one: list[Interval], other: list[Interval]) -> list[Interval]:

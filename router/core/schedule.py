@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router.core.model import DAY_US, MINUTE_US, SECOND_US
 from router.core.policy import Hours
+from router.core.zones import zone_named
 from router.errors import ConfigError
 
 HOUR_US = 60 * MINUTE_US
@@ -136,10 +136,10 @@ class OpenHours:
     def _compile(self, hours: Hours) -> None:
         findings: list[str] = []
         where = f'hours "{hours.id}"'
-        try:
-            self._zone = ZoneInfo(hours.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = zone_named(hours.zone)
+        if zone is None:
             findings.append(f"{where}: expected an IANA time zone, got {hours.zone!r}")
+        self._zone = zone or UTC
         week: list[list[tuple[int, int]]] = [[] for _ in range(7)]
         for span in hours.spans:
             minutes = (span.start_minute, span.end_minute)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from router.core.zones import zone_named
 from router.errors import RouterError
 from router.preference.picture import DAYS, Best, Panel, heat_map
 from router.remote.server import Answered, RunningServer
@@ -116,10 +116,10 @@ def _line(cells: tuple[str, ...], sizes: list[int]) -> str:
 def _zone(name: str) -> tuple[tzinfo, str]:
     if not name:
         return UTC, "the workspace's (the customer's zone is not known), moments in UTC"
-    try:
-        return ZoneInfo(name), f"the customer's own, {name}"
-    except (ZoneInfoNotFoundError, ValueError):
+    zone = zone_named(name)
+    if zone is None:
         return UTC, f"the customer's own, {name} (not known here: moments in UTC)"
+    return zone, f"the customer's own, {name}"
 
 
 def _moment(at_us: int, zone: tzinfo) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from router.core.zones import zone_named
 
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
@@ -13,17 +14,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=1024)
-def zone_named(name: str) -> tzinfo:
+def zone_or_utc(name: str) -> tzinfo:
     """An IANA zone; UTC for a name that means nothing."""
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
+    return zone_named(name) or UTC
 
 
 def offset_minutes(zone: str, at_us: int) -> int:
     """Minutes that a wall clock in this zone is ahead of UTC at a moment."""
-    moment = (EPOCH + timedelta(microseconds=at_us)).astimezone(zone_named(zone))
+    moment = (EPOCH + timedelta(microseconds=at_us)).astimezone(zone_or_utc(zone))
     offset = moment.utcoffset()
     return 0 if offset is None else int(offset.total_seconds()) // 60
 

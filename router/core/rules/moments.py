@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from fractions import Fraction
-from zoneinfo import ZoneInfo
 
 from router.core.rules.operations import Fault, kind
+from router.core.zones import zone_named
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -141,10 +141,10 @@ def zone_of(name: object) -> tzinfo:
         if int(hours) < 24 and int(minutes) < 60:
             length = timedelta(hours=int(hours), minutes=int(minutes))
             return timezone(-length if sign == "-" else length)
-    try:
-        return ZoneInfo(name[: TEXT_MAX + 1])
-    except (LookupError, ValueError, OSError):  # unknown; not a name; a folder of names
-        raise Fault('expected a time zone like "Europe/Berlin" or "+02:00", got none') from None
+    zone = zone_named(name[: TEXT_MAX + 1])
+    if zone is None:
+        raise Fault('expected a time zone like "Europe/Berlin" or "+02:00", got none')
+    return zone
 
 
 def local_time(moment_us: int, zone: tzinfo) -> datetime:
