@@ -125,6 +125,8 @@ class Call:
     ask: Ask | None = None
     recordings: dict[str, bool] = field(default_factory=dict)
     """By name: whether it runs."""
+    rung: dict[str, None] = field(default_factory=dict)
+    """Reservations whose phones have rung: once for each, also over a restart."""
     bridges: dict[str, None] = field(default_factory=dict)
     """Bridges of its own that exist."""
     farewell: str = ""
@@ -155,8 +157,8 @@ class Names:
 
     app: str
 
-    reservation = "CR_RESERVATION"
-    """Variable of a customer's channel: whose conversation it is."""
+    rung = "CR_RUNG"
+    """Variable of a customer's channel: reservations whose phones have rung, with commas."""
 
     @property
     def hold(self) -> str:

@@ -59,18 +59,10 @@ class Conversation:
         try:
             async with call.lock:
                 await self.board.arrange(call)
-            self._mark(call, leg)
         except ChannelError as error:
             self.board.hang_up_soon(leg)
             reason = str(error)
             await insist(lambda: self.router.failed(leg.reservation, reason))
-
-    def _mark(self, call: Call, leg: Leg) -> None:
-        """For a restart that finds the agent's leg gone."""
-        customer = call.customer
-        if customer is not None and leg.contact == call.contact:
-            mark = ari.set_variable(customer.id, self.board.names.reservation, leg.reservation)
-            self.board.soon(lambda: self.board.try_(mark, 404, 409), "variable")
 
     async def agent_not_reached(self, reservation: str, reason: str) -> None:
         """The agent's phone is at fault."""

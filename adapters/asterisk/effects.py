@@ -99,6 +99,9 @@ class Effects:
             call = self.book.begin(contact=effect.contact)
         if effect.reservation in call.agents:
             return  # restated: it rings
+        if effect.reservation in call.rung:  # it has rung, and ended unheard before a restart
+            await self.talk.agent_not_reached(effect.reservation, "not_reached")
+            return
         until_s = effect.deadline_at_us / 1e6 - datetime.now(UTC).timestamp() + MARGIN_S
         if until_s <= 0:
             until_s = self.board.settings.ring_s
@@ -111,6 +114,8 @@ class Effects:
             if leg.is_up:
                 self.talk.say_connected(leg)
             return  # it rings since the offer
+        if effect.reservation in call.rung:
+            raise ChannelError("not_reached")
         if not effect.endpoint:
             raise ChannelError("the agent has no endpoint")
         ring_s = float(self.board.settings.ring_s)

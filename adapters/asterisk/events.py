@@ -92,7 +92,8 @@ class Events:
                 self.up(leg)
             return
         if self.board.names.is_ours(channel.id):
-            return  # of a call that is over: whoever made it takes it away
+            self.board.hang_up_soon(Leg(channel.id, "agent"))  # of a call that is over
+            return
         self.arrive(channel, args)
 
     def _ringing(self, leg: Leg) -> None:

@@ -8,6 +8,7 @@ tells whether it is waiting, talking or on hold.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from adapters import insist
 from adapters.asterisk import ari
@@ -16,7 +17,7 @@ from adapters.asterisk.calls import Call, Leg, Monitor, Origin, State, origin_of
 from adapters.asterisk.events import Events
 from adapters.asterisk.rest import AriRefused
 from adapters.asterisk.switchboard import Switchboard
-from router.channel import Router
+from router.channel import Refused, Router
 
 ORPHAN_S = 30.0
 """A customer whom we were calling before a restart, and whom no effect asks about by then."""
@@ -49,7 +50,10 @@ class Reconciler:
         self._adopt_bridges(bridges)
         self._note_holds()
         for call in self.book.calls():
-            is_alone = states.get(call.external_id) == "active" and not call.agents
+            state = states.get(call.external_id, "")
+            if state in ("offered", "active") and not call.rung:
+                await self._recall_rung(call)
+            is_alone = state == "active" and not call.agents
             self.board.crew.start(self._settle(call, is_alone=is_alone), "settle")
         return [
             call.external_id
@@ -207,17 +211,23 @@ class Reconciler:
         if is_alone and call.customer is not None and call.customer.is_up:
             await self._tell_who_left(call)
 
-    async def _tell_who_left(self, call: Call) -> None:
-        """The agent hung up while nobody listened, and before a restart: the customer's channel
-        says whose conversation it was."""
-        name = self.board.names.reservation
-        try:
-            body = await self.board.ask(ari.get_variable(call.external_id, name))
-        except AriRefused:
-            await insist(lambda: self.router.ended(call.external_id, "agent gone"))
+    async def _recall_rung(self, call: Call) -> None:
+        """Whose phones have rung before a restart: the customer's channel says it."""
+        if call.customer is None or call.customer.state is State.GONE:
             return
-        reservation = ari.value_of(body)
-        await insist(lambda: self.router.hung_up(reservation, "hung up"))
+        try:
+            body = await self.board.ask(ari.get_variable(call.external_id, self.board.names.rung))
+        except AriRefused:
+            return  # none has, or the customer has just gone
+        call.rung = dict.fromkeys(word for word in ari.value_of(body).split(",") if word)
+
+    async def _tell_who_left(self, call: Call) -> None:
+        """The agent hung up while nobody listened, and before a restart."""
+        for reservation in call.rung:  # of those that are over the router knows
+            with suppress(Refused):
+                await insist(lambda: self.router.hung_up(reservation, "hung up"))  # noqa: B023
+        if not call.rung:
+            await insist(lambda: self.router.ended(call.external_id, "agent gone"))
 
     async def _watch_orphan(self, call: Call) -> None:
         await asyncio.sleep(ORPHAN_S)

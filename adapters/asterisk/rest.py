@@ -73,11 +73,16 @@ class Rest:
         now_s = asyncio.get_running_loop().time
         began_s = now_s()
         self.breaker.check(began_s)
+        session = self._session
         try:
-            status, body = await self._send(self._session, request)
+            status, body = await self._send(session, request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._failed(began_s, now_s())
             raise ChannelLost("the PBX cannot be reached") from error
+        except RuntimeError as error:  # closed in the middle: `run` has ended
+            if session.closed:
+                raise ChannelLost("the PBX is not connected") from error
+            raise
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             self._failed(began_s, now_s())
             raise UnknownOutcome(f"the PBX did not answer: {type(error).__name__}") from error

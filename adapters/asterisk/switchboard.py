@@ -18,6 +18,8 @@ from router.channel import ChannelError, Task, UnknownOutcome
 
 THERE_S = 5.0
 """A channel that was made is in our application by then."""
+RUNG = 20
+"""Most reservations that a customer's channel names."""
 DIAL_TRIES = 5
 DIAL_AGAIN_S = 0.02
 """dial-too-early-409: between two tries."""
@@ -67,9 +69,15 @@ class Switchboard:
         """
         try:
             await self._make(leg, endpoint, args, caller, variables or {})
+            if leg.is_unwanted:  # given up meanwhile, and perhaps before the PBX had made it
+                await self.hang_up(leg)
+                return
             async with asyncio.timeout(THERE_S):
                 await leg.there.wait()
-            if leg.lives and leg.state in (State.MADE, State.THERE):
+            if leg.is_unwanted:  # the call ended while it was being made
+                self.hang_up_soon(leg)
+            elif leg.lives and leg.state in (State.MADE, State.THERE):
+                self._mark_rung(leg)
                 await self._dial(leg, max(1, round(timeout_s)), caller)
         except TimeoutError:
             await self.hang_up(leg)
@@ -77,6 +85,18 @@ class Switchboard:
         except ChannelError:
             self.book.drop_leg(leg)
             raise
+
+    def _mark_rung(self, leg: Leg) -> None:
+        """For a restart: this phone has rung for this reservation, and does not again."""
+        call = leg.call
+        if call is None or not leg.reservation:
+            return
+        call.rung[leg.reservation] = None
+        customer = call.customer
+        if customer is not None and customer.lives:
+            value = ",".join(list(call.rung)[-RUNG:])
+            mark = ari.set_variable(customer.id, self.names.rung, value)
+            self.soon(lambda: self.try_(mark, 404, 409), "variable")
 
     async def ring_agent(
         self, call: Call, task: Task, reservation: str, endpoint: str, timeout_s: float

@@ -45,6 +45,8 @@ class Switch:
         self.playbacks: dict[str, Playback] = {}
         self.recordings: dict[str, Recording] = {}
         self.parties: dict[str, Party] = {}
+        self.dialled: list[str] = []
+        """Channels that were dialled, each time."""
         self.sounds: set[str] = set()
         """Sounds that do not exist: everything else does."""
         self.active: dict[str, bool] = {}
@@ -138,6 +140,7 @@ class Switch:
         party = channel.party
         assert party is not None
         channel.is_dialled = True
+        self.dialled.append(channel.id)
         is_engaged = party.channel is not None and party.channel is not channel
         party.rung += 1
         if caller is not None:
