@@ -81,6 +81,7 @@ class TreatContact(Record, kw_only=True):
     kind: str
     """``greeting``, ``position``, ``text``, ``callback_offer``"""
     text: str = ""
+    """``{position}`` and ``{wait_minutes}`` are filled in by the adapter."""
     music: str = ""
     position: int = 0
     wait_us: int = -1
