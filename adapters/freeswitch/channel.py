@@ -44,6 +44,9 @@ from router.channel import (
     UnknownOutcome,
 )
 
+TRIED = 10_000
+"""So many of them are remembered."""
+
 
 class FreeSwitch(Channel):
     """Calls of one FreeSWITCH."""
@@ -61,6 +64,8 @@ class FreeSwitch(Channel):
         self._player = Player(self.board)
         self._owner = Owner(name, secrets.token_hex(8), self.config)
         self._listener = Listener(self.board, self._ears)
+        self._tried: dict[str, None] = {}
+        """Effects of this process that may have dialled a customer."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
 
@@ -128,6 +133,9 @@ class FreeSwitch(Channel):
             case ConnectAgent():
                 await self._dialler.ring(self._call_of(task), task, effect, taken=True)
             case StartContact():
+                self._tried[task.id] = None
+                while len(self._tried) > TRIED:
+                    self._tried.pop(next(iter(self._tried)))
                 await self._dialler.start(task, effect)
             case RescindOffer(reason=reason):
                 cause = "LOSE_RACE" if reason == "accepted_by_another" else "ORIGINATOR_CANCEL"
@@ -173,7 +181,11 @@ class FreeSwitch(Channel):
             case StartContact(contact=contact, reservation=reservation):
                 if await self._exists(board.id_of("customer", contact, reservation)):
                     return True
-                if await self._exists(board.id_of("leg", reservation)):
+                if task.id.partition("-")[0] == str(task.epoch) and task.id not in self._tried:
+                    return False  # decided by this process, and never sent
+                leg = board.id_of("leg", reservation)
+                frame = await board.link.ask(esl.api(f"uuid_getvar {leg} cr_dialled"))
+                if not frame.is_refused and frame.reply != "true":
                     return False  # the agent is on the line, the customer was not dialled yet
                 raise UnknownOutcome("the customer may have been rung before: not again")
             case _:

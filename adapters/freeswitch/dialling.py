@@ -195,6 +195,9 @@ class Dialler:
         if not reservation:
             self._waiting[uuid] = asyncio.get_running_loop().create_future()
         try:
+            leg = call.leg(reservation)
+            if leg is not None:  # a router that starts later must know that it happened
+                await board.link.do(f"uuid_setvar {leg.uuid} cr_dialled true")
             endpoint = board.config.dial.replace("{number}", number)
             await self._originate(values, endpoint, "park", uuid)
         except ChannelError:

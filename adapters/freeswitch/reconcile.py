@@ -85,7 +85,8 @@ class Reconciler:
                 board.later(self.ears.welcome(known), "welcome")  # the connection broke before
             return
         if event.role == "customer" and event.router == board.name:
-            call = LiveCall(customer=uuid, contact=event.contact, start=event.reservation)
+            call = board.begun.get(event.contact) or LiveCall(contact=event.contact)
+            call.customer, call.start = uuid, event.reservation
             board.calls[uuid] = board.begun[event.contact] = call
             if event.answer_state == "answered":
                 if uuid in is_open:

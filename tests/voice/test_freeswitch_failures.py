@@ -91,6 +91,42 @@ async def test_a_phone_answered_while_nobody_listened_has_its_customer_afterward
         await centre.all_is_over()
 
 
+@pytest.mark.parametrize("does", ["busy", "rings"])
+async def test_a_customer_who_was_dialled_as_the_socket_broke_is_not_dialled_again(
+    does: str, pbx: FreeSwitchEdge, tmp_path: Path
+) -> None:
+    async with Centre(pbx, tmp_path) as centre:
+        pbx.will(KIM, does)  # type: ignore[arg-type]
+        carry_out = pbx.pbx._bgapi
+
+        def lossy(session: Any, line: str, headers: dict[str, str]) -> None:
+            if f"user/{KIM}@" not in line:
+                carry_out(session, line, headers)
+                return
+            session.reply = lambda *_, **__: None
+            carry_out(session, line, headers)
+            session.writer.transport.abort()
+
+        pbx.pbx._bgapi = lossy  # type: ignore[method-assign]
+        await centre.ready("ana")
+        await centre.call_back(KIM)
+        await centre.rings("ana")
+        await pbx.answer("ana")
+        await centre.until(centre.adapter_is, "down")
+        await centre.until(centre.adapter_is, "up")
+
+        async def settled() -> bool:
+            results = [getattr(event, "result", "") for event in centre.events]
+            return ("unknown" if does == "busy" else "done") in results
+
+        await centre.until(settled)
+        assert await pbx.rung(KIM) == 1
+        if does == "rings":
+            await pbx.answer(KIM)
+            await centre.together(KIM, "ana")
+            assert await pbx.rung(KIM) == await pbx.rung("ana") == 1
+
+
 async def test_a_killed_pbx_ends_its_calls_and_serves_again(
     pbx: FreeSwitchEdge, tmp_path: Path
 ) -> None:

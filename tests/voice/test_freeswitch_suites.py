@@ -191,15 +191,20 @@ async def test_what_is_there_is_found_and_what_may_have_been_rung_is_not_said(
     )  # fmt: skip
     assert await harness.channel.find(harness.task(CUSTOMER, monitor)) is False
     with pytest.raises(UnknownOutcome):
-        await harness.channel.find(_start())
+        await harness.channel.find(_start("3-1", epoch=4))  # of a router before this one
+    await harness.break_connection()
+    with pytest.raises(ChannelLost):
+        await harness.channel.perform(_start("4-1", epoch=4))
+    await harness.restore()
+    assert await harness.channel.find(_start("4-1", epoch=4)) is False  # never sent
 
 
-def _start() -> Task:
+def _start(id_: str, epoch: int) -> Task:
     effect = StartContact(
         channel="voice", contact=ContactId("c9"), reservation=ReservationId("r9"),
         agent=AgentId("ana"), endpoint="phone/ana",
     )  # fmt: skip
-    return Task(id="e9", epoch=1, workspace="main", effect=effect, external_id="",
+    return Task(id=id_, epoch=epoch, workspace="main", effect=effect, external_id="",
                 customer=Address(address=OTHER), our_address="+4930")  # fmt: skip
 
 
