@@ -82,6 +82,7 @@ class Board:
         """The channel that an originate is for, by its job."""
         self.unsaid: dict[LiveCall, None] = {}
         """Calls with something that the router has not taken yet."""
+        self.is_serving = False
         self.breaker = Breaker()
         self.connection: Connection | None = None
 
@@ -251,6 +252,7 @@ class Board:
     def stopped(self) -> None:
         """The connection is gone, and all that was under way with it."""
         self.connection = None
+        self.is_serving = False
         for call in list(self.calls.values()):
             if not call.contact and not call.start:
                 del self.calls[call.customer]  # not submitted yet: it will arrive once more

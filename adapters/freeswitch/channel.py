@@ -103,6 +103,7 @@ class FreeSwitch(Channel):
             raise ChannelLost("FreeSWITCH does not tell events")
         await Reconciler(self.board, self._ears).run()
         await self._listener.start()
+        self.board.is_serving = True
         self.router.state("up")
         while True:
             await asyncio.sleep(self.config.ping_s)

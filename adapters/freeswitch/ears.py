@@ -264,6 +264,8 @@ class Ears:
     def _weigh(self, cause: str) -> None:
         """Whether it is FreeSWITCH itself that cannot dial: then it is spared for a while."""
         now_s = asyncio.get_running_loop().time()
+        if not self.board.is_serving:
+            return
         if cause in OF_THE_PBX and self.board.breaker.failed(now_s, now_s):
             self.board.router.state("degraded", f"FreeSWITCH cannot dial: {cause}")
         elif cause not in OF_THE_PBX and self.board.breaker.succeeded():

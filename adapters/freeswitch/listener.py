@@ -18,6 +18,7 @@ from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board
 from adapters.freeswitch.ears import Ears
 from adapters.freeswitch.settings import address_of
+from router.channel import ChannelLost
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +42,13 @@ class Listener:
         return self._server.sockets[0].getsockname()[1] if self._server is not None else 0
 
     async def start(self) -> None:
-        """Listen, if the settings say so. Raises OSError: the address is taken."""
+        """Listen, if the settings say so. Raises ChannelLost: the address is taken."""
         if self.board.config.listen:
             host, port = address_of(self.board.config.listen)
-            self._server = await asyncio.start_server(self._greet, host, port)
+            try:
+                self._server = await asyncio.start_server(self._greet, host, port)
+            except OSError as error:
+                raise ChannelLost(f"cannot listen at {host}:{port}: {error.strerror}") from None
 
     async def stop(self) -> None:
         """Listen no more; FreeSWITCH goes on with the dialplan of calls it brings from now on."""

@@ -326,6 +326,15 @@ async def test_a_pbx_that_cannot_dial_is_spared_and_tried_again(
     await harness.signal.until(lambda: harness.router.states[-1] == "up")
 
 
+async def test_an_address_for_calls_that_is_taken_is_said(harness: FreeSwitchHarness) -> None:
+    taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    settings = {**harness.edge.settings(), "listen": f"127.0.0.1:{port}"}
+    with pytest.raises(ChannelLost, match="cannot listen at"):
+        await FreeSwitch("other", settings, RouterDouble(Signal())).run()
+    taken.close()
+
+
 async def test_a_report_that_is_not_taken_is_said_again_after_a_reconnect(
     harness: FreeSwitchHarness,
 ) -> None:
