@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from router.config.reader import Unknown, shown
-from router.core.zones import zone_named
+from router.core.rules.moments import zone_named
 
 _UNITS_US = {
     "d": 86_400_000_000,

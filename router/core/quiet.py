@@ -14,8 +14,8 @@ from router.core.model import DAY_US
 from router.core.permission_facts import QuietSpan
 from router.core.permission_policy import EVERY_DAY, ContactPolicy, ContactWindow, applies
 from router.core.policy import Holiday, Hours, HoursSpan
+from router.core.rules.moments import zone_named
 from router.core.schedule import FIRST_DAY, LAST_DAY, MINUTES_A_DAY, OpenHours
-from router.core.zones import zone_named
 from router.errors import ConfigError
 
 LOOK_AHEAD_DAYS = 92

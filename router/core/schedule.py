@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from router.core.model import DAY_US, MINUTE_US, SECOND_US
 from router.core.policy import Hours
-from router.core.zones import zone_named
+from router.core.rules.moments import zone_named
 from router.errors import ConfigError
 
 HOUR_US = 60 * MINUTE_US

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from router.core.zones import zone_named
+from router.core.rules.moments import zone_named
 from router.errors import RouterError
 from router.preference.picture import DAYS, Best, Panel, heat_map
 from router.remote.server import Answered, RunningServer

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
-from router.core.zones import zone_named
+from router.core.rules.moments import zone_named
 
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from router.core.rules.operations import Fault, kind
-from router.core.zones import zone_named
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -129,6 +129,14 @@ def seconds_since_1970(a: int) -> int:
 
 
 # --- parts ----------------------------------------------------------------------------------------
+
+
+def zone_named(name: str) -> tzinfo | None:
+    """The zone of an IANA name such as "Europe/Berlin"; None for a name that means nothing."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # unknown; no name; a folder, or a name too long
+        return None
 
 
 def zone_of(name: object) -> tzinfo:

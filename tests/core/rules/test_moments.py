@@ -161,3 +161,14 @@ def test_parts_of_a_length_are_the_whole_of_it_in_that_unit() -> None:
         "getSeconds": -123321,
         "getMilliseconds": -456,
     }
+
+
+def test_a_zone_has_its_clock() -> None:
+    zone = m.zone_named("Europe/Berlin")
+    assert zone is not None
+    assert datetime(2026, 7, 1, tzinfo=UTC).astimezone(zone).utcoffset() == timedelta(hours=2)
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Base", "Europe", "../etc/passwd", "x" * 5000, "a\0b"])
+def test_a_name_that_means_nothing_is_no_zone(name: str) -> None:
+    assert m.zone_named(name) is None
