@@ -43,6 +43,7 @@ from router.channel import (
     TreatContact,
     UnknownOutcome,
 )
+from router.errors import ConfigError
 
 TRIED = 10_000
 """So many of them are remembered."""
@@ -54,6 +55,10 @@ class FreeSwitch(Channel):
     def __init__(self, name: str, settings: dict[str, Any], router: Router) -> None:
         super().__init__(name, settings, router)
         where = f"adapters.{name}"
+        try:
+            esl.word(name)  # it stands on every channel of ours
+        except esl.Unsafe as error:
+            raise ConfigError([f"{where}: the adapter's name: {error}"]) from None
         self.config = read_settings(Settings, settings, where)
         self._password = read_password(self.config.password_file, where)
         self._fence = Fence()

@@ -429,6 +429,11 @@ def test_a_password_that_is_none_is_refused(
     assert finding in error.value.findings[0]
 
 
+def test_a_name_that_would_be_syntax_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the adapter's name"):
+        FreeSwitch("pbx; shutdown", {}, RouterDouble(Signal()))
+
+
 def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("secret")
