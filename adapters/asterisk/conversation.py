@@ -224,15 +224,19 @@ class Conversation:
             await self.board.ask(ari.play(call.customer.id, media, call.farewell))
             async with asyncio.timeout(FAREWELL_S):
                 await call.said.wait()
-        await self._let_go(call, deflected=deflected)
+        self.board.soon(lambda: self._let_go(call, deflected=deflected), "let go")
 
     async def _let_go(self, call: Call, *, deflected: bool) -> None:
         customer = call.customer
         if customer is not None and deflected and customer.lives and not call.is_over:
             context, _, extension = self.board.settings.deflect_to.partition("/")
-            customer.is_unwanted = True
-            if not await self.board.try_(ari.go_on(customer.id, context, extension), 404, 409, 412):
+            customer.is_unwanted = True  # its StasisEnd may come before the answer
+            try:
+                request = ari.go_on(customer.id, context, extension)
+                customer.is_unwanted = await self.board.try_(request, 404, 409, 412)
+            except ChannelError:
                 customer.is_unwanted = False
+                raise
         self.board.clear(call)
 
     # -- digits --------------------------------------------------------------------------------

@@ -176,10 +176,10 @@ class Events:
                 # Unanswered until it is durable: who cannot be taken hears no answered silence.
                 receipt = await insist(lambda: self.router.submit(contact), on=(OutcomeUnknown,))
             except TRY_AGAIN:
-                await self._refuse(call, leg, "congestion")
+                self._refuse(call, leg, "congestion")
                 return
             except Refused:
-                await self._refuse(call, leg, "unallocated")
+                self._refuse(call, leg, "unallocated")
                 return
             self.book.name(call, receipt.contact)
             if receipt.state == "closed" and not receipt.created:
@@ -211,10 +211,10 @@ class Events:
         if leg.lives:
             await self.board.try_(ari.set_variable(leg.id, "CR_CONTACT", contact), 404, 409)
 
-    async def _refuse(self, call: Call, leg: Leg, reason: str) -> None:
+    def _refuse(self, call: Call, leg: Leg, reason: str) -> None:
         self.book.drop(call)
         leg.is_unwanted = True
-        await self.turn_away(leg.id, reason)
+        self.board.soon(lambda: self.turn_away(leg.id, reason), "turn away")
 
     async def turn_away(self, channel: str, reason: str) -> None:
         """On in the dialplan if it has a place for them, else the network's busy signal."""

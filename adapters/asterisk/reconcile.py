@@ -206,8 +206,7 @@ class Reconciler:
             call.conference = customer.place == talk and any(leg.place == talk for leg in others)
 
     async def _settle(self, call: Call, *, is_alone: bool) -> None:
-        async with call.lock:
-            await self.board.arrange(call)
+        self.board.settle(call)
         if is_alone and call.customer is not None and call.customer.is_up:
             await self._tell_who_left(call)
 

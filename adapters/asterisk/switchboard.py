@@ -70,7 +70,7 @@ class Switchboard:
         try:
             await self._make(leg, endpoint, args, caller, variables or {})
             if leg.is_unwanted:  # given up meanwhile, and perhaps before the PBX had made it
-                await self.hang_up(leg)
+                self.hang_up_soon(leg)
                 return
             async with asyncio.timeout(THERE_S):
                 await leg.there.wait()
@@ -80,7 +80,7 @@ class Switchboard:
                 self._mark_rung(leg)
                 await self._dial(leg, max(1, round(timeout_s)), caller)
         except TimeoutError:
-            await self.hang_up(leg)
+            self.hang_up_soon(leg)
             raise ChannelError("the PBX made a channel and lost it") from None
         except ChannelError:
             self.book.drop_leg(leg)

@@ -402,7 +402,9 @@ class Centre:
         """Wait until no contact lives and the PBX has nothing left of any call."""
 
         async def over() -> bool:
-            return not self.contacts() and not await self.pbx.left_over()
+            assert self._host is not None
+            is_told = self._seen >= self._host.workspace.seq
+            return is_told and not self.contacts() and not await self.pbx.left_over()
 
         await self.until(over)
 

@@ -19,6 +19,7 @@ from router.channel import (
     Effect,
     EndContact,
     OfferContact,
+    Overloaded,
     RecordContact,
     StartContact,
     Task,
@@ -296,6 +297,25 @@ async def test_a_caller_is_taken_in_though_requests_fail_now_and_then(
     assert not await harness.arrive(CUSTOMER)
     assert harness.pbx.switch.plays(harness.channel_of(CUSTOMER)) == "music"
     assert len(harness.router.said("submit")) == 1
+
+
+@pytest.mark.parametrize("what", [503, "cut"])
+async def test_who_is_turned_away_is_turned_away_though_a_request_fails(
+    tmp_path: Path, what: int | str
+) -> None:
+    async with AsteriskHarness(tmp_path, overflow_to="full/s", deflect_to="bye/s") as harness:
+        harness.router.fail("submit", Overloaded("full", 0.01))
+        harness.pbx.trouble("POST", "/continue", what)
+        harness.pbx.call(CUSTOMER, LINE)
+        await harness.signal.until(lambda: harness.pbx.party(CUSTOMER).went_on_to == "full/s")
+        await harness.arrive(OTHER)
+        effect = EndContact(channel="voice", contact=ContactId("c1"), outcome="deflected",
+                            text="sound:sorry")  # fmt: skip
+        harness.pbx.trouble("POST", "/continue", what)
+        await harness.channel.perform(harness.task(OTHER, effect))
+        await harness.signal.until(lambda: harness.pbx.party(OTHER).went_on_to == "bye/s")
+        assert harness.read(OTHER) == ["sound:sorry"]
+        assert not harness.router.said("left")
 
 
 async def test_a_recording_that_cannot_begin_is_said_to_have_ended(
