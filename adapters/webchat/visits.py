@@ -109,7 +109,7 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
         await socket.close(code=4003, message=b"expected hello with the key of this site")
         return socket
     page = OpenPage(socket, request.transport)
-    address = request.get("address") or request.remote or ""
+    address = request.remote or ""
     try:
         entry = channel.door.admit(hello, address, datetime.now(UTC).timestamp())
     except Crowded:

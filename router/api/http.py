@@ -160,8 +160,8 @@ def _mount_adapters(app: web.Application, api: Api) -> None:
 
     @web.middleware
     async def name_the_caller(request: web.Request, handler: WebHandler) -> web.StreamResponse:
-        request["address"] = api.address(request)  # an adapter knows nothing of our proxies
-        return await handler(request)
+        # `remote` is the proxy where there is one; an adapter knows nothing of our proxies.
+        return await handler(request.clone(remote=api.address(request)))
 
     for tenant in api.tenants.values():
         for type_, name, routes in tenant.channels.routes():

@@ -155,12 +155,16 @@ async def ids_of(site: Site, workspace: str) -> dict[str, str]:
     token = (await admin("POST", "/v1/tokens", {"role": "client"})).body["id"]
     customer = f"kim-of-{workspace}"
     assert (await admin("POST", "/v1/customers", {"id": customer})).status == 201
+    login = f"sue-of-{workspace}"
+    body = {"password": "a long password", "role": "supervisor"}
+    assert (await admin("PUT", f"/v1/logins/{login}", body)).status == 200
     return {
         "contacts": contact,
         "reservations": reservation,
         "agents": agent,
         "tokens": token,
         "customers": customer,
+        "logins": login,
     }
 
 
@@ -177,7 +181,7 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
     theirs["reservations"] = there[-1]["id"]
     tried = 0
     for route in ROUTES:
-        if "{id}" not in route.path or route.operation in {"putAgent", "putCustomer"}:
+        if "{id}" not in route.path or route.operation in {"putAgent", "putCustomer", "putLogin"}:
             continue
         kind = route.path.split("/")[2]
         for role in sorted(route.roles):
@@ -207,6 +211,7 @@ async def test_lists_show_nothing_of_another_workspace(site: Site) -> None:
         "reservations",
         "agents",
         "tokens",
+        "logins",
         "audit",
         "queues",
         "rules",
@@ -215,7 +220,7 @@ async def test_lists_show_nothing_of_another_workspace(site: Site) -> None:
         "health",
     ):
         text = str((await admin("GET", f"/v1/{path}")).body)
-        for name in ("contacts", "agents", "tokens"):
+        for name in ("contacts", "agents", "tokens", "logins"):
             assert theirs[name] not in text, path
 
 
