@@ -186,7 +186,7 @@ def _show(report: Report, name: str, step: Step) -> None:
     note = f"p50 {step.ms(0.5):.1f}, of one core: {shares}"
     for count, what in (
         (step.never_rung, "never rung for"), (step.repeated, "rung for twice"),
-        (step.resent, "datagrams sent again"),
+        (step.resent, "datagrams sent again"), (step.stuck, "left with a dead call"),
     ):  # fmt: skip
         if count:
             note += f", {count} {what}"

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from loadtest import pbx_sip as sip
 from loadtest.pbx_exchange import Exchange
 from loadtest.pbx_phone import Leg, now
-from loadtest.report import percentile
+from loadtest.report import percentile, progress
 
 PICK_UP_S = 0.02
 """How long a phone rings before it is answered."""
 CALL_S = 2.0
 """Length of a call under rising load."""
 RING_WITHIN_S = 10.0
+STUCK_S = 10.0
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Step:
     cpu: dict[str, float] = field(default_factory=dict)
     """Shares of one core, by program."""
     resent: int = 0
+    stuck: int = 0
+    """Legs that were still there long after every caller had gone."""
 
     @property
     def never_rung(self) -> int:
@@ -173,23 +176,32 @@ class Load:
             async with asyncio.timeout(RING_WITHIN_S):
                 await self._until(lambda: not self.exchange.legs)
         except TimeoutError:
-            await self._clear()
+            step.stuck = await self._clear()
         self.exchange.on_ring = _ignore
         step.resent = self.exchange.resent - resent
         return step
 
-    async def _clear(self) -> None:
-        """Everybody hangs up, until no leg is left."""
+    async def _clear(self) -> int:
+        """Callers hang up. How many legs are left after STUCK_S, which end then."""
         self.exchange.on_end = self.exchange.on_ring = _ignore
         for phone in self.exchange.phones.values():
             phone.talks_s = None
-        async with asyncio.timeout(40):
-            while self.exchange.legs:
-                for leg in list(self.exchange.legs.values()):
-                    if not leg.incoming:
-                        leg.hang_up()
-                await asyncio.sleep(0.1)
+        for leg in list(self.exchange.legs.values()):
+            if not leg.incoming:
+                leg.hang_up()
+        stuck = 0
+        try:
+            async with asyncio.timeout(STUCK_S):
+                await self._until(lambda: not self.exchange.legs)
+        except TimeoutError:
+            for leg in list(self.exchange.legs.values()):
+                stuck += 1
+                kind = "phone" if leg.incoming else "caller"
+                progress(f"left with a dead call: {kind} {leg.party}, {leg.state}")
+                leg.hang_up()
+                self.exchange.over(leg, by_us=True)
         await asyncio.sleep(0.5)
+        return stuck
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():  # noqa: ASYNC110 - nothing is measured by this
