@@ -161,7 +161,8 @@ class MailChannel(Channel):
                 by_itself = task.author == "router" and not effect.attempt
                 if by_itself and not self._may_answer(task):
                     raise ChannelError("this address had its automatic answers for today")
-                await self._write(task, message, task.text, "auto-replied" if by_itself else "")
+                kind = "auto-replied" if by_itself else "auto-generated" if effect.attempt else ""
+                await self._write(task, message, task.text, kind)
             case TreatContact(kind="greeting" | "text" | "callback_offer", text=text) if text:
                 await self._answer_by_itself(task, text)
             case EndContact(text=text):
@@ -231,7 +232,7 @@ class MailChannel(Channel):
         except Unsendable as error:
             raise ChannelError(str(error)) from None
         # RFC 3834 section 3.3: nobody is to be told that an automatic answer did not arrive.
-        sender = "" if automatic else mail.sender
+        sender = "" if automatic == "auto-replied" else mail.sender
         envelope_id = mail.message_id.partition("@")[0]
         await self._sender.send(lambda: self._smtp.send(sender, mail.recipient, data, envelope_id))
         contact = getattr(task.effect, "contact", "")
@@ -316,7 +317,9 @@ class MailChannel(Channel):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            pass  # told when it is there
+            for address, (state, _) in list(self._states.items()):
+                if state == "starting":
+                    self._states[address] = ("lost", "it does not answer")
 
     async def _probe(self) -> None:
         """Raises ChannelLost: the sending server is not there."""

@@ -24,7 +24,7 @@ from adapters.mail.mime import read
 from router.channel import Address, ChannelLost, NewContact, Task
 from router.core.effects import Effect
 from router.testing.adapter_harness import FailingHarness, RouterDouble, Signal
-from tests.peers.dovecot import PASSWORD, Dovecot, free_ports
+from tests.peers.dovecot import PASSWORD, Dovecot, free_ports, shared
 
 OURS = "help@ours.example"
 
@@ -146,8 +146,10 @@ class MailHarness(FailingHarness):
         self.base = base
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
-        self.dovecot = Dovecot([OURS, *(customers or [])], settings.pop("capabilities", ""))
-        self.relay = Relay(self.dovecot)
+        self.users = [OURS, *(customers or [])]
+        self.capabilities = settings.pop("capabilities", "")
+        self.dovecot: Dovecot
+        self.relay = Relay()
         self.given = settings
         self.verdicts: list[Verdict] = []
         self.ids: dict[str, str] = {}
@@ -156,8 +158,7 @@ class MailHarness(FailingHarness):
 
     async def __aenter__(self) -> MailHarness:
         try:
-            await self.dovecot.__aenter__()
-            await self.relay.open()
+            await self.open()
             self.make()
             await self.start()
         except BaseException:
@@ -165,10 +166,20 @@ class MailHarness(FailingHarness):
             raise
         return self
 
+    async def open(self) -> None:
+        """The servers, without the adapter."""
+        if self.capabilities:
+            self.dovecot = await Dovecot(self.users, self.capabilities).__aenter__()
+        else:
+            self.dovecot = await shared(self.users)
+        self.relay.dovecot = self.dovecot
+        await self.relay.open()
+
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
         await self.relay.close()
-        await self.dovecot.__aexit__()
+        if self.capabilities:
+            await self.dovecot.__aexit__()
 
     def make(self) -> None:
         """A new process: nothing is remembered but what is on the disk."""

@@ -170,8 +170,7 @@ class Between:
         self.proxy: FaultProxy | None = None
 
     async def __aenter__(self) -> MailHarness:
-        await self.harness.dovecot.__aenter__()
-        await self.harness.relay.open()
+        await self.harness.open()
         self.proxy = FaultProxy("127.0.0.1", self.harness.dovecot.imap)
         await self.proxy.__aenter__()
         self.harness.given["box"] = {"port": self.proxy.port}
@@ -271,8 +270,7 @@ async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again() -
 async def test_a_certificate_must_be_trusted(tmp_path: Path, tls: str) -> None:
     harness = MailHarness(tmp_path, [KIM])
     try:
-        await harness.dovecot.__aenter__()
-        await harness.relay.open()
+        await harness.open()
         port = harness.dovecot.imaps if tls == "tls" else harness.dovecot.imap
         harness.given["box"] = {"tls": tls, "port": port}
         harness.make()

@@ -213,8 +213,7 @@ async def test_the_first_start_takes_what_was_asked_for(
 ) -> None:
     harness = MailHarness(tmp_path, box={"first": first})
     try:
-        await harness.dovecot.__aenter__()
-        await harness.relay.open()
+        await harness.open()
         for text in ("read", "fresh"):
             await harness.dovecot.deliver(OURS, mail(KIM, text))
         place = harness.dovecot.base / "mail" / OURS

@@ -7,6 +7,7 @@ shares nothing with the adapter. Customers have mailboxes here, too: mail is bro
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import datetime
 import ipaddress
@@ -111,8 +112,7 @@ class Dovecot:
         for name in ("run", "mail", "home"):
             (self.base / name).mkdir(parents=True)
         user, group = _who()
-        lines = [f"{name}:{{PLAIN}}{PASSWORD}" for name in self.users]
-        (self.base / "users").write_text("\n".join(lines) + "\n")
+        self._write_users()
         _certificate(self.base)
         config = CONFIG.format(base=self.base, user=user, group=group, imap=self.imap,
                                imaps=self.imaps, lmtp=self.lmtp)  # fmt: skip
@@ -183,11 +183,49 @@ class Dovecot:
         """Their subjects."""
         return [str(mail["Subject"]) for mail in self.mails(user, folder)]
 
+    def empty(self, users: list[str]) -> None:
+        """Only these users, and no mail."""
+        self.users = users
+        self._write_users()
+        for path in (*(self.base / "mail").glob("*"), *(self.base / "home").glob("*")):
+            shutil.rmtree(path)
+
+    def _write_users(self) -> None:
+        lines = [f"{name}:{{PLAIN}}{PASSWORD}" for name in self.users]
+        (self.base / "users").write_text("\n".join(lines) + "\n")
+
     def forget_uids(self, user: str) -> None:
         """The mailbox gets new UIDs and another UIDVALIDITY, as after a restore."""
         for path in (self.base / "mail" / user).glob("dovecot*"):
             if path.name != "dovecot-keywords":
                 path.unlink()
+
+
+_shared: list[Dovecot] = []
+
+
+async def shared(users: Iterable[str]) -> Dovecot:
+    """One Dovecot for the tests of this process that are content with it, its mailboxes empty.
+
+    It ends with the process; a test that has killed it starts it again.
+    """
+    if not _shared:
+        dovecot = Dovecot([])
+        _shared.append(dovecot)
+        atexit.register(_end_shared)
+        await asyncio.to_thread(dovecot._make)
+        await dovecot.start()
+    (dovecot,) = _shared
+    await asyncio.to_thread(dovecot.empty, list(users))
+    return dovecot
+
+
+def _end_shared() -> None:
+    (dovecot,) = _shared
+    if dovecot._process is not None:
+        dovecot._process.terminate()
+        dovecot._process.wait(10)
+    shutil.rmtree(dovecot.base, ignore_errors=True)
 
 
 def free_ports(count: int) -> list[int]:
