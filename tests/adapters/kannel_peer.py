@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,7 @@ store-type = spool
 store-location = {folder}/spool
 log-level = 2
 
-group = smsc
-smsc = fake
-smsc-id = FAKE
-port = {line}
-connect-allow-ip = 127.0.0.1
+{centre}
 
 group = smsbox
 bearerbox-host = 127.0.0.1
@@ -59,6 +56,7 @@ sendsms-interface = 127.0.0.1
 http-request-retry = 1000
 http-queue-delay = 1
 log-level = 2
+access-log = {folder}/access.log
 
 group = sendsms-user
 username = router
@@ -74,12 +72,35 @@ max-messages = 0
 post-url = "{hook}/incoming?id=%I&from=%p&to=%P&coding=%c&charset=%C"
 """
 
+FAKE = """
+group = smsc
+smsc = fake
+smsc-id = FAKE
+port = {line}
+connect-allow-ip = 127.0.0.1
+"""
+SMPP = """
+group = smsc
+smsc = smpp
+smsc-id = CENTRE
+host = 127.0.0.1
+port = {centre}
+transceiver-mode = true
+smsc-username = router
+smsc-password = secret
+system-type = ""
+source-addr-autodetect = yes
+max-pending-submits = 1
+reconnect-delay = 1
+"""
+
 
 class Boxes:
     """bearerbox and smsbox as processes of their own, on ports that stay the same."""
 
-    def __init__(self, folder: Path, hook: str) -> None:
+    def __init__(self, folder: Path, hook: str, centre: int = 0) -> None:
         self.folder = folder
+        self.centre = SMPP.format(centre=centre) if centre else ""
         self.ports = {name: free_port() for name in ("admin", "box", "line", "sendsms")}
         self.send_url = f"http://127.0.0.1:{self.ports['sendsms']}/cgi-bin/sendsms"
         self.hook = hook
@@ -88,9 +109,12 @@ class Boxes:
     async def start(self, *only: str) -> None:
         (self.folder / "spool").mkdir(parents=True, exist_ok=True)
         config = self.folder / "kannel.conf"
-        config.write_text(CONFIG.format(**self.ports, folder=self.folder, hook=self.hook))
+        centre = self.centre or FAKE.format(**self.ports)
+        config.write_text(
+            CONFIG.format(**self.ports, folder=self.folder, hook=self.hook, centre=centre)
+        )
         for name, path, port in (
-            ("bearerbox", BEARERBOX, "line"), ("smsbox", SMSBOX, "sendsms"),
+            ("bearerbox", BEARERBOX, "box"), ("smsbox", SMSBOX, "sendsms"),
         ):  # fmt: skip
             if only and name not in only:
                 continue
@@ -120,6 +144,11 @@ class Boxes:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+
+    def taken(self) -> list[str]:
+        """The texts of all sendsms requests that were taken, from smsbox's own log."""
+        log = (self.folder / "access.log").read_text("utf-8")
+        return re.findall(r"send-SMS request added .* request: '(.*)'", log)
 
     def ended(self, name: str) -> bool:
         return self._running[name].returncode is not None
@@ -193,9 +222,11 @@ class Line:
 class KannelHarness(FailingHarness, AskingHarness):
     """The adapter, run again as the supervisor does, its routes on a real server, a real Kannel."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, centre: int = 0, **settings: Any) -> None:
         self.signal = Signal()
         self.router = RouterDouble(self.signal)
+        self.centre = centre
+        """An SMS centre that Kannel binds to; without one `line` is."""
         self.folder = folder
         self.settings = settings
         self._run: asyncio.Task[None] | None = None
@@ -204,10 +235,11 @@ class KannelHarness(FailingHarness, AskingHarness):
     async def __aenter__(self) -> KannelHarness:
         port = free_port()
         self.hook = f"http://127.0.0.1:{port}/v1/kannel/texts"
-        self.boxes = Boxes(self.folder / "kannel", self.hook)
+        self.boxes = Boxes(self.folder / "kannel", self.hook, self.centre)
         await self.boxes.start()
         self.line = Line(self.boxes.ports["line"], self.signal)
-        await self.line.connect()
+        if not self.centre:
+            await self.line.connect()
         self.proxy = FaultProxy("127.0.0.1", self.boxes.ports["sendsms"])
         await self.proxy.open_door()
         password = self.folder / "password"
