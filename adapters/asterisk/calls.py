@@ -55,6 +55,8 @@ class Leg:
     cause: int = 0
     is_joined: bool = False
     """Agents: the router has confirmed it. Customers: answered."""
+    is_dialled: bool = False
+    """It has been told to ring."""
     is_unwanted: bool = False
     """We have hung it up: its end is no news."""
     place: str = ""
@@ -75,6 +77,11 @@ class Leg:
     def is_up(self) -> bool:
         """Answered and there."""
         return self.state is State.UP and not self.is_unwanted
+
+    @property
+    def is_waiting(self) -> bool:
+        """Made, perhaps, and not told to ring: what asked for it was cut off."""
+        return self.lives and not self.is_dialled and self.state in (State.MADE, State.THERE)
 
     def word(self) -> str:
         """Why it ended, for an event."""

@@ -97,7 +97,8 @@ class Effects:
             if self.board.settings.dial_first == "customer":
                 return
             call = self.book.begin(contact=effect.contact)
-        if effect.reservation in call.agents:
+        leg = call.agents.get(effect.reservation)
+        if leg is not None and not leg.is_waiting:
             return  # restated: it rings
         if effect.reservation in call.rung:  # it has rung, and ended unheard before a restart
             await self.talk.agent_not_reached(effect.reservation, "not_reached")
@@ -110,7 +111,7 @@ class Effects:
     async def _connect(self, task: Task, effect: ConnectAgent) -> None:
         call = self._call(task)
         leg = call.agents.get(effect.reservation)
-        if leg is not None and leg.lives:
+        if leg is not None and leg.lives and not leg.is_waiting:
             if leg.is_up:
                 self.talk.say_connected(leg)
             return  # it rings since the offer
@@ -230,7 +231,7 @@ class Effects:
         call.starting = task
         agent = call.agents.get(effect.reservation)
         waits_for_agent = effect.reservation and self.board.settings.dial_first == "agent"
-        if waits_for_agent and agent is None:
+        if waits_for_agent and (agent is None or agent.is_waiting):
             ring_s = float(self.board.settings.ring_s)
             try:
                 await self.board.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
@@ -295,6 +296,7 @@ class Effects:
             )  # fmt: skip
         except ChannelError as error:
             call.monitors.pop(effect.monitor, None)
+            self.board.hang_up_soon(leg)
             reason = str(error)
             await insist(lambda: self.router.monitor_ended(effect.monitor, reason))
             raise
@@ -309,7 +311,7 @@ class Effects:
         match task.effect:
             case ConnectAgent(reservation=reservation):
                 leg = call.agents.get(reservation)
-                if leg is None or not leg.lives:
+                if leg is None or not leg.lives or leg.is_waiting:
                     return False
                 if leg.is_up:
                     self.talk.say_connected(leg)

@@ -168,6 +168,7 @@ class Reconciler:
 
     def _take_over(self, leg: Leg, channel: Channel, *, tell: bool = True) -> None:
         leg.there.set()
+        leg.is_dialled = channel.state != "Down"
         leg.place = self._places.get(channel.id, "")
         state = state_of(channel)
         if state is State.UP and tell and leg.kind == "agent" and not leg.is_joined:

@@ -14,7 +14,7 @@ from adapters.asterisk import ari
 from adapters.asterisk.calls import Book, Call, Leg, Names, State, moves, state_of
 from adapters.asterisk.rest import AriRefused, Rest
 from adapters.asterisk.settings import Settings
-from router.channel import ChannelError, Task, UnknownOutcome
+from router.channel import ChannelError, ChannelLost, Task, UnknownOutcome
 
 THERE_S = 5.0
 """A channel that was made is in our application by then."""
@@ -65,7 +65,8 @@ class Switchboard:
     ) -> None:
         """Make a leg and dial it; it is in the book already.
 
-        Returns when it rings or will at once. Raises ChannelError: it does not; the leg is dropped.
+        Returns when it rings or will at once. Raises ChannelError: it does not, and the leg is
+        dropped; of an unknown outcome it stays in the book, to be rung again or taken away.
         """
         try:
             await self._make(leg, endpoint, args, caller, variables or {})
@@ -76,12 +77,15 @@ class Switchboard:
                 await leg.there.wait()
             if leg.is_unwanted:  # the call ended while it was being made
                 self.hang_up_soon(leg)
-            elif leg.lives and leg.state in (State.MADE, State.THERE):
+            elif leg.is_waiting:
+                leg.is_dialled = True
                 self._mark_rung(leg)
                 await self._dial(leg, max(1, round(timeout_s)), caller)
         except TimeoutError:
             self.hang_up_soon(leg)
             raise ChannelError("the PBX made a channel and lost it") from None
+        except (ChannelLost, UnknownOutcome):
+            raise
         except ChannelError:
             self.book.drop_leg(leg)
             raise
@@ -103,8 +107,10 @@ class Switchboard:
     ) -> None:
         """Ring an agent for this effect's contact. Raises ChannelError."""
         contact = str(getattr(task.effect, "contact", ""))
-        leg = Leg(self.names.agent(contact, reservation), "agent", contact, reservation)
-        self.book.add(call, leg)
+        leg = call.agents.get(reservation)
+        if leg is None:
+            leg = Leg(self.names.agent(contact, reservation), "agent", contact, reservation)
+            self.book.add(call, leg)
         args = ari.arguments("agent", contact, reservation, call.external_id, str(task.epoch))
         variables = {"CR_CONTACT": contact, "CR_EPOCH": str(task.epoch)}
         is_there = call.customer is not None and call.customer.lives
@@ -167,7 +173,8 @@ class Switchboard:
     async def hang_up(self, leg: Leg, reason: str = "normal") -> None:
         """Take a leg away; one that is gone is fine. Raises ChannelError."""
         leg.is_unwanted = True
-        await self.try_(ari.hang_up(leg.id, reason), 404)
+        if not await self.try_(ari.hang_up(leg.id, reason), 404):
+            self.book.drop_leg(leg)  # no event will tell
 
     def hang_up_soon(self, leg: Leg, reason: str = "normal") -> None:
         """The same beside, tried until the PBX has said that it is gone."""
