@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from loadtest.checker import Checker, Json
 from loadtest.server import Server
-from tests.outside.checker import Checker, Json
 
 LOST = (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError)
 ANSWER_S = 20.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.outside.checker import Checker, Json
+from loadtest.checker import Checker, Json
 
 STORY: list[Json] = [
     {"type": "ContactReceived", "contact": "c1", "channel": "sms", "external_id": "e1",

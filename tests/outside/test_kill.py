@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.checker import Checker, Json
 from loadtest.server import Server
-from tests.outside.checker import Checker, Json
 from tests.outside.robots import Adapter, Agent, Reader, World, submit_batches, submit_singly
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -42,7 +42,8 @@ class Hold:
 class Checker:
     """What was heard, and what is wrong with it."""
 
-    def __init__(self, capacity: int, maximum: dict[str, int]) -> None:
+    def __init__(self, capacity: int, maximum: dict[str, int], *, keep_events: bool = True) -> None:
+        """`keep_events` False: for long streams, read once; nothing can be compared with them."""
         self.wrong: list[str] = []
         self.seq = 0
         """Of the last event that was looked at."""
@@ -53,6 +54,9 @@ class Checker:
         self.holds: dict[str, Hold] = {}
         self._capacity = capacity
         self._maximum = maximum
+        self._keep_events = keep_events
+        self._held_by: dict[str, dict[str, Hold]] = {}
+        self._held_of: dict[str, dict[str, Hold]] = {}
         self._by_mark: dict[str, str] = {}
         self._by_external: dict[tuple[str, str], str] = {}
         self._offered: dict[str, None] = {}
@@ -115,7 +119,8 @@ class Checker:
         if seq != self.seq + 1:
             self.find(f"the stream jumps from {self.seq} to {seq}")
         self.seq = seq
-        self.events[seq] = event
+        if self._keep_events:
+            self.events[seq] = event
         self._fold(seq, event)
 
     def _fold(self, seq: int, event: Json) -> None:
@@ -163,8 +168,11 @@ class Checker:
         if contact not in self.live:
             self.find(f"{seq}: {contact} is offered and not live")
         self._offered[reservation] = None
-        self.holds[reservation] = Hold(agent, contact, event["channel"], event["units"])
-        mine = [hold for hold in self.holds.values() if hold.agent == agent]
+        made = Hold(agent, contact, event["channel"], event["units"])
+        self.holds[reservation] = made
+        self._held_by.setdefault(agent, {})[reservation] = made
+        self._held_of.setdefault(contact, {})[reservation] = made
+        mine = self._held_by[agent].values()
         load = sum(hold.units for hold in mine)
         if load > self._capacity:
             self.find(f"{seq}: {agent} holds {load} of {self._capacity} units")
@@ -182,10 +190,8 @@ class Checker:
             self._accepted[reservation] = seq
             others = [
                 id_
-                for id_, other in self.holds.items()
-                if other.contact == hold.contact
-                and id_ != reservation
-                and other.state not in {"offered", "wrapping"}
+                for id_, other in self._held_of[hold.contact].items()
+                if id_ != reservation and other.state not in {"offered", "wrapping"}
             ]
             if others or hold.state != "offered":
                 self.find(
@@ -193,6 +199,10 @@ class Checker:
                 )
         if kind in OVER:
             del self.holds[reservation]
+            del self._held_by[hold.agent][reservation]
+            del self._held_of[hold.contact][reservation]
+            if not self._held_of[hold.contact]:
+                del self._held_of[hold.contact]
         elif kind in STATE:
             hold.state = STATE[kind]
 
