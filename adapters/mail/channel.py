@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters import TRY_AGAIN, Crew, Fence, NotSent, Sender, insist, read_settings
-from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose
+from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose, on_the_wire
 from adapters.mail.headers import canonical
 from adapters.mail.imap import MailboxReader, Verdict
 from adapters.mail.incoming import Incoming, OpenThreads
@@ -229,12 +229,13 @@ class MailChannel(Channel):
         mail = self._outgoing(task, message, text, lines, automatic)
         try:
             data = compose(mail, datetime.now(UTC))
+            sender, recipient = on_the_wire(mail.sender), on_the_wire(mail.recipient)
         except Unsendable as error:
             raise ChannelError(str(error)) from None
         # RFC 3834 section 3.3: nobody is to be told that an automatic answer did not arrive.
-        sender = "" if automatic == "auto-replied" else mail.sender
+        sender = "" if automatic == "auto-replied" else sender
         envelope_id = mail.message_id.partition("@")[0]
-        await self._sender.send(lambda: self._smtp.send(sender, mail.recipient, data, envelope_id))
+        await self._sender.send(lambda: self._smtp.send(sender, recipient, data, envelope_id))
         contact = getattr(task.effect, "contact", "")
         if not task.external_id and contact and isinstance(task.effect, DeliverMessage):
             external_id = self._signer.thread(contact, canonical(task.customer.address))

@@ -67,7 +67,8 @@ def compose(mail: Outgoing, at: datetime) -> bytes:
                   mail.message_id, *mail.references):  # fmt: skip
         if any(mark in value for mark in "\r\n\0"):
             raise Unsendable("a line end or NUL in a header field")
-    message = EmailMessage(policy=_POLICY)
+    is_plain = (mail.sender + on_the_wire(mail.recipient)).isascii()
+    message = EmailMessage(policy=_POLICY if is_plain else _POLICY.clone(utf8=True))
     message["From"] = _address(mail.sender, mail.sender_name)
     message["To"] = _address(mail.recipient, mail.recipient_name)
     message["Subject"] = _visible(mail.subject)[:500]
@@ -113,14 +114,22 @@ def _id(id_: str) -> str:
     return f"<{id_}>"
 
 
-def _address(address: str, name: str) -> HeaderAddress:
+def on_the_wire(address: str) -> str:
+    """An address with its domain in ASCII (RFC 5890); only the local part may need SMTPUTF8.
+
+    Raises Unsendable.
+    """
     if not is_address(address):
         raise Unsendable("not a mail address")
     local, _, domain = address.rpartition("@")
     try:
-        domain = domain.encode("idna").decode()
+        return f"{local}@{domain.encode('idna').decode()}"
     except UnicodeError:
         raise Unsendable("the domain of the address cannot be one") from None
+
+
+def _address(address: str, name: str) -> HeaderAddress:
+    local, _, domain = on_the_wire(address).rpartition("@")
     try:
         return HeaderAddress(_visible(name)[:200], local, domain)
     except (ValueError, IndexError):

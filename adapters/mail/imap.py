@@ -110,7 +110,7 @@ class MailboxReader(threading.Thread):
                     box.logout()
                 finally:
                     self._client = None
-                    box.client.shutdown()
+                    _close(box.client)
             except _LOST as error:
                 why = _words(error)
             except Exception:  # ours: no mailbox may stay unread for it
@@ -147,8 +147,8 @@ class MailboxReader(threading.Thread):
             made.login(box.user or box.address, self._password, None)
             client._get_capabilities()  # a server tells all of them only to who is logged in
             made.folder.set(box.folder)
-        except ImapToolsError:
-            client.shutdown()
+        except BaseException:
+            _close(client)
             raise
         return made
 
@@ -345,6 +345,11 @@ class MailboxReader(threading.Thread):
         kind, _ = client.tagged_commands.pop(tag) or ("BAD", [])
         if kind != "OK":
             raise ImapToolsError("IDLE was refused")
+
+
+def _close(client: imaplib.IMAP4) -> None:
+    with contextlib.suppress(OSError):  # it is closed already, or was never open
+        client.shutdown()
 
 
 def _has_buffered(client: imaplib.IMAP4) -> bool:

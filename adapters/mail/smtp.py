@@ -147,6 +147,8 @@ class Smtps:
         )
         try:
             await client.connect()
+            if client.is_ehlo_or_helo_needed:  # to know what it can, before the envelope
+                await client.ehlo()
         except aiosmtplib.SMTPAuthenticationError as error:
             raise ChannelError(f"the sending server refused the login ({error.code})") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:

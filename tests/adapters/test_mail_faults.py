@@ -162,6 +162,52 @@ async def test_a_sending_server_that_says_nothing_any_more_leaves_it_unknown(
     harness.relay.gate.set()
 
 
+async def test_what_goes_over_the_wire_is_what_the_standards_say() -> None:
+    """A server written from RFC 5321 and 3461, line by line: no library's idea of them."""
+    lines: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 wire.example\r\n")
+        in_data = False
+        while line := await reader.readline():
+            lines.append(line)
+            if in_data:
+                if line == b".\r\n":
+                    in_data = False
+                    writer.write(b"250 2.0.0 taken\r\n")
+            elif line.startswith(b"EHLO"):
+                writer.write(b"250-wire.example\r\n250-DSN\r\n250-SMTPUTF8\r\n250 SIZE 1000000\r\n")
+            elif line == b"DATA\r\n":
+                in_data = True
+                writer.write(b"354 go on\r\n")
+            else:
+                writer.write(b"250 OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = Smtp(host="127.0.0.1", port=port, tls="none")
+    sender = smtp.Smtps(settings, "", tls_context("", ""), "ours.example")
+    data = b"Subject: x\r\n\r\n.\r\n..two\r\nend"
+    await sender.send(OURS, "kim+x=y@customer.example", data, "cr.m1.c1")
+    await sender.send("", "j\u00fcrgen@customer.example", data, "cr.m2.c1")
+    await sender.close()
+    server.close()
+    wire = b"".join(lines).decode().split("\r\n")
+    assert wire[:9] == [
+        "EHLO ours.example",
+        f"MAIL FROM:<{OURS}> SIZE={len(data)} RET=HDRS ENVID=cr.m1.c1",
+        "RCPT TO:<kim+x=y@customer.example> NOTIFY=FAILURE "
+        "ORCPT=rfc822;kim+2Bx+3Dy@customer.example",
+        "DATA", "Subject: x", "", "..", "...two", "end",
+    ]  # fmt: skip
+    assert wire[9:13] == [
+        ".", "RSET",
+        f"MAIL FROM:<> SIZE={len(data)} RET=HDRS ENVID=cr.m2.c1 SMTPUTF8",
+        "RCPT TO:<j\u00fcrgen@customer.example> NOTIFY=NEVER",
+    ]  # fmt: skip
+
+
 class Between:
     """The adapter behind a proxy that can do anything to the connection to the mailbox."""
 

@@ -423,6 +423,17 @@ def test_a_text_is_only_a_text(text: str) -> None:
     assert read(data).text.strip("\n") == same
 
 
+@pytest.mark.parametrize(
+    ("recipient", "field"),
+    [
+        ("kim@gr\u00fcn.example", b"To: kim@xn--grn-ioa.example\r\n"),
+        ("j\u00fcrgen@gr\u00fcn.example", "To: j\u00fcrgen@xn--grn-ioa.example\r\n".encode()),
+    ],
+)
+def test_addresses_beyond_ascii_stay_addresses(recipient: str, field: bytes) -> None:
+    assert field in compose(outgoing(recipient=recipient), datetime.now(UTC))
+
+
 def test_ids_longer_than_a_line_stay_as_they_are() -> None:
     ids = tuple(f"{'x' * 90}{n}@mail.example" for n in range(30))
     data = compose(outgoing(references=ids, message_id=ids[0]), datetime.now(UTC))
