@@ -186,6 +186,7 @@ def _show(report: Report, name: str, step: Step) -> None:
     note = f"p50 {step.ms(0.5):.1f}, of one core: {shares}"
     for count, what in (
         (step.never_rung, "never rung for"), (step.repeated, "rung for twice"),
+        (step.in_vain, "rung for as they hung up"),
         (step.resent, "datagrams sent again"), (step.stuck, "left with a dead call"),
     ):  # fmt: skip
         if count:

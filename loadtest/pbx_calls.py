@@ -21,6 +21,8 @@ CALL_S = 2.0
 """Length of a call under rising load."""
 RING_WITHIN_S = 10.0
 STUCK_S = 10.0
+NOBODY = "anonymous"
+"""Asterisk's caller number for a leg made for a channel that has just gone."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Step:
     """From the caller's INVITE to the first INVITE at an agent's phone."""
     repeated: int = 0
     """Rings of a phone for a caller who had been rung for before."""
+    in_vain: int = 0
+    """Rings of a phone for a caller who hung up at that moment: it shows no number."""
     cpu: dict[str, float] = field(default_factory=dict)
     """Shares of one core, by program."""
     resent: int = 0
@@ -119,9 +123,10 @@ class Load:
             phone = self.exchange.phones[leg.party]
             talks_s = self.rng.uniform(0.5, 1.5)
             phone.talks_s = talks_s if agents_end else None
-            caller = dialled.pop(sip.user_of(leg.remote), None)
+            number = sip.user_of(leg.remote)
+            caller = dialled.pop(number, None)
             if caller is None:
-                result.repeated += 1
+                result.repeated += number != NOBODY
             elif not agents_end:
                 caller.hang_up_after(talks_s)
             before = phone.rings[-2] if len(phone.rings) > 1 else None
@@ -159,7 +164,9 @@ class Load:
         def on_ring(leg: Leg) -> None:
             number = sip.user_of(leg.remote)
             caller = dialled.pop(number, None)
-            if caller is None:
+            if number == NOBODY:
+                step.in_vain += 1
+            elif caller is None:
                 step.repeated += 1
             else:
                 step.waits_s.append(leg.began - caller.began)
