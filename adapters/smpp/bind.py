@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from adapters import Crew
 from adapters.smpp import pdu
-from adapters.smpp.settings import Centre, Settings
+from adapters.smpp.settings import Centre, Settings, Smsc
 from router.channel import ChannelError, ChannelLost, UnknownOutcome
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Bind:
             self._end()
 
     async def _connect(self) -> None:
-        context = ssl.create_default_context() if self.smsc.tls else None
+        context = await asyncio.to_thread(_context, self.smsc) if self.smsc.tls else None
         async with asyncio.timeout(self._settings.connect_s):
             self._reader, self._writer = await asyncio.open_connection(
                 self.smsc.host, self.smsc.port, ssl=context
@@ -343,6 +343,13 @@ class Bind:
                 await self._request(pdu.ENQUIRE_LINK)
             except UnknownOutcome:
                 raise ChannelLost("the SMSC does not answer") from None
+
+
+def _context(smsc: Smsc) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=smsc.ca_file or None)
+    except OSError as error:  # a file that is not there, or no certificate
+        raise ChannelLost(f"ca_file: {error.strerror or 'no certificate'}") from None
 
 
 def is_cancelled() -> bool:

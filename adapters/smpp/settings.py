@@ -18,6 +18,8 @@ class Smsc(Value, kw_only=True):
     port: int = 2775
     tls: bool = False
     """SMPP itself hides nothing: without TLS it belongs on loopback or into a VPN."""
+    ca_file: str = ""
+    """Certificates that the centre's own must descend from; empty: those of this machine."""
     system_id: str
     password_file: str
     """The password stands in its first line."""
