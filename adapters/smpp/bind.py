@@ -310,16 +310,16 @@ class Bind:
             self._write(pdu.packet(pdu.GENERIC_NACK, sequence, status=status))
 
     async def _deliver(self, packet: pdu.Packet) -> None:
+        status = pdu.SYSTEM_ERROR  # whatever goes wrong: the centre is to say it again
         try:
-            message = pdu.read_message(packet.body)
+            status = await self._hear(pdu.read_message(packet.body), self.number)
         except pdu.Malformed as malformed:
             log.warning("deliver_sm refused", extra={"reason": str(malformed)})
             status = pdu.INVALID_LENGTH
-        else:
-            status = await self._hear(message, self.number)
-        if self._writer is not None and not self._writer.is_closing():
-            with suppress(ChannelLost):  # it is ended; whoever reads it says so
-                self._answer(packet, status)
+        finally:
+            if self._writer is not None and not self._writer.is_closing():
+                with suppress(ChannelLost):  # it is ended; whoever reads it says so
+                    self._answer(packet, status)
 
     def _answer(self, packet: pdu.Packet, status: int) -> None:
         # 4.6.2: message_id is there and empty; 3.2: on an error there is no body.

@@ -23,7 +23,15 @@ from adapters.smpp.reassembly import Reassembly, Whole, shown
 from adapters.smpp.receipts import as_answered, is_receipt, read_receipt
 from adapters.smpp.settings import Settings
 from adapters.smpp.store import Sent, Store
-from router.channel import Address, NewContact, NewMessage, OutcomeUnknown, Refused, Router
+from router.channel import (
+    Address,
+    ChannelError,
+    NewContact,
+    NewMessage,
+    OutcomeUnknown,
+    Refused,
+    Router,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +41,8 @@ EARLY_S: Final = 3.0
 """A receipt may come before the answer to the message that it is about: it waits for so long."""
 LONG_OCTETS: Final = 16_777_216
 HEARD_MOST: Final = 20_000
+OFTEN: Final = 200
+"""Of more that may come again, those that were read are looked for once a second."""
 HARD: Final = 2
 """So many times the limits, and parts of more long messages are refused."""
 BATCH: Final = 100
@@ -83,7 +93,7 @@ class Inbound:
     def read(self, connection: int, until_s: float) -> None:
         """The SMSC has read what was written on this connection before this moment."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._read_s.get(connection, 0.0) < 1.0:
+        if len(self.hearing) > OFTEN and now_s - self._read_s.get(connection, 0.0) < 1.0:
             return
         self._read_s[connection] = now_s
         self._forget(self.hearing.read_until(connection, until_s))
@@ -295,7 +305,8 @@ class Inbound:
 
     def _forget(self, ids: list[str]) -> None:
         if ids:
-            self._crew.start(self._store.forget(ids), "forget")
+            with suppress(ChannelError):  # too many tasks: they stay in the file until it is opened
+                self._crew.start(self._store.forget(ids), "forget")
 
 
 def pair(customer: str, ours: str) -> str:

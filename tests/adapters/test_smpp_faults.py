@@ -322,6 +322,20 @@ async def test_what_comes_again_after_a_lost_answer_is_one_message(tmp_path: Pat
         assert list(harness.router.messages.values()) == ["yes", "yes"]
 
 
+async def test_the_same_words_after_an_orderly_restart_are_another_message(
+    tmp_path: Path,
+) -> None:
+    """The answer to our unbind proves that the centre has read our answers."""
+    settings: dict[str, Any] = {"state_file": str(tmp_path / "texts.state")}
+    async with SmppHarness(tmp_path, **settings) as harness:
+        for number in range(3):
+            assert await harness.smsc.write(f"m{number}", "yes") == 0
+            await harness.stop()
+            harness.make()
+            await harness.start()
+        assert list(harness.router.messages.values()) == ["yes"] * 3
+
+
 async def test_what_comes_again_after_our_restart_is_one_message(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"state_file": str(tmp_path / "texts.state")}
     async with SmppHarness(tmp_path, proxied=True, **settings) as harness:
