@@ -207,6 +207,19 @@ class Profile:
         """The attempts, oldest first."""
         return [self._event(event) for event in self.attempts]
 
+    def tried_at(self, endpoint: Endpoint, slot: int) -> int:
+        """How many remembered attempts on an address, whose outcome is known, at an hour of the
+        week.
+        """
+        wanted = endpoint[:2]
+        places = [at for at, known in enumerate(self.endpoints) if known[:2] == wanted]
+        return sum(
+            (event >> 12) % WEEK == slot
+            and (event >> 8) & 15 in places
+            and Outcome((event >> 4) & 15) is not Outcome.PENDING
+            for event in self.attempts
+        )
+
     def inbound_events(self) -> list[Event]:
         """The inbound contacts, oldest first."""
         return [self._event(event) for event in self.inbound]

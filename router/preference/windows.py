@@ -92,12 +92,18 @@ class Choice:
 class Ranking:
     """All allowed candidates of one request, scored; made by `rank`."""
 
-    __slots__ = ("_calibration", "_columns", "_p", "_request", "_scores", "_utility", "candidates",
-                 "effective")  # fmt: skip
+    __slots__ = ("_calibration", "_columns", "_p", "_profile", "_request", "_scores", "_utility",
+                 "candidates", "effective")  # fmt: skip
 
     def __init__(
-        self, request: Request, scores: Scores, columns: Ints, calibration: Calibration | None
+        self,
+        request: Request,
+        scores: Scores,
+        columns: Ints,
+        calibration: Calibration | None,
+        profile: Profile,
     ) -> None:
+        self._profile = profile
         self._request = request
         self._scores = scores
         self._columns = columns
@@ -115,13 +121,18 @@ class Ranking:
         """Attempts that count, weighted by age."""
 
     def best(self, limit: int = 8) -> list[Window]:
-        """The best windows, best first; of equal ones the earlier, then the lesser endpoint."""
+        """The best windows, best first; of equal ones the earlier, then the lesser endpoint.
+
+        Of those that are as good as the first, the one that was tried most comes first: what worked
+        at nine on Tuesdays is not asked for at eight because of a hair's breadth.
+        """
         limit = min(limit, self.candidates)
         if limit <= 0:
             return []
         flat = self._utility.ravel()
-        if limit < flat.size:
-            border = np.partition(flat, flat.size - limit)[flat.size - limit]
+        looked_at = min(max(limit, _AS_GOOD_MOST), self.candidates)
+        if looked_at < flat.size:
+            border = np.partition(flat, flat.size - looked_at)[flat.size - looked_at]
             places = np.flatnonzero(flat >= border - _TIE)
         else:
             places = np.arange(flat.size)
@@ -134,7 +145,25 @@ class Ranking:
                 self._request.endpoints[int(row[i])],
             ),
         )
-        return [self.window(int(row[i]), int(column[i])) for i in order[:limit]]
+        found = [(int(row[i]), int(column[i])) for i in order]
+        first = self._most_tried(found)
+        if first:
+            found.insert(0, found.pop(first))
+        return [self.window(*place) for place in found[:limit]]
+
+    def _most_tried(self, found: list[tuple[int, int]]) -> int:
+        """Of the places as good as the first, which one was tried most, and often enough."""
+        least = self._utility[found[0]] - _AS_GOOD * self._request.value
+        best, most = 0, TRIED - 1
+        for number, (row, column) in enumerate(found[:_AS_GOOD_MOST]):
+            if self._utility[row, column] < least:
+                break
+            endpoint = self._request.endpoints[row]
+            slot = (self._request.first_hour + column) % HOURS
+            tried = self._profile.tried_at(endpoint, slot)
+            if tried > most:
+                best, most = number, tried
+        return best
 
     def window(self, row: int, column: int) -> Window:
         """One candidate: an endpoint's index and an hour counted from the request's first."""
@@ -186,6 +215,12 @@ class Ranking:
 
 
 _TIE = 1e-9
+_AS_GOOD = 0.02
+"""Probabilities so close are the same: a tenth of what even a hundred attempts tell apart."""
+_AS_GOOD_MOST = 12
+"""Windows that are compared for that."""
+TRIED = 3
+"""Attempts from which on an hour counts as tried."""
 
 
 def rank(
@@ -211,7 +246,7 @@ def rank(
     scores = estimator.score(profile, tables, request.segment, request.endpoints, slots, now_hour)
     every = (request.first_hour + np.arange(request.allowed.shape[1])) % HOURS
     columns = np.minimum(np.searchsorted(slots, every), max(len(slots) - 1, 0))
-    return Ranking(request, scores, columns, calibration)
+    return Ranking(request, scores, columns, calibration, profile)
 
 
 def confidence(effective: float) -> str:

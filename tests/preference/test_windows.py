@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.preference.calibration import Calibration
+from router.preference.expectation import Scores
 from router.preference.gpl import Gpl
 from router.preference.ladder import Ladder
 from router.preference.online import OnlineLogistic
@@ -177,3 +178,49 @@ def test_both_estimators_can_be_ranked() -> None:
     for model in (GPL, Ladder()):
         best = rank(model, known(), TABLES, request, NOW, Calibration(2)).best(1)[0]
         assert best.endpoint == SMS
+
+
+class Told:
+    """An estimator that says what it is told of the hours of a week, on each endpoint alike."""
+
+    def __init__(self, p: dict[int, float]) -> None:
+        self._p = p
+
+    def score(
+        self, profile: Profile, tables: object, segment: object, endpoints: list[Endpoint],
+        slots: np.ndarray[tuple[int], np.dtype[np.int64]], now_hour: int,
+    ) -> Scores:  # fmt: skip
+        row = np.array([self._p.get(int(slot), 0.1) for slot in slots])
+        p = np.repeat(row[None, :], len(endpoints), axis=0)
+        return Scores(np.log(p / (1 - p)), np.full(p.shape, 0.5), p, 5.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("eight", "attempts", "first"),
+    [
+        (0.61, 5, 33),  # as good: where it was tried
+        (0.63, 5, 32),  # better
+        (0.61, 2, 32),  # hardly tried
+        (0.59, 0, 33),  # better anyway
+    ],
+)
+def test_of_windows_as_good_as_each_other_the_tried_one_comes_first(
+    eight: float, attempts: int, first: int
+) -> None:
+    profile = Profile()
+    for week in range(1, attempts + 1):
+        profile.record_attempt(SMS, NOW - 168 * week + 33, Outcome.REPLIED)
+    profile.record_attempt(SMS, NOW - 168 * 9 + 32)  # nobody knows what became of it
+    request = Request([SMS], NOW, everything()[:1], 0)
+    found = rank(Told({32: eight, 33: 0.60}), profile, TABLES, request, NOW)  # type: ignore[arg-type]
+    assert [found.best(n)[0].hour - NOW for n in (1, 2, 8)] == [first] * 3
+    assert {window.hour - NOW for window in found.best(2)} == {32, 33}
+    assert found.choose(0.0, 0.5).window.hour - NOW == first
+
+
+def test_an_attempt_counts_for_its_address_whatever_its_rank() -> None:
+    profile = known()
+    assert profile.tried_at(SMS, 33) == 5
+    assert profile.tried_at(SMS._replace(rank=3), 33) == 5
+    assert profile.tried_at(SMS._replace(address=9), 33) == 0
+    assert profile.tried_at(VOICE, 33) == 0
