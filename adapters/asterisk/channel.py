@@ -18,7 +18,7 @@ from adapters.asterisk.reconcile import Reconciler
 from adapters.asterisk.rest import AriRefused, Rest
 from adapters.asterisk.settings import Settings, read_password
 from adapters.asterisk.switchboard import Switchboard
-from router.channel import Channel, ChannelLost, Router, Task
+from router.channel import Channel, ChannelError, ChannelLost, Router, Task
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,11 @@ class Asterisk(Channel):
             finally:
                 self.up = False
                 await socket.close()
-        except ChannelLost:
+        except ChannelError as error:
             grace_s = GRACE_S
-            raise
+            if isinstance(error, ChannelLost):
+                raise
+            raise ChannelLost(str(error)) from error  # while channels were being listed
         finally:
             self.up = False
             self.router.state("down")

@@ -121,7 +121,10 @@ class Rest:
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 return await self._session.ws_connect(
-                    url, params={"app": self.settings.app}, heartbeat=10.0, max_msg_size=BODY
+                    url,
+                    params={"app": self.settings.app},
+                    heartbeat=self.settings.ping_s,
+                    max_msg_size=BODY,
                 )
         except aiohttp.WSServerHandshakeError as error:
             why = "user or password is wrong" if error.status == 401 else f"HTTP {error.status}"

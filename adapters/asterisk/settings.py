@@ -58,6 +58,8 @@ class Settings(Value, kw_only=True):
     """Most requests to the PBX at once."""
     timeout_s: float = 5.0
     """So long may it take to answer one."""
+    ping_s: float = 10.0
+    """The event socket is pinged so often; one that is silent half as long again is lost."""
     replaced_pause_s: float = 300.0
     """After another router has taken the application over: how long to keep out of its way."""
 
@@ -75,8 +77,8 @@ class Settings(Value, kw_only=True):
         for name in ("ring_s", "calls", "connections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be > 0")
-        if self.timeout_s <= 0 or self.replaced_pause_s < 0:
-            raise ValueError("timeout_s must be > 0, replaced_pause_s >= 0")
+        if self.timeout_s <= 0 or self.ping_s <= 0 or self.replaced_pause_s < 0:
+            raise ValueError("timeout_s and ping_s must be > 0, replaced_pause_s >= 0")
         for text, media in self.announcements.items():
             if not media.startswith(PLAYABLE):
                 raise ValueError(f"announcements: {text!r}: media begins with {PLAYABLE}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from router.testing.conformance import (
     deliver,
     offer,
 )
+from router.testing.fault_proxy import FaultProxy
 from router.testing.pbx_ari import AriPbx
 
 LINE = "+4930555100"
@@ -59,7 +60,8 @@ class AsteriskHarness(FailingHarness, LiveHarness):
         self._calls: dict[str, str] = {}
 
     async def __aenter__(self) -> AsteriskHarness:
-        await self.pbx.start()
+        if not self.pbx.port:
+            await self.pbx.start()
         secret = self.directory / "secret"
         secret.write_text(self.pbx.password)
         secret.chmod(0o600)
@@ -94,6 +96,14 @@ class AsteriskHarness(FailingHarness, LiveHarness):
         with pytest.raises(ChannelLost) as error:
             await self._run
         return str(error.value)
+
+    async def ended_and_back(self, heal: Callable[[], None]) -> None:
+        """If the connection breaks within a moment, run again, as the supervisor does."""
+        assert self._run is not None
+        await asyncio.wait({self._run}, timeout=3.0)
+        heal()
+        if self._run.done():
+            await self.back()
 
     async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
         before = len(self.router.said("submit"))
@@ -280,6 +290,42 @@ async def test_a_pbx_that_keeps_failing_is_left_in_peace_and_tried_again(
     await harness.signal.until(lambda: harness.read(CUSTOMER) == ["sound:beep"])
 
 
+async def test_a_pbx_that_falls_silent_is_lost(tmp_path: Path) -> None:
+    harness = AsteriskHarness(tmp_path, ping_s=0.1)
+    await harness.pbx.start()
+    async with FaultProxy("127.0.0.1", harness.pbx.port) as proxy:
+        harness.more["url"] = f"http://127.0.0.1:{proxy.port}/ari"
+        async with harness:
+            assert not await harness.arrive(CUSTOMER)
+            proxy.answers.hang()
+            assert "event socket is closed" in await harness.ended()
+            proxy.answers.flow()
+            await harness.start()
+            assert harness.router.said("live")[-1].args == (harness.external_id(CUSTOMER),)
+
+
+@pytest.mark.parametrize("at", [1, 200, 900, 1700, 2500, 4000, 6000])
+async def test_an_event_socket_cut_in_the_middle_of_a_message_loses_nothing(
+    tmp_path: Path, at: int
+) -> None:
+    harness = AsteriskHarness(tmp_path)
+    await harness.pbx.start()
+    async with FaultProxy("127.0.0.1", harness.pbx.port) as proxy:
+        harness.more["url"] = f"http://127.0.0.1:{proxy.port}/ari"
+        async with harness:
+            proxy.answers.reset_at = proxy.answers.passed + at
+            harness.pbx.call(CUSTOMER, LINE)
+            harness.pbx.call(OTHER, LINE)
+            await harness.ended_and_back(lambda: setattr(proxy.answers, "reset_at", -1))
+            await harness.signal.until(lambda: len(harness.router.contacts) == 2)
+            plays = harness.pbx.switch.plays
+            for who in (CUSTOMER, OTHER):
+                await harness.signal.until(
+                    lambda who=who: plays(harness.channel_of(who)) == "music"
+                )
+            assert len({said.of for said in harness.router.said("submit")}) == 2
+
+
 async def test_nonsense_on_the_event_socket_is_passed_over(harness: AsteriskHarness) -> None:
     for text in ("", "{", "[]", '{"type": 7}', "\x00\xff", '{"type":"StasisStart"}',
                  '{"type":"ChannelStateChange","channel":{"id":"nobody","state":"Up"}}',
@@ -336,6 +382,16 @@ async def test_a_pbx_without_event_filters_is_fine(tmp_path: Path) -> None:
     harness.pbx.trouble("PUT", "/eventFilter", 404)
     async with harness:
         assert not await harness.arrive(CUSTOMER)
+
+
+async def test_a_pbx_that_cannot_list_its_channels_is_tried_again(tmp_path: Path) -> None:
+    async with AsteriskHarness(tmp_path) as harness:
+        await harness.stop()
+        harness.pbx.trouble("GET", "/channels", 503, 500)
+        for _ in range(2):
+            with pytest.raises(ChannelLost, match="GET channels"):
+                await harness.asterisk.run()
+        await harness.start()
 
 
 async def test_a_wrong_password_is_said_in_words(tmp_path: Path) -> None:
