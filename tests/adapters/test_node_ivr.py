@@ -263,13 +263,3 @@ async def test_a_token_of_another_adapter_is_refused_for_good(ivr: Ivr, tmp_path
             await ivr.start()
     assert ivr.of("refused")
     assert ivr.of("lost") == []
-
-
-async def test_commands_that_mean_nothing_are_said_to(ivr: Ivr) -> None:
-    assert ivr.process is not None
-    assert ivr.process.stdin is not None
-    ivr.process.stdin.write(b'not json\n{"do": "fly"}\n')
-    await ivr.until("error", 2)
-    await ivr.do("press", call="nobody", key="1")
-    await ivr.bring("c1")
-    assert (await ivr.contact("c1"))["queue"] == "repairs"

@@ -167,3 +167,13 @@ async def test_a_caller_for_whom_there_is_no_answer_hears_that_all_lines_are_bus
     await ivr.until("over", call="c1", by="us")
     assert "busy" in ivr.heard("c1")[-1]
     assert ivr.of("not_taken", code="no_entry_point")
+
+
+async def test_commands_that_mean_nothing_are_said_to(both: tuple[LyingRouter, Ivr]) -> None:
+    router, ivr = both
+    assert ivr.process is not None
+    assert ivr.process.stdin is not None
+    ivr.process.stdin.write(b'not json\n{"do": "fly"}\n')
+    await ivr.until("error", 2)
+    await ivr.do("press", call="nobody", key="1")
+    await brought_in(router, ivr)
