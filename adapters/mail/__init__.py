@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from adapters.mail.channel import MailChannel
+from adapters.mail.check import check
 from adapters.mail.settings import Settings
 
-__all__ = ["CHANNEL", "SETTINGS", "MailChannel", "Settings"]
+__all__ = ["CHANNEL", "SETTINGS", "MailChannel", "Settings", "check"]
 
 CHANNEL = MailChannel
 SETTINGS = Settings

@@ -46,7 +46,7 @@ CHUNK = 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses while the router takes nothing."""
-_LOST = (OSError, EOFError, imaplib.IMAP4.error, ImapToolsError, UnicodeError)
+LOST = (OSError, EOFError, imaplib.IMAP4.error, ImapToolsError, UnicodeError)
 _Box = MailBox | MailBoxStartTls | MailBoxUnencrypted
 
 
@@ -101,7 +101,7 @@ class MailboxReader(threading.Thread):
         while not self._ends.is_set():
             why = "the connection was lost"
             try:
-                box = self._connect()
+                box = self.connect()
                 try:
                     self._prepare(box)
                     self._told("up", "")
@@ -111,8 +111,8 @@ class MailboxReader(threading.Thread):
                 finally:
                     self._client = None
                     _close(box.client)
-            except _LOST as error:
-                why = _words(error)
+            except LOST as error:
+                why = words_of(error)
             except Exception:  # ours: no mailbox may stay unread for it
                 log.exception("a mailbox reader broke")
                 why = "internal error"
@@ -120,10 +120,15 @@ class MailboxReader(threading.Thread):
                 self._told("lost", why)
                 self._ends.wait(pause_s * (0.5 + self._rng.random()))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self.close()
+
+    def close(self) -> None:
+        """Of what was made with it, the rest."""
         self._wake_r.close()
         self._wake_w.close()
 
-    def _connect(self) -> _Box:
+    def connect(self) -> _Box:
+        """Logged in, with the folder selected. Raises what `LOST` has."""
         box, at = self._box, (self._box.host, self._box.port)
         made: _Box
         if box.tls == "tls":
@@ -155,7 +160,7 @@ class MailboxReader(threading.Thread):
     def _prepare(self, box: _Box) -> None:
         """Folders; and what was there before the very first start and is not wanted."""
         settings, wanted = self._settings, self._box
-        if not self._keeps_keywords(box) and not wanted.done_folder:
+        if not keeps_keywords(box) and not wanted.done_folder:
             raise ImapToolsError("this server keeps no keywords: set done_folder, and first: all")
         names = {folder.name for folder in box.folder.list()}
         if wanted.done_folder and wanted.done_folder not in names:
@@ -175,15 +180,11 @@ class MailboxReader(threading.Thread):
         if criteria:
             old -= set(self._search(box, *criteria))
         uids = sorted(old, key=int)
-        if uids and not self._keeps_keywords(box):
+        if uids and not keeps_keywords(box):
             raise ImapToolsError("this server keeps no keywords: set first: all, first_days: 9999")
         for start in range(0, len(uids), CHUNK):
             self._flag(box, ",".join(uids[start : start + CHUNK]), KEYWORD)
         box.folder.create(settings.quarantine_folder)
-
-    def _keeps_keywords(self, box: _Box) -> bool:
-        flags = box.client.untagged_responses.get("PERMANENTFLAGS")
-        return flags is None or any(b"\\*" in flag for flag in flags)
 
     def _serve(self, box: _Box) -> None:
         while not self._ends.is_set():
@@ -203,7 +204,7 @@ class MailboxReader(threading.Thread):
 
     def _round(self, box: _Box) -> int | None:
         """Take everything that is not marked: how many. None: the router takes nothing now."""
-        keyword = ["UNKEYWORD", KEYWORD] if self._keeps_keywords(box) else []
+        keyword = ["UNKEYWORD", KEYWORD] if keeps_keywords(box) else []
         uids = self._search(box, "UNDELETED", *keyword)
         for start in range(0, len(uids), CHUNK):
             sizes = self._sizes(box, uids[start : start + CHUNK])
@@ -298,14 +299,14 @@ class MailboxReader(threading.Thread):
             self._uid(box, "MOVE", uid, name)
             return
         self._uid(box, "COPY", uid, name)
-        keyword = f" {KEYWORD}" if self._keeps_keywords(box) else ""
+        keyword = f" {KEYWORD}" if keeps_keywords(box) else ""
         self._flag(box, uid, rf"\Deleted{keyword}")
         if "UIDPLUS" in capabilities:
             self._uid(box, "EXPUNGE", uid)
 
     def _uid(self, box: _Box, command: str, *args: str) -> list[object]:
         """A UID command; what the server has said by itself before is forgotten (the library would
-        keep it for ever, or mix it into the answer). Raises what `_LOST` has."""
+        keep it for ever, or mix it into the answer). Raises what `LOST` has."""
         client = box.client
         kept = client.untagged_responses.get("PERMANENTFLAGS")
         client.untagged_responses.clear()
@@ -347,6 +348,12 @@ class MailboxReader(threading.Thread):
             raise ImapToolsError("IDLE was refused")
 
 
+def keeps_keywords(box: _Box) -> bool:
+    """Can flags of our own be set in the selected folder (RFC 3501 section 7.1)?"""
+    flags = box.client.untagged_responses.get("PERMANENTFLAGS")
+    return flags is None or any(b"\\*" in flag for flag in flags)
+
+
 def _close(client: imaplib.IMAP4) -> None:
     with contextlib.suppress(OSError):  # it is closed already, or was never open
         client.shutdown()
@@ -383,7 +390,7 @@ def _imap_date(at: datetime) -> str:
     return f"{at.day}-{months[3 * at.month - 3 : 3 * at.month]}-{at.year}"
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """Why, without what the server said: that may name the user."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"

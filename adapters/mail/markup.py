@@ -184,14 +184,6 @@ class Picture(NamedTuple):
     data: bytes
 
 
-class Shown(NamedTuple):
-    """An HTML body as it may be shown."""
-
-    html: str
-    blocked: int
-    """Pictures that would have been loaded from elsewhere."""
-
-
 _TAGS = {
     "a", "abbr", "address", "b", "big", "blockquote", "br", "caption", "center", "cite", "code",
     "col", "colgroup", "dd", "del", "div", "dl", "dt", "em", "figcaption", "figure", "font", "h1",
@@ -223,13 +215,12 @@ _GONE = {"script", "style", "title", "head", "template", "noscript", "svg", "mat
          "object", "textarea", "select", "noembed", "noframes", "xmp"}  # fmt: skip
 
 
-def shown(html: str, pictures: Mapping[str, Picture]) -> Shown:
+def shown(html: str, pictures: Mapping[str, Picture]) -> str:
     """What of an HTML body an agent may see; `pictures` by Content-ID are put into it."""
-    blocked = 0
     room = INLINE_BYTES
 
     def allow(tag: str, attribute: str, value: str) -> str | None:
-        nonlocal blocked, room
+        nonlocal room
         if attribute == "style":
             return None if "url" in value.lower() or "\\" in value else value
         if attribute == "href" and value[:4].lower() == "cid:":
@@ -238,12 +229,11 @@ def shown(html: str, pictures: Mapping[str, Picture]) -> Shown:
             return value
         picture = pictures.get(value[4:].strip("<>")) if value[:4].lower() == "cid:" else None
         if picture is None or picture.type not in PICTURES or len(picture.data) > room:
-            blocked += 1
             return None
         room -= len(picture.data)
         return f"data:{picture.type};base64,{base64.b64encode(picture.data).decode()}"
 
-    clean = nh3.clean(
+    return nh3.clean(
         _bounded(html),
         tags=_TAGS,
         clean_content_tags=_GONE,
@@ -255,4 +245,3 @@ def shown(html: str, pictures: Mapping[str, Picture]) -> Shown:
         filter_style_properties=_STYLES,
         strip_comments=True,
     )
-    return Shown(clean, blocked)

@@ -63,15 +63,11 @@ class Mail(Value, kw_only=True):
     references: tuple[str, ...] = ()
     """Message-IDs of the mails before it, oldest first; the last one is what it answers."""
     sender: tuple[str, str] | None = None
-    """(address, name) to which an answer goes."""
-    sender_from: str = ""
-    """The address in From, where that is another one."""
+    """(address, name) to which an answer goes: Reply-To, else From."""
     to: tuple[str, ...] = ()
     subject: str = ""
     text: str = ""
     """What was written now: without history and signature."""
-    blocked: int = 0
-    """Pictures from elsewhere that are not shown."""
     files: tuple[File, ...] = ()
     automatic: Automatic = ""
     report: Report | None = None
@@ -99,17 +95,12 @@ def read(data: bytes) -> Mail:
     pieces = split(text)
     files = list(body.files)
     if body.html:
-        shown_html = shown(body.html, body.pictures)
-        files.insert(0, _html_file(shown_html.html))
-        blocked = shown_html.blocked
-    else:
-        blocked = 0
-        if pieces.quoted or pieces.signature:
-            files.insert(0, _file("message.txt", "text/plain", text, "original"))
+        files.insert(0, _html_file(shown(body.html, body.pictures)))
+    elif pieces.quoted or pieces.signature:
+        files.insert(0, _file("message.txt", "text/plain", text, "original"))
     senders = people(message, "Reply-To") or people(message, "From")
     written_by = people(message, "From")
     sender = senders[0] if senders else None
-    from_address = written_by[0].address if written_by else ""
     if sender is not None and written_by and not sender.name:
         sender = Person(sender.address, written_by[0].name)
     return Mail(
@@ -117,7 +108,6 @@ def read(data: bytes) -> Mail:
         message_id=next(iter(message_ids(message, "Message-ID")), ""),
         references=_references(message),
         sender=(sender.address, sender.name) if sender is not None else None,
-        sender_from=from_address if sender is not None and from_address != sender.address else "",
         to=tuple(
             p.address
             for name in ("Delivered-To", "X-Original-To", "To", "Cc")
@@ -125,7 +115,6 @@ def read(data: bytes) -> Mail:
         ),
         subject=field(message, "Subject")[:SUBJECT_CHARS],
         text=pieces.reply,
-        blocked=blocked,
         files=tuple(files),
         automatic=kind,
         report=found,
@@ -152,7 +141,7 @@ def _parts(message: Message) -> list[tuple[Message, bool]]:
             raise TooMuch(f"more than {PARTS} parts")
         if depth > DEPTH:
             raise TooMuch(f"parts nested more than {DEPTH} deep")
-        payload = part.get_payload()
+        payload = part.get_payload() if part.is_multipart() else None
         if part.get_content_maintype() == "multipart" and isinstance(payload, list):
             is_choice = is_choice or part.get_content_subtype() == "alternative"
             waiting += [
@@ -236,7 +225,7 @@ def _unflowed(text: str, *, delsp: bool) -> str:
 def _attachment(part: Message, number: int) -> File:
     kind = part.get_content_type()
     name = _filename(part)
-    payload = part.get_payload()
+    payload = part.get_payload() if part.is_multipart() else None
     if kind == "message/rfc822" and isinstance(payload, list) and payload:
         inner = payload[0]
         data = b""

@@ -90,7 +90,7 @@ def report(message: Message, text: str) -> Report | None:
     for part in message.walk():
         kind = part.get_content_type()
         if kind == "message/delivery-status":
-            fields = part.get_payload()
+            fields = part.get_payload() if part.is_multipart() else None
             blocks = fields if isinstance(fields, list) else []
             for number, block in enumerate(blocks[: RECIPIENTS + 1]):
                 if not isinstance(block, Message):
@@ -124,17 +124,17 @@ def _status(block: Message, action: str) -> Status:
 
 def _ids_within(part: Message) -> list[str]:
     """Message-IDs of a returned mail, or of its header."""
-    payload = part.get_payload()
-    if isinstance(payload, list) and payload and isinstance(payload[0], Message):
-        return message_ids(payload[0], "Message-ID")
-    if isinstance(payload, str):
-        return [
-            id_
-            for line in payload[:20_000].replace("\r\n", "\n").replace("\n ", " ").split("\n")
-            if line[:11].lower() == "message-id:"
-            for id_ in _bracketed(line)
-        ]
-    return []
+    inner = part.get_payload() if part.is_multipart() else None
+    if isinstance(inner, list) and inner and isinstance(inner[0], Message):
+        return message_ids(inner[0], "Message-ID")
+    data = part.get_payload(decode=True)
+    head = data[:20_000].decode("latin-1") if isinstance(data, bytes) else ""
+    return [
+        id_
+        for line in head.replace("\r\n", "\n").replace("\n ", " ").split("\n")
+        if line[:11].lower() == "message-id:"
+        for id_ in _bracketed(line)
+    ]
 
 
 def _bracketed(text: str) -> list[str]:

@@ -9,12 +9,13 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.mail import MailChannel, imap, smtp
+from adapters.mail import MailChannel, check, imap, smtp
 from adapters.mail.settings import Mailbox, Settings, Smtp, tls_context
 from router.channel import ChannelError, UnknownOutcome
 from router.errors import ConfigError
@@ -162,27 +163,26 @@ async def test_a_sending_server_that_says_nothing_any_more_leaves_it_unknown(
     harness.relay.gate.set()
 
 
+ANSWERS = {
+    b"EHLO": b"250-wire.example\r\n250-DSN\r\n250-SMTPUTF8\r\n250 SIZE 1000000\r\n",
+    b"DATA": b"354 go on\r\n",
+}
+
+
 async def test_what_goes_over_the_wire_is_what_the_standards_say() -> None:
     """A server written from RFC 5321 and 3461, line by line: no library's idea of them."""
     lines: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 wire.example\r\n")
-        in_data = False
-        while line := await reader.readline():
-            lines.append(line)
-            if in_data:
-                if line == b".\r\n":
-                    in_data = False
-                    writer.write(b"250 2.0.0 taken\r\n")
-            elif line.startswith(b"EHLO"):
-                writer.write(b"250-wire.example\r\n250-DSN\r\n250-SMTPUTF8\r\n250 SIZE 1000000\r\n")
-            elif line == b"DATA\r\n":
-                in_data = True
-                writer.write(b"354 go on\r\n")
-            else:
-                writer.write(b"250 OK\r\n")
-        writer.close()
+        with closing(writer):
+            writer.write(b"220 wire.example\r\n")
+            in_data = False
+            while line := await reader.readline():
+                lines.append(line)
+                if in_data and line != b".\r\n":
+                    continue
+                in_data = line == b"DATA\r\n"
+                writer.write(ANSWERS.get(line[:4], b"250 2.0.0 OK\r\n"))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -282,11 +282,11 @@ async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again() -
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal seen
-        writer.write(greetings[seen % len(greetings)])
-        seen += 1
-        signal.notify()
-        await writer.drain()
-        writer.close()
+        with closing(writer):
+            writer.write(greetings[seen % len(greetings)])
+            seen += 1
+            signal.notify()
+            await writer.drain()
 
     signal = Signal()
     server = await asyncio.start_server(lie, "127.0.0.1", 0)
@@ -335,6 +335,30 @@ async def test_a_certificate_must_be_trusted(tmp_path: Path, tls: str) -> None:
         assert list(harness.router.messages.values()) == ["sealed"]
     finally:
         await harness.__aexit__()
+
+
+def files(maildir: Path) -> list[Path]:
+    return [path for sub in ("new", "cur") for path in (maildir / sub).iterdir()]
+
+
+async def test_the_doctor_says_what_is_wrong_and_touches_nothing(tmp_path: Path) -> None:
+    async with MailHarness(tmp_path, capabilities="IMAP4rev1") as harness:
+        await harness.stop()
+        await harness.dovecot.deliver(OURS, mail(KIM, "hello"))
+        settings = dict(harness.mail.settings)
+        assert [(f.level, f.text) for f in await check("post", settings, [])] == [
+            ("ok", "post: mailbox 1 at 127.0.0.1: can be read"),
+            ("warning", "post: mailbox 1 at 127.0.0.1: no IDLE: new mail is seen only every 30 s"),
+            ("ok", "post: the sending server lets us in"),
+        ]
+        (tmp_path / "password").write_text("wrong\n")
+        await harness.relay.close()
+        assert [(f.level, f.text) for f in await check("post", settings, [])] == [
+            ("error", "post: mailbox 1 at 127.0.0.1: the login was refused"),
+            ("error", "post: the sending server cannot be reached: SMTPConnectError"),
+        ]
+        (path,) = files(harness.dovecot.base / "mail" / OURS)
+        assert path.name.partition(":2,")[2] == "", "nobody has read it"
 
 
 async def test_a_wrong_password_is_told_and_nothing_is_lost(harness: MailHarness) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +223,8 @@ async def test_html_is_shown_on_demand_in_a_frame_where_nothing_runs_or_loads(
     hits: list[bytes] = []
 
     async def tracker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hits.append(await reader.readline())
-        writer.close()
+        with closing(writer):
+            hits.append(await reader.readline())
 
     server = await asyncio.start_server(tracker, "127.0.0.1", 0)
     html = HOSTILE.format(port=server.sockets[0].getsockname()[1])
