@@ -2,8 +2,7 @@
 //
 //   <script src="https://router.example/widget.js" data-channel="site" data-key="…" async></script>
 //
-// Options:  data-title, data-greeting, data-name (if the page knows it), data-open, data-identity
-//           (what your server signed of a visitor who is signed in to your site).
+// Options:  data-title, data-greeting, data-name, data-open, data-identity (who your server says it is).
 // Looks:    --chat-accent, --chat-on-accent, --chat-background, --chat-text, --chat-font,
 //           --chat-radius, set on any element around it (for example `html`).
 // A strict Content-Security-Policy of the page needs script-src and connect-src for our origin only:
@@ -28,8 +27,7 @@
     name: given.name || "",
     identity: given.identity || "",
     open: "open" in given,
-    url: `${site.origin.replace(/^http/, "ws")}/v1/webchat/` +
-      `${encodeURIComponent(given.channel || "")}/ws`,
+    url: `${site.origin.replace(/^http/, "ws")}/v1/webchat/${encodeURIComponent(given.channel || "")}/ws`,
   };
 
   // What survives a reload: the visitor's token, and whether there was something to come back to.
