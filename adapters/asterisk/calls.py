@@ -250,6 +250,14 @@ class Book:
         both = (*self._by_external.values(), *self._by_contact.values())
         return list({id(call): call for call in both}.values())
 
+    def customers(self) -> list[str]:
+        """External ids of all customers who are there."""
+        return [
+            call.external_id
+            for call in self.calls()
+            if call.customer is not None and call.customer.state is not State.GONE
+        ]
+
     def find(self, external_id: str, contact: str = "") -> Call | None:
         """By the customer's channel, or by the contact."""
         return self._by_external.get(external_id) or self._by_contact.get(contact)

@@ -88,11 +88,12 @@ class Asterisk(Channel):
         reader = self.crew.start(self._read(socket), "events")
         await self._filter()
         await self.board.ensure_hold()
-        external_ids = await Reconciler(self.board, self.router, self.events).run()
+        await Reconciler(self.board, self.router, self.events).run()
         for event in self._backlog:
             self._hear(event)
         self._backlog = None
-        await insist(lambda: self.router.live(external_ids))
+        # Who is there when it is said: callers have come since the channels were listed.
+        await insist(lambda: self.router.live(self.board.book.customers()))
         if not reader.done():
             self.up = True
             self.router.state("up")

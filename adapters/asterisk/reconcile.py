@@ -33,8 +33,8 @@ class Reconciler:
         self.events = events
         self._places: dict[str, str] = {}
 
-    async def run(self) -> list[str]:
-        """Returns the external ids of all customers there. Raises ChannelError."""
+    async def run(self) -> None:
+        """Raises ChannelError."""
         channels = ari.channels_of(await self.board.ask(ari.list_channels()))
         bridges = ari.bridges_of(await self.board.ask(ari.list_bridges()))
         states = dict(await insist(self.router.open))
@@ -55,11 +55,6 @@ class Reconciler:
                 await self._recall_rung(call)
             is_alone = state == "active" and not call.agents
             self.board.crew.start(self._settle(call, is_alone=is_alone), "settle")
-        return [
-            call.external_id
-            for call in self.book.calls()
-            if call.customer is not None and call.customer.state is not State.GONE
-        ]
 
     def _note_gone(self, found: dict[str, Channel]) -> None:
         """Legs that ended unheard; of customers `live` tells, of agents we do."""

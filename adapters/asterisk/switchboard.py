@@ -209,8 +209,8 @@ class Switchboard:
         call.bridges[id_] = None
         try:
             await self.try_(ari.create_bridge(id_, "mixing"), 409)
-        except BaseException:
-            call.bridges.pop(id_, None)
+        except AriRefused:
+            call.bridges.pop(id_, None)  # after any other error it may exist
             raise
 
     async def ensure_hold(self) -> None:

@@ -394,6 +394,24 @@ async def test_a_pbx_that_cannot_list_its_channels_is_tried_again(tmp_path: Path
         await harness.start()
 
 
+async def test_a_caller_who_comes_while_the_channels_are_being_listed_is_said_to_live(
+    harness: AsteriskHarness,
+) -> None:
+    await harness.arrive(CUSTOMER)
+    await harness.break_connection()
+    harness.pbx.restore_events()
+    harness.router.fail("live", Overloaded("busy", 0.3))
+    before = len(harness.router.said("live"))
+    again = asyncio.get_running_loop().create_task(harness.start())
+    await harness.signal.until(lambda: len(harness.router.said("live")) > before)
+    harness.pbx.call(OTHER, LINE)
+    await harness.signal.until(lambda: len(harness.router.said("submit")) == 2)
+    await again
+    assert set(harness.router.said("live")[-1].args) == {
+        harness.external_id(CUSTOMER), harness.external_id(OTHER),
+    }  # fmt: skip
+
+
 async def test_a_wrong_password_is_said_in_words(tmp_path: Path) -> None:
     async with AsteriskHarness(tmp_path) as harness:
         await harness.stop()
