@@ -45,6 +45,7 @@ smsbox-interface = 127.0.0.1
 box-allow-ip = "127.0.0.1"
 store-type = spool
 store-location = {folder}/spool
+sms-outgoing-queue-limit = {most}
 log-level = 2
 
 {centre}
@@ -102,6 +103,8 @@ class Boxes:
         self.folder = folder
         self.centre = SMPP.format(centre=centre) if centre else ""
         self.ports = {name: free_port() for name in ("admin", "box", "line", "sendsms")}
+        self.most = 100_000
+        """Messages that bearerbox holds for the SMS centre; then it has no room."""
         self.send_url = f"http://127.0.0.1:{self.ports['sendsms']}/cgi-bin/sendsms"
         self.hook = hook
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -111,7 +114,9 @@ class Boxes:
         config = self.folder / "kannel.conf"
         centre = self.centre or FAKE.format(**self.ports)
         config.write_text(
-            CONFIG.format(**self.ports, folder=self.folder, hook=self.hook, centre=centre)
+            CONFIG.format(
+                **self.ports, folder=self.folder, hook=self.hook, centre=centre, most=self.most
+            )
         )
         for name, path, port in (
             ("bearerbox", BEARERBOX, "box"), ("smsbox", SMSBOX, "sendsms"),

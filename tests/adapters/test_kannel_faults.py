@@ -160,6 +160,34 @@ async def test_who_is_no_peer_or_has_no_key_is_refused(tmp_path: Path) -> None:
         assert len(harness.router.messages) == 1
 
 
+async def test_a_kannel_without_room_is_tried_again_and_has_it_once(tmp_path: Path) -> None:
+    async with KannelHarness(tmp_path, patience_s=10.0, timeout_s=6.0) as harness:
+        await harness.boxes.kill()
+        harness.boxes.most = 3
+        await harness.line.close()  # nothing leaves Kannel
+        await harness.boxes.start()
+        await harness.signal.until(lambda: harness.router.states[-1] == "up", 10)
+        statuses: list[int] = []
+        ask = harness.kannel.out._ask
+
+        async def seen(*args: Any) -> tuple[int, bytes, str | None]:
+            answer = await ask(*args)
+            statuses.append(answer[0])
+            return answer
+
+        harness.kannel.out._ask = seen  # type: ignore[method-assign]
+        loop = asyncio.get_running_loop()
+        sending = [loop.create_task(harness.send(n, f"text {n}")) for n in range(8)]
+        async with asyncio.timeout(10):
+            while 503 not in statuses:
+                await asyncio.wait(sending, timeout=0.1)
+        await harness.line.connect()
+        outcomes = await asyncio.gather(*sending)
+        assert set(outcomes) == {"sent"}
+        await harness.signal.until(lambda: len(harness.line.got) >= 8)
+        assert sorted(harness.line.texts(CUSTOMER)) == [f"text {n}" for n in range(8)]
+
+
 async def test_a_wrong_password_fails_each_message(tmp_path: Path) -> None:
     async with KannelHarness(tmp_path, username="nobody") as harness:
         assert await harness.send(1, "hello") == "failed"
