@@ -62,7 +62,20 @@ def main() -> int:
     )
     command.add_argument("--calls", type=int, default=150, help="to idle agents, each way")
     command.add_argument("--seconds", type=float, default=10.0, help="of each other measurement")
+    command = commands.add_parser(
+        "run", help="a day by a profile: robots, legs, a verdict, a report"
+    )
+    command.add_argument("profile", help="a file, or the name of one in loadtest/profiles")
+    command.add_argument("--seconds", type=float, default=0.0, help="squeeze the day into so long")
+    command.add_argument("--clients", type=int, default=0, help="processes of robots")
+    command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
     arguments = parser.parse_args()
+    if arguments.command == "run":
+        from loadtest.runs import run
+
+        return run.command(
+            arguments.profile, arguments.out, seconds=arguments.seconds, clients=arguments.clients
+        )
     report = RUN[arguments.command](arguments)
     report.machine = {
         "python": platform.python_version(),

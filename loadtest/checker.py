@@ -173,7 +173,7 @@ class Checker:
         self._held_by.setdefault(agent, {})[reservation] = made
         self._held_of.setdefault(contact, {})[reservation] = made
         mine = self._held_by[agent].values()
-        load = sum(hold.units for hold in mine)
+        load = sum(hold.units for hold in mine if hold.state != "suspended")
         if load > self._capacity:
             self.find(f"{seq}: {agent} holds {load} of {self._capacity} units")
         same = sum(hold.channel == event["channel"] for hold in mine)
@@ -240,6 +240,24 @@ class Checker:
         for text in dict.fromkeys(texts):
             if texts.count(text) > 1:
                 self.find(f"{contact}: {text!r} is there {texts.count(text)} times")
+
+    def finish_stream(
+        self, acknowledged: Iterable[tuple[str, str]], accepted: Iterable[str]
+    ) -> None:
+        """The end, by the stream alone: external ids with their contacts, and reservations.
+
+        For runs too long to list: what was acknowledged is there, once, and is what was said.
+        """
+        by_external = {external: contact for (_, external), contact in self._by_external.items()}
+        for external, contact in acknowledged:
+            found = by_external.get(external)
+            if found is None:
+                self.find(f"{external}: acknowledged as {contact}, which is not there")
+            elif found != contact:
+                self.find(f"{external}: acknowledged as {contact}, the stream says {found}")
+        for reservation in accepted:
+            if reservation not in self._accepted:
+                self.find(f"{reservation}: an agent was told it is theirs, the stream says nothing")
 
     def finish(self, contacts: Iterable[Json]) -> None:
         """Everything the server lists at the end."""

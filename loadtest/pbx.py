@@ -9,7 +9,8 @@ server process with SQLite and durability ``disk``; Asterisk is a real one (`.ci
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import process_time
@@ -138,9 +139,12 @@ async def _waiting(where: Place, report: Report, seconds: float) -> None:
         theirs = await where.load.waiting(THEIRS["full"], WAITING, seconds, agents_end=agents_end)
         before = await where.server.metrics()
         ours = await where.load.waiting(OURS["full"], WAITING, seconds, agents_end=agents_end)
-        commit_ms = Commits(before, await where.server.metrics()).mean_s * 1e3
-        report.add(f"{word}, one commit, mean", commit_ms, "ms")
-        limits = {"p50": 10 + commit_ms, "p99": 30 + commit_ms}
+        after = await where.server.metrics()
+        commit_ms = Commits(before, after).mean_s * 1e3
+        slow_ms = slowest_commits_ms(before, after)
+        report.add(f"{word}, one commit, mean", commit_ms, "ms", note=f"p99 {slow_ms:.0f} ms")
+        # A slow disk is nobody's fault here: 99 of 100 may take as long as 99 of 100 commits.
+        limits = {"p50": 10 + commit_ms, "p99": 30 + slow_ms}
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
             for who, seen in (("app_queue", theirs), ("ours", ours)):
                 most = limits.get(name) if who == "ours" else None
@@ -151,6 +155,18 @@ async def _waiting(where: Place, report: Report, seconds: float) -> None:
             if seen.engaged or seen.repeated:
                 report.add(f"{word}, {who}, phones rung that had a call", seen.engaged, "",
                            note=f"{seen.repeated} callers rung for again")  # fmt: skip
+
+
+def slowest_commits_ms(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """Upper end of the bucket in which the 99th of 100 commits between two looks lies."""
+    counts: dict[float, float] = {}
+    for key, value in after.items():
+        found = re.match(r"router_commit_duration_seconds_bucket\{.*le=\"([^\"]+)\"", key)
+        if found:
+            end = float(found[1])
+            counts[end] = counts.get(end, 0.0) + value - before.get(key, 0.0)
+    most = max(counts.values(), default=0.0)
+    return min((end for end, n in counts.items() if n >= 0.99 * most), default=0.0) * 1e3
 
 
 async def _rising(where: Place, report: Report, rates: Sequence[float], seconds: float) -> None:

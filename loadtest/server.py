@@ -39,6 +39,8 @@ class Server:
         self.config.write_text(config.replace("PORT", str(self.port)))
         self.process: asyncio.subprocess.Process | None = None
         self.admin = ""
+        self.root = ROOT
+        """The source tree that is served: another one to compare two builds."""
         self.url = f"http://127.0.0.1:{self.port}"
         self._session: aiohttp.ClientSession | None = None
 
@@ -53,7 +55,7 @@ class Server:
         """What `contact-router …` prints."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "router", *words, "-c", str(self.config),
-            "--data", str(self.data), cwd=ROOT,
+            "--data", str(self.data), cwd=self.root,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
@@ -76,7 +78,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "router", "serve", "-c", str(self.config),
-                "--data", str(self.data), cwd=ROOT, env=environment, stderr=log,
+                "--data", str(self.data), cwd=self.root, env=environment, stderr=log,
             )  # fmt: skip
 
     async def until_ready(self) -> None:

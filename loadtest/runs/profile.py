@@ -70,6 +70,8 @@ class Customers(Form, kw_only=True):
     one_skill_of: list[str] = []
     """Each asks for one of these, drawn."""
     attributes: dict[str, Any] = {}
+    connect: Span = msgspec.field(default_factory=lambda: Span(mean_s=0.05))
+    """How long the exchange takes to put a call through to the agent who took it."""
     messages: Count = 0
     """How often they write while they are served."""
     reply: Span = msgspec.field(default_factory=lambda: Span(mean_s=1.0))

@@ -1,0 +1,203 @@
+"""Figures of a run by name, and whether what the profile expects of them came true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loadtest.runs.conduct import Outcome
+from loadtest.runs.measures import LEGS
+from loadtest.runs.profile import Phase, Profile, ProfileError
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+OTHER_LEGS = ("probe", "client_lag")
+SETTLED_S = 0.25
+"""A second is calm when nothing was shed in it and the p99 of submits was below this."""
+OF_PHASE = {
+    "due_per_s": "contacts that were due, a second",
+    "taken_per_s": "acknowledged, a second",
+    "served_per_s": "goodput: served to their end, a second",
+    "shed_share": "refused with 503, of those due",
+    "goodput_share": "goodput against the peak of the closed loop",
+    "settled_s": "seconds until the phase was calm and stayed so",
+}
+OF_RUN = {
+    "audit_faults": "contradictions on the event stream: lost, doubled, over capacity",
+    "unanswered": "requests without an answer at the end",
+    "desk_shed": "accepts, completions and other desk commands refused for load: must be none",
+    "shed": "submissions refused for load",
+    "wrong_answers": "answers that no load explains (4xx, 5xx)",
+    "lost_connections": "requests whose connection broke",
+    "desks_lost": "desks that the server cut",
+    "client_errors": "errors of the robots themselves",
+    "due": "contacts that were due",
+    "served": "contacts served to their end",
+    "served_share": "served, of those taken that did not give up",
+    "gave_up_share": "customers who gave up, of those taken",
+    "live_at_end": "contacts that nobody served in the time that was given",
+    "drained_s": "seconds from the last phase until nobody was left",
+    "loop_lag_ms": "worst lag that the server's own gauge showed, sampled each second",
+    "peak_per_s": "served a second in the closed loop",
+    "cpu_us_per_contact": "processor time of the server for each contact served, in all",
+    "cpu_share": "processor time of the server against the time of the day: 1 = one core",
+    "rss_mb": "most memory of the server",
+    "commit_ms": "mean commit",
+}
+
+
+@dataclass
+class Verdict:
+    """One expectation."""
+
+    name: str
+    value: float | None
+    least: float | None
+    most: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Held; a figure that is not there did not."""
+        if self.value is None:
+            return False
+        return (self.least is None or self.value >= self.least) and (
+            self.most is None or self.value <= self.most
+        )
+
+    @property
+    def bound(self) -> str:
+        """In words."""
+        parts = [f">= {self.least:g}"] if self.least is not None else []
+        parts += [f"<= {self.most:g}"] if self.most is not None else []
+        return " and ".join(parts)
+
+
+def names(profile: Profile) -> set[str]:
+    """All figures that a run of this profile can have."""
+    legs = {f"{leg}_{at}_ms" for leg in (*LEGS, *OTHER_LEGS) for at in SHARES}
+    found = legs | set(OF_RUN)
+    for phase in profile.phases:
+        found |= {f"{phase.name}: {name}" for name in (*legs, *OF_PHASE)}
+    return found
+
+
+def check(profile: Profile) -> None:
+    """Raises ProfileError if something is expected of a figure that does not exist."""
+    unknown = sorted(set(profile.expect) - names(profile))
+    if unknown:
+        known = ", ".join((*OF_RUN, "LEG_p99_ms", "PHASE: served_per_s"))
+        raise ProfileError(f"expect: no figure is called {unknown[0]!r}; there are {known} ...")
+
+
+def seconds_of(profile: Profile) -> dict[str, range]:
+    """The whole seconds of each phase."""
+    found, began_s = {}, 0.0
+    for phase in profile.phases:
+        found[phase.name] = range(round(began_s), max(round(began_s) + 1, _end(began_s, phase)))
+        began_s += phase.seconds
+    return found
+
+
+def figures(outcome: Outcome) -> dict[str, float]:
+    """All that are there, by name."""
+    profile, measures = outcome.profile, outcome.measures
+    places = seconds_of(profile)
+    measured = [s for phase in profile.phases if phase.measured for s in places[phase.name]]
+    found = {
+        "audit_faults": float(sum(len(one.wrong) for one in outcome.audits.values())),
+        "unanswered": float(outcome.unanswered),
+        "peak_per_s": outcome.peak_per_s,
+        "drained_s": outcome.drained_s,
+        "live_at_end": float(sum(one.live for one in outcome.audits.values())),
+        **_totals(outcome),
+        **_process(outcome),
+    }
+    for leg in (*LEGS, *OTHER_LEGS):
+        found |= _percentiles(outcome, leg, "", measured)
+    for phase in profile.phases:
+        place, seconds = f"{phase.name}: ", places[phase.name]
+        due = measures.total("due", seconds)
+        served = measures.total("served", seconds) / len(seconds)
+        found[f"{place}due_per_s"] = due / len(seconds)
+        found[f"{place}taken_per_s"] = measures.total("taken", seconds) / len(seconds)
+        found[f"{place}served_per_s"] = served
+        found[f"{place}shed_share"] = measures.total("shed", seconds) / due if due else 0.0
+        if outcome.peak_per_s:
+            found[f"{place}goodput_share"] = served / outcome.peak_per_s
+        found[f"{place}settled_s"] = _settled(outcome, seconds)
+        for leg in (*LEGS, *OTHER_LEGS):
+            found |= _percentiles(outcome, leg, place, list(seconds))
+    return found
+
+
+def judge(profile: Profile, found: dict[str, float]) -> list[Verdict]:
+    """What was expected, and what came of it."""
+    return [
+        Verdict(name, found.get(name), expected.least, expected.most)
+        for name, expected in profile.expect.items()
+    ]
+
+
+def _totals(outcome: Outcome) -> dict[str, float]:
+    measures = outcome.measures
+    taken, gave_up = measures.total("taken"), measures.total("gave_up")
+    served = sum(one.outcomes.get("completed", 0) for one in outcome.audits.values())
+    wrong = sum(
+        measures.total(name)
+        for name in measures.counts
+        if name.startswith(
+            ("refused.", "abandon_refused", "message_refused", "put_through_refused")
+        )
+        or name in {"desk_refused.invalid", "desk_refused.internal", "desk_refused.forbidden"}
+    )
+    return {
+        "desk_shed": float(measures.total("desk_refused.overloaded")),
+        "shed": float(measures.total("shed")),
+        "wrong_answers": float(wrong),
+        "lost_connections": float(measures.total("lost_connection")),
+        "desks_lost": float(measures.total("desk_lost")),
+        "client_errors": float(measures.total("client_errors")),
+        "due": float(measures.total("due")),
+        "served": float(served),
+        "served_share": min(1.0, served / max(1, taken - gave_up)),
+        "gave_up_share": gave_up / max(1, taken),
+    }
+
+
+def _process(outcome: Outcome) -> dict[str, float]:
+    samples = outcome.samples
+    if len(samples) < 2:
+        return {}
+    first, last = samples[0], samples[-1]
+    cpu_s = last.cpu_s - first.cpu_s
+    commits = last.commits - first.commits
+    served = outcome.measures.total("served")
+    return {
+        "loop_lag_ms": max(sample.loop_lag_s for sample in samples) * 1e3,
+        "cpu_us_per_contact": cpu_s / max(1, served) * 1e6,
+        "cpu_share": cpu_s / (last.at_s - first.at_s),
+        "rss_mb": max(sample.rss for sample in samples) / 1e6,
+        "commit_ms": (last.commit_s - first.commit_s) / max(1.0, commits) * 1e3,
+    }
+
+
+def _percentiles(outcome: Outcome, leg: str, place: str, seconds: list[int]) -> dict[str, float]:
+    whole = outcome.measures.leg(leg, seconds)
+    if not whole.count:
+        return {}
+    return {
+        f"{place}{leg}_{name}_ms": whole.percentile(share) * 1e3 for name, share in SHARES.items()
+    }
+
+
+def _settled(outcome: Outcome, seconds: range) -> float:
+    """Seconds of the phase before its first calm one after which all were calm."""
+    measures, settled = outcome.measures, len(seconds)
+    for second in reversed(seconds):
+        shed = measures.total("shed", [second])
+        if shed or measures.leg("durable", [second]).percentile(0.99) > SETTLED_S:
+            break
+        settled = second - seconds.start
+    return float(settled)
+
+
+def _end(began_s: float, phase: Phase) -> int:
+    return round(began_s + phase.seconds)

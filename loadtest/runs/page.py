@@ -1,0 +1,167 @@
+"""The report of a run: one HTML file that needs nothing else, and the same figures as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from loadtest.runs import plot
+from loadtest.runs.conduct import Outcome
+from loadtest.runs.judge import OF_PHASE, OF_RUN, SHARES, Verdict, seconds_of
+from loadtest.runs.measures import LEGS, Measures
+
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.15rem .7rem;text-align:right;
+border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}
+.pass{color:#2e7d4f}.miss{color:#b4431f;font-weight:600}figure{margin:1.2rem 0}svg{width:100%}
+figcaption{font-weight:600}.grid{stroke:#ddd}.small{font-size:11px;fill:#666}.name{font-size:12px}
+.band0{fill:#f5f5f2}.band1{fill:#ebeef2}pre{white-space:pre-wrap;background:#f5f5f2;padding:.6rem}
+"""
+OVER_TIME = ("offer", "durable", "accept", "connected", "complete", "freed", "refused", "login",
+             "reconnect")  # fmt: skip
+
+
+def plain(
+    outcome: Outcome, found: dict[str, float], verdicts: list[Verdict], machine: dict[str, Any]
+) -> dict[str, Any]:
+    """As JSON: figures, verdicts, every second of every leg as a histogram."""
+    return {
+        "title": outcome.profile.title,
+        "passed": all(verdict.passed for verdict in verdicts),
+        "machine": machine,
+        "expectations": [asdict(v) | {"passed": v.passed} for v in verdicts],
+        "figures": {name: round(value, 4) for name, value in found.items()},
+        "audit": {name: asdict(one) for name, one in outcome.audits.items()},
+        "samples": [asdict(sample) for sample in outcome.samples],
+        **outcome.measures.plain(),
+    }
+
+
+def html(
+    outcome: Outcome, found: dict[str, float], verdicts: list[Verdict], machine: dict[str, Any]
+) -> str:
+    """The page."""
+    profile = outcome.profile
+    passed = all(verdict.passed for verdict in verdicts)
+    about = ", ".join(f"{name} {value}" for name, value in machine.items())
+    faults = [f"{name or 'main'}: {text}" for name, one in outcome.audits.items()
+              for text in one.wrong]  # fmt: skip
+    return "".join(
+        (
+            '<!doctype html><html lang="en"><meta charset="utf-8">',
+            f"<title>{escape(profile.title)}</title><style>{STYLE}</style>",
+            f"<h1>{escape(profile.title)}: {_word(passed)}</h1><p>{escape(profile.about)}</p>",
+            f"<p class=small>{escape(about)}</p>",
+            "<h2>Expected</h2>", _expected(verdicts),
+            "<h2>Contradictions</h2><pre>" + escape("\n".join(faults[:50])) + "</pre>"
+            if faults else "",
+            "<h2>Over time</h2>", *_figures(outcome),
+            "<h2>Legs</h2><p>All from the intended start, in milliseconds.</p>", _legs(found),
+            "<h2>Phases</h2>", _phases(outcome, found),
+            "<h2>The whole run</h2>", _run(found), "</html>",
+        )
+    )  # fmt: skip
+
+
+def _figures(outcome: Outcome) -> list[str]:
+    profile, measures, samples = outcome.profile, outcome.measures, outcome.samples
+    places = seconds_of(profile)
+    bands = {name: (float(r.start), float(r.stop)) for name, r in places.items()}
+    last = int(profile.seconds + outcome.drained_s) + 1
+    rates = {
+        name: _counted(measures, name, last)
+        for name in ("due", "taken", "served", "shed", "gave_up")
+        if measures.total(name)
+    }
+    found = [plot.lines("Throughput against offered load", "contacts a second", rates, bands=bands)]
+    for share, word in ((0.5, "p50"), (0.99, "p99")):
+        series = {
+            leg: [(float(s), measures.leg(leg, [s]).percentile(share) * 1e3)
+                  for s in range(last) if s in measures.legs.get(leg, {})]
+            for leg in OVER_TIME
+        }  # fmt: skip
+        title = f"Latency by leg, {word} of each second (by intended start)"
+        found.append(plot.lines(title, "ms", series, logarithmic=True, bands=bands))
+    lag = {
+        "server asked, worst": _worst(measures, "probe", last),
+        "clients' own, worst": _worst(measures, "client_lag", last),
+        "server's gauge": [(s.at_s, s.loop_lag_s * 1e3) for s in samples if s.at_s >= 0],
+    }
+    found.append(plot.lines("Lag of the event loops", "ms", lag, logarithmic=True, bands=bands))
+    people = {
+        "live": [(s.at_s, s.live) for s in samples if s.at_s >= 0],
+        "waiting": [(s.at_s, s.waiting) for s in samples if s.at_s >= 0],
+    }
+    found.append(plot.lines("Contacts in the server", "", people, bands=bands))
+    pairs = list(pairwise(samples))
+    busy = [(b.at_s, (b.cpu_s - a.cpu_s) / (b.at_s - a.at_s) * 100) for a, b in pairs]
+    found.append(plot.lines("Processor", "% of a core", {"server": busy}, bands=bands))
+    memory = [(s.at_s, s.rss / 1e6) for s in samples]
+    found.append(plot.lines("Memory", "MB", {"server": memory}, bands=bands))
+    return found
+
+
+def _counted(measures: Measures, name: str, last: int) -> list[tuple[float, float]]:
+    return [(float(s), float(measures.total(name, [s]))) for s in range(last)]
+
+
+def _worst(measures: Measures, leg: str, last: int) -> list[tuple[float, float]]:
+    found = measures.legs.get(leg, {})
+    return [(float(s), found[s].most_us / 1e3) for s in range(last) if s in found]
+
+
+def _expected(verdicts: list[Verdict]) -> str:
+    rows = [
+        (
+            escape(v.name),
+            "not there" if v.value is None else figure(v.value),
+            escape(v.bound),
+            _word(v.passed),
+        )
+        for v in verdicts
+    ]
+    return _table(("figure", "found", "expected", ""), rows)
+
+
+def _legs(found: dict[str, float]) -> str:
+    rows = []
+    for leg, words in {**LEGS, "probe": "server asked whether it is ready",
+                       "client_lag": "clients: their own loops"}.items():  # fmt: skip
+        values = [found.get(f"{leg}_{name}_ms") for name in SHARES]
+        if values[0] is not None:
+            rows.append((escape(f"{leg}: {words}"), *(figure(v or 0.0) for v in values)))
+    return _table(("leg", *SHARES), rows)
+
+
+def _phases(outcome: Outcome, found: dict[str, float]) -> str:
+    rows = []
+    for phase in outcome.profile.phases:
+        values = [found.get(f"{phase.name}: {name}") for name in OF_PHASE]
+        rows.append((escape(phase.name), *("" if v is None else figure(v) for v in values)))
+    return _table(("phase", *(name.replace("_", " ") for name in OF_PHASE)), rows)
+
+
+def _run(found: dict[str, float]) -> str:
+    rows = [(escape(words), figure(found[name])) for name, words in OF_RUN.items() if name in found]
+    return _table(("figure", "value"), rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{head}</th>" for head in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _word(passed: bool) -> str:
+    return '<span class="pass">pass</span>' if passed else '<span class="miss">MISS</span>'
+
+
+def figure(value: float) -> str:
+    """For people."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"

@@ -1,0 +1,126 @@
+"""`python -m loadtest run PROFILE`: a day at the centre, judged, with its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import uvloop
+
+from loadtest.runs import conduct, judge, page, profile
+from loadtest.runs.conduct import Outcome
+from loadtest.runs.judge import Verdict
+
+PROFILES = Path(__file__).parents[1] / "profiles"
+
+
+@dataclass
+class Result:
+    """A run and its verdict."""
+
+    outcome: Outcome
+    figures: dict[str, float]
+    verdicts: list[Verdict]
+    machine: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """All that was expected came true."""
+        return all(verdict.passed for verdict in self.verdicts)
+
+    def write(self, folder: Path, name: str) -> Path:
+        """`NAME.html` and `NAME.json` in `folder`; the first one's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        whole = page.plain(self.outcome, self.figures, self.verdicts, self.machine)
+        (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+        file = folder / f"{name}.html"
+        file.write_text(page.html(self.outcome, self.figures, self.verdicts, self.machine))
+        return file
+
+    def text(self) -> str:
+        """What was expected, one line each."""
+        rows = [self.outcome.profile.title]
+        for verdict in self.verdicts:
+            value = "not there" if verdict.value is None else page.figure(verdict.value)
+            word = "pass" if verdict.passed else "MISS"
+            rows.append(f"  {verdict.name:36} {value:>12}  {word}  {verdict.bound}")
+        return "\n".join(rows)
+
+
+def find(name: str) -> Path:
+    """A profile's file: a path, or the name of one that comes along."""
+    path = Path(name)
+    if path.suffix == ".yaml" or path.exists():
+        return path
+    known = PROFILES / f"{name}.yaml"
+    if not known.exists():
+        there = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
+        raise profile.ProfileError(f"no profile {name!r}; there are {there}")
+    return known
+
+
+def read(name: str, seconds: float = 0.0, clients: int = 0) -> tuple[profile.Profile, Path]:
+    """A profile, changed as asked, and the folder it stands in. Raises ProfileError."""
+    file = find(name)
+    found = profile.read(file)
+    judge.check(found)
+    if seconds:
+        found = conduct.lasting(found, seconds)
+    if clients:
+        found.clients = clients
+    return found, file.parent
+
+
+def run(wanted: profile.Profile, folder: Path, root: Path | None = None) -> Result:
+    """Run it. Progress goes to the standard error. Raises RuntimeError."""
+    load = os.getloadavg()[0]
+    outcome = uvloop.run(conduct.Run(wanted, folder, Teller(), root).run())
+    found = judge.figures(outcome)
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load before": round(load, 2),
+        "clients": wanted.clients,
+        "durability": wanted.durability,
+    }
+    return Result(outcome, found, judge.judge(wanted, found), machine)
+
+
+def command(
+    name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, root: Path | None = None
+) -> int:
+    """The whole command; its exit code: 0 passed, 1 missed, 2 the profile cannot be used."""
+    try:
+        wanted, folder = read(name, seconds, clients)
+        result = run(wanted, folder, root)
+    except (profile.ProfileError, msgspec.ValidationError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    file = result.write(out, Path(name).stem)
+    print(result.text())
+    print(f"{file}: {'passed' if result.passed else 'MISSED'}", flush=True)
+    return 0 if result.passed else 1
+
+
+class Teller:
+    """The line that shows how far it is; on a terminal it is one line, over and over."""
+
+    def __init__(self) -> None:
+        self._began_s = perf_counter()
+
+    def __call__(self, text: str) -> None:
+        """Show this."""
+        line = f"{perf_counter() - self._began_s:5.0f} s  {text}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}")
+        else:
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
