@@ -20,6 +20,7 @@ from playwright.async_api import (
 
 from tests.web.fake_server import FakeServer
 from tests.web.fake_world import World
+from tests.web.live import Demo, started
 
 ARGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -57,6 +58,13 @@ async def server(world: World) -> AsyncIterator[FakeServer]:
     """A fake server on a port of its own."""
     async with FakeServer(world) as server:
         yield server
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    """A running `contact-router demo` without simulated people."""
+    async with started(tmp_path) as demo:
+        yield demo
 
 
 @pytest.fixture

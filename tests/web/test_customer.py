@@ -152,7 +152,7 @@ async def test_who_comes_back_to_a_contact_sees_at_once_what_was_known(
     other = world.offer("chat", "Jonas", text="Hello")
     await page.wait_for_selector(f"[data-reservation={other}]")
     await page.keyboard.press("a")
-    await expect(page.locator(".conversation h1")).to_have_text("Jonas")
+    await expect(page.locator(".conversation .name")).to_have_text("Jonas")
     await expect(page.locator(".reach")).to_contain_text("Nothing is known of this customer yet.")
     server.slow.clear()
     first = next(id_ for id_, each in world.contacts.items() if each["customer"] == "maria")

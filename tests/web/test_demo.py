@@ -1,76 +1,14 @@
-"""The pages against the real server: `contact-router demo`, started as a user starts it."""
+"""The pages against the real server, from the message that arrives to the closed contact."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
-import aiohttp
 import pytest
 from playwright.async_api import expect
 
 from tests.web.conftest import OpenPage
+from tests.web.live import Demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
-
-ROOT = Path(__file__).parents[2]
-
-
-class Demo:
-    """A running demo without simulated people, and what it printed."""
-
-    def __init__(self, printed: str) -> None:
-        self.desk = self._find(r"http\S+/desk#ticket=\S+", printed)
-        self.wallboard = self._find(r"http\S+/wallboard#ticket=\S+", printed)
-        self.token = self._find(r"crt_\S+", printed)
-        self.url = self.desk.partition("/desk#")[0]
-
-    @staticmethod
-    def _find(pattern: str, printed: str) -> str:
-        found = re.search(pattern, printed)
-        assert found is not None, f"expected {pattern} in what the demo printed:\n{printed}"
-        return found[0]
-
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST with the admin's token."""
-        headers = {"Authorization": f"Bearer {self.token}"}
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.post(self.url + path, json=body) as response,
-        ):
-            answer: dict[str, Any] = json.loads(await response.text())
-            assert response.status < 300, answer
-            return answer
-
-
-@pytest.fixture
-async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
-    data = str(tmp_path / "demo")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "router", "demo", "--quiet-people", "--port", "0", "--data", data),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    printed = ""
-    try:
-        async with asyncio.timeout(30):
-            while "Ctrl-C" not in printed:
-                line = await process.stdout.readline()
-                assert line, f"the demo ended at once:\n{printed}"
-                printed += line.decode()
-        yield Demo(printed)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with asyncio.timeout(20):
-            await process.communicate()
 
 
 async def test_a_text_message_is_routed_to_the_desk_answered_and_closed(
@@ -96,7 +34,7 @@ async def test_a_text_message_is_routed_to_the_desk_answered_and_closed(
     contact = sent["contact"]
     await desk.wait_for_selector(".offer")
     await desk.keyboard.press("a")
-    await expect(desk.locator(".conversation h1")).to_have_text("Maria <b>Sandoval</b>")
+    await expect(desk.locator(".conversation .name")).to_have_text("Maria <b>Sandoval</b>")
     await expect(desk.locator(".message.from-customer")).to_contain_text(
         "Is my <i>table</i> there?"
     )

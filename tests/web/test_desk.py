@@ -35,7 +35,7 @@ async def test_a_contact_lives_on_the_desk_from_offer_to_the_end_of_wrap_up(
     await expect(page.get_by_text("Nothing to do.")).to_be_visible()
     contact = await offered(page, world, "chat", "Maria Sandoval", "My invoice is wrong.")
     await page.get_by_role("button", name="Accept").click()
-    await expect(page.locator(".conversation h1")).to_have_text("Maria Sandoval")
+    await expect(page.locator(".conversation .name")).to_have_text("Maria Sandoval")
     await expect(page.locator(f"[data-group=mine] [data-contact={contact}]")).to_be_visible()
 
     await page.locator("#composer").fill("Good morning, I am looking at it.")
@@ -68,7 +68,7 @@ async def test_a_customer_who_types_is_seen_until_the_message_is_there(
     page = await sign_in(open_page, server)
     contact = await offered(page, world, "chat", "Maria Sandoval", "Hello?")
     await page.get_by_role("button", name="Accept").click()
-    await expect(page.locator(".conversation h1")).to_have_text("Maria Sandoval")
+    await expect(page.locator(".conversation .name")).to_have_text("Maria Sandoval")
     await expect(page.locator(".typing")).to_have_count(0)
     server.tell("agent", {"type": "typing", "contact": contact})
     await expect(page.locator(".typing")).to_have_text("The customer is typing …")
@@ -105,7 +105,7 @@ async def test_everything_goes_by_keyboard_alone(
 
     chat = await offered(page, world, "chat", "Priya", "Hello")
     await keys.press("a")
-    await expect(page.locator(".conversation h1")).to_have_text("Priya")
+    await expect(page.locator(".conversation .name")).to_have_text("Priya")
     await keys.press("m")
     await keys.type("Hi Priya")
     await keys.press("Enter")

@@ -90,7 +90,7 @@ function Head({ desk, contact, reservation, onAside }) {
   return html`<header class="head">
     <div class="head-line">
       <${ChannelIcon} channel=${contact.channel} />
-      <h1 class="cut grow" dir="auto">${nameOf(contact, t("erased"))}</h1>
+      <h2 class="name cut grow" dir="auto">${nameOf(contact, t("erased"))}</h2>
       <button class="icon-button aside-button" aria-label=${t("key_customer")} title=${t("key_customer")} onClick=${onAside}><${Icon} name="info" /></button>
     </div>
     <div class="head-line quiet">

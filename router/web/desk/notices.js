@@ -8,14 +8,14 @@ import { html } from "../page/view.js";
 /** Notices stay until they are dismissed; the newest four. */
 export function Notices({ desk }) {
   const { notices } = desk.view;
-  return html`<ul class="notices" role="log" aria-live="polite">
+  return html`<div class="notices" role="log" aria-live="polite">
     ${notices.map(
-      ({ id, meaning, text, at }) => html`<li key=${id} class=${`notice ${meaning}-soft`}>
+      ({ id, meaning, text, at }) => html`<div key=${id} class=${`notice ${meaning}-soft`}>
         <${Mark} meaning=${meaning} />
         <span class="grow">${text}</span>
         <span class="quiet time">${clockTime(at)}</span>
         <button class="icon-button" aria-label=${t("dismiss")} onClick=${() => desk.dismiss(id)}>×</button>
-      </li>`,
+      </div>`,
     )}
-  </ul>`;
+  </div>`;
 }

@@ -71,6 +71,7 @@ export function Top({ desk, sound, onKeys }) {
     location.reload();
   };
   return html`<header class="top">
+    <h1 class="unseen">${t("title_desk")}</h1>
     <span class="brand">contact-router</span>
     <${Presence} desk=${desk} />
     <${Load} agent=${agent} />

@@ -94,7 +94,7 @@ function Row({ desk, row, number }) {
 function Group({ desk, title, list, from, name }) {
   if (!list.length) return null;
   return html`<section aria-label=${title} data-group=${name}>
-    <h3 class="group">${title} <span class="quiet">${list.length}</span></h3>
+    <h2 class="group">${title} <span class="quiet">${list.length}</span></h2>
     <ul>
       ${list.map((row, place) => html`<${Row} key=${row.contact.id} desk=${desk} row=${row} number=${from + place + 1} />`)}
     </ul>
@@ -123,7 +123,7 @@ export function Work({ desk, offers, groups }) {
   return html`<nav class="work" aria-label=${t("work")}>
     ${offers.length > 0 &&
     html`<section class="offers" aria-label=${t("offers")}>
-      <h3 class="group">${t("offers")} <span class="quiet">${offers.length}</span></h3>
+      <h2 class="group">${t("offers")} <span class="quiet">${offers.length}</span></h2>
       <ul>
         ${offers.map((offer, place) => html`<${Offer} key=${offer.id} desk=${desk} offer=${offer} first=${place === 0} />`)}
       </ul>
@@ -134,7 +134,7 @@ export function Work({ desk, offers, groups }) {
     <${Group} desk=${desk} name="wrapping" title=${t("group_wrapping")} list=${wrapping} from=${mine.length + theirs.length} />
     ${parked.length > 0 &&
     html`<details class="parked" open=${!folded} onToggle=${(event) => setFolded(!event.target.open)}>
-      <summary><h3 class="group">${t("group_parked")} <span class="quiet">${parked.length}</span></h3></summary>
+      <summary><h2 class="group">${t("group_parked")} <span class="quiet">${parked.length}</span></h2></summary>
       <ul>
         ${parked.map((row, place) => html`<${Row} key=${row.contact.id} desk=${desk} row=${row} number=${mine.length + theirs.length + wrapping.length + place + 1} />`)}
       </ul>

@@ -355,6 +355,7 @@ export const de = {
   active: "In Arbeit",
   active_parked: "{active} in Arbeit · {parked} geparkt",
   agents: "Personen",
+  agents_presence: "Personen nach Anwesenheit",
   answered_abandoned: "{answered} angenommen · {abandoned} aufgelegt",
   channels: "Kanäle",
   adapter_up: "läuft",

@@ -355,6 +355,7 @@ export const en = {
   active: "Active",
   active_parked: "{active} active · {parked} parked",
   agents: "Agents",
+  agents_presence: "Agents by presence",
   answered_abandoned: "{answered} answered · {abandoned} abandoned",
   channels: "Channels",
   adapter_up: "up",

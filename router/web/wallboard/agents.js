@@ -62,10 +62,10 @@ function stateSince(agent) {
 const Tile = memo(function Tile({ agent, chosen, wall }) {
   const share = agent.capacity ? Math.min(1, (agent.load || 0) / agent.capacity) : 0;
   const said = `${agent.name || agent.id}: ${presenceWords(agent.presence, agent.reason)}, ${t("load_words", { load: agent.load || 0, capacity: agent.capacity || 0 })}`;
-  return html`<button class="agent-tile" data-agent=${agent.id} data-presence=${agent.presence} aria-pressed=${chosen} aria-label=${said} onClick=${() => wall.go({ agent: agent.id })}>
+  return html`<button class="agent-tile" data-agent=${agent.id} data-presence=${agent.presence} aria-pressed=${chosen} title=${said} onClick=${() => wall.go({ agent: agent.id })}>
     <span class="line"><${Mark} ...${presenceMark(agent.presence, agent.lost_at_us ? "lost" : agent.reason)} /><strong class="cut grow">${agent.name || agent.id}</strong></span>
     <span class="line quiet"><span class="cut grow">${busyWith(agent)}</span><${Since} at=${stateSince(agent)} /></span>
-    <span class="units" title=${said}><span style=${{ width: `${share * 100}%` }} /></span>
+    <span class="units" aria-hidden="true"><span style=${{ width: `${share * 100}%` }} /></span>
   </button>`;
 });
 

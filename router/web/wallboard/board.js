@@ -24,6 +24,7 @@ function Top({ wall, onKeys, big, onBig }) {
     location.reload();
   };
   return html`<header class="top">
+    <h1 class="unseen">${t("title_wallboard")}</h1>
     <span class="brand">contact-router</span>
     <span class="quiet">${wall.session.workspace}</span>
     <span class="grow" />
@@ -74,9 +75,9 @@ export function Board({ wall }) {
     </main>
     <aside class="right" aria-label=${t("wall_side")}>
       ${wall.notices.length > 0 &&
-      html`<ul class="said-notices" role="log" aria-live="polite">
-        ${wall.notices.map((each) => html`<li key=${each.at} class=${`${each.meaning}-soft`}>${each.text}</li>`)}
-      </ul>`}
+      html`<div class="said-notices" role="log" aria-live="polite">
+        ${wall.notices.map((each) => html`<p key=${each.at} class=${`${each.meaning}-soft`}>${each.text}</p>`)}
+      </div>`}
       ${open ? html`<${Drill} key=${open} wall=${wall} />` : html`<${Attention} wall=${wall} />`}
     </aside>
     ${keysShown && html`<${KeySheet} bindings=${bindings} onClose=${() => setKeysShown(false)} />`}

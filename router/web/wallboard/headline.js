@@ -18,8 +18,8 @@ export function LevelBar({ level, goal }) {
   </span>`;
 }
 
-function Tile({ name, title, meaning, children, below }) {
-  return html`<section class="tile" title=${title} tabindex=${title ? 0 : undefined} aria-label=${name}>
+function Tile({ name, label = name, title, meaning, children, below }) {
+  return html`<section class="tile" title=${title} tabindex=${title ? 0 : undefined} aria-label=${label}>
     <h2 class="tile-name">${name}</h2>
     <p class=${`tile-value ${meaning || ""}`}>${children}</p>
     <div class="tile-below">${below}</div>
@@ -41,7 +41,7 @@ export function Headline({ board }) {
   const { ready = 0, not_ready: notReady = 0, offline = 0 } = totals.agents || {};
   const { service_level: level, goal } = totals;
   const formula = t("formula", { formula: formulas.service_level || "" });
-  return html`<header class="headline">
+  return html`<div class="headline">
     <${Tile}
       name=${t("service_level")}
       title=${goal ? `${formula}\n${t("goal", { share: share(goal) })}` : formula}
@@ -52,7 +52,7 @@ export function Headline({ board }) {
       ${totals.waiting || 0}
     <//>
     <${Longest} totals=${totals} queues=${board.queues} />
-    <${Tile} name=${t("agents")} below=${html`<span class="quiet">${t("answered_abandoned", { answered: totals.answered || 0, abandoned: totals.abandoned || 0 })}</span>`}>
+    <${Tile} name=${t("agents")} label=${t("agents_presence")} below=${html`<span class="quiet">${t("answered_abandoned", { answered: totals.answered || 0, abandoned: totals.abandoned || 0 })}</span>`}>
       <span class="counts">
         <span title=${t("presence_ready")}><${Mark} meaning="good" label=${t("presence_ready")} /> ${ready}</span>
         <span title=${t("presence_not_ready")}><${Mark} meaning="attention" shape="still" label=${t("presence_not_ready")} /> ${notReady}</span>
@@ -72,5 +72,5 @@ export function Headline({ board }) {
         ${!channels.size && html`<li class="quiet">–</li>`}
       </ul>
     </section>
-  </header>`;
+  </div>`;
 }
