@@ -87,6 +87,7 @@ class Link:
                 async with asyncio.timeout(CLOSE_S):
                     await xmpp.disconnect(wait=CLOSE_S / 2, ignore_send_queue=True)
             xmpp.abort()
+            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
         sender: Any = xmpp._run_out_filters
         if sender is not None:
             sender.cancel()

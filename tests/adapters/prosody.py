@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ async def _answers(port: int) -> bool:
     except OSError:
         return False
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
     return True
 
 
@@ -157,6 +160,7 @@ class Client(slixmpp.ClientXMPP):  # type: ignore[misc]
         if self.transport is not None:
             await self.disconnect(wait=0.2)
             self.abort()
+            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
         if self._run_out_filters is not None:
             self._run_out_filters.cancel()
             await asyncio.gather(self._run_out_filters, return_exceptions=True)
