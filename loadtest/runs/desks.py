@@ -109,8 +109,8 @@ class Agent:
         self._rng = rng
         self._socket: websocket.Socket | None = None
         self._asked: dict[str, Asked] = {}
-        self._done: dict[str, str] = {}
-        """Reservation -> the state about which something was done."""
+        self._done: dict[str, tuple[str, str]] = {}
+        """Reservation -> the state about which something was done, and its contact."""
         self._marks: dict[str, str] = {}
         """Contact -> its mark."""
         self._accept_due: dict[str, float] = {}
@@ -209,7 +209,7 @@ class Agent:
 
     def _happened(self, frame: Pushed, event: Happened, now_s: float) -> None:
         measures = self._measures
-        if frame.contact is not None:
+        if frame.contact is not None and frame.contact.external_id:  # a closed one has none
             self._marks[frame.contact.id] = frame.contact.external_id
         if event.type == "ContactOffered" and frame.contact is not None:
             self._offered(frame, frame.contact, event, now_s)
@@ -246,16 +246,16 @@ class Agent:
         self._freed_s = 0.0
 
     def _look_at(self, held: Held) -> None:
-        if held.state in OVER:
-            if self._done.pop(held.id, ""):
-                mark = self._marks.pop(held.contact, "")
-                if held.state == "done":
-                    self._measures.count("served")
-                    self._tell("over", mark, held.id)
+        known, contact = self._done.get(held.id, ("", held.contact))
+        if held.state in OVER:  # it says no more than its id
+            mark = self._marks.pop(contact, "")
+            if self._done.pop(held.id, None) and held.state == "done":
+                self._measures.count("served")
+                self._tell("over", mark, held.id)
             return
-        if self._done.get(held.id) == held.state:
+        if known == held.state:
             return
-        self._done[held.id] = held.state
+        self._done[held.id] = (held.state, held.contact)
         match held.state:
             case "offered":
                 self._choose(held)
