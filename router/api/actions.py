@@ -238,9 +238,7 @@ def _stop_monitor(a: Asked, body: b.StopMonitorBody) -> Planned:
 
 def _recording_ended(a: Asked, body: b.RecordingEndedBody) -> Planned:
     return Planned(
-        c.FailRecording(
-            recording=body.recording, contact=ContactId(a.id), reason=body.reason
-        )
+        c.FailRecording(recording=body.recording, contact=ContactId(a.id), reason=body.reason)
     )
 
 
