@@ -38,6 +38,8 @@ LATE_S = 0.5
 """A phone may be rung so long after its caller has hung up: both were under way."""
 JUST_S = 0.4
 """Phones answer 0.1 s after they ring: who was rung for longer ago than this talks."""
+ENGAGED = 486
+"""A phone whose last call was not quite over: it says so and does not ring, the next one does."""
 CONFIG = """
 server:
   port: PORT
@@ -153,7 +155,7 @@ class KillLab:
         return story
 
     def _on_ring(self, ring: Leg) -> None:
-        self.exchange.phone(ring.party).talks_s = self._rng.uniform(0.2, 0.8)
+        self.exchange.phone(ring.party).talks_s = self._rng.uniform(0.8, 1.4)
         story = self.stories.get(sip.user_of(ring.remote))
         if story is None:
             self._nameless.append(ring)
@@ -228,8 +230,9 @@ class KillLab:
         self.wrong += [f"{number} is {n} contacts" for number, n in known.items() if n > 1]
         talked = 0
         for number, story in self.stories.items():
-            answered = [r for r in story.rings if r.answered_at and not self._was_blind(r)]
-            if len(story.rings) > 1 + any(self._was_blind(ring) for ring in story.rings[:1]):
+            answered = [r for r in story.rings if self._talked(r, story)]
+            heard = [ring for ring in story.rings if ring.status != ENGAGED]
+            if len(heard) > 1 + any(self._was_blind(ring) for ring in heard[:1]):
                 where = [
                     f"{r.party} {r.status} {r.began:.2f}-{r.ended_at:.2f}" for r in story.rings
                 ]
@@ -256,6 +259,11 @@ class KillLab:
             f"{sum(s.killed for s in self.stories.values())} hit by a death, "
             f"{sum(s.impatient for s in self.stories.values())} gave up, {len(contacts)} contacts"
         )
+
+    def _talked(self, ring: Leg, story: Story) -> bool:
+        """Surely: somebody was there, and the caller did not leave as the phone was picked up."""
+        together_s = story.leg.ended_at - ring.answered_at if ring.answered_at else 0.0
+        return together_s > JUST_S and not self._was_blind(ring)
 
     def _was_blind(self, ring: Leg) -> bool:
         """Picked up while the router was away: perhaps to nobody."""

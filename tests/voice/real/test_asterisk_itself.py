@@ -28,10 +28,12 @@ async def place() -> AsyncIterator[tuple[Exchange, Asterisk]]:
     exchange = Exchange(sound=True)
     exchange.open()
     phones = ["ana", "bo"]
-    async with pbx(exchange.port, phones, {"line-8000": ["ana", "bo"]}) as asterisk:
-        exchange.pbx_port = asterisk.sip_port
-        exchange.tones.hertz["sorry"] = pbx_server.SORRY_HZ
-        yield exchange, asterisk
+    try:
+        async with pbx(exchange.port, phones, {"line-8000": ["ana", "bo"]}) as asterisk:
+            exchange.pbx_port = asterisk.sip_port
+            exchange.tones.hertz["sorry"] = pbx_server.SORRY_HZ
+            yield exchange, asterisk
+    finally:
         exchange.close()
 
 
