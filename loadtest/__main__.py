@@ -41,6 +41,29 @@ def main() -> int:
         "rules", parents=[common], help="a condition against a hand-written lambda"
     )
     command.add_argument("--rounds", type=int, default=300)
+    _add_worlds(commands, common)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        from loadtest.runs import run
+
+        return run.command(
+            arguments.profile, arguments.out, seconds=arguments.seconds, clients=arguments.clients
+        )
+    report = RUN[arguments.command](arguments)
+    report.machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+    }
+    report.show(arguments.json)
+    return 0 if report.passed else 1
+
+
+def _add_worlds(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """The commands that need more than a server: a population, a browser, a PBX."""
     command = commands.add_parser(
         "preference", parents=[common], help="the learned preference on a synthetic population"
     )
@@ -69,22 +92,6 @@ def main() -> int:
     command.add_argument("--seconds", type=float, default=0.0, help="squeeze the day into so long")
     command.add_argument("--clients", type=int, default=0, help="processes of robots")
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
-    arguments = parser.parse_args()
-    if arguments.command == "run":
-        from loadtest.runs import run
-
-        return run.command(
-            arguments.profile, arguments.out, seconds=arguments.seconds, clients=arguments.clients
-        )
-    report = RUN[arguments.command](arguments)
-    report.machine = {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-    }
-    report.show(arguments.json)
-    return 0 if report.passed else 1
 
 
 def _throughput(arguments: argparse.Namespace) -> Report:
