@@ -29,6 +29,12 @@ ARGS = [
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 expect.set_options(timeout=10_000)  # shared machines are slow at times
 OpenPage = Callable[..., Awaitable[Page]]
+GUARD = """
+    addEventListener("securitypolicyviolation", (event) =>
+        console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+    Object.defineProperty(window, "ran", { set: () => console.error("a stranger's script ran") });
+"""
+"""What would otherwise pass in silence becomes an error of the page."""
 
 
 @pytest.fixture
@@ -78,6 +84,10 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
         if message.type in {"error", "warning"} and not network:
             problems.append(f"{message.type}: {message.text}")
 
+    def asked(url: str) -> None:
+        if not re.match(r"(https?|ws)://(127\.0\.0\.1|localhost):|(data|blob|about):", url):
+            problems.append(f"asked for {url}")
+
     async def open_(
         url: str,
         *,
@@ -93,7 +103,9 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
             timezone_id="Europe/Berlin",
         )
         context.set_default_timeout(10_000)
+        await context.add_init_script(GUARD)
         page = await context.new_page()
+        page.on("request", lambda request: asked(request.url))
         page.on("console", heard)
         page.on("pageerror", lambda error: problems.append(f"uncaught: {error}"))
         page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))

@@ -3,11 +3,13 @@
 import { calls } from "./de_calls.js";
 import { customer } from "./de_customer.js";
 import { events } from "./de_events.js";
+import { reports } from "./de_reports.js";
 
 export const de = {
   ...calls,
   ...customer,
   ...events,
+  ...reports,
 
   // beide Seiten
   language_en: "English",

@@ -3,11 +3,13 @@
 import { calls } from "./en_calls.js";
 import { customer } from "./en_customer.js";
 import { events } from "./en_events.js";
+import { reports } from "./en_reports.js";
 
 export const en = {
   ...calls,
   ...customer,
   ...events,
+  ...reports,
 
   // both pages
   language_en: "English",
