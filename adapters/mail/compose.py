@@ -1,7 +1,9 @@
 """A mail of ours as bytes: RFC 5322, RFC 2047, RFC 3834 where the router itself answers.
 
 Nothing that came from outside can add a line to the header: CR, LF and NUL are refused in every
-field (CVE-2024-6923 is of this kind), and addresses are checked.
+field (CVE-2024-6923 is of this kind), and addresses are checked. A text that looks like an encoded
+word (RFC 2047) is broken up: the standard library decodes it, line ends and all, and writes those
+out. What was made is looked at once more before it goes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from router.core.record import Value
 
 REFERENCES = 12
 """Message-IDs that we send along: the first of the thread and the last ones."""
+ENCODED_WORD = "=?"
+"""Begins an encoded word (RFC 2047 section 2)."""
 _OWN_FOLDING = ("message-id", "in-reply-to", "references")
 
 
@@ -74,14 +78,27 @@ def compose(mail: Outgoing, at: datetime) -> bytes:
     message["Subject"] = _visible(mail.subject)[:500]
     message["Date"] = format_datetime(at)
     message["Message-ID"] = _id(mail.message_id)
-    if mail.references:
-        message["In-Reply-To"] = _id(mail.references[-1])
-        message["References"] = " ".join(_id(id_) for id_ in shortened(mail.references))
+    references = tuple(id_ for id_ in mail.references if ENCODED_WORD not in id_)
+    if references:
+        message["In-Reply-To"] = _id(references[-1])
+        message["References"] = " ".join(_id(id_) for id_ in shortened(references))
     if mail.automatic:
         message["Auto-Submitted"] = mail.automatic
         message["X-Auto-Response-Suppress"] = "All"  # what Exchange knows instead of RFC 3834
     message.set_content(mail.text.encode("utf-8", "replace").decode(), charset="utf-8")
-    return message.as_bytes()
+    data = message.as_bytes()
+    _check_head(data, message.keys())
+    return data
+
+
+def _check_head(data: bytes, names: list[str]) -> None:
+    """Raises Unsendable for a header that has another field than these, or ends early."""
+    head = data.partition(b"\r\n\r\n")[0]
+    lines = head.split(b"\r\n")
+    found = [line.partition(b":")[0] for line in lines if line[:1] not in (b" ", b"\t")]
+    is_odd = any(mark in line for line in lines for mark in (b"\r", b"\n", b"\0"))
+    if is_odd or found != [name.encode() for name in names]:
+        raise Unsendable("a field would add a line to the header")
 
 
 def shortened(references: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,4 +154,7 @@ def _address(address: str, name: str) -> HeaderAddress:
 
 
 def _visible(text: str) -> str:
-    return "".join(mark for mark in text if ord(mark) >= 32 and mark != "\x7f")
+    """On one line, and nothing in it that the standard library would decode."""
+    line = " ".join(text.encode("utf-8", "replace").decode().splitlines())
+    kept = "".join(mark for mark in line if ord(mark) >= 32 and mark != "\x7f")
+    return kept.replace(ENCODED_WORD, "= ?")

@@ -135,13 +135,15 @@ def people(message: Message, name: str) -> list[Person]:
 def is_address(address: str) -> bool:
     """Can a mail be sent to it? One @, something on both sides, nothing that ends a line.
 
-    Stricter than RFC 5321: no quoted local parts, no address literals; nobody writes from them.
+    Stricter than RFC 5321: no quoted local parts, no address literals, nothing that looks like an
+    encoded word (RFC 2047), which composers decode; nobody writes from them.
     """
     local, at, domain = address.rpartition("@")
     return (
         bool(at and local and domain)
         and len(address) <= ADDRESS_CHARS
         and "@" not in local
+        and "=?" not in address
         and not any(
             mark.isspace() or ord(mark) < 33 or mark in '<>()[]",;:\\\x7f' for mark in address
         )

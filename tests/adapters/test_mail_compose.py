@@ -1,0 +1,62 @@
+"""Mails of ours: what strangers have written cannot become a header field, or the text."""
+
+from __future__ import annotations
+
+import base64
+import email
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose
+from adapters.mail.mime import read
+
+
+def outgoing(**fields: object) -> Outgoing:
+    given = {
+        "sender": "help@ours.example", "recipient": "kim@customer.example", "subject": "Re: x",
+        "text": "ours", "message_id": "a.b@ours.example", **fields,
+    }  # fmt: skip
+    return Outgoing(**given)  # type: ignore[arg-type]
+
+
+ENCODED = "=?utf-8?q?x=0D=0AX-Evil:_1=0D=0A=0D=0Anot_our_words?="
+"""An encoded word with line ends in it: whoever decodes it writes them out."""
+
+
+@pytest.mark.parametrize("name", ["subject", "sender_name", "recipient_name"])
+@pytest.mark.parametrize(
+    "value",
+    [ENCODED, f"Re: {ENCODED}", f'"{ENCODED}"', ENCODED.replace("=?", "==??"), f"ü {ENCODED}",
+     "x" * 90 + f" {ENCODED} {ENCODED}", "a\u2028X-Evil: 1", "a\x85X-Evil: 1", "\ud800"],
+)  # fmt: skip
+def test_what_looks_encoded_adds_no_line_either(name: str, value: str) -> None:
+    data = compose(outgoing(**{name: value}, text="ours"), datetime.now(UTC))
+    seen = email.message_from_bytes(data)
+    assert seen.keys() == ["From", "To", "Subject", "Date", "Message-ID", "Content-Type",
+                           "Content-Transfer-Encoding", "MIME-Version"]  # fmt: skip
+    assert seen.get_payload(decode=True) == b"ours\r\n"
+
+
+def test_a_stranger_cannot_write_the_answer_they_get() -> None:
+    """An encoded word within an encoded word becomes one when it is read, and is answered to."""
+    inner = base64.b64encode(ENCODED.encode()).decode()
+    mail = read(
+        f"From: =?utf-8?b?{inner}?= <lee@customer.example>\r\nReply-To: kim@customer.example\r\n"
+        f"Message-ID: <{ENCODED.replace(':', '=3A')}@customer.example>\r\n"
+        f"Subject: =?utf-8?b?{inner}?=\r\n\r\nhello\r\n".encode()
+    )
+    assert "=?utf-8?q?" in mail.subject
+    assert mail.sender is not None
+    address, name = mail.sender
+    answer = outgoing(recipient=address, recipient_name=name, text="ours",
+                      subject=answer_subject(mail.subject, ""),
+                      references=(mail.message_id,))  # fmt: skip
+    seen = email.message_from_bytes(compose(answer, datetime.now(UTC)))
+    assert "X-Evil" not in seen
+    assert seen.get_payload(decode=True) == b"ours\r\n"
+
+
+def test_an_address_that_looks_encoded_is_none() -> None:
+    with pytest.raises(Unsendable):
+        compose(outgoing(recipient="=?utf-8?q?a=0D=0ABcc=3A_x?=@y.example"), datetime.now(UTC))
