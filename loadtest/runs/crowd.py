@@ -16,8 +16,10 @@ from loadtest.runs.desks import drawn
 from loadtest.runs.measures import Mark, Measures
 from loadtest.runs.profile import Customers, Span
 
-CONNECTIONS = 64
-"""Of each process and workspace."""
+CONNECTIONS = 96
+"""Of each process and workspace, for submissions: so many that what waits, waits in the server."""
+OTHERS = 192
+"""For all else: a connection that brings nothing but submissions is served faster."""
 AHEAD_S = 0.002
 """What is due within so much is sent now: a timer is no more exact."""
 
@@ -68,6 +70,7 @@ class Crowd:
         self._shares = [kind.share for kind in kinds]
         self._tokens = tokens
         self._clients = {name: answers.Client(port, CONNECTIONS) for name in tokens}
+        self._others = {name: answers.Client(port, OTHERS) for name in tokens}
         self._measures = measures
         self._rng = rng
         self._there: dict[str, Customer] = {}
@@ -79,18 +82,21 @@ class Crowd:
 
     async def open(self) -> None:
         """Connect."""
-        for client in self._clients.values():
+        for client in self._all():
             await client.open()
 
     def close(self) -> None:
         """Go."""
-        for client in self._clients.values():
+        for client in self._all():
             client.close()
+
+    def _all(self) -> list[answers.Client]:
+        return [*self._clients.values(), *self._others.values()]
 
     @property
     def unanswered(self) -> int:
         """Requests without an answer."""
-        return sum(client.waiting for client in self._clients.values())
+        return sum(client.waiting for client in self._all())
 
     async def come(self, start_s: float, moments: Iterator[float]) -> None:
         """The open loop: each when they are due, whatever became of those before."""
@@ -250,7 +256,7 @@ class Crowd:
 
     def _post(self, customer: Customer, path: str, body: bytes, answered: answers.Answered) -> None:
         name = customer.kind.workspace
-        self._clients[name].send(http.request(path, body, self._tokens[name]), answered)
+        self._others[name].send(http.request(path, body, self._tokens[name]), answered)
 
     def _later(self, span: Span, do: Any, *about: Any) -> None:
         wait_s = drawn(span, self._rng)

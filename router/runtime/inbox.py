@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from router.core.commands import Command
+from router.core.commands import Command, SubmitContact
 from router.core.events import Event
 from router.journal import ArchiveWrite, RowWrite
 
@@ -15,6 +16,14 @@ INBOX = 4096
 SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
 """How full the inbox may be for an input of shed class 0, 1, 2 and so on. Class 0
 (accept, complete, presence) is not shed: its share is a bound on memory, not a policy."""
+
+SHED_AFTER_US = (0, 2_000_000, 1_000_000, 500_000, 250_000)
+"""How long the oldest arrival may have waited for one of each class to be taken. A full inbox of a
+slow machine is many seconds of work: without this bound all would wait so long before the first one
+was refused."""
+
+ARRIVALS = 256
+"""Most of them decided in one go: so long nothing else happens on the event loop."""
 
 
 class Shed(StrEnum):
@@ -91,3 +100,53 @@ class Input:
         """Tell who asked, if they still wait."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+class Inbox:
+    """What waits for the loop: first all else, then the arrivals that may be refused.
+
+    Under load an arrival that waits loses little, while an agent who waits for the answer to an
+    accept or a completion serves nobody: with one line for both, the more came the fewer were
+    served. An arrival that is overtaken is in no other's way: who brings a contact knows its id
+    only from the answer.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._first: deque[Input] = deque()
+        self._arrivals: deque[Input] = deque()
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._arrivals)
+
+    def refuses(self, shed: int, now_us: int) -> bool:
+        """Is an input of this class not taken now?"""
+        if len(self) >= self._most * SHED_AT[shed]:
+            return True
+        arrivals = self._arrivals
+        return bool(shed and arrivals) and now_us - arrivals[0].stamp_us > SHED_AFTER_US[shed]
+
+    def put(self, item: Input, shed: int) -> None:
+        """Wait in the line of its kind."""
+        is_arrival = shed and type(item.command) is SubmitContact
+        (self._arrivals if is_arrival else self._first).append(item)
+
+    def put_back(self, items: Sequence[Input]) -> None:
+        """These were taken and come before all others again, in their order."""
+        self._first.extendleft(reversed(items))
+
+    def take(self, most: int) -> list[Input]:
+        """The next ones; an input that broke the engine once is tried alone."""
+        batch: list[Input] = []
+        first, arrivals = self._first, self._arrivals
+        while first and len(batch) < most:
+            if first[0].failures:
+                return batch or [first.popleft()]
+            batch.append(first.popleft())
+        while arrivals and len(batch) < min(most, ARRIVALS):
+            batch.append(arrivals.popleft())
+        return batch
+
+    def share(self) -> float:
+        """How full it is: reports give way from `SHED_AT[4]` on."""
+        return len(self) / self._most

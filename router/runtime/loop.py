@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from router.core.commands import (
@@ -42,7 +41,7 @@ from router.runtime.crash import crash_point
 from router.runtime.customers import CustomerBook
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
-from router.runtime.inbox import INBOX, SHED_AT, SHED_NAMES, Answer, Asker, Input, shed_class
+from router.runtime.inbox import INBOX, SHED_NAMES, Answer, Asker, Inbox, Input, shed_class
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
@@ -103,12 +102,11 @@ class Workspace:
         self.stopped = ""
         """Why it is not served any more; empty = it is, or has not started."""
         self._make_engine = make_engine
-        self._most = inbox
         self.customers = CustomerBook(self)
         self._own_rows = OwnRows()
         self._recent = RecentlyClosed(2 * BATCH)
         self._writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
-        self._inbox: deque[Input] = deque()
+        self._inbox = Inbox(inbox)
         self._wake = asyncio.Event()
         self._alarm = Alarm(clock, self._wake.set)
         self._ahead_us = 0
@@ -181,10 +179,11 @@ class Workspace:
             raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
         if self.suspended:
             raise StoreFull(f"workspace {self.name}: {self.suspended}")
-        if len(self._inbox) >= self._most * SHED_AT[shed]:
+        now_us = self.now_us()
+        if self._inbox.refuses(shed, now_us):
             self.metrics.shed(SHED_NAMES[shed])
             raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
-        self._inbox.append(Input(command, archive, rows, self.now_us(), asker))
+        self._inbox.put(Input(command, archive, rows, now_us, asker), shed)
         self._wake.set()
 
     async def settled(self) -> None:
@@ -204,7 +203,7 @@ class Workspace:
 
     def load_share(self) -> float:
         """How full the inbox is: reports give way from `SHED_AT[4]` on."""
-        return len(self._inbox) / self._most
+        return self._inbox.share()
 
     # --- rows of the runtime's own ------------------------------------------------------------
 
@@ -309,7 +308,7 @@ class Workspace:
 
     async def _turn(self) -> None:
         """Decide a batch, commit it, release effects, answer."""
-        batch = self._batch = self._take()
+        batch = self._batch = self._inbox.take(BATCH)
         turn = Turn(self.seq + 1, self.veil)
         self._is_turning = True
         try:
@@ -348,18 +347,6 @@ class Workspace:
             self._settle(None)
         await asyncio.sleep(0)  # answers and offers leave before the next decision is made
 
-    def _take(self) -> list[Input]:
-        """The next batch; an input that broke the engine once is tried alone."""
-        inbox = self._inbox
-        batch: list[Input] = []
-        while inbox and len(batch) < BATCH:
-            if inbox[0].failures:
-                if not batch:
-                    batch.append(inbox.popleft())
-                break
-            batch.append(inbox.popleft())
-        return batch
-
     def _decide(self, batch: list[Input], turn: Turn) -> int | None:
         """Run the engine. Where it broke (-1: in the timers), or None if it did not."""
         at = -1
@@ -374,7 +361,7 @@ class Workspace:
                 self._advance(item.stamp_us, turn)
                 self._handle(item, turn)
                 if len(turn.events) > BATCH_EVENTS:
-                    self._inbox.extendleft(reversed(batch[at + 1 :]))
+                    self._inbox.put_back(batch[at + 1 :])
                     del batch[at + 1 :]
                     break
         except Exception:
@@ -443,14 +430,15 @@ class Workspace:
 
     def _refuse_all(self, make: Callable[[], RouterError]) -> None:
         while self._inbox:
-            self._inbox.popleft().fail(make())
+            for item in self._inbox.take(BATCH):
+                item.fail(make())
 
     async def _recover(self, batch: list[Input], broken: int) -> None:
         """Load the committed rows afresh and try again; what breaks it twice is put aside."""
         await self._load()
         if broken < 0:
             self._broken_timers += 1
-            self._inbox.extendleft(reversed(batch))
+            self._inbox.put_back(batch)
             if self._broken_timers >= 3:
                 raise Stopped("a timer of the engine breaks it each time; see the log")
             return
@@ -459,7 +447,7 @@ class Workspace:
         if item.failures >= 2:
             self._bury(item)
             batch.pop(broken)
-        self._inbox.extendleft(reversed(batch))
+        self._inbox.put_back(batch)
 
     def _bury(self, item: Input) -> None:
         name = type(item.command).__name__
@@ -471,7 +459,7 @@ class Workspace:
         letter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         letter.add_done_callback(lambda done: done.cancelled() or done.exception())
         command = DeadLetter(command=name, reason="broke the engine twice")
-        self._inbox.appendleft(Input(command, (), (), self.now_us(), letter))
+        self._inbox.put_back([Input(command, (), (), self.now_us(), letter)])
 
     def _end(self, why: str) -> None:
         """This workspace is over in this process: memory is not the truth any more."""

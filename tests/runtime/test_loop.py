@@ -269,6 +269,40 @@ async def test_load_is_shed_in_order_and_accepts_are_never_shed(world: World) ->
     assert len(workspace.engine.state.contacts) == 90
 
 
+async def test_an_accept_does_not_wait_behind_the_arrivals_before_it(world: World) -> None:
+    workspace = await world.workspace()
+    told: list[str] = []
+    waiting = []
+    for n in range(1000):  # more than one batch
+        future = workspace.put(submit(f"c{n}"), shed=3)
+        future.add_done_callback(lambda _, n=n: told.append(f"c{n}"))
+        waiting.append(future)
+    accept = workspace.put(c.AcceptOffer(reservation=ReservationId("r1")))
+    accept.add_done_callback(lambda _: told.append("accept"))
+    answers = await asyncio.gather(*waiting, accept, return_exceptions=True)
+    assert sum(isinstance(a, Refused) for a in answers) == 1, "there was no such offer"
+    assert told.index("accept") < 512, "it was in the first batch"
+    assert [name for name in told if name != "accept"] == [f"c{n}" for n in range(1000)]
+
+
+async def test_arrivals_are_refused_when_the_oldest_has_waited_too_long(world: World) -> None:
+    workspace = await world.workspace()
+    futures = [workspace.put(submit("c0"), shed=3)]
+    world.clock.advance(SECOND * 6 // 10)
+    with pytest.raises(Overloaded, match="sms_email"):
+        workspace.put(submit("c1"), shed=3)
+    futures.append(workspace.put(submit("c2"), shed=2))
+    world.clock.advance(SECOND * 6 // 10)
+    with pytest.raises(Overloaded, match="chat"):
+        workspace.put(submit("c3"), shed=2)
+    futures.append(workspace.put(submit("c4"), shed=1))
+    world.clock.advance(SECOND)
+    with pytest.raises(Overloaded, match="voice"):
+        workspace.put(submit("c5"), shed=1)
+    futures.append(workspace.put(submit("c6")))
+    assert {answer.contact for answer in await asyncio.gather(*futures)} == {"c0", "c2", "c4", "c6"}
+
+
 async def test_deadlines_fire_without_any_input(world: World) -> None:
     workspace = await world.workspace()
     await with_ana(workspace)
