@@ -216,7 +216,7 @@ class Ranking:
 
 _TIE = 1e-9
 _AS_GOOD = 0.01
-"""Probabilities so close are the same: a tenth of what even a hundred attempts tell apart."""
+"""Probabilities so close are the same: far less than a hundred attempts tell apart."""
 _AS_GOOD_MOST = 12
 """Windows that are compared for that."""
 TRIED = 3
