@@ -92,17 +92,20 @@ class Api:
     def address(self, request: web.Request) -> str:
         """Who is at the other end of the connection; behind a trusted proxy, what it says."""
         peer = request.remote or ""
-        if self.proxies and peer:
-            chain = request.headers.get("X-Forwarded-For", "").replace(" ", "").split(",")
-            for hop in [peer, *reversed(chain)]:
-                try:
-                    if any(ip_address(peer) in net for net in self.proxies):
-                        peer = hop or peer
-                    else:
-                        break
-                except ValueError:
-                    break
+        # Some proxies add a field of their own behind the client's: together they are one list.
+        fields = ",".join(request.headers.getall("X-Forwarded-For", []))
+        for hop in reversed(fields.replace(" ", "").split(",")):
+            if not self.is_proxy(peer):
+                break
+            peer = hop or peer
         return peer
+
+    def is_proxy(self, address: str) -> bool:
+        """Is it one of `trusted_proxies`?"""
+        try:
+            return any(ip_address(address) in net for net in self.proxies)
+        except ValueError:
+            return False
 
     def tenant_of(self, who: Principal) -> Tenant:
         """The workspace of a token. Raises ApiError 503 if it is not served here."""
@@ -161,7 +164,10 @@ def _mount_adapters(app: web.Application, api: Api) -> None:
     @web.middleware
     async def name_the_caller(request: web.Request, handler: WebHandler) -> web.StreamResponse:
         # `remote` is the proxy where there is one; an adapter knows nothing of our proxies.
-        return await handler(request.clone(remote=api.address(request)))
+        address = api.address(request)
+        if "X-Forwarded-For" in request.headers and not api.is_proxy(request.remote or ""):
+            address = ""  # a proxy that nobody has told us of: its address is not the caller's
+        return await handler(request.clone(remote=address))
 
     for tenant in api.tenants.values():
         for type_, name, routes in tenant.channels.routes():
