@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp.base_protocol import BaseProtocol
@@ -29,7 +30,7 @@ from router.api.routes.contacts import SUBMIT, parts, receipt_view
 from router.api.table import reader_of
 from router.api.wire import encode_json
 from router.channel import NewContact, Receipt
-from router.errors import Invalid, NotFound
+from router.errors import Invalid, NotFound, Overloaded
 from router.runtime.intake import Intake, Routing
 from router.runtime.loop import Answer
 from router.runtime.tasks import spawn
@@ -182,11 +183,10 @@ class Asked:
         """It was refused, or nobody knows what came of it."""
         if isinstance(error, NotFound):  # a name in a body that means nothing makes the body wrong
             error = Invalid(error.code, str(error))
-        response = problem(error)
-        assert isinstance(response.body, bytes)
-        lines = [f"{name}: {value}" for name, value in response.headers.items()]
-        first = f"{response.status} {response.reason}"
-        self._finish(response.status, "\r\n".join([first, *lines]), response.body)
+        if isinstance(error, Overloaded):
+            self._finish(*_overloaded(str(error), error.retry_after_s))
+        else:
+            self._finish(*_refusal(error))
 
     def succeed(self, receipt: Receipt) -> None:
         """This is the answer."""
@@ -203,6 +203,21 @@ class Asked:
             f"X-Content-Type-Options: nosniff\r\nDate: {rfc822_formatted_time()}\r\n\r\n"
         ).encode() + body
         self._connection.answered(status, self.began_us)
+
+
+def _refusal(error: Exception) -> tuple[int, str, bytes]:
+    """Status, head and body of the answer for an error."""
+    response = problem(error)
+    assert isinstance(response.body, bytes)
+    lines = [f"{name}: {value}" for name, value in response.headers.items()]
+    first = f"{response.status} {response.reason}"
+    return response.status, "\r\n".join([first, *lines]), response.body
+
+
+@lru_cache(maxsize=256)
+def _overloaded(text: str, retry_after_s: float) -> tuple[int, str, bytes]:
+    """The same words each time: who refuses thousands a second must not work for it."""
+    return _refusal(Overloaded(text, retry_after_s))
 
 
 class Connection(asyncio.Protocol):

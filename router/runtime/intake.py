@@ -120,6 +120,7 @@ class Intake:
             known = await self.known(new, channel)
             if known is not None:
                 return known, None
+        self._workspace.admit(shed_class(channel))  # before a key is used and anything sealed
         if self._refill is not None:
             await self.keys_ready()
         command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)
@@ -145,6 +146,7 @@ class Intake:
         """
         if new.external_id and self._seen.may_hold(self._place(channel, new.external_id)):
             return False
+        self._workspace.admit(shed_class(channel))
         if self._refill is not None and self._keys_used > REFILL_EVERY:
             return False
         command, rows = self.command(new, channel, adapter=adapter, by=by, routing=routing)

@@ -175,16 +175,22 @@ class Workspace:
         rows: Sequence[RowWrite] = (),
     ) -> None:
         """As `put`, for who needs no future. Raises Overloaded and StoreFull."""
+        self.admit(shed)
+        self._inbox.put(Input(command, archive, rows, self.now_us(), asker), shed)
+        self._wake.set()
+
+    def admit(self, shed: int) -> None:
+        """Is an input of this class taken now? Raises Overloaded and StoreFull.
+
+        `begin` asks too; asked before a command is made, it makes refusing cheap.
+        """
         if self.stopped or self._ending:
             raise Overloaded(f"workspace {self.name}: {self.stopped or 'stopping'}", 5.0)
         if self.suspended:
             raise StoreFull(f"workspace {self.name}: {self.suspended}")
-        now_us = self.now_us()
-        if self._inbox.refuses(shed, now_us):
+        if self._inbox.refuses(shed, self.now_us()):
             self.metrics.shed(SHED_NAMES[shed])
             raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
-        self._inbox.put(Input(command, archive, rows, now_us, asker), shed)
-        self._wake.set()
 
     async def settled(self) -> None:
         """Wait until all that is in memory now is committed. Raises StoreFull if nothing can be."""
