@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from router.api.websocket import Link
 
 DELTA_S = 0.25
+CHANNELS_S = 1.0
+"""Channels come and go without a commit: somebody has to look."""
 NUMBERS_US = 1_000_000
 """Measures are folded into numbers at most so often: that costs what waits."""
 CONTACTS = 2_000
@@ -181,6 +183,7 @@ class Board:
         self._events: deque[Any] = deque(maxlen=EVENTS)
         self._changed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._numbers: dict[str, Any] = {}
         self._numbers_at_us = 0
         self._known: dict[str, dict[str, Any]] = {"queues": {}, "agents": {}}
@@ -251,13 +254,18 @@ class Board:
         if not self._links:
             self._forget_changes()
         self._links[link] = None
+        if self._look is None:
+            self._look_again()
 
     def leave(self, link: Link) -> None:
         """A wallboard is gone."""
         self._links.pop(link, None)
-        if not self._links and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._links:
+            return
+        for timer in (self._timer, self._look):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._look = None
 
     def snapshot(self) -> dict[str, Any]:
         """Everything."""
@@ -303,6 +311,17 @@ class Board:
         if channels != self._channels:
             self._channels = frame["channels"] = channels
         self._forget_changes()
+        self._send(frame)
+
+    def _look_again(self) -> None:
+        """A channel that went down is told, also where nothing is committed because of it."""
+        self._look = asyncio.get_running_loop().call_later(CHANNELS_S, self._look_again)
+        channels = self._tenant.channels.states()
+        if channels != self._channels:
+            self._channels = channels
+            self._send({"type": "channels", "channels": channels})
+
+    def _send(self, frame: dict[str, Any]) -> None:
         encoded: dict[bool, bytes] = {}
         for link in list(self._links):
             data = encoded.get(link.is_msgpack)

@@ -120,3 +120,29 @@ async def test_the_chat_widget(open_page: OpenPage, demo: Demo, scheme: str) -> 
     await box.press("Enter")
     await page.get_by_text("Is my table there?").wait_for()
     await check(page)
+
+
+async def test_reports_arrivals_and_rules_tried(
+    open_page: OpenPage, demo: Demo, scheme: str
+) -> None:
+    body = {
+        "channel": "email",
+        "external_id": "m-1",
+        "entry_point": "orders",
+        "peer": {"address": "p@x.example", "name": "Priya"},
+    }
+    await demo.post("/v1/contacts", body)
+    page = await open_page(demo.wallboard, width=1280, scheme=scheme)
+    await page.wait_for_selector(".wall")
+    await page.keyboard.press("r")
+    await page.wait_for_selector(".report tbody tr")
+    await check(page)
+    await page.keyboard.press("a")
+    await page.wait_for_selector(".heat")
+    await check(page)
+    await page.keyboard.press("w")
+    await page.locator("[data-queue=sales]").click()
+    await page.locator(".contact-line").first.click()
+    await page.locator("#evaluate").click()
+    await page.wait_for_selector(".verdict")
+    await check(page)

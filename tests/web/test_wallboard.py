@@ -56,7 +56,7 @@ async def test_the_headline_says_what_it_measures_and_how(
     )
     await expect(page.get_by_role("region", name="Waiting")).to_contain_text("18")
     await expect(page.locator(".tile.channels li")).to_have_text(
-        ["phones", "site", re.compile("texts"), "mail"]
+        [re.compile("texts degraded: 12 sends waiting"), "phones", "site", "mail"]
     )
     await expect(page.locator(".attention-list")).to_contain_text(
         "technical: 2 wait and nobody is ready"

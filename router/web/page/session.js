@@ -53,9 +53,14 @@ export async function signInAs(name, password) {
   return made;
 }
 
-/** GET with the session's token. Raises HttpError. */
-export function get(path) {
-  return request("GET", path, undefined, session()?.token);
+/** GET with the session's token; reports may be given longer. Raises HttpError. */
+export function get(path, mostMs) {
+  return request("GET", path, undefined, session()?.token, mostMs);
+}
+
+/** GET what is not JSON, as text. Raises HttpError. */
+export function getText(path, mostMs) {
+  return request("GET", path, undefined, session()?.token, mostMs, (response) => response.text());
 }
 
 /** POST with the session's token. Raises HttpError. */
@@ -68,8 +73,8 @@ export async function getList(path, name) {
   return (await get(path))[name] || [];
 }
 
-async function request(method, path, body, token) {
-  const headers = { Accept: "application/json" };
+async function request(method, path, body, token, mostMs = 10_000, read = (response) => response.json()) {
+  const headers = { Accept: "application/json, text/csv" };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
@@ -78,12 +83,12 @@ async function request(method, path, body, token) {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(mostMs),
     });
   } catch (error) {
     throw new HttpError(0, "unreachable", String(error.message || error));
   }
-  const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
-  if (response.ok) return answer;
+  if (response.ok) return response.status === 204 ? {} : read(response).catch(() => ({}));
+  const answer = await response.json().catch(() => ({}));
   throw new HttpError(response.status, answer.code || "", answer.detail || answer.title || response.statusText);
 }

@@ -6,12 +6,32 @@ import { signOut } from "../page/session.js";
 import { language, setLanguage, t, tables } from "../page/texts.js";
 import { html, useEffect, useState } from "../page/view.js";
 import { Agents } from "./agents.js";
+import { Arrivals } from "./arrivals.js";
 import { Attention } from "./attention.js";
 import { Drill } from "./drill.js";
 import { Headline } from "./headline.js";
 import { Queues } from "./queues.js";
+import { Reports } from "./reports.js";
 
 const WALL = "contact-router.wall";
+
+const VIEWS = { board: {}, arrivals: { view: "arrivals" }, reports: { view: "reports" } };
+
+function Views({ wall }) {
+  const shown = wall.place.view || "board";
+  return html`<nav class="views" aria-label=${t("views")}>
+    ${Object.entries(VIEWS).map(([name, place]) => html`<button key=${name} class="plain" aria-current=${name === shown ? "page" : undefined} onClick=${() => wall.go(place)}>${t(`view_${name}`)}</button>`)}
+  </nav>`;
+}
+
+function Left({ wall, board, place }) {
+  if (place.view === "reports") return html`<main class="left one"><${Reports} wall=${wall} /></main>`;
+  if (place.view === "arrivals") return html`<main class="left one"><${Arrivals} wall=${wall} /></main>`;
+  return html`<main class="left">
+    <${Queues} wall=${wall} board=${board} chosen=${place.queue} />
+    <${Agents} wall=${wall} agents=${board.agents} chosen=${place.agent} />
+  </main>`;
+}
 
 function Top({ wall, onKeys, big, onBig }) {
   const speak = (name) => {
@@ -27,6 +47,7 @@ function Top({ wall, onKeys, big, onBig }) {
     <h1 class="unseen">${t("title_wallboard")}</h1>
     <span class="brand">contact-router</span>
     <span class="quiet">${wall.session.workspace}</span>
+    <${Views} wall=${wall} />
     <span class="grow" />
     <${ConnectionState} connection=${wall.connection} />
     <span class="tools">
@@ -62,17 +83,17 @@ export function Board({ wall }) {
     { key: "g", text: t("key_agents"), act: focus("#agent-filter") },
     { key: "n", text: t("key_attention"), act: focus(".attention-list button") },
     { key: "b", text: t("wall_big"), act: toggleBig },
-    { key: "Escape", text: t("key_back"), act: () => (open ? void wall.go({}) : false) },
+    { key: "Escape", text: t("key_back"), act: () => (open || place.view ? void wall.go({}) : false) },
+    { key: "w", text: t("key_board"), act: () => void wall.go({}) },
+    { key: "a", text: t("key_arrivals"), act: () => void wall.go(VIEWS.arrivals) },
+    { key: "r", text: t("key_reports"), act: () => void wall.go(VIEWS.reports) },
     { key: "?", text: t("key_help"), act: () => setKeysShown(true) },
   ];
   useKeys(bindings);
   return html`<div class="wall" data-open=${open ? "yes" : "no"}>
     <${Top} wall=${wall} big=${big} onBig=${toggleBig} onKeys=${() => setKeysShown(true)} />
     <${Headline} board=${board} />
-    <main class="left">
-      <${Queues} wall=${wall} board=${board} chosen=${place.queue} />
-      <${Agents} wall=${wall} agents=${board.agents} chosen=${place.agent} />
-    </main>
+    <${Left} wall=${wall} board=${board} place=${place} />
     <aside class="right" aria-label=${t("wall_side")}>
       ${wall.notices.length > 0 &&
       html`<div class="said-notices" role="log" aria-live="polite">

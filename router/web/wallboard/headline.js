@@ -7,6 +7,8 @@ import { t } from "../page/texts.js";
 import { html } from "../page/view.js";
 import { levelMeaning } from "./model.js";
 
+/** From the worst. */
+const STATES = ["down", "degraded", "starting", "up"];
 const channelMarks = { up: "good", degraded: "attention", down: "bad", starting: "neutral" };
 
 /** A bar from 0 to 100 % with the mark of the goal, also while nothing is measured. */
@@ -35,6 +37,35 @@ function Longest({ totals, queues }) {
   <//>`;
 }
 
+/** In words, for whoever cannot see the mark or stands far away. */
+const channelWords = (each) => [t(`adapter_${each.state}`), each.detail].filter(Boolean).join(": ");
+
+function ChannelLine({ channel }) {
+  const { name, state, outbox } = channel;
+  const trouble = state === "down" || state === "degraded";
+  const waiting = outbox > 0 ? t("channels_outbox", { n: outbox }) : "";
+  return html`<li data-channel=${name} data-state=${state} class=${trouble ? "trouble" : ""} title=${[channelWords(channel), waiting].filter(Boolean).join(", ")}>
+    <${Mark} meaning=${channelMarks[state] || "neutral"} label=${t(`adapter_${state}`)} />
+    <span class="cut"><strong>${name}</strong>${trouble && html` <span>${channelWords(channel)}</span>`}</span>
+    ${outbox > 0 && html`<span class="quiet">${outbox}</span>`}
+  </li>`;
+}
+
+/** The worst state in large letters with its count; then each channel, those in trouble first and with why. */
+function Channels({ channels }) {
+  const all = [...channels.values()];
+  const worst = STATES.find((state) => all.some((each) => each.state === state)) || "up";
+  const count = all.filter((each) => each.state === worst).length;
+  const words = !all.length ? "–" : worst === "up" ? t("channels_all_up") : t(`channels_${worst}`, { n: count });
+  const meaning = all.length ? channelMarks[worst] : "neutral";
+  all.sort((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
+  return html`<section class="tile channels" data-worst=${worst} aria-label=${t("channels")}>
+    <h2 class="tile-name">${t("channels")}</h2>
+    <p class=${`tile-value ${meaning}`} role="status"><${Mark} meaning=${meaning} /> ${words}</p>
+    <ul>${all.map((each) => html`<${ChannelLine} key=${each.name} channel=${each} />`)}</ul>
+  </section>`;
+}
+
 /** What is measured says how, on hover and focus. */
 export function Headline({ board }) {
   const { totals, formulas, channels } = board;
@@ -59,18 +90,6 @@ export function Headline({ board }) {
         <span title=${t("presence_offline")}><${Mark} meaning="neutral" label=${t("presence_offline")} /> ${offline}</span>
       </span>
     <//>
-    <section class="tile channels" aria-label=${t("channels")}>
-      <h2 class="tile-name">${t("channels")}</h2>
-      <ul>
-        ${[...channels.values()].map(
-          (each) => html`<li key=${each.name} title=${[t(`adapter_${each.state}`), each.detail].filter(Boolean).join(": ")}>
-            <${Mark} meaning=${channelMarks[each.state] || "neutral"} label=${t(`adapter_${each.state}`)} />
-            <span class="cut">${each.name}</span>
-            ${each.outbox > 0 && html`<span class="quiet">${each.outbox}</span>`}
-          </li>`,
-        )}
-        ${!channels.size && html`<li class="quiet">–</li>`}
-      </ul>
-    </section>
+    <${Channels} channels=${channels} />
   </div>`;
 }

@@ -7,6 +7,7 @@ import { t, word } from "../page/texts.js";
 import { candidateWords, decisionWords, eventMeaning, eventWords, isTold, requirementWords, shortId } from "../page/words.js";
 import { html, useEffect, useState } from "../page/view.js";
 import { ContactActions } from "./actions.js";
+import { Evaluate } from "./evaluate.js";
 import { Due } from "./due.js";
 import { Listen } from "./listen.js";
 
@@ -85,6 +86,7 @@ export function Life({ wall, id }) {
       ${now.peer?.name && html`<div><dt>${t("customer")}</dt><dd dir="auto">${now.peer.name}</dd></div>`}
     </dl>
     ${now.state !== "closed" && html`<${ContactActions} wall=${wall} contact=${now} />`}
+    ${now.state !== "closed" && html`<${Evaluate} id=${id} />`}
     ${now.state === "active" && isCall(wall, now) && !now.consult_of && html`<${Listen} wall=${wall} contact=${now} again=${again} />`}
     <h3 class="drill-words">${t("life")}</h3>
     ${events.length ? html`<${Timeline} events=${events} decisions=${decisions} nameOf=${nameOf} />` : html`<p class="quiet drill-words">${t("life_none")}</p>`}

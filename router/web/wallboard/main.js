@@ -8,14 +8,14 @@ import { Store, useStore } from "../page/store.js";
 import { t } from "../page/texts.js";
 import { html, render } from "../page/view.js";
 import { Board } from "./board.js";
-import { applyBoardWelcome, applyDelta, emptyBoard } from "./model.js";
+import { applyBoardWelcome, applyChannels, applyDelta, emptyBoard } from "./model.js";
 
 const ROLES = ["supervisor", "admin"];
 const page = document.getElementById("page");
 
-/** Where the reader is: {queue}, {contact}, {agent}, or {} for the whole board. Kept in the address. */
+/** Where the reader is: {queue}, {contact}, {agent}, {view}, or {} for the whole board. Kept in the address. */
 function placeIn(hash) {
-  const [, kind, id] = /^#(queue|contact|agent)=(.+)$/.exec(hash) || [];
+  const [, kind, id] = /^#(queue|contact|agent|view)=(.+)$/.exec(hash) || [];
   return kind ? { [kind]: decodeURIComponent(id) } : {};
 }
 
@@ -55,6 +55,7 @@ function start(session) {
     },
     push(frame) {
       if (frame.type === "delta") applyDelta(board, frame);
+      if (frame.type === "channels") applyChannels(board, frame.channels);
       if (frame.type === "directory") board.directory = frame.directory;
       store.soon();
     },

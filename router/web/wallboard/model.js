@@ -31,7 +31,7 @@ export function applyBoardWelcome(board, frame) {
   board.queues = byId(queues);
   board.agents = byId(agents);
   board.contacts = byId(contacts);
-  board.channels = new Map(channels.map((each) => [each.name, each]));
+  applyChannels(board, channels);
   board.contactsMore = !!frame.board.contacts_more;
   board.totals = totals;
   board.formulas = frame.formulas || {};
@@ -45,12 +45,17 @@ export function applyDelta(board, frame) {
     for (const each of frame[kind] || []) board[kind].set(each.id, each);
     for (const id of frame.gone?.[kind] || []) board[kind].delete(id);
   }
-  for (const each of frame.channels || []) board.channels.set(each.name, each);
+  if (frame.channels) applyChannels(board, frame.channels);
   if (frame.totals) board.totals = frame.totals;
   if (frame.contacts || frame.gone?.contacts) group(board);
   const told = (frame.events || []).filter((event) => isTold(event) && !(event.type === "EffectSettled" && event.result === "done"));
   board.putAside += told.filter((event) => event.type === "CommandDeadLettered").length;
   if (told.length) board.log = [...told.reverse(), ...board.log].slice(0, LOG);
+}
+
+/** The channels' states, whole. */
+export function applyChannels(board, channels = []) {
+  board.channels = new Map(channels.map((each) => [each.name, each]));
 }
 
 const byId = (list) => new Map(list.map((each) => [each.id, each]));
