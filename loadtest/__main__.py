@@ -42,6 +42,21 @@ def main() -> int:
     )
     command.add_argument("--rounds", type=int, default=300)
     _add_worlds(commands, common)
+    command = commands.add_parser(
+        "knee", parents=[common], help="how large a centre of a profile the server carries"
+    )
+    command.add_argument("profile", nargs="?", default="mixed-channels")
+    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
+    command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
+    command = commands.add_parser(
+        "compare", parents=[common], help="two builds under the same day, in turn"
+    )
+    command.add_argument("a", help="a directory or a git reference: how it was")
+    command.add_argument("b", help="how it is")
+    command.add_argument("--profile", default="mixed-channels")
+    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
+    command.add_argument("--pairs", type=int, default=3)
+    command.add_argument("--most", type=float, default=1.1, help="processor time, B against A")
     arguments = parser.parse_args()
     if arguments.command == "run":
         from loadtest.runs import run
@@ -130,6 +145,22 @@ def _pbx(arguments: argparse.Namespace) -> Report:
     return uvloop.run(pbx.run(arguments.calls, arguments.seconds))
 
 
+def _knee(arguments: argparse.Namespace) -> Report:
+    from loadtest.runs import knee
+
+    return knee.find(arguments.profile, arguments.seconds, arguments.out)
+
+
+def _compare(arguments: argparse.Namespace) -> Report:
+    from loadtest.runs import compare
+
+    wants = arguments
+    return compare.pairs(
+        wants.profile, wants.a, wants.b,
+        seconds=wants.seconds, count=wants.pairs, most=wants.most,
+    )  # fmt: skip
+
+
 def _matching(arguments: argparse.Namespace) -> Report:
     from loadtest import command, matching
 
@@ -184,6 +215,8 @@ WHOLE_COMMAND = 20
 RUN = {
     "throughput": _throughput,
     "latency": _latency,
+    "knee": _knee,
+    "compare": _compare,
     "restart": _restart,
     "matching": _matching,
     "customers": _customers,

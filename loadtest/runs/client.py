@@ -238,7 +238,8 @@ async def serve() -> None:
             case "calibrate":
                 profile = client.plan.profile
                 at_once = -(-profile.at_once // client.plan.of)
-                _say({"served": await client.crowd.stay(profile.calibrate_s, at_once)})
+                served = await client.crowd.stay(profile.calibrate_s, at_once)
+                _say({"served": served, "whole": client.crowd.over})
             case "start":
                 client.start(wish.at_s, wish.base)
                 _say({"started": True})

@@ -73,6 +73,8 @@ class Outcome:
     audits: dict[str, audit.Audit] = field(default_factory=dict)
     """By workspace."""
     peak_per_s: float = 0.0
+    peak_per_cpu_s: float = 0.0
+    """Served for each second of the server's processor, in the closed loop."""
     unanswered: int = 0
     drained_s: float = 0.0
     """How long it took after the last phase until nobody was left; the limit if some were."""
@@ -176,8 +178,11 @@ class Run:
         if not self._profile.calibrate_s:
             return 1.0
         self._tell(f"closed loop of {self._profile.calibrate_s:g} s to find the peak")
+        before_s = self.server.cpu_s()
         served = await self._ask_all({"do": "calibrate"})
         count = sum(int(one["served"]) for one in served)
+        whole = sum(int(one["whole"]) for one in served)
+        self.outcome.peak_per_cpu_s = whole / max(0.01, self.server.cpu_s() - before_s)
         self.outcome.peak_per_s = count / (self._profile.calibrate_s / 2)
         self._tell(f"the peak is {self.outcome.peak_per_s:,.0f} contacts/s served")
         if not count:

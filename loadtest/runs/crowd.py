@@ -20,6 +20,8 @@ CONNECTIONS = 96
 """Of each process and workspace, for submissions: so many that what waits, waits in the server."""
 OTHERS = 192
 """For all else: a connection that brings nothing but submissions is served faster."""
+GONE = frozenset({answers.LOST, 404, 409})
+"""Answers that a customer may get who is too late; or the run has ended."""
 AHEAD_S = 0.002
 """What is due within so much is sent now: a timer is no more exact."""
 
@@ -79,6 +81,7 @@ class Crowd:
         self._again = 0.0
         """Until when each that is over is followed by another (closed loop)."""
         self.over = 0
+        self._closed = False
 
     async def open(self) -> None:
         """Connect."""
@@ -87,6 +90,7 @@ class Crowd:
 
     def close(self) -> None:
         """Go."""
+        self._closed = True
         for client in self._all():
             client.close()
 
@@ -221,7 +225,7 @@ class Crowd:
         def answered(status: int, _: bytes) -> None:
             if status == 200:
                 measures.record("abandon", due_s, perf_counter())
-            elif status not in {404, 409}:  # an agent was faster: both are true
+            elif status not in GONE:  # an agent was faster: both are true
                 measures.count(f"abandon_refused.{status}", at_s=due_s)
 
         self._post(customer, f"/v1/contacts/{customer.contact}:abandon", b"{}", answered)
@@ -238,7 +242,7 @@ class Crowd:
             if status == 200:
                 self._measures.count("written", at_s=due_s)
                 self._later(customer.kind.reply, self._write, customer)
-            elif status not in {404, 409}:  # closed meanwhile
+            elif status not in GONE:  # closed meanwhile
                 self._measures.count(f"message_refused.{status}", at_s=due_s)
 
         self._post(customer, f"/v1/contacts/{customer.contact}/messages", body, answered)
@@ -249,14 +253,27 @@ class Crowd:
         def answered(status: int, _: bytes) -> None:
             if status == 200:
                 self._measures.record("put_through", due_s, perf_counter())
-            elif status not in {404, 409}:  # hung up meanwhile
+            elif status not in GONE:  # hung up meanwhile
                 self._measures.count(f"put_through_refused.{status}", at_s=due_s)
 
         self._post(customer, f"/v1/reservations/{reservation}:connected", b"{}", answered)
 
     def _post(self, customer: Customer, path: str, body: bytes, answered: answers.Answered) -> None:
+        """Said again when the connection breaks: all of these may be said twice."""
         name = customer.kind.workspace
-        self._others[name].send(http.request(path, body, self._tokens[name]), answered)
+        request = http.request(path, body, self._tokens[name])
+
+        def heard(status: int, text: bytes) -> None:
+            if status == answers.LOST and not self._closed:
+                self._measures.count("lost_connection")
+                asyncio.get_running_loop().call_later(0.1, send)
+            else:
+                answered(status, text)
+
+        def send() -> None:
+            self._others[name].send(request, heard)
+
+        send()
 
     def _later(self, span: Span, do: Any, *about: Any) -> None:
         wait_s = drawn(span, self._rng)

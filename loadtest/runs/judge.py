@@ -18,6 +18,8 @@ OF_PHASE = {
     "served_per_s": "goodput: served to their end, a second",
     "shed_share": "refused with 503, of those due",
     "goodput_share": "goodput against the peak of the closed loop",
+    "served_per_cpu_s": "goodput for each second of processor that the server got",
+    "cpu_goodput_share": "that, against the closed loop: forgives a machine that is busy",
     "settled_s": "seconds until the phase was calm and stayed so",
 }
 OF_RUN = {
@@ -122,6 +124,11 @@ def figures(outcome: Outcome) -> dict[str, float]:
         found[f"{place}shed_share"] = measures.total("shed", seconds) / due if due else 0.0
         if outcome.peak_per_s:
             found[f"{place}goodput_share"] = served / outcome.peak_per_s
+        per_cpu_s = _per_cpu(outcome, seconds)
+        if per_cpu_s:
+            found[f"{place}served_per_cpu_s"] = per_cpu_s
+        if per_cpu_s and outcome.peak_per_cpu_s:
+            found[f"{place}cpu_goodput_share"] = per_cpu_s / outcome.peak_per_cpu_s
         found[f"{place}settled_s"] = _settled(outcome, seconds)
         for leg in (*LEGS, *OTHER_LEGS):
             found |= _percentiles(outcome, leg, place, list(seconds))
@@ -186,6 +193,16 @@ def _percentiles(outcome: Outcome, leg: str, place: str, seconds: list[int]) -> 
     return {
         f"{place}{leg}_{name}_ms": whole.percentile(share) * 1e3 for name, share in SHARES.items()
     }
+
+
+def _per_cpu(outcome: Outcome, seconds: range) -> float:
+    """Served for each second of the server's processor, between the samples of a phase."""
+    inside = [s for s in outcome.samples if seconds.start <= s.at_s <= seconds.stop]
+    if len(inside) < 3:
+        return 0.0
+    first, last = inside[0], inside[-1]
+    served = outcome.measures.total("served", range(round(first.at_s), round(last.at_s)))
+    return served / max(0.01, last.cpu_s - first.cpu_s)
 
 
 def _settled(outcome: Outcome, seconds: range) -> float:
