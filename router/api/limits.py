@@ -6,6 +6,7 @@ All tables are bounded; the entry used longest ago makes room.
 from __future__ import annotations
 
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
 
 from router.api.problems import ApiError
 
@@ -39,6 +40,21 @@ class Buckets:
             return max(0.001, (min(cost, self.burst) - room) / self.rate)
         level[0] = room - cost
         return 0.0
+
+    def give_back(self, key: str, now_us: int, cost: float = 1.0) -> None:
+        """What was taken does not count after all."""
+        self.take(key, now_us, -cost)
+
+
+def place_of(address: str) -> str:
+    """What is counted as one address: of IPv6 the 64 bits that one subscriber has at the least."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return address
+    return str(ip.ipv4_mapped or IPv6Address(int(ip) >> 64 << 64))
 
 
 class Connections:
@@ -99,7 +115,7 @@ class Limits:
 
     def charge_address(self, address: str, now_us: int) -> None:
         """Count a request without a valid token against its address. Raises ApiError 429."""
-        wait_s = self.addresses.take(address, now_us)
+        wait_s = self.addresses.take(place_of(address), now_us)
         if wait_s:
             raise ApiError(
                 429, "rate_limited", "too many failed attempts", retry_after_s=round(wait_s, 3)

@@ -2,7 +2,8 @@
 
 A password is kept as scrypt (RFC 7914) with N = 2^15, r = 8, p = 3: the parameters that OWASP's
 password storage cheat sheet gives for 32 MiB; about 0.2 s of a core, in a thread, two at a time.
-Guessing is slowed per name and address, and per name from anywhere.
+Guessing is slowed per name and address, per name from anywhere, and per address for any names: an
+attempt costs us more than whoever makes it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import unicodedata
 import msgspec
 
 from router.api.auth import Role
-from router.api.limits import Buckets
+from router.api.limits import Buckets, place_of
 from router.api.problems import ApiError
 from router.core.commands import RecordAudit
 from router.errors import Invalid, NotFound
@@ -31,6 +32,8 @@ _N, _R, _P, _KEY_BYTES = 1 << 15, 8, 3, 32
 _MEMORY = 128 * _N * _R * 2
 AT_ONCE = 2
 """Passwords that are checked at a time: each takes 32 MiB."""
+WAITING = 60
+"""Most who wait for that; some 15 seconds."""
 
 
 class LoginRow(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -70,6 +73,9 @@ class Logins:
         """Tries per name and address: five, then one every twelve seconds."""
         self._far = Buckets(1.0, 20)
         """Tries per name, from anywhere."""
+        self._wrong = Buckets(1.0, 30)
+        """Tries per address, of any names, that were wrong or are not decided yet."""
+        self._waiting = 0
         self._room = asyncio.Semaphore(AT_ONCE)
 
     def load(self, workspace: Workspace) -> None:
@@ -117,18 +123,40 @@ class Logins:
 
         `workspace` may be empty where the name is known in one only.
         """
-        wait_s = max(self._near.take(f"{name}\n{address}", now_us), self._far.take(name, now_us))
+        place = place_of(address)
+        wait_s = (
+            self._near.take(f"{name}\n{place}", now_us)
+            # Who is slowed there must not use up the tries of everybody else.
+            or self._far.take(name, now_us)
+            or self._wrong.take(place, now_us)
+        )
         if wait_s:
             raise ApiError(
                 429, "rate_limited", "too many tries: wait a little", retry_after_s=round(wait_s, 1)
             )
         found = [w for w in self._workspaces if workspace in ("", w) and (w, name) in self._rows]
         row = self._rows[found[0], name] if len(found) == 1 else _NOBODY
-        async with self._room:
-            key = await asyncio.to_thread(_derive, password[:LONGEST], row)
+        key = await self._derived(password[:LONGEST], row)
         if row is _NOBODY or not hmac.compare_digest(key, row.key):
             raise ApiError(401, "wrong_login", "this name and password do not fit")
+        self._wrong.give_back(place, now_us)
         return found[0], row
+
+    def is_current(self, workspace: str, row: LoginRow) -> bool:
+        """Is this still the name's password? It may have changed while it was checked."""
+        return self._rows.get((workspace, row.name)) is row
+
+    async def _derived(self, password: str, row: LoginRow) -> bytes:
+        if self._waiting >= WAITING:
+            raise ApiError(
+                503, "overloaded", "too many sign in at once: wait a little", retry_after_s=5.0
+            )
+        self._waiting += 1
+        try:
+            async with self._room:
+                return await asyncio.to_thread(_derive, password, row)
+        finally:
+            self._waiting -= 1
 
 
 def make_login(name: str, role: Role, agent: str, now_us: int, by: str) -> LoginRow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from router.api.auth import Role
 from router.api.passwords import _derive, make_login
+from router.api.problems import ApiError
 from tests.api.site import Site, api_of, start
 
 GOOD = "correct horse battery"
@@ -77,6 +80,56 @@ async def test_a_new_password_ends_the_sessions_of_the_old_one(site: Site) -> No
     assert (await admin("DELETE", "/v1/logins/sue")).status == 204
     assert (await site.anybody(token)("GET", "/v1/stats")).status == 401
     assert (await admin("DELETE", "/v1/logins/sue")).status == 404
+
+
+async def test_a_session_of_the_old_password_does_not_slip_in_while_it_changes(site: Site) -> None:
+    await put(site, "sue")
+    change = put(site, "sue", "an entirely new one")
+    changed, *old = await asyncio.gather(change, *(sign_in(site, "sue") for _ in range(5)))
+    assert changed.status == 200
+    for answer in old:
+        if answer.status == 200:
+            session = site.anybody(answer.body["token"])
+            assert (await session("GET", "/v1/stats")).status == 401
+    admin = await site.client("admin")
+    tokens = (await admin("GET", "/v1/tokens")).body["tokens"]
+    assert not [row for row in tokens if row.get("by") == "login:sue"]
+    assert (await sign_in(site, "sue", "an entirely new one")).status in (200, 429)
+
+
+async def test_who_tries_many_names_is_slowed_and_keeps_nobody_else_waiting(site: Site) -> None:
+    site.api.logins._wrong.rate, site.api.logins._wrong.burst = 0.01, 3.0
+    answers = await asyncio.gather(*(sign_in(site, f"nobody{n}") for n in range(10)))
+    assert Counter(answer.status for answer in answers) == {401: 3, 429: 7}
+
+
+async def test_who_signs_in_rightly_is_not_slowed_for_others_at_the_same_address(
+    site: Site,
+) -> None:
+    site.api.logins._wrong.rate, site.api.logins._wrong.burst = 0.01, 2.0
+    for name in ("sue", "sam", "kim", "lee"):
+        await put(site, name)
+        assert (await sign_in(site, name)).status == 200
+
+
+async def test_who_is_slowed_does_not_use_up_the_tries_of_others(site: Site) -> None:
+    logins, now_us = site.api.logins, site.api.clock.now_us()
+    for _ in range(30):
+        with pytest.raises(ApiError):
+            await logins.check("", "sue", "a guess", "192.0.2.1", now_us)
+    with pytest.raises(ApiError) as refused:
+        await logins.check("", "sue", "a guess", "192.0.2.2", now_us)
+    assert refused.value.status == 401
+
+
+async def test_one_subscriber_is_one_address(site: Site) -> None:
+    logins, now_us = site.api.logins, site.api.clock.now_us()
+    statuses = []
+    for n in range(7):
+        with pytest.raises(ApiError) as refused:
+            await logins.check("", "sue", "a guess", f"2001:db8:1:2:{n}::{n}", now_us)
+        statuses.append(refused.value.status)
+    assert statuses == [401] * 5 + [429] * 2
 
 
 @pytest.mark.parametrize(

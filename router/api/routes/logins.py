@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from router.api import bodies as b
 from router.api.audit import audit_row
 from router.api.auth import SESSION_US, Role, Use, make_token
@@ -11,7 +13,7 @@ from router.api.routes.admin import PLAIN, SessionView, session_view
 from router.api.table import ANYBODY, Call, Reply, Route, roles
 from router.api.views import View
 from router.core.model import AgentId
-from router.errors import Invalid
+from router.errors import Invalid, NotFound
 
 
 class LoginView(View):
@@ -88,8 +90,14 @@ async def sign_in(call: Call) -> Reply:
         by=login.mark,
     )
     await api.tokens.add(workspace, row, (audit_row(call, "session.open", login.mark, login.mark),))
+    if not api.logins.is_current(workspace, login):
+        # Changed or removed meanwhile: whoever did so has not seen this session to end it.
+        with suppress(NotFound):
+            await api.tokens.revoke(workspace, row.id, login.mark)
+        raise ApiError(401, "wrong_login", "this name and password do not fit")
     who = api.tokens.find(text, call.now_us)
-    assert who is not None, "it was kept a moment ago"
+    if who is None:
+        raise ApiError(401, "wrong_login", "this name and password do not fit")
     return Reply(200, session_view(api, text, row, who), PLAIN)
 
 
