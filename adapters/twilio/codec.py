@@ -77,7 +77,10 @@ def parameters(content_type: str, body: bytes) -> Params:
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS
         )
     if kind == "application/json":
-        values = json.loads(body)
+        try:
+            values = json.loads(body)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if not isinstance(values, dict) or len(values) > FIELDS:
             raise ValueError("expected a flat JSON object")
         return [(name, value) for name, value in values.items() if isinstance(value, str)]
