@@ -20,7 +20,7 @@ class Gate:
         self._verify = verify
         self._secret = secret.encode()
         self._challenge_token = challenge_token.encode()
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen: OrderedDict[bytes, float] = OrderedDict()
 
     def admits(self, headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
         """Whether the backend said this, and, if it says when, that it was just now."""
@@ -46,16 +46,20 @@ class Gate:
             return False
         while self._seen and next(iter(self._seen.values())) < now_s:
             self._seen.popitem(last=False)
-        return headers.get(self._verify.header, "") in self._seen
+        return self._signature(headers) in self._seen
 
     def taken(self, headers: Mapping[str, str], now_s: float) -> None:
         """This call was durable. One that was not may be said again, with the same signature."""
         if self._verify.kind == "timed_hmac":
             # Its timestamp may lie ahead by `within_s`, and is good for as long again.
             until_s = now_s + 2 * self._verify.within_s
-            self._seen[headers.get(self._verify.header, "")] = until_s
+            self._seen[self._signature(headers)] = until_s
             if len(self._seen) > SEEN:
                 self._seen.popitem(last=False)
+
+    def _signature(self, headers: Mapping[str, str]) -> bytes:
+        """As it is compared: written otherwise it is the same call."""
+        return _hex(headers.get(self._verify.header, ""))
 
     def challenge(self, query: Mapping[str, str]) -> str:
         """What to answer to the backend's question by GET; empty = it is none of ours."""

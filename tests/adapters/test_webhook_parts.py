@@ -182,3 +182,18 @@ def test_no_question_is_answered_where_there_is_no_token_for_it() -> None:
     gate = Gate(Verify(kind="body_hmac", header="s", secret_file="x"), "key", "")
     query = {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}
     assert gate.challenge(query) == ""
+
+
+def test_a_signature_written_otherwise_is_the_same_call() -> None:
+    verify = Verify(kind="timed_hmac", header="s", secret_file="x", timestamp_header="t")
+    gate = Gate(verify, "secret", "")
+    now_s = 1_800_000_000.0
+    body, stamp = b"{}", str(int(now_s))
+    digest = hmac.new(b"secret", f"{stamp}.{{}}".encode(), hashlib.sha256).hexdigest()
+    first = {"s": f"sha256={digest}", "t": stamp}
+    assert gate.admits(first, body, now_s)
+    gate.taken(first, now_s)
+    for other in (digest, digest.upper(), f"x={digest}", f"sha256= {digest} "):
+        again = {"s": other, "t": stamp}
+        assert gate.admits(again, body, now_s)
+        assert gate.is_replay(again, now_s)
