@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -13,9 +14,9 @@ import uvloop
 from loadtest.report import Report, progress
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -> int:
     """Run one load test; 0 when no target was missed."""
-    parser = argparse.ArgumentParser(prog="python -m loadtest", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", type=Path, default=None, help="write the figures to this file")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -57,13 +58,14 @@ def main() -> int:
     command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
     command.add_argument("--pairs", type=int, default=3)
     command.add_argument("--most", type=float, default=1.1, help="processor time, B against A")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.command == "run":
         from loadtest.runs import run
 
         return run.command(
-            arguments.profile, arguments.out, seconds=arguments.seconds, clients=arguments.clients
-        )
+            arguments.profile, arguments.out, seconds=arguments.seconds,
+            clients=arguments.clients, flame=arguments.flame,
+        )  # fmt: skip
     report = RUN[arguments.command](arguments)
     report.machine = {
         "python": platform.python_version(),
@@ -107,6 +109,7 @@ def _add_worlds(
     command.add_argument("--seconds", type=float, default=0.0, help="squeeze the day into so long")
     command.add_argument("--clients", type=int, default=0, help="processes of robots")
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
+    command.add_argument("--flame", action="store_true", help="a flame graph too (py-spy)")
 
 
 def _throughput(arguments: argparse.Namespace) -> Report:

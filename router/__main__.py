@@ -68,6 +68,18 @@ def main() -> None:
     """
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def loadtest(words: tuple[str, ...]) -> None:
+    """Measure this machine: a day by a profile, the knee, two builds (`loadtest --help`).
+
+    Starts servers of its own in temporary directories; one that runs is not touched.
+    """
+    from loadtest.__main__ import main as measure
+
+    sys.exit(measure(words, "contact-router loadtest"))
+
+
 @main.command()
 @_config_option(DEFAULT_CONFIG)
 @_data_option()

@@ -34,6 +34,7 @@ SAMPLE_S = 1.0
 MAXIMUM = {"voice": 1, "chat": 3, "sms": 5, "email": 10}
 """Contacts of a channel that an agent may have: the router's defaults."""
 ANSWER_S = 120.0
+PATH = os.environ.get("PATH", "")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SERVER = {
     "port": "PORT",
@@ -83,11 +84,19 @@ class Outcome:
 Watch = Callable[[str], None]
 
 
+class NoProfiler(Exception):
+    """py-spy is wanted and not there."""
+
+
 class Run:
     """One run of one profile."""
 
-    def __init__(self, profile: Profile, folder: Path, tell: Watch, root: Path | None) -> None:
-        """`root`: the source tree of the server, if it is not this one."""
+    def __init__(
+        self, profile: Profile, folder: Path, tell: Watch, root: Path | None, flame: Path | None
+    ) -> None:
+        """`root`: the source tree of the server, if it is not this one; `flame`: for a graph."""
+        self._profiler = _profiler() if flame is not None else ""
+        self._flame = flame
         self.outcome = Outcome(profile)
         self._profile = profile
         self._folder = folder
@@ -217,6 +226,7 @@ class Run:
         await self._ask_all({"do": "start", "at_s": self._start_s, "base": base})
         loop = asyncio.get_running_loop()
         watching = [loop.create_task(self._sample()), loop.create_task(self._probe())]
+        spy = await self._spy()
         try:
             ends_s = self._start_s + profile.seconds
             while (left_s := ends_s - perf_counter()) > 0:
@@ -229,9 +239,22 @@ class Run:
             self._tell("draining")
             self.outcome.drained_s = await self._quiet(profile.drain_s)
         finally:
+            if spy is not None:
+                await asyncio.wait_for(spy.wait(), 60)
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
+
+    async def _spy(self) -> asyncio.subprocess.Process | None:
+        """The profiler, for as long as the day; it ends by itself."""
+        if self._flame is None or self.server.process is None:
+            return None
+        self._flame.parent.mkdir(parents=True, exist_ok=True)
+        return await asyncio.create_subprocess_exec(
+            self._profiler, "record", "--pid", str(self.server.process.pid), "--output",
+            str(self._flame), "--duration", str(math.ceil(self._profile.seconds)), "--rate", "200",
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
 
     async def _progress(self, left_s: float) -> None:
         tallies = await self._ask_all({"do": "tell"})
@@ -377,6 +400,14 @@ def _probed(measures: Measures, due_s: float) -> answers.Answered:
             measures.count("not_ready", at_s=due_s)
 
     return answered
+
+
+def _profiler() -> str:
+    """Where py-spy is. Raises NoProfiler."""
+    found = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{PATH}")
+    if found is None:
+        raise NoProfiler("--flame needs py-spy, which is not installed: pip install py-spy")
+    return found
 
 
 def _resident(pid: int) -> int:

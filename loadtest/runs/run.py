@@ -11,7 +11,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 import uvloop
 
 from loadtest.runs import conduct, judge, page, profile
@@ -78,10 +77,15 @@ def read(name: str, seconds: float = 0.0, clients: int = 0) -> tuple[profile.Pro
     return found, file.parent
 
 
-def run(wanted: profile.Profile, folder: Path, root: Path | None = None) -> Result:
-    """Run it. Progress goes to the standard error. Raises RuntimeError."""
+def run(
+    wanted: profile.Profile, folder: Path, root: Path | None = None, flame: Path | None = None
+) -> Result:
+    """Run it. Progress goes to the standard error. Raises RuntimeError.
+
+    `root`: the source tree to serve, if not this one; `flame`: the file for a flame graph.
+    """
     load = os.getloadavg()[0]
-    outcome = uvloop.run(conduct.Run(wanted, folder, Teller(), root).run())
+    outcome = uvloop.run(conduct.Run(wanted, folder, Teller(), root, flame).run())
     found = judge.figures(outcome)
     machine = {
         "python": platform.python_version(),
@@ -95,13 +99,14 @@ def run(wanted: profile.Profile, folder: Path, root: Path | None = None) -> Resu
 
 
 def command(
-    name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, root: Path | None = None
+    name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, flame: bool = False
 ) -> int:
     """The whole command; its exit code: 0 passed, 1 missed, 2 the profile cannot be used."""
     try:
         wanted, folder = read(name, seconds, clients)
-        result = run(wanted, folder, root)
-    except (profile.ProfileError, msgspec.ValidationError) as error:
+        svg = out / f"{Path(name).stem}.svg" if flame else None
+        result = run(wanted, folder, flame=svg)
+    except (profile.ProfileError, conduct.NoProfiler) as error:
         print(error, file=sys.stderr)
         return 2
     file = result.write(out, Path(name).stem)
