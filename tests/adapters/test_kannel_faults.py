@@ -160,6 +160,21 @@ async def test_who_is_no_peer_or_has_no_key_is_refused(tmp_path: Path) -> None:
         assert len(harness.router.messages) == 1
 
 
+async def test_whoever_is_refused_fills_no_log_and_uses_up_no_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("open sesame\n")
+    key.chmod(0o600)
+    async with KannelHarness(tmp_path, key_file=str(key), per_s=0.001, burst=2) as harness:
+        for _ in range(20):
+            assert await harness.fetch(CUSTOMER, "hello", "a", key="open") == 403
+        assert len([r for r in caplog.records if "without the key" in r.message]) == 3
+        assert await harness.fetch(CUSTOMER, "hello", "a", key="open sesame") == 200
+        assert await harness.fetch(CUSTOMER, "hello", "b", key="open sesame") == 200
+        assert await harness.fetch(CUSTOMER, "hello", "c", key="open sesame") == 429
+
+
 async def test_a_kannel_without_room_is_tried_again_and_has_it_once(tmp_path: Path) -> None:
     async with KannelHarness(tmp_path, patience_s=10.0, timeout_s=6.0) as harness:
         await harness.boxes.kill()
