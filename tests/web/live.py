@@ -31,6 +31,17 @@ class Demo:
         assert found is not None, f"expected {pattern} in what the demo printed:\n{printed}"
         return found[0]
 
+    async def get(self, path: str) -> dict[str, Any]:
+        """GET with the admin's token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(self.url + path) as response,
+        ):
+            answer: dict[str, Any] = json.loads(await response.text())
+            assert response.status == 200, answer
+            return answer
+
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST with the admin's token."""
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -77,6 +77,12 @@ async def test_the_desk(open_page: OpenPage, server: FakeServer, world: World, s
     await page.locator("#why").click()
     await page.locator(".aside .decision").first.wait_for()
     await check(page)
+    await page.keyboard.press("v")
+    await page.locator(f".row[data-contact={held[1]}]").click()
+    await page.locator("#note").click()
+    await check(page)
+    await page.locator("#note-text").press("Escape")
+    await page.locator(f".row[data-contact={held[0]}]").click()
     for key in "toeqnb":
         for each in ("Escape", "Escape", key):  # out of the sheet, out of the composer
             await page.keyboard.press(each)

@@ -6,7 +6,8 @@ import { html, useLayoutEffect, useRef } from "../page/view.js";
 const MOST_BYTES = 60_000;
 
 /** Enter sends; Shift+Enter is a new line (in email Ctrl+Enter sends, Enter is a line). */
-export function Composer({ desk, contact }) {
+export function Composer({ desk, contact, active }) {
+  const id = active ? "composer" : `composer-${contact.id}`;
   const own = useRef(null);
   const mail = contact.channel === "email";
   const draft = desk.drafts.read(contact.id);
@@ -38,9 +39,9 @@ export function Composer({ desk, contact }) {
     send();
   };
   return html`<form class="composer" onSubmit=${(event) => (event.preventDefault(), send())}>
-    <label class="unseen" for="composer">${t("write")}</label>
+    <label class="unseen" for=${id}>${t("write")}</label>
     <textarea
-      id="composer"
+      id=${id}
       ref=${own}
       rows=${mail ? 5 : 2}
       dir="auto"

@@ -27,7 +27,7 @@ const heldSince = (reservation) => (reservation?.state === "connected" && reserv
 function Controls({ desk, contact, reservation }) {
   const id = contact.id;
   const channel = channelOf(desk.known, contact.channel);
-  const { sheet } = desk.view;
+  const sheet = desk.view.chosen === id ? desk.view.sheet : "";
   const held = heldSince(reservation) > 0;
   const consult = consultOf(desk, contact);
   const call = callOf(desk.known, contact, reservation);
@@ -83,6 +83,12 @@ function ConsultStrip({ desk, contact, reservation }) {
   </div>`;
 }
 
+function Beside({ desk, contact }) {
+  const kept = desk.view.kept === contact.id;
+  const said = `${t(kept ? "beside_close" : "beside_open")} (V)`;
+  return html`<button class="icon-button beside-button" aria-pressed=${kept} aria-label=${said} title=${said} onClick=${() => desk.keepBeside()}><${Icon} name="beside" /></button>`;
+}
+
 function Head({ desk, contact, reservation, onAside }) {
   const held = heldSince(reservation);
   const state = reservation ? reservation.state : contact.state;
@@ -91,6 +97,7 @@ function Head({ desk, contact, reservation, onAside }) {
     <div class="head-line">
       <${ChannelIcon} channel=${contact.channel} />
       <h2 class="name cut grow" dir="auto">${nameOf(contact, t("erased"))}</h2>
+      ${(!desk.view.kept || desk.view.kept === contact.id) && html`<${Beside} desk=${desk} contact=${contact} />`}
       <button class="icon-button aside-button" aria-label=${t("key_customer")} title=${t("key_customer")} onClick=${onAside}><${Icon} name="info" /></button>
     </div>
     <div class="head-line quiet">
@@ -199,20 +206,20 @@ function Said({ desk, contact }) {
   </ol>`;
 }
 
-function Footer({ desk, contact, reservation }) {
+function Footer({ desk, contact, reservation, active }) {
   const media = channelOf(desk.known, contact.channel).media;
-  if (reservation?.state === "wrapping") return html`<${WrapUp} desk=${desk} contact=${contact} reservation=${reservation} />`;
+  if (reservation?.state === "wrapping") return html`<${WrapUp} desk=${desk} contact=${contact} reservation=${reservation} active=${active} />`;
   if (contact.state === "parked" || !reservation) {
     const draft = desk.drafts.read(contact.id);
     return html`<div class="strip"><${Mark} meaning="neutral" /><span class="grow">${t("parked_words")}</span></div>
       ${draft && html`<p class="strip"><strong>${t("draft")}</strong> <span class="plain" dir="auto">${draft}</span></p>`}`;
   }
   return html`<${ConsultStrip} desk=${desk} contact=${contact} reservation=${reservation} />
-    ${desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}
-    ${!media && html`<${Composer} desk=${desk} contact=${contact} />`}`;
+    ${active && desk.view.sheet && html`<${Sheet} key=${desk.view.sheet} desk=${desk} contact=${contact} />`}
+    ${!media && html`<${Composer} desk=${desk} contact=${contact} active=${active} />`}`;
 }
 
-/** The middle column; with nothing chosen it says so. */
+/** One contact in the middle column; with nothing chosen it says so. Whatever is touched becomes the chosen one. */
 export function Conversation({ desk, contact, onAside }) {
   if (!contact) {
     return html`<div class="empty"><${Mark} meaning="neutral" /><p>${t("nothing_chosen")}</p></div>`;
@@ -220,10 +227,12 @@ export function Conversation({ desk, contact, onAside }) {
   const reservation = reservationOf(desk.known, contact.id);
   const serving = reservation && contact.state === "active" && reservation.state !== "wrapping" && reservation.state !== "offered";
   const media = channelOf(desk.known, contact.channel).media;
-  return html`<article class="conversation" aria-label=${nameOf(contact, t("erased"))}>
+  const active = desk.view.chosen === contact.id;
+  const activate = () => void (active || desk.choose(contact.id));
+  return html`<article class="conversation" data-pane=${contact.id} data-active=${active ? "yes" : "no"} aria-label=${nameOf(contact, t("erased"))} onPointerDown=${activate} onFocusIn=${activate}>
     <${Head} desk=${desk} contact=${contact} reservation=${reservation} onAside=${onAside} />
     ${serving && html`<${Controls} desk=${desk} contact=${contact} reservation=${reservation} />`}
     ${media ? html`<${Call} contact=${contact} reservation=${reservation} />` : html`<${Said} desk=${desk} contact=${contact} />`}
-    <footer class="foot"><${Footer} desk=${desk} contact=${contact} reservation=${reservation} /></footer>
+    <footer class="foot"><${Footer} desk=${desk} contact=${contact} reservation=${reservation} active=${active} /></footer>
   </article>`;
 }

@@ -8,6 +8,7 @@ import { candidateWords, decisionWords, requirementWords, shortId } from "../pag
 import { html, useEffect, useState } from "../page/view.js";
 import { useLoaded } from "./loaded.js";
 import { nameOf } from "./model.js";
+import { NOTE, Note } from "./note.js";
 import { Reach } from "./reach.js";
 
 function Fact({ name, children }) {
@@ -16,7 +17,7 @@ function Fact({ name, children }) {
 }
 
 function Attributes({ attributes }) {
-  const all = Object.entries(attributes || {});
+  const all = Object.entries(attributes || {}).filter(([name]) => name !== NOTE);
   if (!all.length) return null;
   return html`<section class="card">
     <h3>${t("attributes")}</h3>
@@ -158,6 +159,7 @@ export function Customer({ desk, contact, onClose }) {
   return html`<aside class="aside" aria-label=${t("customer")}>
     <button class="icon-button aside-close" aria-label=${t("close")} onClick=${onClose}><${Icon} name="close" /></button>
     <${Who} contact=${contact} customer=${customer} />
+    <${Note} key=${`note-${contact.id}`} desk=${desk} contact=${contact} />
     ${path && html`<${Reach} contact=${contact} />`}
     ${customer && html`<${Consent} customer=${customer} />`}
     ${path && error && !missing && html`<section class="card"><p class="problem">${t("load_failed", { why: error })} <button class="link" onClick=${again}>${t("again")}</button></p></section>`}

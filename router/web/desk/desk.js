@@ -12,6 +12,9 @@ import { useRinging } from "./sound.js";
 import { Top } from "./top.js";
 import { Work } from "./work.js";
 
+/** Room for two contacts side by side; desk.css says the same. */
+const WIDE = "(min-width: 1400px)";
+
 /** Everything that a key can do; also what `?` shows. */
 function bindings(desk, showKeys) {
   const { known, view } = desk;
@@ -63,10 +66,13 @@ function bindings(desk, showKeys) {
       key: "d",
       text: t("key_disposition"),
       act: () => {
-        const first = document.querySelector(".dispositions [tabindex='0']");
+        const first = document.querySelector("[data-active=yes] .dispositions [tabindex='0']");
         return first ? first.focus() : false;
       },
     },
+    { key: "v", text: t("key_beside"), act: on(contact && matchMedia(WIDE).matches, () => desk.keepBeside()) },
+    { key: "g", text: t("key_swap"), act: () => matchMedia(WIDE).matches && desk.swap() },
+    { key: "u", text: t("key_note"), act: on(contact, () => document.getElementById("note")?.click()) },
     { key: "i", text: t("key_customer"), act: () => toggleAside(desk) },
     { key: "y", text: t("key_why"), act: on(contact, () => document.getElementById("why")?.click()) },
     {
@@ -114,12 +120,15 @@ export function Desk({ desk }) {
   const sound = useRinging(offers.length);
   useTitle(offers.length, groups.mine.length);
   const contact = desk.known.contacts.get(desk.view.chosen);
-  return html`<div class="desk" data-aside=${desk.view.aside ? "open" : "closed"}>
+  const panes = desk.panes();
+  return html`<div class="desk" data-panes=${panes.length} data-aside=${desk.view.aside ? "open" : "closed"}>
     <${Top} desk=${desk} sound=${sound} onKeys=${() => setKeysShown(true)} />
     <${Work} desk=${desk} offers=${offers} groups=${groups} />
     <main class="middle">
       <${Notices} desk=${desk} />
-      <${Conversation} key=${contact?.id} desk=${desk} contact=${contact} onAside=${() => toggleAside(desk)} />
+      <div class="panes">
+        ${panes.map((id) => html`<${Conversation} key=${id} desk=${desk} contact=${desk.known.contacts.get(id)} onAside=${() => toggleAside(desk)} />`)}
+      </div>
     </main>
     <${Customer} key=${contact && `aside-${contact.id}`} desk=${desk} contact=${contact} onClose=${() => toggleAside(desk)} />
     <div class="unseen" role="status" aria-live="polite">${desk.view.spoken}</div>

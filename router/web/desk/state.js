@@ -19,7 +19,7 @@ export class DeskState {
     this.session = session;
     this.known = emptyDesk();
     this.drafts = new Drafts(`${session.workspace}.${session.agent}`);
-    this.view = { connection: null, chosen: "", notices: [], spoken: "", sheet: "", busy: new Set(), refused: new Set() };
+    this.view = { connection: null, chosen: "", main: "", kept: "", notices: [], spoken: "", sheet: "", busy: new Set(), refused: new Set() };
     this.store = new Store({ view: this.view });
     this.noticeNo = 0;
     this.typing = new Map(); // contact -> when its customer was last seen typing
@@ -73,9 +73,32 @@ export class DeskState {
   /** Choose a contact to work on. */
   choose(contact) {
     this.view.chosen = contact;
+    if (contact !== this.view.kept) this.view.main = contact;
     this.view.sheet = "";
     this.view.aside = false;
     this.store.touch();
+  }
+
+  /** The contacts that stand side by side: the one worked on, and one that is kept beside it. */
+  panes() {
+    const { main, kept, chosen } = this.view;
+    const found = [main, kept].filter((id, place, all) => this.known.contacts.has(id) && all.indexOf(id) === place);
+    return found.length ? found : [chosen];
+  }
+
+  /** Keep the chosen contact beside whichever is chosen next, or put away what is kept. */
+  keepBeside() {
+    const { kept, chosen } = this.view;
+    this.view.kept = kept ? "" : chosen;
+    if (kept) this.view.main = chosen;
+    this.store.touch();
+  }
+
+  /** To the other one of the two that stand side by side. */
+  swap() {
+    const other = this.panes().find((id) => id !== this.view.chosen);
+    if (other) this.choose(other);
+    return !!other;
   }
 
   /** Choose the next contact of the list (1) or the one before (-1). */
@@ -197,9 +220,13 @@ export class DeskState {
 
   /** Something is always chosen while there is work. */
   keepChoice() {
-    if (this.known.contacts.has(this.view.chosen)) return;
-    const first = rows(work(this.known)).find((row) => row.reservation);
-    this.view.chosen = first ? first.contact.id : "";
+    const { contacts } = this.known;
+    if (!contacts.has(this.view.kept)) this.view.kept = "";
+    if (!contacts.has(this.view.main)) this.view.main = "";
+    if (contacts.has(this.view.chosen)) return;
+    const first = rows(work(this.known)).find((row) => row.reservation && row.contact.id !== this.view.kept);
+    this.view.chosen = this.view.main || first?.contact.id || this.view.kept;
+    if (this.view.chosen !== this.view.kept) this.view.main = this.view.chosen;
     this.view.sheet = "";
   }
 

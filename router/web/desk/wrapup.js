@@ -10,7 +10,7 @@ import { dispositionsOf } from "./model.js";
 const MORE_US = 60_000_000;
 
 /** Stands where the composer was. */
-export function WrapUp({ desk, contact, reservation }) {
+export function WrapUp({ desk, contact, reservation, active }) {
   useBeat();
   const [chosen, setChosen] = useState(reservation.disposition || "");
   const { deadline_at_us: deadline, wrap_at_us: began } = reservation;
@@ -32,7 +32,7 @@ export function WrapUp({ desk, contact, reservation }) {
       <button disabled=${!deadline || desk.isBusy("extend_wrap_up", reservation.id)} onClick=${() => desk.act("extend_wrap_up", { reservation: reservation.id, by_us: MORE_US })}>
         ${t("wrap_up_more")}
       </button>
-      <button id="finish-wrap-up" class="primary" disabled=${missing || desk.isBusy("finish_wrap_up", reservation.id)} onClick=${finish}>
+      <button id=${active ? "finish-wrap-up" : undefined} class="primary" disabled=${missing || desk.isBusy("finish_wrap_up", reservation.id)} onClick=${finish}>
         ${t("wrap_up_finish")} <kbd>W</kbd>
       </button>
     </div>

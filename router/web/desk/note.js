@@ -1,0 +1,56 @@
+// A note on the contact, for colleagues: it is kept with the contact and never sent to the customer.
+
+import { t } from "../page/texts.js";
+import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
+
+/** The attribute that holds it, so that rules, exports and whoever gets the contact next can read it. */
+export const NOTE = "note";
+const MOST = 2000;
+
+/** What is written is a draft until it is saved, and survives a reload as such. */
+export function Note({ desk, contact }) {
+  const place = `note.${contact.id}`;
+  const said = String(contact.attributes?.[NOTE] ?? "");
+  const draft = desk.drafts.read(place);
+  const [open, setOpen] = useState(!!draft);
+  const own = useRef(null);
+  useLayoutEffect(() => void (open && own.current?.focus()), [open]);
+  const begin = () => {
+    if (!draft) desk.drafts.write(place, said);
+    setOpen(true);
+  };
+  const end = () => {
+    desk.drafts.write(place, "");
+    setOpen(false);
+  };
+  const save = async (event) => {
+    event?.preventDefault();
+    const text = own.current.value.trim();
+    if (await desk.act("update", { contact: contact.id, attributes: { [NOTE]: text || null } })) end();
+  };
+  const pressed = (event) => {
+    if (event.key === "Escape") end();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(event);
+    else return;
+    event.preventDefault();
+  };
+  const write = (event) => {
+    desk.drafts.write(place, event.target.value);
+    desk.store.touch();
+  };
+  return html`<section class="card note" aria-label=${t("note")}>
+    <h3>${t("note")}</h3>
+    ${open
+      ? html`<form onSubmit=${save}>
+          <label class="unseen" for="note-text">${t("note")}</label>
+          <textarea id="note-text" ref=${own} rows="3" maxlength=${MOST} dir="auto" value=${draft} onInput=${write} onKeyDown=${pressed}></textarea>
+          <p class="quiet">${t("note_words")}</p>
+          <div class="sheet-foot">
+            <button type="button" onClick=${end}>${t("cancel")} <kbd>Esc</kbd></button>
+            <button class="primary" type="submit" disabled=${desk.isBusy("update", contact.id)}>${t("note_save")}</button>
+          </div>
+        </form>`
+      : html`${said && html`<p class="plain" dir="auto">${said}</p>`}
+          <button id="note" class="link" onClick=${begin}>${t(said ? "note_edit" : "note_add")} <kbd>U</kbd></button>`}
+  </section>`;
+}
