@@ -43,21 +43,7 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
     )
     command.add_argument("--rounds", type=int, default=300)
     _add_worlds(commands, common)
-    command = commands.add_parser(
-        "knee", parents=[common], help="how large a centre of a profile the server carries"
-    )
-    command.add_argument("profile", nargs="?", default="mixed-channels")
-    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
-    command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
-    command = commands.add_parser(
-        "compare", parents=[common], help="two builds under the same day, in turn"
-    )
-    command.add_argument("a", help="a directory or a git reference: how it was")
-    command.add_argument("b", help="how it is")
-    command.add_argument("--profile", default="mixed-channels")
-    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
-    command.add_argument("--pairs", type=int, default=3)
-    command.add_argument("--most", type=float, default=1.1, help="processor time, B against A")
+    _add_days(commands, common)
     arguments = parser.parse_args(words)
     if arguments.command == "run":
         from loadtest.runs import run
@@ -102,6 +88,12 @@ def _add_worlds(
     )
     command.add_argument("--calls", type=int, default=150, help="to idle agents, each way")
     command.add_argument("--seconds", type=float, default=10.0, help="of each other measurement")
+
+
+def _add_days(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """Days by a profile: one, larger and larger ones, the same under two builds."""
     command = commands.add_parser(
         "run", help="a day by a profile: robots, legs, a verdict, a report"
     )
@@ -110,6 +102,21 @@ def _add_worlds(
     command.add_argument("--clients", type=int, default=0, help="processes of robots")
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
     command.add_argument("--flame", action="store_true", help="a flame graph too (py-spy)")
+    command = commands.add_parser(
+        "knee", parents=[common], help="how large a centre of a profile the server carries"
+    )
+    command.add_argument("profile", nargs="?", default="mixed-channels")
+    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
+    command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
+    command = commands.add_parser(
+        "compare", parents=[common], help="two builds under the same day, in turn"
+    )
+    command.add_argument("a", help="a directory or a git reference: how it was")
+    command.add_argument("b", help="how it is")
+    command.add_argument("--profile", default="mixed-channels")
+    command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
+    command.add_argument("--pairs", type=int, default=3)
+    command.add_argument("--most", type=float, default=1.1, help="processor time, B against A")
 
 
 def _throughput(arguments: argparse.Namespace) -> Report:

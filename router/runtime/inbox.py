@@ -17,7 +17,7 @@ SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
 """How full the inbox may be for an input of shed class 0, 1, 2 and so on. Class 0
 (accept, complete, presence) is not shed: its share is a bound on memory, not a policy."""
 
-SHED_AFTER_US = (0, 2_000_000, 1_000_000, 500_000, 250_000)
+SHED_AFTER_US = (0, 4_000_000, 2_000_000, 1_000_000, 500_000)
 """How long the oldest arrival may have waited for one of each class to be taken. A full inbox of a
 slow machine is many seconds of work: without this bound all would wait so long before the first one
 was refused."""

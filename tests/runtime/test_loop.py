@@ -288,15 +288,15 @@ async def test_an_accept_does_not_wait_behind_the_arrivals_before_it(world: Worl
 async def test_arrivals_are_refused_when_the_oldest_has_waited_too_long(world: World) -> None:
     workspace = await world.workspace()
     futures = [workspace.put(submit("c0"), shed=3)]
-    world.clock.advance(SECOND * 6 // 10)
+    world.clock.advance(SECOND * 12 // 10)
     with pytest.raises(Overloaded, match="sms_email"):
         workspace.put(submit("c1"), shed=3)
     futures.append(workspace.put(submit("c2"), shed=2))
-    world.clock.advance(SECOND * 6 // 10)
+    world.clock.advance(SECOND * 12 // 10)
     with pytest.raises(Overloaded, match="chat"):
         workspace.put(submit("c3"), shed=2)
     futures.append(workspace.put(submit("c4"), shed=1))
-    world.clock.advance(SECOND)
+    world.clock.advance(2 * SECOND)
     with pytest.raises(Overloaded, match="voice"):
         workspace.put(submit("c5"), shed=1)
     futures.append(workspace.put(submit("c6")))
