@@ -17,6 +17,8 @@ from loadtest.runs import conduct, judge, page, profile
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.judge import Verdict
 
+BUSY_MS = 20.0
+"""Robots later than this measure the machine, and not the server."""
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
@@ -50,6 +52,12 @@ class Result:
             value = "not there" if verdict.value is None else page.figure(verdict.value)
             word = "pass" if verdict.passed else "MISS"
             rows.append(f"  {verdict.name:36} {value:>12}  {word}  {verdict.bound}")
+        lag_ms = self.figures.get("client_lag_p99_ms", 0.0)
+        if lag_ms > BUSY_MS:
+            rows.append(
+                f"  the machine was busy: the robots' own loops were {lag_ms:.0f} ms late (p99), "
+                "so the lengths of time say little"
+            )
         return "\n".join(rows)
 
 
