@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -47,9 +47,9 @@ _HIDDEN = {"\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range
 class Entry(Value, kw_only=True):
     """What a message knows of its file; sealed with the message."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     name: str
-    type: str
+    type: Annotated[str, msgspec.Meta(pattern="^[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}$")]
     size: int
     """Bytes."""
     role: str = "attachment"
@@ -165,7 +165,11 @@ _OWN_TYPE = {"html": "text/html", "original": "text/plain"}
 
 
 def entries(attachments: tuple[dict[str, Any], ...]) -> list[Entry]:
-    """The files of a message; what is none of ours is passed over."""
+    """The files of a message; what is none of ours is passed over.
+
+    Adapters elsewhere may name any files: what could not have come from `Attachments.keep` counts
+    as none, so that it stands in nobody's way when it is read, shown or erased.
+    """
     found = []
     for each in attachments:
         try:

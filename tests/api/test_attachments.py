@@ -141,3 +141,52 @@ async def test_bounds_and_roles_are_kept(site: Site) -> None:
         await router.attach(b"x", name="x", role="script")
     kept = await router.attach(b"", name="")
     assert (kept["name"], kept["size"], len(base64.b64decode(kept["key"]))) == ("file", 0, 32)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"id": "../../../../etc/passwd"},
+        {"id": "x" * 32},
+        {"type": "text/html\r\nSet-Cookie: a=b"},
+        {"type": "text"},
+    ],
+)
+async def test_a_file_that_an_adapter_elsewhere_makes_up_is_none_and_in_nobodys_way(
+    site: Site, forged: dict[str, str]
+) -> None:
+    router = texts(site).router
+    kept = await router.attach(SECRET, name="a.pdf")
+    made_up = {"id": "0" * 32, "name": "b", "type": "text/plain", "size": 1, "key": "", **forged}
+    new = NewContact(
+        external_id="x1",
+        customer=Address(address=NUMBER),
+        to="+4930555300",
+        message=NewMessage(id="m1", text="see the files", attachments=(made_up, kept)),
+    )
+    contact = (await router.submit(new)).contact
+    admin = await site.client("admin")
+    (view,) = (await admin("GET", f"/v1/contacts/{contact}/messages")).body["messages"]
+    assert [each["id"] for each in view["attachments"]] == [kept["id"]]
+    assert len(below(site.server.data / "attachments")) == 1
+    await router.left("x1", "gone")
+    customer = (await admin("GET", f"/v1/contacts/{contact}")).body["customer"]
+    assert (await admin("POST", f"/v1/customers/{customer}:erase", {})).status == 200
+    assert below(site.server.data / "attachments") == []
+
+
+async def test_a_name_that_an_adapter_elsewhere_makes_up_adds_no_header(site: Site) -> None:
+    router = texts(site).router
+    kept = await router.attach(b"hello", name="a.txt") | {"name": 'a"\r\nSet-Cookie: a=b\r\n\r\nx'}
+    new = NewContact(
+        external_id="x1",
+        customer=Address(address=NUMBER),
+        to="+4930555300",
+        message=NewMessage(id="m1", text="see the file", attachments=(kept,)),
+    )
+    contact = (await router.submit(new)).contact
+    admin = await site.client("admin")
+    (view,) = (await admin("GET", f"/v1/contacts/{contact}/messages")).body["messages"]
+    got = await site.anybody()("GET", await link(admin, contact, view["id"], kept["id"]))
+    assert (got.status, got.body) == (200, b"hello")
+    assert "Set-Cookie" not in got.headers

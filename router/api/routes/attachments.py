@@ -22,7 +22,7 @@ from router.api.table import ANYBODY, Call, Param, Reply, Route, query, roles
 from router.api.views import View
 from router.core.model import SECOND_US
 from router.errors import NotFound
-from router.runtime.attachments import Entry, Opened, entries
+from router.runtime.attachments import Entry, Opened, clean_name, entries
 
 LINK_US = 300 * SECOND_US
 TICKET_CHARS = 1_000
@@ -116,6 +116,7 @@ def _response(found: Opened) -> web.Response:
 
 def _named(name: str) -> str:
     """RFC 6266 section 4.3: the name for everybody, and for who knows RFC 5987."""
+    name = clean_name(name)  # an adapter elsewhere may have named it
     plain = "".join(mark if mark.isascii() and mark not in '"\\%' else "_" for mark in name)
     return f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
