@@ -111,10 +111,14 @@ class Socket(asyncio.Protocol):
             return False
         if b" 101 " not in head.split(b"\r\n")[0]:
             text = self._buffer[:300].decode("utf-8", "replace")
-            self.opened.set_exception(ConnectionError(f"{self._path}: {text}"))
+            if not self.opened.done():
+                self.opened.set_exception(ConnectionError(f"{self._path}: {text}"))
             self.close()
             return False
         self._buffer = rest
+        if self.opened.done():  # too late: nobody waits any more
+            self.close()
+            return False
         self.is_open = True
         self.opened.set_result(None)
         return True
@@ -128,8 +132,12 @@ async def connect(port: int, path: str, protocol: str = "") -> Socket:
     """A connected socket. Raises ConnectionError and OSError."""
     loop = asyncio.get_running_loop()
     _, socket = await loop.create_connection(lambda: Socket(path, protocol), "127.0.0.1", port)
-    async with asyncio.timeout(10):
-        await socket.opened
+    try:
+        async with asyncio.timeout(10):
+            await socket.opened
+    except TimeoutError:
+        socket.close()
+        raise
     return socket
 
 
