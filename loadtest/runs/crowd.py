@@ -242,6 +242,8 @@ class Crowd:
             if status == 200:
                 self._measures.count("written", at_s=due_s)
                 self._later(customer.kind.reply, self._write, customer)
+            elif status == 503:  # messages of customers give way, too
+                self._measures.count("message_shed", at_s=due_s)
             elif status not in GONE:  # closed meanwhile
                 self._measures.count(f"message_refused.{status}", at_s=due_s)
 
