@@ -159,6 +159,11 @@ def canonical(address: str) -> str:
     return address.lower()
 
 
+def without_addresses(text: str) -> str:
+    """What a server says, without whom it says it of: it goes into the log of events, in clear."""
+    return " ".join("[address]" if "@" in word else word for word in text.split())
+
+
 def message_ids(message: Message, name: str) -> list[str]:
     """The Message-IDs of a field, in their order, at most `REFERENCES` (RFC 5322 section 3.6.4)."""
     found = []

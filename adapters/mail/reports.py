@@ -8,7 +8,7 @@ from __future__ import annotations
 from email.message import Message
 from typing import Literal
 
-from adapters.mail.headers import field, message_ids, raw
+from adapters.mail.headers import field, message_ids, raw, without_addresses
 from router.core.record import Value
 
 RECIPIENTS = 20
@@ -109,7 +109,7 @@ def report(message: Message, text: str) -> Report | None:
     searched = f"{text[:SEARCHED_CHARS]} "
     found = [word for word in _bracketed(searched) if "@" in word]
     detail = next((line.strip() for line in searched.split("\n") if line.strip()[:3].isdigit()), "")
-    status = Status(action="failed", detail=detail[:200])
+    status = Status(action="failed", detail=without_addresses(detail)[:200])
     return Report(references=tuple((references + found)[:20]), statuses=(status,))
 
 
@@ -118,7 +118,7 @@ def _status(block: Message, action: str) -> Status:
     return Status(
         action=action,
         status=raw(block, "Status").split(" ")[0][:20],
-        detail=(diagnostic.partition(";")[2] or diagnostic).strip()[:150],
+        detail=without_addresses(diagnostic.partition(";")[2] or diagnostic)[:150],
     )
 
 

@@ -14,6 +14,7 @@ import aiosmtplib
 from aiosmtplib import SMTP
 
 from adapters import NotSent, Throttled
+from adapters.mail.headers import without_addresses
 from adapters.mail.settings import Smtp
 from router.channel import ChannelError, UnknownOutcome
 
@@ -163,7 +164,7 @@ class Smtps:
 
 
 def _refused(error: aiosmtplib.SMTPResponseException) -> ChannelError:
-    words = " ".join(f"{error.code} {error.message}".split())[:REPLY_CHARS]
+    words = without_addresses(f"{error.code} {error.message}")[:REPLY_CHARS]
     if 400 <= error.code < 500:
         return Throttled(f"the sending server says: {words}")
     return ChannelError(f"the sending server refused it: {words}")

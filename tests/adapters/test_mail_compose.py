@@ -7,9 +7,11 @@ import email
 from datetime import UTC, datetime
 
 import pytest
+from aiosmtplib import SMTPRecipientRefused
 
 from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose
 from adapters.mail.mime import read
+from adapters.mail.smtp import _refused
 
 
 def outgoing(**fields: object) -> Outgoing:
@@ -60,3 +62,24 @@ def test_a_stranger_cannot_write_the_answer_they_get() -> None:
 def test_an_address_that_looks_encoded_is_none() -> None:
     with pytest.raises(Unsendable):
         compose(outgoing(recipient="=?utf-8?q?a=0D=0ABcc=3A_x?=@y.example"), datetime.now(UTC))
+
+
+def test_what_a_server_says_is_passed_on_without_addresses() -> None:
+    refusal = SMTPRecipientRefused(550, "5.1.1 <Kim@customer.example>:\r\n no such user", "kim")
+    assert str(_refused(refusal)) == (
+        "the sending server refused it: 550 5.1.1 [address] no such user"
+    )
+    parts = (
+        "Content-Type: message/delivery-status\r\n\r\n"
+        "Reporting-MTA: dns; mx.example\r\n\r\n"
+        "Final-Recipient: rfc822; kim@customer.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        "Diagnostic-Code: smtp; 550 <kim@customer.example>... unknown, ask kim@x.example\r\n"
+    )
+    bounce = read(
+        "From: MAILER-DAEMON@mx.example\r\nReturn-Path: <>\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        f"--b\r\n{parts}\r\n--b--\r\n".encode()
+    )
+    assert bounce.report is not None
+    (status,) = bounce.report.statuses
+    assert status.detail == "550 [address] unknown, ask [address]"
