@@ -150,7 +150,7 @@ async def test_a_chat_becomes_a_call_and_an_email_a_callback(house: House) -> No
     await expect(page.locator(".offer")).to_be_visible()
     await page.keyboard.press("a")
     await page.wait_for_selector("#composer")
-    await page.locator("h1").click()
+    await page.locator(".brand").click()
     await page.keyboard.press("b")
     sheet = page.locator("[data-sheet=callback]")
     await expect(sheet).to_contain_text("keeps its place")

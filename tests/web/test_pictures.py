@@ -11,7 +11,8 @@ from tests.web import fake_customer
 from tests.web.conftest import OpenPage
 from tests.web.fake_board import busy
 from tests.web.fake_server import FakeServer
-from tests.web.fake_world import MINUTE, World, now_us
+from tests.web.fake_world import World
+from tests.web.scenes import at_work
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
@@ -23,69 +24,22 @@ SIZES = [
 ]
 
 
-def said(world: World, contact: str, lines: list[tuple[str, str]]) -> None:
-    """A conversation of the last minutes."""
-    world.messages[contact] = [
-        {
-            "id": f"p{contact}{place}",
-            "contact": contact,
-            "from": who,
-            "at_us": now_us() - (len(lines) - place) * MINUTE,
-            "text": text,
-        }
-        | ({"agent": "ana"} if who == "agent" else {})
-        for place, (who, text) in enumerate(lines)
-    ]
-
-
 @pytest.mark.parametrize(("scheme", "width", "height"), SIZES)
 async def test_a_picture_of_the_desk(
     open_page: OpenPage, server: FakeServer, world: World, picture: Picture,
     scheme: str, width: int, height: int,
 ) -> None:  # fmt: skip
-    held = [
-        world.offer(
-            "chat",
-            "Maria Sandoval",
-            customer="maria",
-            attributes={"topic": "invoice", "order": "OAK-20417", "shop": "Berlin"},
-            segment_reason="orders in 12 months: 9",
-        ),
-        world.offer("sms", "Jonas Weber", segment="floating"),
-        world.offer("email", "Priya Natarajan", queue="billing", segment="passive"),
-    ]
+    first = at_work(world)[0]
     world.customers["maria"] = {
         "profile": fake_customer.profile("maria"),
         "preference": fake_customer.known("maria"),
         "contacts": {"contacts": fake_customer.past()},
     }
-    talks = [
-        [
-            ("router", "You are number 2, about 1 minute."),
-            (
-                "customer",
-                "Hello, the invoice for my table says 842 € but the order was 642 €. https://oak.example/orders/20417",
-            ),
-            ("agent", "Good morning Maria. I am sorry about that, let me look at the order."),
-            ("customer", "Thank you! The second delivery is listed twice, I think."),
-        ],
-        [("customer", "Is somebody coming today? I am at home until four.")],
-        [
-            ("customer", "Dear team,\nplease send the invoice to our new address."),
-            ("agent", "Dear Priya,\nwhich address may we use?"),
-        ],
-    ]
-    for reservation, lines in zip(held, talks, strict=True):
-        contact = world.reservations[reservation]["contact"]
-        world.carry_out({"type": "accept", "reservation": reservation})
-        said(world, contact, lines)
-    first = world.reservations[held[0]]["contact"]
     page = await open_page(
         f"{server.url}/desk#ticket=crk_ana", width=width, height=height, scheme=scheme
     )
     await page.locator(f"[data-contact={first}]").click()
     await page.locator("#composer").fill("You are right: it is on the invoice twice. I have")
-    world.offer("chat", "Oleksandr Kovalenko", queue="technical")
     await page.wait_for_selector(".offer")
     if width > 960:
         await page.wait_for_selector(".hint-title")
