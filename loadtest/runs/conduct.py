@@ -377,7 +377,8 @@ def lasting(profile: Profile, seconds: float) -> Profile:
 
 
 def _config(profile: Profile) -> dict[str, Any]:
-    config = copy.deepcopy(profile.router)
+    # By way of JSON, an alias in the profile becomes two things.
+    config: dict[str, Any] = json.loads(json.dumps(profile.router))
     places = config.get("workspaces") or {"": config}
     for agents in profile.agents:
         people = places[agents.workspace].setdefault("agents", {})
