@@ -4,8 +4,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
 
     from the visitor                          from us
     {type: hello, key, token, name,    ->     {type: welcome, token, state, messages, position,
-     identity}                                 wait_s, ask}
-    {type: say, id, text}              ->     {type: message, id, who: visitor, text, at_ms}: it is
+     identity}                                 wait_s, ask, files, file_bytes, file_types}
+    {type: say, id, text, files}       ->     {type: message, id, who: visitor, text, at_ms}: it is
                                                durable; or {type: refused, id, code, text,
                                                retry_after_s}
     {type: choose, name, value}               {type: message, id, who: agent | router, ...}
@@ -23,6 +23,8 @@ The visitor's page opens ``/v1/webchat/{name}/ws`` and speaks JSON:
   origins (RFC 6454), which browsers do not let a page forge.
 - Messages are at most 4 KiB of UTF-8 and, after a short burst, one a second for each visitor.
   An id said twice is one message: the widget says again what was not confirmed.
+- Files are off unless `files` is set. The page uploads one (`uploads.py`), is answered an id that
+  holds for a quarter of an hour in this conversation, and names it in its next ``say``.
 - Nothing a visitor sends becomes an attribute that rules see. What the site's own server has signed
   (`identity.py`) does, and makes the visitor the same customer on every device.
 - A visitor who waits and whose last page is gone for `away_s` has left. Once somebody has written

@@ -23,7 +23,6 @@ from adapters.webchat.codec import (
     Signer,
     Token,
     Visitor,
-    Welcome,
     Who,
 )
 from adapters.webchat.conversation import (
@@ -31,13 +30,16 @@ from adapters.webchat.conversation import (
     TYPING_S,
     Conversation,
     Page,
+    Words,
     filled,
     message_of,
     parts_of,
 )
 from adapters.webchat.door import Door, Entry
+from adapters.webchat.files import Held
 from adapters.webchat.identity import Notary
 from adapters.webchat.settings import Settings, identity_secret, token_secret
+from adapters.webchat.uploads import Uploads
 from router.channel import (
     Address,
     Channel,
@@ -79,6 +81,7 @@ class WebChat(Channel):
         notary = Notary(identity_secret(config.identity_secret_file, where))
         self.door = Door(self.signer, notary, config.strangers_per_min)
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self.uploads = Uploads(config, router)
         self.crew = Crew(name, most=2 * self.config.conversations)
         self.writers = Crew(f"{name} pages", most=PAGES * self.config.conversations)
         """One task for each open page."""
@@ -175,17 +178,7 @@ class WebChat(Channel):
         if len(conversation.pages) >= PAGES:
             conversation.pages.pop(0).close(4008, f"more than {PAGES} pages are open")
         conversation.pages.append(page)
-        page.send(
-            Welcome(
-                token=self._token(conversation),
-                state=conversation.phase,
-                messages=list(conversation.messages),
-                position=conversation.place.position,
-                wait_s=conversation.place.wait_s,
-                held=conversation.held,
-                ask=conversation.ask,
-            )
-        )
+        page.send(conversation.welcome(self._token(conversation), self.config))
         return conversation
 
     def leave(self, page: Page, conversation: Conversation) -> None:
@@ -196,20 +189,21 @@ class WebChat(Channel):
         if not conversation.pages and self.up:
             self._watch_absence(conversation)
 
-    async def say(
-        self, conversation: Conversation, message_id: str, text: str, origin: str
-    ) -> None:
-        """The visitor writes. Raises what the router raises; returns when it is durable."""
+    async def say(self, conversation: Conversation, words: Words) -> None:
+        """The visitor writes. Raises NoFile, and what the router raises; returns when durable."""
         async with conversation.saying:
-            known = conversation.knows(message_id)
+            known = conversation.knows(words.id)
             if known is not None:
                 self._tell(conversation, known)
                 return
-            receipt = await self._to_router(conversation, message_id, text, origin)
-            self._show(conversation, message_id, "visitor", text)
-        if conversation.ask is not None and not conversation.ask.choices:
+            files = conversation.files.find(words.files, asyncio.get_running_loop().time())
+            receipt = await self._to_router(conversation, words, files)
+            conversation.files.take(words.files)
+            names = tuple(file.name for file in files)
+            self._show(conversation, words.id, "visitor", words.text, names)
+        if conversation.ask is not None and not conversation.ask.choices and words.text.strip():
             # A question without choices is answered by whatever is written next.
-            self._later(lambda: self._answered(conversation, text[:ANSWER]), "answer")
+            self._later(lambda: self._answered(conversation, words.text[:ANSWER]), "answer")
         if receipt.state == "closed":
             self._end(conversation)
         elif receipt.state == "active":
@@ -326,12 +320,12 @@ class WebChat(Channel):
     # -- conversations ---------------------------------------------------------------------------
 
     async def _to_router(
-        self, conversation: Conversation, message_id: str, text: str, origin: str
+        self, conversation: Conversation, words: Words, files: list[Held]
     ) -> Receipt:
         if conversation.phase == "ended":
             self._renew(conversation)
         if conversation.begun:
-            contact = self._contact(conversation, message_id, text, origin)
+            contact = self._contact(conversation, words, files)
             receipt = await self.router.message(contact)
             if receipt.state != "closed" or receipt.created:
                 if conversation.phase == "idle":
@@ -340,7 +334,7 @@ class WebChat(Channel):
             # It was closed while we did not look (a restart): this message begins a new one.
             self._renew(conversation)
         while True:
-            contact = self._contact(conversation, message_id, text, origin)
+            contact = self._contact(conversation, words, files)
             receipt = await self._begin(conversation, contact)
             if receipt.state != "closed" or receipt.created:
                 return receipt
@@ -362,17 +356,20 @@ class WebChat(Channel):
         conversation.begun = True
         return receipt
 
-    def _contact(
-        self, conversation: Conversation, message_id: str, text: str, origin: str
-    ) -> NewContact:
+    def _contact(self, conversation: Conversation, words: Words, files: list[Held]) -> NewContact:
+        # A message without words is called what its files are: the history has nothing else.
         return NewContact(
             external_id=conversation.external_id,
             customer=Address(address=conversation.address, name=conversation.name),
             to=self.config.to or self.name,
             entry_point=self.config.entry_point,
-            attributes={**conversation.facts, "site": self.name, "origin": origin},
+            attributes={**conversation.facts, "site": self.name, "origin": words.origin},
             # The page chose its part of the id: ours keeps one visitor's ids from another's.
-            message=NewMessage(id=f"{conversation.external_id}/{message_id}", text=text),
+            message=NewMessage(
+                id=f"{conversation.external_id}/{words.id}",
+                text=words.text if words.text.strip() else ", ".join(f.name for f in files),
+                attachments=tuple(file.entry for file in files),
+            ),
         )
 
     def _make(self, visitor: Visitor) -> Conversation:
@@ -465,11 +462,15 @@ class WebChat(Channel):
         conversation.phase = "ended"
         conversation.ask = None
         conversation.held = False
+        conversation.files.clear()
         conversation.place = Place()
         self._tell(conversation, Ended())
 
-    def _show(self, conversation: Conversation, message_id: str, who: Who, text: str) -> None:
-        message = Message(message_id, who, text, _now_ms())
+    def _show(
+        self, conversation: Conversation, id_: str, who: Who, text: str,
+        files: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        message = Message(id_, who, text, _now_ms(), files)
         conversation.messages.append(message)
         self._tell(conversation, message)
 

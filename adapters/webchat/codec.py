@@ -42,6 +42,8 @@ class Say(_Up, frozen=True):
 
     id: MessageId
     text: str
+    files: Annotated[tuple[Short, ...], msgspec.Meta(max_length=5)] = ()
+    """What the uploads answered (`uploads.py`); with a file the text may be empty."""
 
 
 class Choose(_Up, frozen=True):
@@ -73,6 +75,8 @@ class Message(_Down, frozen=True):
     who: Who
     text: str
     at_ms: int
+    files: tuple[str, ...] = ()
+    """Names of its files; after a restart those of a message without words are its text."""
 
 
 class Place(_Down, frozen=True):
@@ -107,6 +111,10 @@ class Welcome(_Down, frozen=True, kw_only=True):
     wait_s: int = -1
     held: bool = False
     ask: Ask | None = None
+    files: bool = False
+    """Whether files are taken; then `file_bytes` and `file_types` say which."""
+    file_bytes: int = 0
+    file_types: tuple[str, ...] = ()
 
 
 class Hold(_Down, frozen=True):

@@ -5,9 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from adapters.webchat.codec import Ask, Bucket, Down, Message, Phase, Place, Visitor, Who
+from adapters.webchat.codec import (
+    Ask,
+    Bucket,
+    Down,
+    Message,
+    Phase,
+    Place,
+    Visitor,
+    Welcome,
+    Who,
+)
+from adapters.webchat.files import Shelf
+from adapters.webchat.settings import Settings
 from router.channel import ChannelError, Line
 
 ANSWER = 1_000
@@ -26,6 +38,18 @@ class Page(Protocol):
         """Begin closing."""
 
 
+class Words(NamedTuple):
+    """What a visitor says."""
+
+    id: str
+    """The page's own."""
+    text: str
+    origin: str
+    """Of the page."""
+    files: tuple[str, ...] = ()
+    """Ids that the uploads were answered."""
+
+
 @dataclass(slots=True)
 class Conversation:
     """One visitor's conversation, as long as it is in memory."""
@@ -39,6 +63,8 @@ class Conversation:
     """The site's own id of the visitor, if it vouched for one."""
     facts: dict[str, str | int | float | bool] = field(default_factory=dict)
     """What else it vouched for."""
+    files: Shelf = field(default_factory=Shelf)
+    """Uploaded, and named by no message yet."""
     phase: Phase = "idle"
     begun: bool = False
     """The router has (or had) a contact for this number."""
@@ -65,6 +91,21 @@ class Conversation:
     def external_id(self) -> str:
         """The contact's id at this backend."""
         return f"{self.visitor}.{self.number}"
+
+    def welcome(self, token: str, config: Settings) -> Welcome:
+        """What a page is told first."""
+        return Welcome(
+            token=token,
+            state=self.phase,
+            messages=list(self.messages),
+            position=self.place.position,
+            wait_s=self.place.wait_s,
+            held=self.held,
+            ask=self.ask,
+            files=config.files,
+            file_bytes=config.file_bytes if config.files else 0,
+            file_types=config.file_types if config.files else (),
+        )
 
     def recall(self, lines: list[Message]) -> None:
         """What was said before, and what has been said since."""

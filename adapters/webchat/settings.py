@@ -7,8 +7,12 @@ import secrets
 from pathlib import Path
 
 from adapters import read_secret
+from adapters.webchat.files import SUFFIXES
 from router.core.record import Value
 from router.errors import ConfigError
+
+FILE_BYTES = 25 * 1024 * 1024
+"""Longest file that the router keeps."""
 
 
 class Settings(Value, kw_only=True):
@@ -42,16 +46,32 @@ class Settings(Value, kw_only=True):
     """Messages of a conversation that a reloaded page shows."""
     conversations: int = 10_000
     """Most visitors at once; one more is told to come back later."""
+    files: bool = False
+    """Whether visitors may send files."""
+    file_bytes: int = 5 * 1024 * 1024
+    """Longest file, in bytes; at most 25 MiB."""
+    file_types: tuple[str, ...] = (
+        "image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf",
+    )  # fmt: skip
+    """Media types that are taken, by what is in the file. ``application/zip`` (and with it office
+    documents) and ``text/plain`` can be added."""
+    files_per_hour: int = 20
+    """Files an hour of one visitor, and as many at once; of one address ten times that."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         if not self.key:
             raise ValueError("key must not be empty")
-        for name in ("token_days", "burst", "strangers_per_min", "history", "conversations"):
+        for name in ("token_days", "burst", "strangers_per_min", "history", "conversations",
+                     "file_bytes", "files_per_hour"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be > 0")
         if self.away_s < 0 or self.messages_per_s <= 0:
             raise ValueError("away_s must be >= 0, messages_per_s > 0")
+        if self.file_bytes > FILE_BYTES:
+            raise ValueError(f"file_bytes must be <= {FILE_BYTES}")
+        if not self.file_types or not set(self.file_types) <= set(SUFFIXES):
+            raise ValueError(f"file_types: expected some of {', '.join(SUFFIXES)}")
         for origin in self.origins:
             if origin != "self" and not origin.startswith(("https://", "http://")):
                 raise ValueError(f"origins: expected https://host or self, got {origin!r}")

@@ -1,4 +1,4 @@
-"""The visitor's WebSocket: origin, first frame, limits, and a bounded buffer for each page."""
+"""The visitor's WebSocket: origin, first frame, limits, a bounded buffer; and where files go."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from adapters.webchat.codec import (
     same_origin,
     too_long,
 )
-from adapters.webchat.conversation import Conversation
+from adapters.webchat.conversation import Conversation, Words
 from adapters.webchat.door import Crowded
+from adapters.webchat.files import NoFile
+from adapters.webchat.uploads import NotTaken, allowed, answer, may_upload, refusal
 from router import channel as contract
 
 BUFFER = 128
@@ -43,7 +45,14 @@ def routes(channel: WebChat) -> list[web.RouteDef]:
     async def visit(request: web.Request) -> web.StreamResponse:
         return await _visit(channel, request)
 
-    return [web.get("/ws", visit)]
+    async def upload(request: web.Request) -> web.Response:
+        return await _upload(channel, request)
+
+    return [
+        web.get("/ws", visit),
+        web.post("/files", upload),
+        web.options("/files", upload),
+    ]
 
 
 class OpenPage:
@@ -135,6 +144,23 @@ async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
     return socket
 
 
+async def _upload(channel: WebChat, request: web.Request) -> web.Response:
+    try:
+        may_upload(request, channel.config)
+        if request.method == "OPTIONS":
+            return allowed(request)
+        if not channel.up:
+            raise NotTaken(503, "try_again", "not running", 2.0)
+        token, now_s = request.headers.get("Webchat-Token", ""), datetime.now(UTC).timestamp()
+        visitor = channel.signer.check(token, int(now_s))
+        if visitor is None:
+            raise NotTaken(403, "token", "this token is not ours, or has expired")
+        conversation = channel.conversations.get(visitor.id)
+        return answer(request, await channel.uploads.take(request, conversation))
+    except NotTaken as no:
+        return refusal(request, no)
+
+
 async def _hello(socket: web.WebSocketResponse) -> Hello | None:
     try:
         frame = decode(await socket.receive_str(timeout=HELLO_S))
@@ -186,7 +212,7 @@ async def _say(
 ) -> None:
     """A message: refused with the reason, or taken by the router."""
     why = too_long(frame.text)
-    if why:
+    if why and (frame.text.strip() or not frame.files):
         page.send(Refused(frame.id, "too_long", why))
         return
     if conversation.knows(frame.id) is None:
@@ -195,7 +221,10 @@ async def _say(
             page.send(Refused(frame.id, "too_fast", "one message a second, please", wait_s))
             return
     try:
-        await channel.say(conversation, frame.id, frame.text, origin)
+        words = Words(frame.id, frame.text, origin, frame.files)
+        await channel.say(conversation, words)
+    except NoFile:
+        page.send(Refused(frame.id, "no_file", "the file is not here any more: send it again"))
     except contract.Refused as refused:
         page.send(Refused(frame.id, refused.code, "this message cannot be taken"))
     except TRY_AGAIN as error:

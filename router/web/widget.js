@@ -80,8 +80,8 @@
       this.socket.send(JSON.stringify(frame));
     }
 
-    say(id, text) {
-      this.pending.push({ id, text });
+    say(message) {
+      this.pending.push(message);
       this.start();
       this.flush();
     }
@@ -95,9 +95,8 @@
 
     flush() {
       if (!this.ready || this.flying || !this.pending.length) return;
-      const { id, text } = this.pending[0];
-      this.flying = id;
-      this.send({ type: "say", id, text });
+      this.flying = this.pending[0].id;
+      this.send({ type: "say", ...this.pending[0] });
     }
 
     take(frame) {
@@ -119,10 +118,7 @@
       if (frame.type === "refused" && frame.retry_after_s) {
         // The same id again, later: it cannot become two messages.
         this.flying = "later";
-        setTimeout(() => {
-          this.flying = "";
-          this.flush();
-        }, Math.min(frame.retry_after_s, 30) * 1000);
+        setTimeout(() => (this.flying = "", this.flush()), Math.min(frame.retry_after_s, 30) * 1000);
         return;
       }
       this.pending = this.pending.filter((message) => message.id !== frame.id);
@@ -182,11 +178,7 @@
       this.memory = new Memory(`contact-chat:${options.channel}`);
       this.connection = new Connection(this.memory, (frame) => this.hear(frame));
       this.shown = new Map();
-      this.state = "idle";
-      this.place = {};
-      this.held = false;
-      this.online = null;
-      this.unread = 0;
+      Object.assign(this, { state: "idle", place: {}, held: false, online: null, unread: 0 });
       this.build();
       if (this.memory.value.active) this.connection.start();
       if (options.open) this.open();
@@ -268,10 +260,12 @@
 
     say() {
       const text = this.input.value;
-      if (!text.trim() || byteLength(text) > TEXT_BYTES) return;
+      const ready = !this.files || this.files.ready();
+      if (!ready || byteLength(text) > TEXT_BYTES || !(text.trim() || ready.length)) return;
       const id = newId();
-      this.show({ id, who: "visitor", text }, "sending");
-      this.connection.say(id, text);
+      const files = this.files ? this.files.take(id, text) : {};
+      this.show({ id, who: "visitor", text, files: files.names }, "sending");
+      this.connection.say({ id, text, files: files.ids });
       this.input.value = "";
       this.measure();
       this.scroll();
@@ -291,7 +285,6 @@
         case "ended": this.ended(); break;
         case "error": console.warn(`chat widget: ${frame.code}: ${frame.text}`); break;
         case "lost": this.online = frame.final ? "never" : false; break;
-        default: break;
       }
       this.tell();
     }
@@ -309,6 +302,12 @@
         else this.show(message);
       }
       for (const { id } of this.connection.pending) this.log.append(this.shown.get(id));
+      // Files are a module of their own: most sites take none. What fails is tried at the next welcome.
+      if (frame.files) {
+        this.loading ||= import(`${site.origin}/widget_files.js`)
+          .then(({ Files }) => (this.files = new Files(this, make, options.url, frame)))
+          .catch(() => (this.loading = null));
+      }
       requestAnimationFrame(() => this.log.setAttribute("aria-live", "polite"));
       this.choices.replaceChildren();
       if (frame.ask) this.ask(frame.ask);
@@ -323,8 +322,7 @@
         if (this.panel.hidden && frame.who !== "visitor") this.count(this.unread + 1);
       }
       if (frame.who === "visitor" && ["idle", "ended"].includes(this.state)) {
-        this.state = "waiting";
-        this.place = {};
+        Object.assign(this, { state: "waiting", place: {} });
       }
       this.scroll();
     }
@@ -337,7 +335,7 @@
 
     refused(frame) {
       const element = this.shown.get(frame.id);
-      if (!element || frame.retry_after_s) return;
+      if (!element || frame.retry_after_s || this.files?.again(frame)) return;
       element.dataset.state = "failed";
       element.querySelector(".state").textContent = `Not sent: ${frame.text}.`;
     }
@@ -373,9 +371,11 @@
       if (this.shown.has(message.id)) return;
       const who = { visitor: "You", agent: "Agent", router: "" }[message.who];
       const note = state === "sending" ? "Sending…" : "";
+      const names = (message.files || []).map((name) => `📎 ${name}`);
+      const text = [message.text, ...names].filter(Boolean).join("\n");
       const element = make("div", { className: `message ${message.who}` },
         make("span", { className: "unseen" }, who ? `${who}: ` : ""),
-        make("span", { className: "text", dir: "auto" }, ...linked(message.text)),
+        make("span", { className: "text", dir: "auto" }, ...linked(text)),
         make("span", { className: "state" }, note));
       element.dataset.state = state;
       this.shown.set(message.id, element);

@@ -13,6 +13,7 @@ import pytest
 
 from adapters.webchat.channel import WebChat, filled
 from adapters.webchat.codec import TEXT_BYTES, Message, Signer, Visitor
+from adapters.webchat.conversation import Words
 from adapters.webchat.visits import BUFFER, OpenPage
 from router.channel import (
     Address,
@@ -208,9 +209,9 @@ async def test_of_two_first_messages_the_second_joins_the_first() -> None:
         [conversation] = harness.chat.conversations.values()
         gate = harness.router.gates["submit"] = asyncio.Event()
         async with asyncio.TaskGroup() as tabs:
-            tabs.create_task(harness.chat.say(conversation, "m1", "one", "https://x"))
+            tabs.create_task(harness.chat.say(conversation, Words("m1", "one", "https://x")))
             await harness.signal.until(lambda: bool(harness.router.said("submit")))
-            tabs.create_task(harness.chat.say(conversation, "m2", "two", "https://x"))
+            tabs.create_task(harness.chat.say(conversation, Words("m2", "two", "https://x")))
             await asyncio.sleep(0)
             gate.set()
         calls = [s.call for s in harness.router.calls if s.call in ("submit", "message")]
