@@ -86,7 +86,8 @@ class Xmpp(Channel):
         self._done: OrderedDict[str, None] = OrderedDict()
         self._failed: dict[str, str] = {}
         """Condition by id, of messages under way that came back."""
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, str] = {}
+        """By id: to whom it goes."""
         self._lanes: dict[str, deque[Said]] = {}
         """Messages that wait for the router, in order for each person."""
         self._waiting = 0
@@ -245,8 +246,11 @@ class Xmpp(Channel):
 
     def _bounced(self, said: Said) -> None:
         """A message of ours came back: while it is waited for, or later as a receipt."""
-        if said.id in self._under_way:
-            self._failed[said.id] = said.error
+        person = self._under_way.get(said.id)
+        if person is not None:
+            # Ids can be guessed: only who was written to, or a server on the way, may say this.
+            if _bare(said.sender) in (person, person.partition("@")[2], self.config.jid):
+                self._failed[said.id] = said.error
         else:
             self._tell(said.id, "undelivered", said.error)
 
@@ -317,13 +321,13 @@ class Xmpp(Channel):
             self._know(task.external_id, person, ours)
         self.held += 1
         try:
-            await self._deliver(stanzas.message(person, ours, id_, text), id_)
+            await self._deliver(stanzas.message(person, ours, id_, text), id_, person)
         finally:
             self.held -= 1
 
-    async def _deliver(self, stanza: str, id_: str) -> None:
+    async def _deliver(self, stanza: str, id_: str, person: str) -> None:
         """Write it, and wait until the server has processed it."""
-        self._under_way.add(id_)
+        self._under_way[id_] = person
         try:
             link = await self._write(stanza)
             try:
@@ -338,7 +342,7 @@ class Xmpp(Channel):
             if condition is not None:
                 raise ChannelError(f"the server refused it: {condition}")
         finally:
-            self._under_way.discard(id_)
+            self._under_way.pop(id_, None)
             self._failed.pop(id_, None)
 
     async def _write(self, stanza: str) -> Link:
