@@ -40,6 +40,8 @@ class Template:
         if url.scheme not in ("https", "http") or not url.hostname:
             raise ValueError(f"url: expected https://..., got {request.url!r:.80}")
         self._check(request.url, "url")
+        if any(match[1] in NAMES for match in _PLACE.finditer(urlsplit(request.url).netloc)):
+            raise ValueError("url: whom we call is not for a customer or an effect to say")
         for name, value in request.headers.items():
             if not _HEADER.fullmatch(name) or not _is_header_value(value):
                 raise ValueError(f"headers.{name:.40}: this cannot be a header")
@@ -66,9 +68,13 @@ class Template:
 
     def _url(self, values: dict[str, str]) -> str:
         # A colon may stand in a path (RFC 3986 3.3), and some tokens have one.
-        return _PLACE.sub(
-            lambda match: quote(values.get(match[1], ""), safe=":"), self._request.url
-        )
+        def encoded(match: re.Match[str]) -> str:
+            value = values.get(match[1], "")
+            if value in (".", ".."):  # never escaped, and read as steps (RFC 3986 5.2.4)
+                raise ValueError(f"{match[0]} would be another path")
+            return quote(value, safe=":")
+
+        return _PLACE.sub(encoded, self._request.url)
 
     def _check(self, text: str, where: str) -> None:
         for match in _PLACE.finditer(text):
