@@ -83,14 +83,13 @@ class Shelf:
         """One is on its way: a visitor uploads one at a time."""
         self._files: OrderedDict[str, Held] = OrderedDict()
 
-    def is_full(self, now_s: float) -> bool:
-        """Whether one more is too many; those whose time is over are gone by then."""
-        for id_ in [id_ for id_, held in self._files.items() if held.until_s <= now_s]:
-            del self._files[id_]
-        return len(self._files) >= HELD
-
     def put(self, name: str, entry: dict[str, Any], now_s: float) -> str:
-        """The id by which a message names it: worth nothing in any other conversation."""
+        """The id by which a message names it: worth nothing in any other conversation.
+
+        One more than `HELD` drops the oldest: the visitor may have taken it back.
+        """
+        if len(self._files) >= HELD:
+            self._files.popitem(last=False)
         id_ = secrets.token_urlsafe(16)
         self._files[id_] = Held(name, entry, now_s + HELD_S)
         return id_

@@ -1,7 +1,7 @@
 """``POST /files``: a visitor's file, checked, bounded, and kept by the router until it is said.
 
     Webchat-Token: the visitor's token              201 {id, name, size}
-    Webchat-File-Name: percent-encoded (RFC 3986)   404, 403, 408, 409, 413, 415, 422, 429, 503
+    Webchat-File-Name: percent-encoded (RFC 3986)   400, 403, 404, 408, 413, 415, 422, 429, 503
     <the bytes>                                         {code, text}, and Retry-After where it helps
 
 The page is another origin's, so browsers ask first (CORS, Fetch standard 3.3): pages of the allowed
@@ -72,8 +72,6 @@ class Uploads:
             raise NotTaken(413, "too_big", f"a file has at most {most} bytes")
         address, now_s = request.remote or "", asyncio.get_running_loop().time()
         shelf = conversation.files
-        if shelf.is_full(now_s):
-            raise NotTaken(409, "too_many", "send what is uploaded first")
         if (
             shelf.busy
             or self._on_their_way.total() >= AT_ONCE

@@ -371,7 +371,7 @@
       if (this.shown.has(message.id)) return;
       const who = { visitor: "You", agent: "Agent", router: "" }[message.who];
       const note = state === "sending" ? "Sending…" : "";
-      const names = (message.files || []).map((name) => `📎 ${name}`);
+      const names = (message.files || []).map((name) => `File: ${name}`);
       const text = [message.text, ...names].filter(Boolean).join("\n");
       const element = make("div", { className: `message ${message.who}` },
         make("span", { className: "unseen" }, who ? `${who}: ` : ""),

