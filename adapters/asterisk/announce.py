@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from adapters.asterisk.ari import PLAYABLE
+import re
+
 from adapters.asterisk.settings import Settings
 from router.channel import TreatContact
 
 MINUTE_US = 60_000_000
+_MEDIA = r"(sound:(?!.*//)[\w./-]+|(number|digits|characters|tone):[\w.;=/+*#!-]+)"
+OPEN_MEDIA = re.compile(rf"{_MEDIA}(,{_MEDIA})*")
+"""What any text may play: the PBX's own sounds, spoken digits, tones. Recordings (another customer's)
+and URLs (which the PBX would fetch) only by `announcements`: a text may come over the API."""
 
 
 def media_of(text: str, settings: Settings) -> str:
@@ -15,7 +20,7 @@ def media_of(text: str, settings: Settings) -> str:
     Asterisk has no voice of its own: a text is media itself, or `announcements` says which.
     """
     known = settings.announcements.get(text, "")
-    return known or (text if text.startswith(PLAYABLE) else "")
+    return known or (text if OPEN_MEDIA.fullmatch(text) and ".." not in text else "")
 
 
 def treatment(effect: TreatContact, settings: Settings) -> str:

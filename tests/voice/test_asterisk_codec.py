@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.asterisk import ari
-from adapters.asterisk.announce import treatment
+from adapters.asterisk.announce import media_of, treatment
 from adapters.asterisk.calls import (
     Book,
     Call,
@@ -250,3 +250,25 @@ def test_texts_positions_and_waits_become_sounds() -> None:
         "sound:queue-thereare,number:3,sound:queue-callswaiting,"
         "sound:queue-holdtime,number:2,sound:queue-minutes"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "played"),
+    [
+        ("sound:custom/welcome,number:12", "sound:custom/welcome,number:12"),
+        ("tone:ring;tonezone=de", "tone:ring;tonezone=de"),
+        ("Welcome", "recording:welcome"),  # the configuration may say so
+        ("recording:somebody-elses-call", ""),
+        ("sound:http://elsewhere.example/x", ""),
+        ("sound:a,recording:b", ""),
+        ("sound:../../../etc/passwd", ""),
+    ],
+)
+def test_a_text_plays_no_recording_and_fetches_nothing_unless_the_configuration_says_so(
+    text: str, played: str
+) -> None:
+    settings = Settings(
+        url="http://127.0.0.1:8088/ari", user="u", password_file="f",
+        announcements={"Welcome": "recording:welcome"},
+    )  # fmt: skip
+    assert media_of(text, settings) == played
