@@ -10,7 +10,7 @@ from router.channel import TreatContact
 MINUTE_US = 60_000_000
 _MEDIA = r"(sound:(?!.*//)[\w./-]+|(number|digits|characters|tone):[\w.;=/+*#!-]+)"
 OPEN_MEDIA = re.compile(rf"{_MEDIA}(,{_MEDIA})*")
-"""What any text may play: the PBX's own sounds, spoken digits, tones. Recordings (another customer's)
+"""What any text may play: the PBX's own sounds, spoken digits, tones. Recordings (of others, too)
 and URLs (which the PBX would fetch) only by `announcements`: a text may come over the API."""
 
 

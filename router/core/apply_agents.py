@@ -275,6 +275,8 @@ def _presence_changed(state: State, event: e.PresenceChanged) -> None:
         agent.ready_at_us = event.at_us
         if event.resets_idle:
             agent.idle_since_us = event.at_us
+        if agent.lost_at_us:  # made ready by somebody else: time to come back to the desk
+            state.timers.set(("lost", agent.id), event.at_us + state.policy.lost_after_us)
     if event.presence is Presence.OFFLINE:
         agent.lost_at_us = 0
         state.timers.cancel(("lost", agent.id))

@@ -163,7 +163,9 @@ class State:
             if agent.presence is Presence.READY:
                 self.roster.pool(seat).ready += 1
             if agent.lost_at_us:
-                at_us = max(agent.lost_at_us + self.policy.lost_after_us, soonest_us)
+                is_ready = agent.presence is Presence.READY
+                since_us = max(agent.lost_at_us, agent.presence_at_us if is_ready else 0)
+                at_us = max(since_us + self.policy.lost_after_us, soonest_us)
                 self.timers.set(("lost", agent.id), at_us)
         for reservation in sorted(self.reservations.values(), key=lambda r: r.offered_at_us):
             self.roster.seats[reservation.agent].load.add(reservation)

@@ -306,6 +306,8 @@ class Notes:
             back = Return(self._seq, event.at_us - since_us, event.by)
             self.recording.returns[agent, since_us] = back
         else:
+            if event.presence is Presence.READY and agent in self._lost:
+                self._lost[agent] = event.at_us  # the grace begins anew
             self._at_moment(copied(c.SetPresence, event))
 
     def _agent_lost(self, event: e.AgentLost) -> None:

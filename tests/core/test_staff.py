@@ -128,6 +128,21 @@ def test_a_lost_desk_gives_offers_back_at_once_and_text_contacts_after_a_grace()
     assert (centre.who("ana").presence, centre.who("ana").reason) == ("not_ready", "lost")
 
 
+def test_who_is_made_ready_while_the_desk_is_gone_has_the_grace_again() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.say(c.DeskLost(agent=ANA))
+    centre.away("ana")
+    centre.wait(60)
+    centre.say(c.SetPresence(agent=ANA, presence=Presence.READY, by="sue"))
+    # A restart would set the same deadline: it follows from the row.
+    assert centre.engine.next_deadline() == centre.now_us + 30_000_000
+    centre.engine.state.restart(centre.now_us, 0)
+    assert centre.engine.next_deadline() == centre.now_us + 30_000_000
+    centre.wait(30)
+    assert (centre.who("ana").presence, centre.who("ana").reason) == ("not_ready", "lost")
+
+
 def test_a_desk_that_comes_back_in_time_goes_on() -> None:
     centre = Centre()
     centre.agent("ana")
