@@ -33,7 +33,7 @@ SCRAPES = 25
 ALWAYS = {
     "Agents", "Channels", "Adapters", "Desks", "Commit", "Events", "Events per commit", "HTTP, p99",
     "HTTP answers", "Inbox", "Loop lag", "Memory", "Processor", "Must stay at 0", "Nobody knows",
-    "Received by channel", "Received", "Longest wait", "Effects waiting", "Live", "Being served",
+    "Received by channel", "Received", "Effects waiting", "Live", "Being served",
     "Offers",
 }  # fmt: skip
 """Panels that show something in any run with people in it."""
