@@ -53,9 +53,10 @@ export class Files {
 
   add(files) {
     this.note.textContent = "";
+    this.complains = false;
     for (const file of files) {
       if (this.chosen.length >= AT_ONCE) {
-        this.note.textContent = `At most ${AT_ONCE} files go with one message.`;
+        this.complain(`At most ${AT_ONCE} files go with one message.`);
         break;
       }
       if (file.size > this.limits.file_bytes) this.fail(file, "too_big");
@@ -80,7 +81,9 @@ export class Files {
     this.queue(file, one.abort.signal, (part) => { bar.value = part; }).then((kept) => {
       Object.assign(one, kept);
       bar.remove();
-      if (this.chosen.includes(one)) this.note.textContent = `${file.name} is ready to be sent.`;
+      // What is wrong stands until something else is chosen.
+      if (this.complains || !this.chosen.includes(one)) return;
+      this.note.textContent = `${file.name} is ready to be sent.`;
     }, (error) => {
       this.drop(one);
       if (error.message !== "aborted") this.fail(file, error.message);
@@ -94,7 +97,12 @@ export class Files {
   }
 
   fail(file, code) {
-    this.note.textContent = `${file.name}: ${this.words(code)}`;
+    this.complain(`${file.name}: ${this.words(code)}`);
+  }
+
+  complain(text) {
+    this.complains = true;
+    this.note.textContent = text;
   }
 
   words(code) {
