@@ -22,8 +22,6 @@ NOTHING = ReservationId("")
 _FOREVER = 1 << 40
 """Intervals: more than any log has."""
 _AGENT_COUNTS = ("offers", "accepted", "rejected", "missed", "handled")
-_AGENT_TIMES = ("ready_us", "not_ready_us", "available_us", "handling_us", "talk_us", "hold_us",
-                "wrap_us")  # fmt: skip
 
 Row = dict[str, Any]
 """One line of a report: where and when, counts, lengths in µs, rates."""
@@ -176,7 +174,7 @@ def _plain(shift: Shift) -> dict[str, int]:
         "handling_us": shift.handling_us,
         **{f"{name}_us": length_us for name, length_us in shift.times.items()},
     }
-    return numbers | {name: lengths[name] for name in _AGENT_TIMES}
+    return numbers | lengths
 
 
 def quarters(interval_s: int) -> int:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from router.core.model import MINUTE_US
+from router.core.model import DAY_US
 from router.core.recount import Recount, Row
+from router.core.tallies import INTERVAL_US
 from router.errors import Invalid, Overloaded
 from router.journal.codec import decode_event
 from router.runtime.loop import Workspace
 
-HOUR_US = 60 * MINUTE_US
-LOOK_BACK_US = 48 * HOUR_US
+LOOK_BACK_US = 2 * DAY_US
 """So far before a span the log is read, for what had begun before and went on."""
-SPAN_MOST_US = 32 * 24 * HOUR_US
+SPAN_MOST_US = 32 * DAY_US
 EVENTS_MOST = 5_000_000
 """Most events that are read for one report; about half a minute of a core."""
-QUARTER_US = 15 * MINUTE_US
 _FRAMES = 20
 """Frames at a time: what they take is how long commands may have to wait."""
 _at_work: dict[str, None] = {}
@@ -47,8 +46,8 @@ async def make_report(
     """
     if not 0 < to_us - from_us <= SPAN_MOST_US:
         raise Invalid("span", "a report is about more than nothing, and at most 32 days")
-    from_us -= from_us % QUARTER_US
-    to_us += -to_us % QUARTER_US
+    from_us -= from_us % INTERVAL_US
+    to_us += -to_us % INTERVAL_US
     if workspace.name in _at_work:
         raise Overloaded("another report is being made: ask again in a moment", 2.0)
     _at_work[workspace.name] = None

@@ -11,12 +11,11 @@ from aiohttp import web
 
 from router.api.table import Call, Param, Reply, Route, query, query_int, roles
 from router.api.views import View
+from router.core.model import DAY_US
 from router.core.recount import DIMENSIONS, Row, checked_dimensions, quarters
 from router.core.statistics import FORMULAS
 from router.errors import Invalid
 from router.runtime.reports import make_report
-
-DAY_US = 86_400_000_000
 
 
 class ReportView(View):
