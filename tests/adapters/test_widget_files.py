@@ -111,6 +111,9 @@ async def visit(request: pytest.FixtureRequest) -> AsyncIterator[FilesVisit]:
             shop.router = harness.origin
             browser = await runner.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             page = await browser.new_page(viewport={"width": 320, "height": 568})
+            # Whoever listens has choosers intercepted from now on: one that is opened by a key, at
+            # once, could else come before the browser knows that somebody waits for it.
+            page.on("filechooser", lambda _: None)
             visit = FilesVisit(harness, page)
             visit.shop = shop
             yield visit
