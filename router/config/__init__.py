@@ -9,8 +9,10 @@ from router.config.server import (
     LimitSettings,
     LogLevel,
     MetricsSettings,
+    OidcSettings,
     ServerSettings,
     Store,
+    TracingSettings,
 )
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "LimitSettings",
     "LogLevel",
     "MetricsSettings",
+    "OidcSettings",
     "ServerSettings",
     "Store",
+    "TracingSettings",
     "WebhookSettings",
     "WorkspaceSettings",
     "load",

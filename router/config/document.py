@@ -32,6 +32,7 @@ from router.config.reader import (
 from router.config.schema import AdapterSettings, AgentSeed, WebhookSettings, WorkspaceSection
 from router.config.secret_files import located, problem
 from router.config.server import ServerSettings, Store
+from router.config.server_checks import check_server, with_files
 from router.core.events import Event
 from router.core.policy import Policy, default_channels
 from router.core.rules.cases import RuleTest
@@ -154,7 +155,7 @@ class _Document:
             if found is not None
         }
         server = msgspec.structs.replace(
-            server,
+            with_files(server, self._directory),
             journal=msgspec.structs.replace(
                 server.journal, password_file=self._absolute(server.journal.password_file)
             ),
@@ -183,6 +184,8 @@ class _Document:
                 reading.add((*at, "password_file"), wrong)
         if server.metrics is not None and server.metrics.port == server.port:
             reading.add(("server", "metrics", "port"), f"{server.port} is the main listener's port")
+        names = list(_names(root, "workspaces")) or [DEFAULT_WORKSPACE]
+        check_server(server, names, reading, self._directory)
         return server
 
     def _workspaces(self, root: Mapping) -> dict[str, tuple[Path, Node]]:

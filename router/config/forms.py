@@ -172,6 +172,19 @@ def web_url(text: str) -> str:
     return _url(text, ("http", "https"), "a URL such as https://example.com/hook")
 
 
+def issuer(text: str) -> str:
+    """An identity provider: https, or http on this machine. OpenID Connect Discovery 1.0, 3."""
+    parts = urlsplit(_url(text, ("http", "https"), "a URL such as https://id.example.com"))
+    if parts.query or parts.fragment:
+        raise ValueError(f"expected a URL without ? and #, got {shown(text)}")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError(f"expected https, got {shown(text)}")
+    return text
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 def redis_url(text: str) -> str:
     """A Redis URL without credentials in it."""
     return _url(text, ("redis", "rediss", "unix"), "a URL such as redis://localhost:6379/0")

@@ -48,6 +48,12 @@ EXAMPLES = {
     "ServerSettings.allowed_origins": '["https://www.example.com"]',
     "ServerSettings.trusted_proxies": "[10.0.0.0/8]",
     "ServerSettings.metrics": "{address: 127.0.0.1, port: 9464}",
+    "ServerSettings.oidc": """
+  issuer: https://id.example.com/realms/oak
+  client_id: contact-router
+  client_secret_file: oidc.secret
+  grants: [{claim: groups, value: leads, role: supervisor}, {role: agent}]""",
+    "ServerSettings.tracing": '{url: "http://localhost:4318/v1/traces"}',
     "JournalSettings.url": "redis://localhost:6379/0",
     "JournalSettings.keys_url": "redis://localhost:6380/0",
     "JournalSettings.password_file": "redis.secret",

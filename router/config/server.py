@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from router.config.convert import Between, Written
-from router.config.forms import network, origin, redis_url, web_url
+from router.config.forms import issuer, network, origin, redis_url, web_url
 from router.core.record import Value
 
 Port = Annotated[int, Between(1, 65_535)]
@@ -59,6 +59,60 @@ class MetricsSettings(Value, kw_only=True):
     """Port to listen on."""
 
 
+class Person(StrEnum):
+    """What somebody may be who signs in."""
+
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    ADMIN = "admin"
+
+
+class GrantSettings(Value, kw_only=True):
+    """Whom the identity provider's word makes what."""
+
+    role: Person
+    """agent, supervisor or admin."""
+    claim: Annotated[str, Between(1, 200)] = ""
+    """Claim to look at, such as `groups`; with points into claims of claims, such as
+    `realm_access.roles`; default: everybody."""
+    value: Annotated[str, Between(1, 200)] = ""
+    """The claim's value, or one of its values."""
+    workspace: Annotated[str, Between(1, 64)] = ""
+    """Which one; needed where there are several."""
+
+
+class OidcSettings(Value, kw_only=True):
+    """People sign in with the company's account (OpenID Connect), beside names and passwords."""
+
+    issuer: Annotated[str, Written(issuer)]
+    """The provider, exactly as it writes itself."""
+    client_id: Annotated[str, Between(1, 200)]
+    """Our name at the provider."""
+    client_secret_file: Annotated[str, Between(1, 1000)] = ""
+    """File with the secret, beside this file or absolute; default: a client without one."""
+    label: Annotated[str, Between(1, 60)] = ""
+    """What people call it: "Sign in with ..."; default: the provider's host."""
+    scopes: tuple[Annotated[str, Between(1, 100)], ...] = ("openid", "profile")
+    """What is asked for; `openid` is among them."""
+    name_claim: Annotated[str, Between(1, 200)] = "preferred_username"
+    """Claim with the name: of an agent, the id here."""
+    grants: Annotated[tuple[GrantSettings, ...], Between(1, 200)]
+    """The first that fits the page and the claims counts; nobody else gets in."""
+
+
+class TracingSettings(Value, kw_only=True):
+    """Each contact's life as a trace, sent by OTLP over HTTP. Needs the extra `tracing`."""
+
+    url: Annotated[str, Written(web_url)]
+    """The collector's address for traces."""
+    headers_file: Annotated[str, Between(1, 1000)] = ""
+    """File with headers for the collector, `name: value` a line, such as a key."""
+    share: Annotated[float, Between(0.0001, 1)] = 1.0
+    """Of contacts that nobody else traces, how many are. A caller's own decision is kept."""
+    waiting: Annotated[int, Between(100, 1_000_000)] = 20_000
+    """Events that wait to become spans; above it they are dropped and counted."""
+
+
 class LimitSettings(Value, kw_only=True):
     """What one client may ask of the server."""
 
@@ -97,5 +151,9 @@ class ServerSettings(Value, kw_only=True):
     """debug, info, warning or error. Personal data is written at debug only."""
     metrics: MetricsSettings | None = None
     """A listener of its own for /metrics; default: on the main one, with a token."""
+    oidc: OidcSettings | None = None
+    """People sign in through an identity provider, too."""
+    tracing: TracingSettings | None = None
+    """Traces for OpenTelemetry."""
     limits: LimitSettings = LimitSettings()
     """What one client may ask."""

@@ -63,7 +63,7 @@ def blocks(lines: list[str]) -> list[range]:
 
 
 def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret"):
+    for name in ("redis.secret", "crm.secret", "oidc.secret"):
         (tmp_path / name).write_text("x", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")
@@ -81,7 +81,7 @@ def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
 
 
 def test_all_examples_together_are_a_configuration(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret"):
+    for name in ("redis.secret", "crm.secret", "oidc.secret"):
         (tmp_path / name).write_text("x", encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")

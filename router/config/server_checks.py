@@ -1,0 +1,70 @@
+"""What the types of the process's settings cannot say: sign-in and tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from router.config.convert import Reading
+from router.config.forms import LOOPBACK
+from router.config.reader import Path, shown
+from router.config.secret_files import problem
+from router.config.server import OidcSettings, ServerSettings
+
+
+def check_server(
+    server: ServerSettings, workspaces: Sequence[str], reading: Reading, directory: FilePath
+) -> None:
+    """Add what is wrong to the findings."""
+    if server.oidc is not None:
+        _check_sign_in(server.oidc, server.public_url, workspaces, reading)
+        at: Path = ("server", "oidc", "client_secret_file")
+        _check_file(server.oidc.client_secret_file, at, reading, directory)
+    if server.tracing is not None:
+        at = ("server", "tracing", "headers_file")
+        _check_file(server.tracing.headers_file, at, reading, directory)
+
+
+def with_files(server: ServerSettings, directory: FilePath) -> ServerSettings:
+    """The settings with the paths of files made absolute."""
+    oidc, tracing = server.oidc, server.tracing
+    if oidc is not None and oidc.client_secret_file:
+        oidc = replace(oidc, client_secret_file=str(directory / oidc.client_secret_file))
+    if tracing is not None and tracing.headers_file:
+        tracing = replace(tracing, headers_file=str(directory / tracing.headers_file))
+    return replace(server, oidc=oidc, tracing=tracing)
+
+
+def _check_sign_in(
+    oidc: OidcSettings, public_url: str, workspaces: Sequence[str], reading: Reading
+) -> None:
+    at: Path = ("server", "oidc")
+    ours = urlsplit(public_url)
+    if not public_url:
+        reading.add(
+            at, "has no effect without server.public_url, where the provider sends people back to"
+        )
+    elif ours.scheme != "https" and ours.hostname not in LOOPBACK:
+        # Whoever reads the way back could take the code, and the session after it.
+        reading.add(("server", "public_url"), "oidc needs https")
+    elif ours.path.strip("/") or ours.query or ours.fragment:
+        reading.add(("server", "public_url"), "oidc needs a URL without a path")
+    if "openid" not in oidc.scopes:
+        reading.add((*at, "scopes"), "expected openid among them")
+    for index, grant in enumerate(oidc.grants):
+        path: Path = (*at, "grants", index)
+        if bool(grant.claim) != bool(grant.value):
+            reading.add(path, "expected claim and value together")
+        if not grant.workspace and len(workspaces) > 1:
+            reading.add(path, f"expected a workspace: one of {', '.join(workspaces)}")
+        elif grant.workspace and grant.workspace not in workspaces:
+            reading.add((*path, "workspace"), f"no workspace {shown(grant.workspace)}")
+
+
+def _check_file(file: str, at: Path, reading: Reading, directory: FilePath) -> None:
+    wrong = problem(directory / file) if file else ""
+    if wrong:
+        reading.add(at, wrong)
