@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Any
 
 import aiohttp
 
-from adapters import Crew, Fence, insist, read_settings
+from adapters import Crew, Fence, Remembered, insist, read_settings
 from adapters.asterisk import ari
 from adapters.asterisk.conversation import Conversation
 from adapters.asterisk.effects import Effects
@@ -22,8 +22,6 @@ from router.channel import Channel, ChannelError, ChannelLost, Router, Task
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""How many effects are remembered, so that the same one again does nothing."""
 BACKLOG = 50_000
 """Most events that wait while channels are listed after a connect."""
 GRACE_S = 2.0
@@ -50,7 +48,7 @@ class Asterisk(Channel):
         """Messages of the event socket that were no events."""
         self._backlog: deque[ari.Event] | None = None
         self._fence = Fence()
-        self._done: OrderedDict[str, None] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
 
     def _tell_state(self, state: str, detail: str) -> None:
         if self.up:
@@ -148,8 +146,6 @@ class Asterisk(Channel):
             return
         await self.effects.carry_out(task)
         self._done[task.id] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
 
     async def find(self, task: Task) -> bool:
         """Whether the PBX has what this effect asked for; its consequence is told again."""

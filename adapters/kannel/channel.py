@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections import OrderedDict
 from typing import Any, Final
 
-from adapters import Crew, Fence, NotSent, Questions, Sender, insist, read_secret, read_settings
+from adapters import (
+    Crew,
+    Fence,
+    NotSent,
+    Questions,
+    Remembered,
+    Sender,
+    read_secret,
+    read_settings,
+    without_leg,
+)
 from adapters.kannel.codec import Incoming, Status, parts_of, sms, status_url
 from adapters.kannel.said import Said
 from adapters.kannel.sendsms import SendSms
@@ -18,7 +27,6 @@ from router.channel import (
     ChannelError,
     ChannelLost,
     CollectFromContact,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     NewContact,
@@ -31,8 +39,6 @@ from router.channel import (
     UnknownOutcome,
 )
 
-REMEMBERED: Final = 10_000
-"""Effects that are remembered, so that the same one again does nothing."""
 _SPACING: Final = str.maketrans("", "", " -()./\u00a0")
 
 
@@ -55,8 +61,8 @@ class Kannel(Channel):
         self._serves = False
         self.said = Said(config.state_file)
         self._saying = asyncio.Lock()
-        self._done: OrderedDict[str, None] = OrderedDict()
-        self._tried: OrderedDict[str, None] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
+        self._tried: Remembered[str, None] = Remembered()
         """Effects of which Kannel may have something."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
@@ -98,7 +104,7 @@ class Kannel(Channel):
         if task.id in self._tried:
             raise UnknownOutcome("it may have been sent before")
         await self._carry_out(task)
-        _remember(self._done, task.id)
+        self._done[task.id] = None
 
     async def find(self, task: Task) -> bool:
         """Whether this was carried out; what is asked here (a thread begins) may come again."""
@@ -142,16 +148,10 @@ class Kannel(Channel):
                     await self._send(task, text)
             case CollectFromContact():
                 await self._ask(task, effect)
-            case ConnectAgent(reservation=reservation):
-                # A text has no leg that must come up: it is there.
-                self.crew.start(insist(lambda: self.router.connected(reservation)), "connected")
-            case StartContact(contact=contact):
-                _number(task)
-                self.crew.start(
-                    insist(lambda: self.router.started(contact, f"out-{contact}")), "started"
-                )
             case _:
-                pass  # an offer: the agent answers at the desk
+                if isinstance(effect, StartContact):
+                    _number(task)
+                without_leg(effect, self.router, self.crew)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = _pair(task.customer.address, task.our_address)
@@ -185,7 +185,7 @@ class Kannel(Channel):
         params = sms(text, _number(task), sender, told)
 
         async def attempt() -> None:
-            _remember(self._tried, task.id)
+            self._tried[task.id] = None
             try:
                 await self.out.send(params)
             except UnknownOutcome:
@@ -207,12 +207,6 @@ def _number(task: Task) -> str:
     if not (digits.isascii() and digits.isdigit() and 3 <= len(digits) <= 20):
         raise ChannelError("the customer has no number that can be written to")
     return number
-
-
-def _remember(these: OrderedDict[str, None], id_: str) -> None:
-    these[id_] = None
-    while len(these) > REMEMBERED:
-        these.popitem(last=False)
 
 
 def _pair(customer: str, ours: str) -> str:

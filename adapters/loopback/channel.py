@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from adapters import Crew, Fence, insist, read_settings
+from adapters import Crew, Fence, Remembered, insist, read_settings
 from adapters.loopback.calls import Line, Ring, confer, listen, move, record
 from adapters.loopback.failures import subject, trouble
 from router.channel import (
@@ -86,9 +86,9 @@ class Loopback(Channel):
         self.lines: dict[str, Line] = {}
         self.rings: dict[str, Ring] = {}
         self.performed: deque[Performed] = deque(maxlen=self.config.keep)
-        self._done: OrderedDict[str, None] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered(self.config.keep)
         """Ids of effects that were carried out: the same one again is done already."""
-        self._was_lost: OrderedDict[str, None] = OrderedDict()
+        self._was_lost: Remembered[str, None] = Remembered(self.config.keep)
         self._numbers = itertools.count(1)
         self._fence = Fence()
         self._crew = Crew(name, most=1_000)
@@ -127,7 +127,7 @@ class Loopback(Channel):
             word = trouble(task)
             await self._before(task, word)
             self._carry_out(task, word)
-            self._remember(task.id)
+            self._done[task.id] = None
             outcome = "done"
             if word == "unknown":
                 raise UnknownOutcome("the backend did not say whether it happened")
@@ -292,8 +292,6 @@ class Loopback(Channel):
                 raise ChannelError("refused on demand")
             case "lost" if subject(task) not in self._was_lost:
                 self._was_lost[subject(task)] = None
-                while len(self._was_lost) > self.config.keep:
-                    self._was_lost.popitem(last=False)
                 self.lose()
                 raise ChannelLost("the loopback backend was lost on demand")
 
@@ -474,8 +472,3 @@ class Loopback(Channel):
         for ring in [ring for ring in self.rings.values() if ring.contact == contact]:
             ring.leave()
             del self.rings[ring.reservation]
-
-    def _remember(self, effect_id: str) -> None:
-        self._done[effect_id] = None
-        while len(self._done) > self.config.keep:
-            self._done.popitem(last=False)

@@ -9,12 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import OrderedDict, deque
+from collections import deque
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters import TRY_AGAIN, Crew, Fence, NotSent, Sender, insist, read_settings
+from adapters import (
+    TRY_AGAIN,
+    Crew,
+    Fence,
+    NotSent,
+    Remembered,
+    Sender,
+    insist,
+    read_settings,
+    without_leg,
+)
 from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose, on_the_wire
 from adapters.mail.headers import canonical
 from adapters.mail.imap import MailboxReader, Verdict
@@ -33,7 +43,6 @@ from router.channel import (
     Channel,
     ChannelError,
     ChannelLost,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     Line,
@@ -47,9 +56,6 @@ from router.channel import (
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""Effects that are remembered, so that the same one again does nothing; and addresses that got an
-automatic answer."""
 DAY_S = 86_400.0
 CONNECT_S = 10.0
 PROBE_S = 30.0
@@ -89,12 +95,12 @@ class MailChannel(Channel):
         self._reader = Reader()
         self._crew = Crew(name, most=1_000)
         self._fence = Fence()
-        self._done: OrderedDict[str, None] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
         self._open = OpenThreads()
         self._incoming = Incoming(
             name, router, self._signer, self._ours, self._reader, self._open, self._put_aside
         )
-        self._answered: OrderedDict[str, deque[float]] = OrderedDict()
+        self._answered: Remembered[str, deque[float]] = Remembered()
         """When an address got automatic answers lately."""
         self._states: dict[str, tuple[str, str]] = {}
         """By mailbox: ``up``, ``lost`` or ``again``, and why."""
@@ -145,8 +151,6 @@ class MailChannel(Channel):
             return
         await self._carry_out(task)
         self._done[task.id] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
 
     async def find(self, task: Task) -> bool:
         """Whether this was carried out in this process; nothing is sent by what is asked about."""
@@ -169,13 +173,12 @@ class MailChannel(Channel):
                 self._open.discard(task.external_id)
                 if text:
                     await self._say_goodbye(task, text)
-            case ConnectAgent(reservation=reservation):
-                # A mailbox has no leg that must come up: it is there.
-                self._crew.start(insist(lambda: self.router.connected(reservation)), "connected")
+            case TreatContact():
+                pass  # positions are old when they are read
             case StartContact():
                 await self._start(task, effect)
             case _:
-                pass  # offers: the agent answers at the desk; positions are old when they are read
+                without_leg(effect, self.router, self._crew)
 
     async def _start(self, task: Task, effect: StartContact) -> None:
         """A thread that begins with us: its first mail names it."""
@@ -220,8 +223,6 @@ class MailChannel(Channel):
         if may:
             times.append(now_s)
         self._answered[who] = times
-        while len(self._answered) > REMEMBERED:
-            self._answered.popitem(last=False)
         return may
 
     async def _write(self, task: Task, message: str, text: str, automatic: str) -> None:

@@ -10,7 +10,15 @@ import sqlite3
 from functools import partial
 from typing import Any, Final
 
-from adapters import Breaker, Crew, Fence, Questions, insist, read_secret, read_settings
+from adapters import (
+    Breaker,
+    Crew,
+    Fence,
+    Questions,
+    read_secret,
+    read_settings,
+    without_leg,
+)
 from adapters.smpp import pdu
 from adapters.smpp.addresses import placed
 from adapters.smpp.alphabets import choose
@@ -25,7 +33,6 @@ from router.channel import (
     ChannelError,
     ChannelLost,
     CollectFromContact,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     Router,
@@ -224,16 +231,10 @@ class Smpp(Channel):
                 await self._send(task, text)
             case CollectFromContact():
                 await self._ask(task, effect)
-            case ConnectAgent(reservation=reservation):
-                # A text has no leg that must come up: it is there.
-                self.crew.start(insist(lambda: self.router.connected(reservation)), "connected")
-            case StartContact(contact=contact):
-                placed(task.customer.address, self._plain)
-                self.crew.start(
-                    insist(lambda: self.router.started(contact, f"out-{contact}")), "started"
-                )
             case _:
-                pass  # an offer: the agent answers at the desk
+                if isinstance(effect, StartContact):
+                    placed(task.customer.address, self._plain)
+                without_leg(effect, self.router, self.crew)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = pair(task.customer.address, task.our_address)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from adapters import Crew, Fence, Questions, Sender, insist, pieces, read_secret, read_settings
+from adapters import (
+    Crew,
+    Fence,
+    Questions,
+    Remembered,
+    Sender,
+    pieces,
+    read_secret,
+    read_settings,
+    without_leg,
+)
 from adapters.twilio.codec import FINAL, TEXT, Incoming, Status, plain_and_kind, reason
 from adapters.twilio.rest import Rest
 from adapters.twilio.settings import Settings
@@ -18,7 +27,6 @@ from router.channel import (
     ChannelError,
     ChannelLost,
     CollectFromContact,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     NewContact,
@@ -31,8 +39,6 @@ from router.channel import (
     UnknownOutcome,
 )
 
-REMEMBERED = 10_000
-"""Most effects, and messages whose state is followed, that are remembered."""
 AGAIN_S = 300.0
 """So long after a start, farewells and questions may come that were sent before it."""
 LOOK_BACK = timedelta(minutes=15)
@@ -60,11 +66,11 @@ class Twilio(Channel):
         self._fence = Fence()
         self._is_stopped = True
         self._began_s = 0.0
-        self._done: OrderedDict[str, None] = OrderedDict()
-        self._sent: OrderedDict[str, str] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
+        self._sent: Remembered[str, str] = Remembered()
         """SID of each part of an effect, by ``effect/part``, from the answer or a callback."""
         self._news = asyncio.Event()
-        self._parts: OrderedDict[str, set[str]] = OrderedDict()
+        self._parts: Remembered[str, set[str]] = Remembered()
         """Delivered parts of messages that have more than one."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
@@ -99,8 +105,6 @@ class Twilio(Channel):
             return
         await self._carry_out(task)
         self._done[task.id] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
 
     async def find(self, task: Task) -> bool:
         """Whether this was carried out; what is asked here (a thread begins) may come again."""
@@ -141,8 +145,6 @@ class Twilio(Channel):
             return True
         parts = self._parts.setdefault(message, set())
         parts.add(part)
-        while len(self._parts) > REMEMBERED:
-            self._parts.popitem(last=False)
         return len(parts) >= int(of)
 
     # -- effects ---------------------------------------------------------------------------------
@@ -162,16 +164,10 @@ class Twilio(Channel):
                     await self._send(task, text)
             case CollectFromContact():
                 await self._ask(task, effect)
-            case ConnectAgent(reservation=reservation):
-                # A text has no leg that must come up: it is there.
-                self.crew.start(insist(lambda: self.router.connected(reservation)), "connected")
-            case StartContact(contact=contact):
-                self._to(task)
-                self.crew.start(
-                    insist(lambda: self.router.started(contact, f"out-{contact}")), "started"
-                )
             case _:
-                pass  # an offer: the agent answers at the desk
+                if isinstance(effect, StartContact):
+                    self._to(task)
+                without_leg(effect, self.router, self.crew)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = _pair(task.customer.address, self._ours(task))
@@ -266,8 +262,6 @@ class Twilio(Channel):
 
     def _note_sent(self, place: str, sid: str) -> None:
         self._sent[place] = sid
-        while len(self._sent) > REMEMBERED:
-            self._sent.popitem(last=False)
         self._news.set()
 
 

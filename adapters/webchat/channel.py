@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters import TRY_AGAIN, Crew, Fence, insist, read_settings
+from adapters import TRY_AGAIN, Crew, Fence, Remembered, insist, read_settings
 from adapters.webchat.codec import (
     AgentTyping,
     Answered,
@@ -65,8 +65,6 @@ PAGES = 5
 """Most open pages of one visitor; one more closes the oldest."""
 CLOSE_S = 2.0
 """How long pages have to hear that the server goes."""
-REMEMBERED = 10_000
-"""How many effects are remembered, so that the same one again does nothing."""
 
 
 class WebChat(Channel):
@@ -87,8 +85,8 @@ class WebChat(Channel):
         """One task for each open page."""
         self.up = False
         self._fence = Fence()
-        self._done: OrderedDict[str, None] = OrderedDict()
-        self._resting: OrderedDict[str, str] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
+        self._resting: Remembered[str, str] = Remembered()
         """Visitors whose conversation goes on though there was no room for it; its number."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
@@ -125,8 +123,6 @@ class WebChat(Channel):
             return
         self._carry_out(task)
         self._done[task.id] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
 
     def agent_typing(self, external_id: str) -> None:
         """The visitor's open pages show it for a few seconds."""
@@ -391,8 +387,6 @@ class WebChat(Channel):
             if not conversation.pages and conversation.phase != "waiting":
                 if conversation.phase == "talking":
                     self._resting[visitor] = str(conversation.number)
-                    if len(self._resting) > REMEMBERED:
-                        self._resting.popitem(last=False)
                 self._drop(visitor)
                 return
         raise ChannelError(f"{self.name} holds {self.config.conversations} visitors and is full")

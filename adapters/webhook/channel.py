@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -16,15 +15,16 @@ from adapters import (
     Fence,
     NotSent,
     Questions,
+    Remembered,
     Sender,
     Throttled,
     bounded_body,
     http_trouble,
-    insist,
     pieces,
     read_secret,
     read_settings,
     retry_after,
+    without_leg,
 )
 from adapters.webhook.reading import AnswerReader, MessageReader, ReceiptReader, Told, Written
 from adapters.webhook.settings import Settings
@@ -36,7 +36,6 @@ from router.channel import (
     ChannelError,
     ChannelLost,
     CollectFromContact,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     NewContact,
@@ -49,8 +48,6 @@ from router.channel import (
     UnknownOutcome,
 )
 
-REMEMBERED = 10_000
-"""Most effects, and messages whose receipt is awaited, that are remembered."""
 ANSWER_BYTES = 256 * 1024
 CONNECT_S = 3.0
 TYPING_AT_ONCE = 10
@@ -87,10 +84,10 @@ class Webhook(Channel):
         self._fence = Fence()
         self._is_stopped = True
         self._session: aiohttp.ClientSession | None = None
-        self._done: OrderedDict[str, None] = OrderedDict()
-        self._sent: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
+        self._sent: Remembered[str, tuple[str, str]] = Remembered()
         """Contact and message by the backend's id, where receipts do not bring our reference."""
-        self._customers: OrderedDict[str, str] = OrderedDict()
+        self._customers: Remembered[str, str] = Remembered()
         """Who types what to whom: the customer of an external id."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
@@ -143,7 +140,6 @@ class Webhook(Channel):
             self._remember_customer(task.external_id, task.customer.address)
         await self._carry_out(task)
         self._done[task.id] = None
-        _trim(self._done)
 
     async def find(self, task: Task) -> bool:
         """Whether this was carried out; what is asked here (a thread begins) may come again."""
@@ -213,16 +209,10 @@ class Webhook(Channel):
                 await self._send(task, text)
             case CollectFromContact():
                 await self._ask(task, effect)
-            case ConnectAgent(reservation=reservation):
-                # A thread has no leg that must come up: it is there.
-                self.crew.start(insist(lambda: self.router.connected(reservation)), "connected")
-            case StartContact(contact=contact):
-                self._check(task)
-                self.crew.start(
-                    insist(lambda: self.router.started(contact, f"out-{contact}")), "started"
-                )
             case _:
-                pass  # an offer: the agent answers at the desk
+                if isinstance(effect, StartContact):
+                    self._check(task)
+                without_leg(effect, self.router, self.crew)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         text = self.questions.put(self._pair(task), task.external_id, effect)
@@ -278,7 +268,6 @@ class Webhook(Channel):
             # The last part's receipt is the message's.
             if id_ and number == len(parts) and isinstance(task.effect, DeliverMessage):
                 self._sent[id_] = (task.effect.contact, task.effect.message)
-                _trim(self._sent)
 
     async def _request_once(self, request: Ready) -> str:
         """The backend's id of a message that it has accepted."""
@@ -329,9 +318,3 @@ class Webhook(Channel):
 
     def _remember_customer(self, external_id: str, address: str) -> None:
         self._customers[external_id] = address
-        _trim(self._customers)
-
-
-def _trim(memory: OrderedDict[str, Any]) -> None:
-    while len(memory) > REMEMBERED:
-        memory.popitem(last=False)

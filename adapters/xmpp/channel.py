@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict, deque
+from collections import deque
 from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,9 +17,11 @@ from adapters import (
     Crew,
     Fence,
     Questions,
+    Remembered,
     insist,
     read_secret,
     read_settings,
+    without_leg,
 )
 from adapters.xmpp import stanzas
 from adapters.xmpp.link import Link
@@ -31,7 +33,6 @@ from router.channel import (
     ChannelError,
     ChannelLost,
     CollectFromContact,
-    ConnectAgent,
     DeliverMessage,
     EndContact,
     NewContact,
@@ -45,8 +46,6 @@ from router.channel import (
     UnknownOutcome,
 )
 
-REMEMBERED = 10_000
-"""Most effects, and customers, that are remembered."""
 PAUSED_S = 6.0
 """So long is an agent who says nothing more shown as typing."""
 UNKNOWN_FOR_S = 10.0
@@ -83,7 +82,7 @@ class Xmpp(Channel):
         self._up = asyncio.Event()
         self._is_stopped = True
         self._fence = Fence()
-        self._done: OrderedDict[str, None] = OrderedDict()
+        self._done: Remembered[str, None] = Remembered()
         self._failed: dict[str, str] = {}
         """Condition by id, of messages under way that came back."""
         self._under_way: dict[str, str] = {}
@@ -91,8 +90,8 @@ class Xmpp(Channel):
         self._lanes: dict[str, deque[Said]] = {}
         """Messages that wait for the router, in order for each person."""
         self._waiting = 0
-        self._customers: OrderedDict[tuple[str, str], _Customer] = OrderedDict()
-        self._by_contact: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._customers: Remembered[tuple[str, str], _Customer] = Remembered()
+        self._by_contact: Remembered[str, tuple[str, str]] = Remembered()
         """(person, our address) by external id: whom to show that the agent types."""
 
     # -- what the supervisor calls ---------------------------------------------------------------
@@ -136,8 +135,6 @@ class Xmpp(Channel):
             return
         await self._carry_out(task)
         self._done[task.id] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
 
     async def find(self, task: Task) -> bool:
         """Whether this was carried out; what is asked here (a thread begins) may come again."""
@@ -291,17 +288,10 @@ class Xmpp(Channel):
                 self._forget(task)
             case CollectFromContact():
                 await self._ask(task, effect)
-            case ConnectAgent(reservation=reservation):
-                # A thread has no leg that must come up: it is there.
-                self._later(lambda: self.router.connected(reservation), "connected")
-            case StartContact(contact=contact):
-                self._start(task, contact)
             case _:
-                pass  # an offer: the agent answers at the desk
-
-    def _start(self, task: Task, contact: str) -> None:
-        self._addresses(task)
-        self._later(lambda: self.router.started(contact, f"out-{contact}"), "started")
+                if isinstance(effect, StartContact):
+                    self._addresses(task)
+                without_leg(effect, self.router, self.crew)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = " ".join(self._addresses(task))
@@ -375,8 +365,6 @@ class Xmpp(Channel):
         if found is None:
             found = _Customer(Bucket(self.config.per_s, self.config.burst))
             self._customers[person, ours] = found
-            while len(self._customers) > REMEMBERED:
-                self._customers.popitem(last=False)
         else:
             self._customers.move_to_end((person, ours))
         return found
@@ -384,8 +372,6 @@ class Xmpp(Channel):
     def _know(self, external_id: str, person: str, ours: str) -> None:
         self._customer(person, ours).external_id = external_id
         self._by_contact[external_id] = (person, ours)
-        while len(self._by_contact) > REMEMBERED:
-            self._by_contact.popitem(last=False)
 
     def _forget(self, task: Task) -> None:
         pair = self._by_contact.pop(task.external_id, None)

@@ -1,0 +1,60 @@
+"""What several adapters share: a memory with an end, and effects that need nothing of a backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters import Crew, Remembered, without_leg
+from router.channel import (
+    ChannelError,
+    ConnectAgent,
+    OfferContact,
+    Overloaded,
+    StartContact,
+)
+from router.testing.adapter_harness import RouterDouble, Signal
+
+OF = {"channel": "sms", "contact": "c-1"}
+
+
+def test_the_oldest_is_forgotten_however_it_was_put_in() -> None:
+    memory: Remembered[str, int] = Remembered(2)
+    memory["a"] = 1
+    memory.setdefault("b", 2)
+    memory["a"] = 3  # known already: nothing goes, and it is no younger for that
+    assert list(memory.items()) == [("a", 3), ("b", 2)]
+    memory.setdefault("c", 4)
+    assert list(memory) == ["b", "c"]
+    memory.update(d=5, e=6)
+    assert list(memory) == ["d", "e"]
+
+
+async def test_without_a_leg_an_agent_is_connected_and_a_contact_of_ours_has_a_name() -> None:
+    signal = Signal()
+    router, crew = RouterDouble(signal), Crew("sms", most=5)
+    router.fail("connected", Overloaded("later", retry_after_s=0.01))
+    seat = {"reservation": "r-1", "agent": "ana", "deadline_at_us": 0}
+    effects = (
+        OfferContact(**OF, **seat),
+        ConnectAgent(**OF, **seat),
+        StartContact(**OF),
+    )
+    for effect in effects:
+        without_leg(effect, router, crew)
+    assert len(crew) == 2  # an offer is answered at the desk: nothing to do
+    await crew.stop(grace_s=30.0)
+    told = [(said.call, said.of, *said.args) for said in router.calls]
+    assert sorted(told) == [
+        ("connected", "r-1"),
+        ("connected", "r-1"),  # was not taken the first time
+        ("started", "out-c-1", "c-1"),
+    ]
+
+
+async def test_an_agent_who_cannot_be_told_connected_is_a_failure_that_the_router_hears_of() -> (
+    None
+):
+    router, crew = RouterDouble(Signal()), Crew("sms", most=0)
+    with pytest.raises(ChannelError, match="takes no more"):
+        without_leg(StartContact(**OF), router, crew)
+    assert router.calls == []
