@@ -29,7 +29,8 @@ from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
 from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
-from router.journal.redis_store import RedisBlocks, RedisJournal
+from router.journal.redis_blocks import RedisBlocks
+from router.journal.redis_store import RedisJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
 from router.runtime.attachments import Attachments
 from router.runtime.clock import Clock, SystemClock

@@ -1,9 +1,10 @@
-#!lua name=router_journal_1
+#!lua name=router_journal_2
 -- The fence of the journal in Redis. One workspace's keys share one hash tag, so they lie in one
 -- slot. Redis runs a function whole and alone, but does not undo it: all checks come first.
 -- A changed meaning gets a new number in every name, so that two versions can share a server.
 --
--- own: hash of epoch, nonce, seq, at, head, crc      log: stream of frames, ids "<first_seq>-0"
+-- own: hash of epoch, nonce, seq, at, head, crc (of these), and of beat, node, heir
+-- log: stream of frames, ids "<first_seq>-0"            nodes: hash name -> entry
 -- live: hash "<kind>\0<id>" -> row                   kinds: set of archive kinds
 -- per archive kind: hash id -> row, sorted set of ids by name, sorted set of ids by moment
 
@@ -63,16 +64,28 @@ local function append(keys, argv)
   return {'ok'}
 end
 
--- keys: own log live; argv: the epoch and nonce seen, then epoch nonce seq at head crc to set
-local function acquire(keys, argv)
+-- Version 1 had no beat, node and heir: what is missing reads as 0 and nobody.
+-- keys: own log live; argv: epoch nonce beat seq head as seen, then epoch nonce crc node to set
+local function claim(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then
-    if argv[1] ~= '0' or redis.call('EXISTS', keys[2], keys[3]) > 0 then return 0 end
-  elseif not is_owner(keys[1], argv[1], argv[2]) then
-    return 0
+    if argv[1] ~= '0' then return 0 end
+    if redis.call('EXISTS', keys[2], keys[3]) > 0 then return -1 end
+    redis.call('HSET', keys[1], 'seq', 0, 'at', 0, 'head', argv[5])
+  else
+    local now = redis.call('HMGET', keys[1], 'epoch', 'nonce', 'beat', 'seq', 'head')
+    for place = 1, 5 do
+      if (now[place] or '0') ~= argv[place] then return 0 end
+    end
   end
-  redis.call('HSET', keys[1], 'epoch', argv[3], 'nonce', argv[4], 'seq', argv[5], 'at', argv[6],
-    'head', argv[7], 'crc', argv[8])
+  redis.call('HSET', keys[1], 'epoch', argv[6], 'nonce', argv[7], 'crc', argv[8],
+    'node', argv[9], 'beat', 0, 'heir', '')
   return 1
+end
+
+-- keys: own; argv: epoch nonce
+local function renew(keys, argv)
+  if not is_owner(keys[1], argv[1], argv[2]) then return 0 end
+  return redis.call('HINCRBY', keys[1], 'beat', 1)
 end
 
 -- keys: own log; argv: epoch nonce below
@@ -96,10 +109,19 @@ local function expire(keys, argv)
   return #old
 end
 
--- keys: own; argv: epoch nonce crc
-local function release(keys, argv)
+-- keys: own; argv: epoch nonce, seq that the checksum is of, crc, heir
+local function hand_over(keys, argv)
   if not is_owner(keys[1], argv[1], argv[2]) then return 0 end
-  return redis.call('HSET', keys[1], 'nonce', '', 'crc', argv[3])
+  if redis.call('HGET', keys[1], 'seq') ~= argv[3] then return -1 end
+  redis.call('HSET', keys[1], 'nonce', '', 'crc', argv[4], 'heir', argv[5])
+  return 1
+end
+
+-- keys: nodes; argv: name, beginning of the entry that may be taken out
+local function forget(keys, argv)
+  local entry = redis.call('HGET', keys[1], argv[1])
+  if not entry or string.sub(entry, 1, #argv[2]) ~= argv[2] then return 0 end
+  return redis.call('HDEL', keys[1], argv[1])
 end
 
 -- keys: pairs of source and target; argv: seconds that the targets last
@@ -113,9 +135,11 @@ local function copy(keys, argv)
   return #keys / 2
 end
 
-redis.register_function('router_journal_1_append', append)
-redis.register_function('router_journal_1_acquire', acquire)
-redis.register_function('router_journal_1_trim', trim)
-redis.register_function('router_journal_1_expire', expire)
-redis.register_function('router_journal_1_release', release)
-redis.register_function('router_journal_1_copy', copy)
+redis.register_function('router_journal_2_append', append)
+redis.register_function('router_journal_2_claim', claim)
+redis.register_function('router_journal_2_renew', renew)
+redis.register_function('router_journal_2_trim', trim)
+redis.register_function('router_journal_2_expire', expire)
+redis.register_function('router_journal_2_hand_over', hand_over)
+redis.register_function('router_journal_2_forget', forget)
+redis.register_function('router_journal_2_copy', copy)

@@ -1,7 +1,8 @@
 """The journal in memory: the contract's real semantics without a disk, for tests and simulation.
 
 What it holds outlives an owner, not the process: acquire a workspace again to play a restart.
-`fail` makes the coming commits fail the way a real store may.
+Journals made over one `MemoryWorld` are nodes at one store. `fail` makes the coming commits fail
+the way a real store may, `cut_off` takes a node away from the store.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
-from router.errors import Fenced
+from router.errors import Fenced, JournalFailed
 from router.journal import (
     AppendResult,
     Commit,
     Finding,
-    Journal,
     JournalStats,
     Ownership,
     StoredFrame,
@@ -39,6 +39,7 @@ from router.journal.frame import (
     prefix_end,
     unpack_frame,
 )
+from router.journal.shared import NodeEntry, SharedJournal, Standing
 
 _CHUNK_ROWS = 2000
 
@@ -55,6 +56,9 @@ class _Store:
 
     epoch: int = 0
     nonce: str = ""
+    beat: int = 0
+    node: str = ""
+    heir: str = ""
     seq: int = 0
     at_us: int = 0
     head: bytes = GENESIS
@@ -67,13 +71,24 @@ class _Store:
     """Archive ids by kind, ascending."""
 
 
-class MemoryJournal(Journal):
-    """A store of workspaces that lasts as long as this object. Nothing in it ever suspends."""
+class MemoryWorld:
+    """What a store holds; several journals may stand over one."""
 
     def __init__(self) -> None:
-        self._stores: dict[str, _Store] = {}
+        self.stores: dict[str, _Store] = {}
+        self.nodes: dict[str, NodeEntry] = {}
+
+
+class MemoryJournal(SharedJournal):
+    """A store of workspaces that lasts as long as its world. Nothing in it ever suspends."""
+
+    def __init__(self, world: MemoryWorld | None = None) -> None:
+        self._world = world or MemoryWorld()
+        self._stores = self._world.stores
         self._failures: deque[tuple[Exception, bool]] = deque()
         self._stats = JournalStats()
+        self.cut_off = ""
+        """Why this journal cannot reach its store: all that asks it raises JournalFailed."""
 
     def fail(self, error: Exception, *, stored: bool = False) -> None:
         """Let the next commit raise `error`; `stored`: although it was written (a lost answer)."""
@@ -81,11 +96,65 @@ class MemoryJournal(Journal):
 
     async def acquire(self, workspace: str) -> Ownership:
         """See Journal."""
+        own = await self.claim(workspace, await self.standing(workspace), "")
+        assert own is not None, "nothing suspends between the two"
+        return own
+
+    async def standing(self, workspace: str) -> Standing:
+        """See SharedJournal."""
         file_name(workspace)
+        self._reach()
+        store = self._stores.get(workspace) or _Store()
+        return Standing(store.epoch, store.nonce, store.beat, store.node, store.heir)
+
+    async def claim(self, workspace: str, seen: Standing, node: str) -> Ownership | None:
+        """See SharedJournal."""
+        if await self.standing(workspace) != seen:
+            return None
         store = self._stores.setdefault(workspace, _Store())
         store.epoch += 1
         store.nonce = token_hex(8)
+        store.beat, store.node, store.heir = 0, node, ""
         return Ownership(workspace, store.epoch, store.nonce, store.seq, store.at_us)
+
+    async def renew(self, own: Ownership) -> bool:
+        """See SharedJournal."""
+        store = self._store(own)
+        if not self._owns(store, own):
+            return False
+        store.beat += 1
+        return True
+
+    async def hand_over(self, own: Ownership, heir: str = "") -> None:
+        """See SharedJournal."""
+        store = self._store(own)
+        if self._owns(store, own):
+            store.nonce, store.heir = "", heir
+
+    async def announce(self, node: NodeEntry) -> None:
+        """See SharedJournal."""
+        self._reach()
+        self._world.nodes[node.name] = node
+
+    async def forget(self, node: NodeEntry) -> None:
+        """See SharedJournal."""
+        self._reach()
+        known = self._world.nodes.get(node.name)
+        if known is not None and known.boot == node.boot:
+            del self._world.nodes[node.name]
+
+    async def nodes(self) -> list[NodeEntry]:
+        """See SharedJournal."""
+        self._reach()
+        return sorted(self._world.nodes.values())
+
+    def _store(self, own: Ownership) -> _Store:
+        self._reach()
+        return self._stores[own.workspace]
+
+    def _reach(self) -> None:
+        if self.cut_off:
+            raise JournalFailed(self.cut_off)
 
     async def load(self, own: Ownership) -> AsyncIterator[list[StoredRow]]:
         """See Journal."""
@@ -109,7 +178,7 @@ class MemoryJournal(Journal):
         return result
 
     def _append(self, own: Ownership, commit: Commit) -> AppendResult:
-        store = self._stores[own.workspace]
+        store = self._store(own)
         if not self._owns(store, own):
             return AppendResult.FENCED
         if commit.first_seq > store.seq + 1:
@@ -146,7 +215,7 @@ class MemoryJournal(Journal):
     async def fetch(self, own: Ownership, kind: str, ids: Sequence[str]) -> dict[str, bytes]:
         """See Journal."""
         check_kind(kind)
-        known = self._stores[own.workspace].archive.get(kind, {})
+        known = self._store(own).archive.get(kind, {})
         return {i: _opened(own, kind, i, known[i]) for i in ids if i in known}
 
     async def list_archive(
@@ -154,7 +223,7 @@ class MemoryJournal(Journal):
     ) -> list[tuple[str, bytes]]:
         """See Journal."""
         check_kind(kind)
-        store = self._stores[own.workspace]
+        store = self._store(own)
         ids, known = store.ids.get(kind, []), store.archive.get(kind, {})
         start = max(bisect_left(ids, prefix), bisect_right(ids, after) if after else 0)
         above = prefix_end(prefix)
@@ -163,7 +232,7 @@ class MemoryJournal(Journal):
 
     async def frames(self, own: Ownership, from_seq: int, limit: int = 100) -> list[StoredFrame]:
         """See Journal."""
-        store = self._stores[own.workspace]
+        store = self._store(own)
         if from_seq > store.seq:
             return []
         start = max(bisect_right(store.starts, from_seq) - 1, 0)
@@ -177,7 +246,7 @@ class MemoryJournal(Journal):
 
     async def oldest_seq(self, own: Ownership) -> int:
         """See Journal."""
-        store = self._stores[own.workspace]
+        store = self._store(own)
         return store.starts[0] if store.starts else store.seq + 1
 
     async def trim(self, own: Ownership, below_seq: int) -> int:
@@ -203,9 +272,7 @@ class MemoryJournal(Journal):
 
     async def release(self, own: Ownership) -> None:
         """See Journal."""
-        store = self._stores[own.workspace]
-        if self._owns(store, own):
-            store.nonce = ""
+        await self.hand_over(own)
 
     async def backup(self, directory: Path) -> list[Path]:
         """Refused with NotImplementedError: memory is for tests, there is nothing to keep."""
@@ -238,7 +305,7 @@ class MemoryJournal(Journal):
         return (store.epoch, store.nonce) == (own.epoch, own.nonce)
 
     def _owned(self, own: Ownership) -> _Store:
-        store = self._stores[own.workspace]
+        store = self._store(own)
         if not self._owns(store, own):
             raise Fenced(
                 f"workspace {own.workspace!r}: epoch {own.epoch} is over, "

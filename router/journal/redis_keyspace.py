@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from router.errors import JournalDamaged
 from router.journal import ArchiveWrite, Commit, StoredRow
 from router.journal.frame import GENESIS, Frame, guard_row, open_row, unpack_frame
+from router.journal.shared import NodeEntry, Standing
 from router.journal.workspace_file import Own, own_crc
 
 CHUNK_ROWS = 2000
@@ -123,6 +124,10 @@ def open_entry(workspace: str, entry: Sequence[Any]) -> Frame:
 async def read_own(line: Line, workspace: str, space: Keyspace) -> Own:
     """Who owns it; epoch 0 = nobody ever did. Raises JournalDamaged."""
     found = await line.ask("HMGET", space.own, "epoch", "nonce", "seq", "at", "head", "crc")
+    return _own_of(workspace, space, found)
+
+
+def _own_of(workspace: str, space: Keyspace, found: Sequence[Any]) -> Own:
     if all(value is None for value in found):
         new = (workspace, 0, "", 0, 0, GENESIS)
         return Own((*new, own_crc(*new)))
@@ -131,6 +136,48 @@ async def read_own(line: Line, workspace: str, space: Keyspace) -> Own:
         return Own((workspace, int(epoch), nonce.decode(), int(seq), int(at_us), head, int(crc)))
     except (TypeError, ValueError, AttributeError) as error:
         raise JournalDamaged(f"workspace {workspace!r}: {space.own}: {error}") from error
+
+
+NODES = "{router-nodes}:nodes"
+"""Hash of the nodes that have announced themselves."""
+
+
+async def read_standing(line: Line, workspace: str, space: Keyspace) -> tuple[Own, Standing]:
+    """Who owns it, and what the store says of how that may change. Raises JournalDamaged."""
+    found = await line.ask(
+        "HMGET", space.own, "epoch", "nonce", "seq", "at", "head", "crc", "beat", "node", "heir"
+    )
+    own = _own_of(workspace, space, found[:6])
+    beat, node, heir = found[6:]  # version 1 wrote none of these
+    try:
+        standing = Standing(
+            own.epoch, own.nonce, int(beat or 0), (node or b"").decode(), (heir or b"").decode()
+        )
+    except ValueError as error:
+        raise JournalDamaged(f"workspace {workspace!r}: {space.own}: {error}") from error
+    return own, standing
+
+
+def node_value(node: NodeEntry) -> str:
+    """A node's entry as it is stored under its name; it begins with `node_mark`."""
+    return f"{node_mark(node)}{node.beat}\0{node.address}"
+
+
+def node_mark(node: NodeEntry) -> str:
+    """How the entries of this process begin."""
+    return f"{node.boot}\0"
+
+
+def open_nodes(flat: Sequence[bytes]) -> list[NodeEntry]:
+    """The nodes of an HGETALL, by name. Raises JournalDamaged."""
+    nodes = []
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        try:
+            boot, beat, address = value.decode().split("\0", 2)
+            nodes.append(NodeEntry(name.decode(), boot, address, int(beat)))
+        except ValueError as error:
+            raise JournalDamaged(f"{NODES}: entry {name!r}: {error}") from error
+    return sorted(nodes)
 
 
 async def scan(line: Line, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:

@@ -11,35 +11,21 @@ write it twice: here nothing is ever repeated by itself.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 from urllib.parse import unquote
-
-import redis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
-from redis.retry import Retry as BlockingRetry
 
 from router.errors import (
     Fenced,
-    JournalBusy,
     JournalDamaged,
     JournalError,
-    JournalFailed,
-    StoreFull,
 )
 from router.journal import (
     AppendResult,
     Commit,
     Finding,
-    Journal,
     JournalStats,
     Ownership,
     StoredFrame,
@@ -57,109 +43,29 @@ from router.journal.frame import (
     pack_frame,
     prefix_end,
 )
-from router.journal.keys import ERASED, KEY_BYTES, read_keys_file, write_keys_file
 from router.journal.redis_audit import audit_workspace, server_facts
 from router.journal.redis_copy import copy_workspace, restore_workspace
 from router.journal.redis_keyspace import (
+    NODES,
     Keyspace,
     commit_words,
+    node_mark,
+    node_value,
     open_archived,
     open_entry,
     open_live,
+    open_nodes,
     read_own,
+    read_standing,
     scan,
     seq_of,
 )
+from router.journal.redis_line import RedisLine
+from router.journal.shared import NodeEntry, SharedJournal, Standing
 from router.journal.workspace_file import Own, own_crc
 
-_LIBRARY = "router_journal_1"
-_CODE = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
 
-
-class RedisLine:
-    """One connection, one command at a time.
-
-    Nothing is repeated, save on a line that `only_reads`, whose server has closed the connection.
-    Raises StoreFull, JournalFailed (it may have happened nevertheless) and ResponseError.
-    """
-
-    def __init__(
-        self, url: str, password: str | None, timeout_s: float, *, only_reads: bool = False
-    ) -> None:
-        settings: dict[str, Any] = {} if password is None else {"password": password}
-        pool = ConnectionPool.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=0,
-            protocol=2,
-            **settings,
-        )
-        self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._timeout_s = timeout_s
-        self._only_reads = only_reads
-        self._one_at_a_time = asyncio.Lock()
-
-    async def call(self, *words: str | bytes | int) -> Any:
-        """The raw answer: bytes, int, None, or lists of these."""
-        async with self._one_at_a_time:
-            try:
-                return await self._exchange(words)
-            except ResponseError as error:
-                if _is_full(error):
-                    raise StoreFull(f"Redis takes no writes now: {error}") from error
-                raise
-            except (RedisError, OSError, TimeoutError) as error:
-                words_of_error = str(error) or f"no answer within {self._timeout_s:g} s"
-                raise JournalFailed(
-                    f"Redis did not answer {words[0]!r}: {words_of_error}"
-                ) from error
-
-    async def _exchange(self, words: Sequence[str | bytes | int]) -> Any:
-        may_repeat = self._only_reads and self._connection.is_connected
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._connection.connect()  # type: ignore[no-untyped-call]
-                    await self._connection.send_command(*words)
-                    return await self._connection.read_response(disable_decoding=True)
-            except ResponseError:
-                raise
-            except BaseException as error:
-                # Also when the caller gave up: a late answer must not meet the next command.
-                await self._connection.disconnect(nowait=True)
-                if not (may_repeat and isinstance(error, RedisConnectionError)):
-                    raise
-                may_repeat = False
-
-    async def function(self, name: str, keys: Sequence[str], *words: str | bytes | int) -> Any:
-        """Call one of our functions; a server that has lost them gets them again."""
-        call = ("FCALL", f"{_LIBRARY}_{name}", len(keys), *keys, *words)
-        try:
-            return await self.call(*call)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise JournalFailed(f"Redis refused {name}: {error}") from error
-        try:
-            await self.call("FUNCTION", "LOAD", "REPLACE", _CODE)
-            return await self.call(*call)
-        except ResponseError as error:
-            raise JournalFailed(f"Redis refused {name}: {error}") from error
-
-    async def ask(self, *words: str | bytes | int) -> Any:
-        """A plain command, for which every refusal is a JournalFailed."""
-        try:
-            return await self.call(*words)
-        except ResponseError as error:
-            raise JournalFailed(f"Redis refused {words[0]!r}: {error}") from error
-
-    async def close(self) -> None:
-        """Safe to repeat."""
-        await self._connection.disconnect()
-
-
-class RedisJournal(Journal):
+class RedisJournal(SharedJournal):
     """Workspaces in one Redis server. Every wait on it ends after `timeout_s`."""
 
     def __init__(self, url: str, *, password: str | None = None, timeout_s: float = 5.0) -> None:
@@ -172,34 +78,67 @@ class RedisJournal(Journal):
 
     async def acquire(self, workspace: str) -> Ownership:
         """See Journal. Raises JournalError if the server may throw keys away when it is full."""
+        while True:
+            own = await self.claim(workspace, await self.standing(workspace), "")
+            if own is not None:
+                return own
+            # Somebody was faster: look again, and depose them.
+
+    async def standing(self, workspace: str) -> Standing:
+        """See SharedJournal."""
+        return (await read_standing(self._reading, workspace, Keyspace(file_name(workspace))))[1]
+
+    async def claim(self, workspace: str, seen: Standing, node: str) -> Ownership | None:
+        """See SharedJournal. Raises JournalError as `acquire` does."""
         space = Keyspace(file_name(workspace))
         await self._refuse_eviction()
         while True:
-            own = await read_own(self._reading, workspace, space)
+            own, now = await read_standing(self._reading, workspace, space)
+            if now != seen:
+                return None
             await self._verify_tail(space, own)
             epoch, nonce = own.epoch + 1, token_hex(8)
             crc = own_crc(workspace, epoch, nonce, own.seq, own.at_us, own.head)
-            taken = await self._writing.function(
-                "acquire",
-                (space.own, space.log, space.live),
-                own.epoch,
-                own.nonce,
-                epoch,
-                nonce,
-                own.seq,
-                own.at_us,
-                own.head,
-                crc,
-            )
-            if taken:
+            as_seen = (own.epoch, own.nonce, seen.beat, own.seq, own.head)
+            keys = (space.own, space.log, space.live)
+            taken = await self._writing.function("claim", keys, *as_seen, epoch, nonce, crc, node)
+            if taken > 0:
                 self._heads[nonce] = own.head
                 self._spaces[workspace] = space
                 return Ownership(workspace, epoch, nonce, own.seq, own.at_us)
-            if own.epoch == 0 and not await self._reading.ask("EXISTS", space.own):
+            if taken < 0:
                 raise JournalDamaged(
                     f"workspace {workspace!r}: {space.own} is gone, but there are rows or frames"
                 )
-            # Else somebody was faster: look again, and depose them.
+            # Else the owner has committed meanwhile, or somebody was faster: look again.
+
+    async def renew(self, own: Ownership) -> bool:
+        """See SharedJournal."""
+        keys = (self._space(own).own,)
+        return bool(await self._writing.function("renew", keys, own.epoch, own.nonce))
+
+    async def hand_over(self, own: Ownership, heir: str = "") -> None:
+        """See SharedJournal."""
+        space, given_up = self._space(own), -1
+        while given_up < 0:  # -1: a commit that nobody waits for any more came in between
+            now = await read_own(self._reading, own.workspace, space)
+            crc = own_crc(own.workspace, own.epoch, "", now.seq, now.at_us, now.head)
+            given_up = await self._writing.function(
+                "hand_over", (space.own,), own.epoch, own.nonce, now.seq, crc, heir
+            )
+        self._heads.pop(own.nonce, None)
+
+    async def announce(self, node: NodeEntry) -> None:
+        """See SharedJournal."""
+        await self._writing.ask("HSET", NODES, node.name, node_value(node))
+
+    async def forget(self, node: NodeEntry) -> None:
+        """See SharedJournal."""
+        await self._writing.function("forget", (NODES,), node.name, node_mark(node))
+
+    async def nodes(self) -> list[NodeEntry]:
+        """See SharedJournal."""
+        return open_nodes(await self._reading.ask("HGETALL", NODES))
 
     async def _refuse_eviction(self) -> None:
         policy = (await server_facts(self._reading, "memory")).get("maxmemory_policy", "noeviction")
@@ -333,11 +272,7 @@ class RedisJournal(Journal):
 
     async def release(self, own: Ownership) -> None:
         """See Journal."""
-        space = self._space(own)
-        now = await read_own(self._reading, own.workspace, space)
-        crc = own_crc(own.workspace, own.epoch, "", now.seq, now.at_us, now.head)
-        await self._writing.function("release", (space.own,), own.epoch, own.nonce, crc)
-        self._heads.pop(own.nonce, None)
+        await self.hand_over(own)
 
     async def backup(self, directory: Path) -> list[Path]:
         """A copy of every workspace in this Redis, each as of one moment.
@@ -393,106 +328,7 @@ class RedisJournal(Journal):
         self._stats.bytes_stored = sum(size or 0 for size in sizes)
 
 
-def _is_full(error: ResponseError) -> bool:
-    """No memory left, or no disk for the append-only file (MISCONF)."""
-    return isinstance(error, OutOfMemoryError) or str(error).startswith(("OOM", "MISCONF"))
-
-
 def _unless_fenced(own: Ownership, count: int) -> int:
     if count < 0:
         raise Fenced(f"workspace {own.workspace!r}: epoch {own.epoch} is over")
     return count
-
-
-class RedisBlocks:
-    """Blocks of keys (`keys.BlockKeys`) in Redis; better in another server than the contacts.
-
-    Erasing overwrites the key and has the append-only file rewritten, which would still hold it.
-    Calls wait for the server, at most `timeout_s`. Raises StoreFull, JournalFailed.
-    """
-
-    _PREFIX = "{router-keys}"
-
-    def __init__(self, url: str, *, password: str | None = None, timeout_s: float = 5.0) -> None:
-        settings: dict[str, Any] = {} if password is None else {"password": password}
-        self._client: redis.Redis = redis.Redis.from_url(
-            url,
-            retry=BlockingRetry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            protocol=2,
-            **settings,
-        )
-
-    def create(self, block: bytes) -> int:
-        """See Blocks."""
-        number = int(self._ask("INCR", f"{self._PREFIX}:last"))
-        self._ask("SET", self._block(number), block)
-        return number
-
-    def read(self, number: int) -> bytes | None:
-        """See Blocks."""
-        block: bytes | None = self._ask("GET", self._block(number))
-        return block
-
-    def erase(self, places: list[tuple[int, int]]) -> None:
-        """See Blocks."""
-        for number, place in places:
-            # Listed first: broken off in between, it is erased again by whoever reads the list.
-            self._ask("SADD", f"{self._PREFIX}:erased", f"{number}:{place}")
-            if self._ask("EXISTS", self._block(number)):
-                self._ask("SETRANGE", self._block(number), place * KEY_BYTES, ERASED)
-        if self._ask("INFO", "persistence").get("aof_enabled"):
-            self._rewrite()
-
-    def _rewrite(self) -> None:
-        try:
-            self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if "in progress" not in str(error):
-                raise JournalFailed(f"keys: Redis refused BGREWRITEAOF: {error}") from error
-        except RedisError as error:
-            raise JournalFailed(f"keys: Redis did not answer BGREWRITEAOF: {error}") from error
-
-    def erased(self) -> list[tuple[int, int]]:
-        """See Blocks."""
-        members: list[bytes] = list(self._ask("SMEMBERS", f"{self._PREFIX}:erased"))
-        pairs = (member.decode().partition(":") for member in members)
-        return sorted((int(number), int(place)) for number, _, place in pairs)
-
-    def backup(self, directory: Path) -> list[Path]:
-        """See Blocks. The copy is a `keys.db`, as `SqliteBlocks` has it."""
-        directory.mkdir(parents=True, exist_ok=True)
-        last = int(self._ask("GET", f"{self._PREFIX}:last") or 0)
-        numbered = ((n, self.read(n)) for n in range(1, last + 1))
-        return [write_keys_file(directory, numbered, self.erased())]
-
-    def restore(self, directory: Path) -> int:
-        """Bring a copied `keys.db` into Redis; returns how many blocks. Raises JournalBusy."""
-        blocks, erased = read_keys_file(directory)
-        if self._ask("EXISTS", f"{self._PREFIX}:last", f"{self._PREFIX}:erased"):
-            raise JournalBusy("Redis has keys already: a restore never overwrites them")
-        for number, place in erased:
-            self._ask("SADD", f"{self._PREFIX}:erased", f"{number}:{place}")
-        for number, block in blocks:
-            self._ask("SET", self._block(number), block)
-        if blocks:
-            self._ask("SET", f"{self._PREFIX}:last", blocks[-1][0])
-        return len(blocks)
-
-    def close(self) -> None:
-        """See Blocks."""
-        self._client.close()
-
-    def _block(self, number: int) -> str:
-        return f"{self._PREFIX}:block:{number}"
-
-    def _ask(self, *words: str | bytes | int) -> Any:
-        try:
-            return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if _is_full(error):
-                raise StoreFull(f"keys: Redis takes no writes now: {error}") from error
-            raise JournalFailed(f"keys: Redis refused {words[0]!r}: {error}") from error
-        except RedisError as error:
-            raise JournalFailed(f"keys: Redis did not answer {words[0]!r}: {error}") from error

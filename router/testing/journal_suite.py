@@ -13,6 +13,7 @@ Inherit from `JournalSuite` in a test module and give it a fixture `journal`, an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 
 from router.errors import Fenced
@@ -24,6 +25,7 @@ from router.journal import (
     Ownership,
     RowWrite,
 )
+from router.journal.shared import NodeEntry, SharedJournal, Standing
 
 OK, DUP, GAP, FENCED = AppendResult.OK, AppendResult.DUP, AppendResult.GAP, AppendResult.FENCED
 _AWKWARD_IDS = (
@@ -367,6 +369,100 @@ class JournalSuite:
         await journal.acquire("w")
         await journal.close()
         await journal.close()
+
+
+class SharedJournalSuite(JournalSuite):
+    """The rules of a store that several nodes share. Tests take `journal` as above, and `another`:
+    a journal of another node at the same store."""
+
+    async def test_nobody_owns_a_new_workspace(self, journal: SharedJournal) -> None:
+        assert await journal.standing("w") == Standing(0, "", 0, "")
+        assert (await journal.standing("w")).is_free
+
+    async def test_what_was_seen_free_can_be_claimed_once(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        seen = await another.standing("w")
+        own = await journal.claim("w", await journal.standing("w"), "n1")
+        assert own is not None
+        assert (own.workspace, own.epoch, own.seq) == ("w", 1, 0)
+        assert await another.standing("w") == Standing(1, own.nonce, 0, "n1")
+        assert await another.claim("w", seen, "n2") is None
+        assert await journal.append(own, commit(1)) is OK
+
+    async def test_whoever_renews_is_not_taken_over(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        own = await journal.acquire("w")
+        seen = await another.standing("w")
+        assert await journal.renew(own)
+        assert await another.standing("w") != seen
+        assert await another.claim("w", seen, "n2") is None
+        assert await journal.append(own, commit(1)) is OK
+
+    async def test_whoever_stopped_renewing_is_fenced(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        own = await journal.acquire("w")
+        assert await journal.append(own, commit(1, 3)) is OK
+        assert await journal.renew(own)
+        seen = await another.standing("w")
+        assert await journal.append(own, commit(4)) is OK, "commits alone do not renew"
+        taken = await another.claim("w", seen, "n2")
+        assert taken is not None
+        assert (taken.epoch, taken.seq, taken.committed_at_us) == (own.epoch + 1, 4, 4000)
+        assert not await journal.renew(own)
+        assert await journal.append(own, commit(5)) is FENCED
+        assert await another.append(taken, commit(5)) is OK
+        await journal.hand_over(own, "n1")
+        standing = await another.standing("w")
+        assert (standing.nonce, standing.node, standing.heir) == (taken.nonce, "n2", "")
+        assert len(await all_events(another, taken)) == 5
+
+    async def test_of_two_that_claim_at_once_one_owns(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        for number in range(1, 20):
+            seen = await journal.standing("w")
+            claims = await asyncio.gather(
+                journal.claim("w", seen, "n1"), another.claim("w", seen, "n2")
+            )
+            (own,) = [own for own in claims if own is not None]
+            assert own.epoch == number
+            assert await journal.append(own, commit(number)) is OK
+
+    async def test_a_workspace_is_handed_over_to_its_heir(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        own = await journal.claim("w", await journal.standing("w"), "n1")
+        assert own is not None
+        await journal.append(own, commit(1))
+        await journal.hand_over(own, "n2")
+        seen = await another.standing("w")
+        assert (seen.is_free, seen.node, seen.heir) == (True, "n1", "n2")
+        assert await journal.append(own, commit(2)) is FENCED
+        taken = await another.claim("w", seen, "n2")
+        assert taken is not None
+        assert (await journal.standing("w")).heir == ""
+        assert await another.append(taken, commit(2)) is OK
+
+    async def test_nodes_announce_themselves_and_are_forgotten(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        one = NodeEntry("n1", "boot a", "http://127.0.0.1:8001", 1)
+        two = NodeEntry("n2 ü", "boot b", "http://[::1]:8002", 7)
+        assert await journal.nodes() == []
+        await another.announce(two)
+        await journal.announce(one)
+        assert await journal.nodes() == await another.nodes() == [one, two]
+        await journal.announce(one._replace(beat=2))
+        again = two._replace(boot="boot c", beat=0)
+        await another.announce(again)
+        await another.forget(two)
+        assert await journal.nodes() == [one._replace(beat=2), again]
+        await another.forget(again)
+        await another.forget(again)
+        assert await journal.nodes() == [one._replace(beat=2)]
 
 
 async def _raised(doing: Awaitable[object], error: type[Exception]) -> bool:

@@ -8,17 +8,26 @@ from pathlib import Path
 import pytest
 
 from router.journal import Journal
-from router.journal.memory import MemoryJournal
+from router.journal.memory import MemoryJournal, MemoryWorld
 from router.journal.redis_store import RedisJournal
+from router.journal.shared import SharedJournal
 from router.journal.sqlite import SqliteJournal
-from router.testing.journal_suite import JournalSuite
+from router.testing.journal_suite import JournalSuite, SharedJournalSuite
 from tests.journal.conftest import RedisServer
 
 
-class TestMemory(JournalSuite):
+class TestMemory(SharedJournalSuite):
+    @pytest.fixture(autouse=True)
+    def _world(self) -> None:
+        self.world = MemoryWorld()
+
     @pytest.fixture
     def journal(self) -> Journal:
-        return MemoryJournal()
+        return MemoryJournal(self.world)
+
+    @pytest.fixture
+    def another(self) -> SharedJournal:
+        return MemoryJournal(self.world)
 
 
 class TestSqliteDisk(JournalSuite):
@@ -38,9 +47,15 @@ class TestSqliteProcess(JournalSuite):
 
 
 @pytest.mark.peer
-class TestRedis(JournalSuite):
+class TestRedis(SharedJournalSuite):
     @pytest.fixture
     async def journal(self, empty_redis: RedisServer) -> AsyncIterator[Journal]:
+        store = RedisJournal(empty_redis.url)
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    async def another(self, empty_redis: RedisServer) -> AsyncIterator[SharedJournal]:
         store = RedisJournal(empty_redis.url)
         yield store
         await store.close()

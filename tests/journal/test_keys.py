@@ -17,7 +17,7 @@ from router.journal.keys import (
     SqliteBlocks,
 )
 from router.journal.pieces import Pieces
-from router.journal.redis_store import RedisBlocks
+from router.journal.redis_blocks import RedisBlocks
 from router.journal.seal import Sealer
 from tests.journal.conftest import RedisServer
 

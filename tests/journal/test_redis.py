@@ -16,15 +16,19 @@ from router.errors import (
     StoreFull,
 )
 from router.journal import AppendResult, ArchiveWrite, Commit, RowWrite
+from router.journal.frame import GENESIS, pack_frame
+from router.journal.redis_keyspace import Keyspace, commit_words
 from router.journal.redis_store import RedisJournal
+from router.journal.shared import Standing
 from router.journal.sqlite import SqliteJournal
-from router.journal.workspace_file import EPOCH_STEP_OF_COPY
+from router.journal.workspace_file import EPOCH_STEP_OF_COPY, own_crc
 from router.testing.journal_suite import all_events, commit, live_rows
 from tests.journal.conftest import RedisServer
 from tests.journal.writer import commit_at, content
 
 pytestmark = pytest.mark.peer
 OK = AppendResult.OK
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture
@@ -285,3 +289,40 @@ async def test_a_server_that_is_not_there_is_a_failure_with_words() -> None:
     findings = await journal.check("w")
     assert [finding.level for finding in findings] == ["error"]
     await journal.close()
+
+
+async def test_what_version_1_wrote_is_taken_over_and_its_owner_is_fenced(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    db = empty_redis.client
+    db.execute_command("FUNCTION", "LOAD", "REPLACE", (GOLDEN / "functions-1.lua").read_bytes())
+    space = Keyspace("w")
+
+    def call(name: str, keys: list[str], *words: object) -> object:
+        return db.execute_command("FCALL", f"router_journal_1_{name}", len(keys), *keys, *words)
+
+    crc = own_crc("w", 1, "old nonce", 0, 0, GENESIS)
+    first = (1, "old nonce", 0, 0, GENESIS, crc)
+    assert call("acquire", [space.own, space.log, space.live], 0, "", *first) == 1
+
+    def append(what: Commit, previous: bytes) -> object:
+        frame = pack_frame(what, previous)
+        head = frame[-16:]
+        crc = own_crc("w", 1, "old nonce", what.last_seq, what.at_us, head)
+        keys, words = commit_words(space, what)
+        fixed = (1, "old nonce", what.first_seq, what.last_seq, what.at_us, previous, head, crc)
+        return call("append", keys, *fixed, frame, *words)
+
+    rows = [RowWrite("contact", "c1", b"of old")]
+    archive = [ArchiveWrite("message", "m1", 5, b"kept")]
+    assert append(commit(1, 3, upserts=rows, archive=archive), GENESIS) == [b"ok"]
+    seen = await journal.standing("w")
+    assert seen == Standing(1, "old nonce", 0, "")
+    own = await journal.claim("w", seen, "n1")
+    assert own is not None
+    assert (own.epoch, own.seq, own.committed_at_us) == (2, 3, 1000)
+    assert await live_rows(journal, own) == {("contact", "c1"): b"of old"}
+    assert await journal.fetch(own, "message", ["m1"]) == {"m1": b"kept"}
+    assert append(commit(4), pack_frame(commit(1, 3), GENESIS)[-16:]) == [b"fenced"]
+    assert await journal.append(own, commit(4)) is OK
+    assert await all_events(journal, own) == [b"event %d" % seq for seq in range(1, 5)]
