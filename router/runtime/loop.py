@@ -42,6 +42,7 @@ from router.runtime.customers import CustomerBook
 from router.runtime.feed import Feed
 from router.runtime.frame import Turn
 from router.runtime.inbox import INBOX, SHED_NAMES, Answer, Asker, Inbox, Input, shed_class
+from router.runtime.lease import Lease
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
@@ -99,6 +100,8 @@ class Workspace:
         """Told about contacts whose end has just become durable."""
         self.on_stopped: list[Callable[[str], None]] = []
         """Told when this workspace ends by itself (fenced, damaged, broken)."""
+        self.release: Callable[[Ownership], Awaitable[None]] = journal.release
+        """How `stop` gives it up: with several nodes, in favour of one of them."""
         self.stopped = ""
         """Why it is not served any more; empty = it is, or has not started."""
         self._make_engine = make_engine
@@ -231,12 +234,13 @@ class Workspace:
 
     # --- starting and stopping ----------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Take the workspace, load its rows, restate what is open, serve.
+    async def start(self, own: Ownership | None = None, lease: Lease | None = None) -> None:
+        """Take the workspace, unless it is `own` already; load its rows, restate what is open.
 
         Raises JournalBusy, JournalDamaged, and Fenced or Stopped if it is lost at once.
         """
-        self.own = await self.journal.acquire(self.name)
+        self.own = own or await self.journal.acquire(self.name)
+        self._writer.lease = lease
         self.seq = self.own.seq
         self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
         self._last_us = self.own.committed_at_us
@@ -270,7 +274,7 @@ class Workspace:
         self.feed.close()
         if not self.stopped and self.own.epoch:
             self.stopped = "stopped"
-            await self.journal.release(self.own)
+            await self.release(self.own)
 
     async def _load(self) -> None:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
@@ -304,10 +308,10 @@ class Workspace:
                     await self._wake.wait()
                 await self._turn()
         except (Fenced, JournalDamaged, Stopped) as error:
-            self._end(str(error))
+            self.end(str(error))
         except Exception as error:
             log.exception("loop ended", extra={"workspace": self.name})
-            self._end(f"internal error: {type(error).__name__}")
+            self.end(f"internal error: {type(error).__name__}")
         finally:
             self._give_up(self._batch)
             self._settle(None)
@@ -467,8 +471,10 @@ class Workspace:
         command = DeadLetter(command=name, reason="broke the engine twice")
         self._inbox.put_back([Input(command, (), (), self.now_us(), letter)])
 
-    def _end(self, why: str) -> None:
-        """This workspace is over in this process: memory is not the truth any more."""
+    def end(self, why: str) -> None:
+        """This workspace is over in this process: memory is not the truth any more. Repeatable."""
+        if self.stopped:
+            return
         log.error("workspace stopped", extra={"workspace": self.name, "why": why})
         self.stopped = why
         self.metrics.stopped()

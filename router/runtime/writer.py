@@ -9,6 +9,7 @@ from router.errors import Fenced, JournalFailed, RouterError, StoreFull
 from router.journal import AppendResult, Commit, Journal, Ownership
 from router.runtime.clock import Clock, sleep
 from router.runtime.crash import crash_point
+from router.runtime.lease import Lease
 from router.runtime.metrics import WorkspaceMetrics
 
 log = logging.getLogger("router.loop")
@@ -36,13 +37,19 @@ class Writer:
         *,
         on_suspend: Callable[[str], None],
     ) -> None:
-        self.suspended = ""
-        """Why the store takes nothing at the moment; empty = it does."""
+        self.lease: Lease | None = None
+        """With several nodes: until when this one may act; set before the first commit."""
+        self._stuck = ""
         self._name = name
         self._journal = journal
         self._clock = clock
         self._metrics = metrics
         self._on_suspend = on_suspend
+
+    @property
+    def suspended(self) -> str:
+        """Why nothing can be made durable at the moment; empty = it can."""
+        return self._stuck or ("" if self.lease is None else self.lease.lapsed)
 
     async def write(self, own: Ownership, commit: Commit, on_unknown: Callable[[], None]) -> None:
         """Make the commit durable. Raises Fenced and Stopped: this process has lost the workspace.
@@ -59,6 +66,8 @@ class Writer:
         timer = self._clock.call_at(started_us + UNKNOWN_AFTER_US, give_up)
         try:
             result = await self._insist(own, commit)
+            if self.lease is not None and result in (AppendResult.OK, AppendResult.DUP):
+                await self.lease.confirm()
         finally:
             timer.cancel()
         if result is AppendResult.FENCED:
@@ -68,9 +77,9 @@ class Writer:
                 f"the store ends before sequence {commit.first_seq}: it has forgotten committed "
                 "events; restore it, or start again from what it has"
             )
-        if self.suspended:
+        if self._stuck:
             log.warning("the store takes commits again", extra={"workspace": self._name})
-            self.suspended = ""
+            self._stuck = ""
             self._metrics.suspended(False)
         took_us = self._clock.now_us() - started_us
         self._metrics.committed(len(commit.events), took_us, commit.last_seq)
@@ -92,7 +101,7 @@ class Writer:
                 await sleep(self._clock, RETRY_US[min(failures, len(RETRY_US)) - 1])
 
     def _suspend(self, why: str) -> None:
-        if not self.suspended:
+        if not self._stuck:
             self._metrics.suspended(True)
-        self.suspended = why
+        self._stuck = why
         self._on_suspend(why)
