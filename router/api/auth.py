@@ -72,6 +72,10 @@ class TokenRow(msgspec.Struct, omit_defaults=True, kw_only=True):
     expires_at_us: int = 0
     """0 = never."""
     by: str = ""
+    subject: str = ""
+    """Who it is at the identity provider (its `sub`); empty: did not sign in there."""
+    provider_session: str = ""
+    """That provider's session (its `sid`)."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,6 +262,7 @@ class Tokens:
             length_us=SESSION_US,
             by=principal.by,
         )
+        row.subject, row.provider_session = ticket.subject, ticket.provider_session
         used = [ticket.id] if ticket.once else []
         if used:  # out of memory first: a second exchange meanwhile finds nothing
             self._drop(principal.workspace, ticket.id)

@@ -14,11 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
-from router.api import pages
+from router.api import oidc_pages, pages
 from router.api.auth import Principal, Tokens
 from router.api.desk import Memories
 from router.api.hub import Hub
 from router.api.limits import Limits
+from router.api.oidc import Provider
 from router.api.openapi import describe
 from router.api.passwords import Logins
 from router.api.problems import ApiError, problem
@@ -68,6 +69,8 @@ class Api:
                 measures=context.measures[name],
             )
             self.tenants[name].hub = Hub(self.tenants[name])
+        self.provider: Provider | None = None
+        """The identity provider that people may sign in with."""
         self.memories = Memories()
         self.sockets = Sockets(self)
         self.streams: dict[Subscription, None] = {}
@@ -132,6 +135,7 @@ def build(context: AppContext) -> web.Application:
     app[API] = api
     _mount(app, api)
     api.sockets.mount(app)
+    oidc_pages.mount(app, api)
     pages.mount(app)
     _mount_adapters(app, api)
     app.router.add_route("*", "/{tail:.*}", _unknown)

@@ -90,6 +90,10 @@ class Logins:
         rows = [row for (name, _), row in self._rows.items() if name == workspace]
         return sorted(rows, key=lambda row: row.name)
 
+    def any(self) -> bool:
+        """Has anybody, in any workspace, a password?"""
+        return bool(self._rows)
+
     async def put(
         self, workspace: str, row: LoginRow, password: str, archive: ArchiveWrite
     ) -> LoginRow:

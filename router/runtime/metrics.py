@@ -58,6 +58,9 @@ class Metrics:
         self.ws_messages = Counts(
             "router_ws_messages", "WebSocket frames", ("type", "direction"), registry
         )
+        self.sign_ins = Counts(
+            "router_sign_ins", "People who signed in, or were refused", ("way", "outcome"), registry
+        )
         self.task_failures = Counter(
             "router_task_failures", "Tasks that ended by an exception", registry=registry
         )

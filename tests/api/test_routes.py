@@ -55,7 +55,7 @@ MATRIX = {
     "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
     "listSegments": "y y n n n n", "putSegment": "y n n n n n",
-    "signIn": "open", "listLogins": "y n n n n n", "putLogin": "y n n n n n",
+    "signIn": "open", "listSignInWays": "open", "listLogins": "y n n n n n", "putLogin": "y n n n n n",
     "removeLogin": "y n n n n n",
     "openSession": "open", "closeSession": "y y y y y y", "createToken": "y n n n n n",
     "listTokens": "y n n n n n", "revokeToken": "y n n n n n", "getConfig": "y n n n n n",
@@ -69,7 +69,7 @@ ROLES = [Role.ADMIN, Role.SUPERVISOR, Role.AGENT, Role.ADAPTER, Role.CLIENT, Rol
 BODIES: dict[str, dict[str, Any]] = {
     "submitContact": {"channel": "voice", "queue": "front"},
     "submitContacts": {"contacts": [{"channel": "voice", "queue": "front"}]},
-    "receiveMessage": {"channel": "sms", "queue": "front", "message": {"text": "x", "id": "1"}},
+    "receiveMessage": {"channel": "voice", "queue": "front", "message": {"text": "x", "id": "1"}},
     "postMessage": {"text": "hello"},
     "linkAttachment": {"message": "m1", "attachment": "f1"},
     "reservationFailed": {"reason": "busy"},
@@ -94,7 +94,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "mergeCustomer": {"customer": "kim"},
     "setConsent": {"state": "given"},
     "recordOutcome": {
-        "channel": "sms",
+        "channel": "voice",
         "address": "+4930123456",
         "outcome": "replied",
         "attempted_at_us": 1_790_000_000_000_000,

@@ -55,6 +55,8 @@ class SessionView(View):
     role: str
     agent: str = ""
     name: str = ""
+    provider: str = ""
+    """The identity provider that they signed in with, as people call it; empty: they did not."""
 
 
 class ChangesView(View):
@@ -153,7 +155,10 @@ async def open_session(call: Call) -> Reply:
     )
     if found is None:
         api.limits.charge_address(api.address(call.request), call.now_us)
+        api.context.metrics.sign_ins.labels("link", "wrong_ticket").inc()
         raise ApiError(401, "wrong_ticket", "this ticket is unknown, used, or has expired")
+    if not found[1].subject:  # counted where it came back from the provider
+        api.context.metrics.sign_ins.labels("link", "ok").inc()
     return Reply(200, session_view(api, *found), PLAIN)
 
 
@@ -166,6 +171,7 @@ def session_view(api: Any, text: str, row: TokenRow, who: Principal) -> SessionV
         role=who.role,
         agent=who.agent,
         name=_name(api, who.workspace, who.agent) or who.name,
+        provider=api.provider.label if row.subject and api.provider is not None else "",
     )
 
 

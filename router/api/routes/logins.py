@@ -32,6 +32,15 @@ class LoginList(View):
     logins: list[LoginView]
 
 
+class WaysView(View):
+    """How people may sign in here."""
+
+    password: bool
+    """By name and password; not where nobody has one and there is a provider."""
+    provider: str = ""
+    """What people call the identity provider; empty: there is none."""
+
+
 def _view(row: LoginRow) -> LoginView:
     return LoginView(row.name, row.role, row.agent, row.changed_at_us, row.by)
 
@@ -77,9 +86,14 @@ async def sign_in(call: Call) -> Reply:
     if api.context.stopping:
         raise ApiError(503, "unavailable", "the server stops", retry_after_s=2.0)
     address = api.address(call.request)
-    workspace, login = await api.logins.check(
-        body.workspace, body.name, body.password, address, call.now_us
-    )
+    count = api.context.metrics.sign_ins.labels
+    try:
+        workspace, login = await api.logins.check(
+            body.workspace, body.name, body.password, address, call.now_us
+        )
+    except ApiError as error:
+        count("password", error.code).inc()
+        raise
     text, row = make_token(
         login.role,
         now_us=call.now_us,
@@ -98,7 +112,21 @@ async def sign_in(call: Call) -> Reply:
     who = api.tokens.find(text, call.now_us)
     if who is None:
         raise ApiError(401, "wrong_login", "this name and password do not fit")
+    count("password", "ok").inc()
     return Reply(200, session_view(api, text, row, who), PLAIN)
+
+
+async def list_ways(call: Call) -> Reply:
+    """How people may sign in here, for the page that asks them to."""
+    provider = call.api.provider
+    return Reply(
+        200,
+        WaysView(
+            password=provider is None or call.api.logins.any(),
+            provider="" if provider is None else provider.label,
+        ),
+        PLAIN,
+    )
 
 
 ADMIN = roles("admin")
@@ -107,6 +135,8 @@ ROUTES: tuple[Route, ...] = (
     Route("signIn", "POST", "/v1/session:password", sign_in, ANYBODY, {200: SessionView},
           "Exchange a name and a password for a session token. Five tries a minute.",
           body=b.PasswordBody, audited="session.open", errors=(401, 507)),
+    Route("listSignInWays", "GET", "/v1/session:ways", list_ways, ANYBODY, {200: WaysView},
+          "How people sign in here: by password, by an identity provider, or both."),
     Route("listLogins", "GET", "/v1/logins", list_logins, ADMIN, {200: LoginList},
           "Who signs in with a password."),
     Route("putLogin", "PUT", "/v1/logins/{id}", put_login, ADMIN, {200: LoginView},
