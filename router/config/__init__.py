@@ -4,6 +4,7 @@ from router.config.document import Config, WorkspaceSettings, load, loads
 from router.config.schema import AdapterSettings, AgentSeed, WebhookSettings
 from router.config.secret_files import read_secret
 from router.config.server import (
+    ClusterSettings,
     Durability,
     JournalSettings,
     LimitSettings,
@@ -18,6 +19,7 @@ from router.config.server import (
 __all__ = [
     "AdapterSettings",
     "AgentSeed",
+    "ClusterSettings",
     "Config",
     "Durability",
     "JournalSettings",

@@ -53,6 +53,12 @@ EXAMPLES = {
   client_id: contact-router
   client_secret_file: oidc.secret
   grants: [{claim: groups, value: leads, role: supervisor}, {role: agent}]""",
+    "ServerSettings.cluster": """
+  secret_file: cluster.secret
+  node: router-1
+  url: http://router-1.internal:8080
+  lease_s: 3
+  attachments_dir: /mnt/contact-router/attachments""",
     "ServerSettings.tracing": '{url: "http://localhost:4318/v1/traces"}',
     "JournalSettings.url": "redis://localhost:6379/0",
     "JournalSettings.keys_url": "redis://localhost:6380/0",

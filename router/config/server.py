@@ -50,6 +50,24 @@ class JournalSettings(Value, kw_only=True):
     """redis: file with the password, beside this file or absolute; not readable for everybody."""
 
 
+class ClusterSettings(Value, kw_only=True):
+    """Several servers that share one journal in Redis: docs/nodes.md."""
+
+    secret_file: Annotated[str, Between(1, 1000)]
+    """File with 64 hexadecimal digits, the same on every node: what personal data is sealed with,
+    and what nodes sign with when they speak to each other."""
+    node: Annotated[str, Between(1, 100)] = ""
+    """Name of this node; default: the variable CONTACT_ROUTER_NODE, or the machine's name."""
+    url: Annotated[str, Written(web_url)] = ""
+    """How the other nodes reach this one; default: the variable CONTACT_ROUTER_NODE_URL, or the
+    node's name and `port`."""
+    lease_s: Annotated[float, Between(0.5, 60)] = 3.0
+    """Seconds. A node that is silent for so long loses its workspaces to the others."""
+    attachments_dir: Annotated[str, Between(1, 1000)] = ""
+    """Directory on storage that all nodes share, for customers' files; default: in `data_dir`,
+    where other nodes do not find them."""
+
+
 class MetricsSettings(Value, kw_only=True):
     """A listener of its own for Prometheus."""
 
@@ -147,6 +165,8 @@ class ServerSettings(Value, kw_only=True):
     """disk: acknowledged contacts survive a power failure; process: only the process's death."""
     journal: JournalSettings = JournalSettings()
     """The journal."""
+    cluster: ClusterSettings | None = None
+    """Several nodes; default: this server by itself."""
     log_level: LogLevel = LogLevel.INFO
     """debug, info, warning or error. Personal data is written at debug only."""
     metrics: MetricsSettings | None = None

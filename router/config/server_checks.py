@@ -1,7 +1,8 @@
-"""What the types of the process's settings cannot say: sign-in and tracing."""
+"""What the types of the process's settings cannot say: sign-in, tracing, several nodes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
@@ -11,8 +12,8 @@ from msgspec.structs import replace
 from router.config.convert import Reading
 from router.config.forms import LOOPBACK
 from router.config.reader import Path, shown
-from router.config.secret_files import problem
-from router.config.server import OidcSettings, ServerSettings
+from router.config.secret_files import problem, read_secret
+from router.config.server import ClusterSettings, OidcSettings, ServerSettings, Store
 
 
 def check_server(
@@ -26,6 +27,8 @@ def check_server(
     if server.tracing is not None:
         at = ("server", "tracing", "headers_file")
         _check_file(server.tracing.headers_file, at, reading, directory)
+    if server.cluster is not None:
+        _check_cluster(server, server.cluster, reading, directory)
 
 
 def with_files(server: ServerSettings, directory: FilePath) -> ServerSettings:
@@ -35,7 +38,10 @@ def with_files(server: ServerSettings, directory: FilePath) -> ServerSettings:
         oidc = replace(oidc, client_secret_file=str(directory / oidc.client_secret_file))
     if tracing is not None and tracing.headers_file:
         tracing = replace(tracing, headers_file=str(directory / tracing.headers_file))
-    return replace(server, oidc=oidc, tracing=tracing)
+    cluster = server.cluster
+    if cluster is not None:
+        cluster = replace(cluster, secret_file=str(directory / cluster.secret_file))
+    return replace(server, oidc=oidc, tracing=tracing, cluster=cluster)
 
 
 def _check_sign_in(
@@ -62,6 +68,27 @@ def _check_sign_in(
             reading.add(path, f"expected a workspace: one of {', '.join(workspaces)}")
         elif grant.workspace and grant.workspace not in workspaces:
             reading.add((*path, "workspace"), f"no workspace {shown(grant.workspace)}")
+
+
+def _check_cluster(
+    server: ServerSettings, cluster: ClusterSettings, reading: Reading, directory: FilePath
+) -> None:
+    at: Path = ("server", "cluster")
+    if server.journal.store is not Store.REDIS:
+        reading.add(at, "has no effect without journal.store: redis, which nodes can share")
+    if urlsplit(cluster.url).path.strip("/"):
+        reading.add((*at, "url"), "expected a URL without a path")
+    file = directory / cluster.secret_file
+    wrong = problem(file)
+    if not wrong and not is_cluster_secret(read_secret(file)):
+        wrong = f"expected 64 hexadecimal digits in {file}: openssl rand -hex 32"
+    if wrong:
+        reading.add((*at, "secret_file"), wrong)
+
+
+def is_cluster_secret(text: bytes) -> bool:
+    """Is it 32 bytes, written as hexadecimal digits?"""
+    return re.fullmatch(rb"[0-9A-Fa-f]{64}", text) is not None
 
 
 def _check_file(file: str, at: Path, reading: Reading, directory: FilePath) -> None:

@@ -63,8 +63,8 @@ def blocks(lines: list[str]) -> list[range]:
 
 
 def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret", "oidc.secret"):
-        (tmp_path / name).write_text("x", encoding="utf-8")
+    for name in ("redis.secret", "crm.secret", "oidc.secret", "cluster.secret"):
+        (tmp_path / name).write_text("0f" * 32, encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")
     found = blocks(lines)
@@ -81,8 +81,8 @@ def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
 
 
 def test_all_examples_together_are_a_configuration(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret", "oidc.secret"):
-        (tmp_path / name).write_text("x", encoding="utf-8")
+    for name in ("redis.secret", "crm.secret", "oidc.secret", "cluster.secret"):
+        (tmp_path / name).write_text("0f" * 32, encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")
     given = {index for block in blocks(lines) for index in block}
