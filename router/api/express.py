@@ -26,6 +26,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
 from router.api.problems import problem
+from router.api.reach import check_channel
 from router.api.routes.contacts import SUBMIT, parts, receipt_view
 from router.api.table import reader_of
 from router.api.wire import encode_json
@@ -135,8 +136,10 @@ class Express:
             return False
         try:
             api.limits.charge(who.token, asked.began_us)
-            asked.intake = intake = api.tenant_of(who).intake
+            tenant = api.tenant_of(who)
+            asked.intake = intake = tenant.intake
             body = self._read(raw)
+            check_channel(tenant, who, body.channel)
             new, routing = parts(body)
             if not intake.begin(new, body.channel, asked, by=who.by, routing=routing):
                 spawn(_submit(asked, new, body.channel, who.by, routing), "submit")

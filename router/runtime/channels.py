@@ -164,6 +164,18 @@ class Channels:
         adapter = self._adapters.get(name)
         return adapter.object if adapter else None
 
+    def channel_of(self, name: str) -> str:
+        """The channel that an adapter serves; empty: there is no such adapter."""
+        adapter = self._adapters.get(name)
+        return adapter.channel if adapter else ""
+
+    def may_speak_for(self, name: str, contact: Contact) -> bool:
+        """Is the contact on the adapter's channel, and no other adapter's there?"""
+        if self.channel_of(name) != contact.channel:
+            return False
+        is_alone = len(self._by_channel[contact.channel]) == 1
+        return is_alone or self._envelope(contact).adapter in ("", name)
+
     def routes(self) -> list[tuple[str, str, Any]]:
         """(adapter type, name, HTTP routes) of adapters that serve some of their own."""
         return [

@@ -8,6 +8,7 @@ from router.api import bodies as b
 from router.api.actions import ACTIONS, BY_NAME, Action, Asked, check_owner, perform
 from router.api.idempotency import once
 from router.api.problems import ApiError
+from router.api.reach import check_contact, check_reservation, reaches
 from router.api.routes.contacts import CLEAR, _view, readable
 from router.api.table import PAGING, Call, Reply, Route, query, query_int, roles
 from router.api.tenant import message_views
@@ -65,6 +66,10 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
     """Carry an action out once, answer with its object."""
     asked = Asked(call.tenant, call.who, call.id, call.now_us)
     check_owner(asked, action)
+    if action.target == "contact":
+        await check_contact(call.tenant, call.who, call.id)
+    elif action.target == "reservation":
+        await check_reservation(call.tenant, call.who, call.id)
 
     async def run(archive: tuple[ArchiveWrite, ...]) -> Reply:
         answer, extra = await perform(action, asked, body, archive)
@@ -144,7 +149,7 @@ async def post_message(call: Call) -> Reply:
         raise Invalid("invalid", "expected `id`: the sender's id of the message - at `$.id`")
     await call.tenant.workspace.settled()
     contact = call.tenant.state.contacts.get(ContactId(call.id))
-    if contact is None:
+    if contact is None or not reaches(call.tenant, call.who, contact):
         raise NotFound("contact", call.id)
     answer = await call.tenant.receive_into(contact, body.id, body.text, body.subject, call.who.by)
     return await _answer(call, BY_NAME["update"], answer.seq, {})

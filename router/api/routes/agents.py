@@ -6,6 +6,7 @@ import re
 
 from router.api import bodies as b
 from router.api.audit import audit_row
+from router.api.reach import check_reservation
 from router.api.routes.actions import version_asked
 from router.api.table import PAGING, TEXT, Call, Param, Reply, Route, query, query_int, roles
 from router.api.views import AgentView, ReservationView, View, reservation_view
@@ -120,6 +121,7 @@ async def get_reservation(call: Call) -> Reply:
     row = call.tenant.state.reservations.get(ReservationId(call.id))
     if row is None or call.who.agent not in {"", row.agent}:
         raise NotFound("reservation", call.id)
+    await check_reservation(call.tenant, call.who, call.id)
     return Reply(200, reservation_view(row))
 
 

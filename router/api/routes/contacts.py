@@ -10,6 +10,7 @@ import msgspec
 from router.api import bodies as b
 from router.api.idempotency import key_id, once
 from router.api.problems import describe
+from router.api.reach import check_channel, own_channel, reaches
 from router.api.table import (
     PAGING,
     TEXT,
@@ -129,6 +130,7 @@ def _submitted(receipt: Receipt) -> Reply:
 async def submit(call: Call) -> Reply:
     """A contact arrives."""
     body = call.body
+    check_channel(call.tenant, call.who, body.channel)
     new, routing = parts(body)
     if "Idempotency-Key" in call.request.headers:
         return await _submit_once(call, body.channel, new, routing)
@@ -166,6 +168,8 @@ async def batch(call: Call) -> Reply:
     tenant = call.tenant
     workspace, intake = tenant.workspace, tenant.intake
     bodies: list[b.SubmitBody] = call.body.contacts
+    for body in bodies:
+        check_channel(tenant, call.who, body.channel)
     call.api.limits.charge(call.who.token, call.now_us, len(bodies) / 10)
     results: list[BatchItem | None] = [None] * len(bodies)
     waiting: list[tuple[int, asyncio.Future[Answer]]] = []
@@ -205,6 +209,7 @@ def _failed(error: RouterError) -> BatchItem:
 async def receive_message(call: Call) -> Reply:
     """A message: joins the open contact between these addresses, or begins one."""
     body = call.body
+    check_channel(call.tenant, call.who, body.channel)
     if body.message is None:
         raise Invalid("no_message", "expected `message`")
     new, _ = parts(body)
@@ -225,6 +230,8 @@ async def find(call: Call) -> Reply:
     if wanted.get("state") not in {None, *ContactState}:
         raise Invalid("invalid", f"no contact state {wanted['state']!r} - at `?state`")
     watched = query(call, "watched") == "true"
+    if own := own_channel(call.tenant, call.who):
+        check_channel(call.tenant, call.who, wanted.setdefault("channel", own))
     if call.who.agent:
         if wanted.get("agent") not in {None, call.who.agent}:
             raise NotFound("agent", wanted["agent"])
@@ -254,6 +261,7 @@ def _page(
         if id_ > cursor
         and all(getattr(contacts[id_], name) == value for name, value in tests)
         and (not watched or contacts[id_].watched)
+        and reaches(call.tenant, call.who, contacts[id_])
     )
     found = heapq.nsmallest(limit + 1, matching)
     views = [_view(call, contacts[id_]) for id_ in found[:limit]]
@@ -281,7 +289,9 @@ async def _closed(call: Call, wanted: dict[str, str], cursor: str, limit: int) -
             seen += 1
             cursor = id_
             contact = workspace.veil.contact(data)
-            if all(getattr(contact, name) == value for name, value in tests):
+            if not all(getattr(contact, name) == value for name, value in tests):
+                continue
+            if reaches(call.tenant, call.who, contact):
                 views.append(_view(call, contact))
                 if len(views) == limit:
                     return Reply(200, ContactPage(contacts=views, next=cursor))
@@ -309,6 +319,8 @@ async def readable(call: Call) -> Contact:
     contact = await call.tenant.find_contact(call.id)
     agent = AgentId(call.who.agent)
     if agent and not call.tenant.has_contact(agent, contact.id):
+        raise NotFound("contact", call.id)
+    if not reaches(call.tenant, call.who, contact):
         raise NotFound("contact", call.id)
     return contact
 

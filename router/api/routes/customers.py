@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from router.api import customer_bodies as b
 from router.api.audit import audit_row
+from router.api.reach import check_channel
 from router.api.routes.actions import version_asked
 from router.api.routes.contacts import CLEAR
 from router.api.table import TEXT, Call, Param, Reply, Route, query, query_int, roles
@@ -256,6 +257,7 @@ async def permission(call: Call) -> Reply:
 async def outcome(call: Call) -> Reply:
     """What became of an attempt."""
     body: b.OutcomeBody = call.body
+    check_channel(call.tenant, call.who, body.channel)
     await the_customer(call)
     command = cc.RecordOutcome(
         customer=call.id,

@@ -7,6 +7,7 @@ from typing import Any
 from router.api import bodies as b
 from router.api.board import BoardQueue
 from router.api.problems import ApiError
+from router.api.reach import check_channel
 from router.api.table import Call, Reply, Route, roles
 from router.api.views import View
 from router.api.wire import check_attributes, signature
@@ -157,6 +158,7 @@ async def preview(call: Call) -> Reply:
 async def route(call: Call) -> Reply:
     """A route request: answered, nothing queued."""
     body: b.RouteBody = call.body
+    check_channel(call.tenant, call.who, body.channel)
     check_attributes(body.attributes)
     entry_point = body.entry_point
     if not entry_point and not body.queue and body.to:
