@@ -46,6 +46,8 @@ They mean what `Router` and `Channel` in `router/channel.py` say. Rules of the c
 - Remember the highest epoch and refuse a lower one (``failed``). Remember the ids of effects: the
   same id again gets the earlier result and is not carried out twice.
 - One session at a time: a newer one replaces the older, which is closed with 4001.
+- Files do not come this way: ``attachments`` of a message are links (``{url: ...}``), shown to the
+  agent as what they are. One that claims to be a file of the router's is refused (``attachment``).
 - Results that you could not deliver are sent again after the next `welcome`. Effects without a
   result are restated then: ``safe`` ones as `perform` with ``first_attempt: false``, ``query`` ones
   as `find`, ``never`` ones not at all (their result is still awaited).

@@ -28,6 +28,7 @@ from adapters.remote.frames import (
     Typing,
     Welcome,
     key_of,
+    names_kept_files,
     say,
 )
 from router.channel import (
@@ -259,6 +260,7 @@ class Session:
         channel, key = self._channel, call.contact.external_id
         if (
             self._under_way >= CALLS
+            or names_kept_files(call.contact)
             or len(channel.calls) >= 2 * CALLS
             or channel.last.get(key) is not None
         ):

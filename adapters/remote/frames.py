@@ -17,6 +17,7 @@ from router.channel import (
     Line,
     NewContact,
     Receipt,
+    Refused,
     RouteAnswer,
     Router,
     RouteRequest,
@@ -339,8 +340,20 @@ def _newest(lines: list[Line]) -> list[Line]:
     return lines
 
 
+def names_kept_files(contact: NewContact) -> bool:
+    """Does its message claim files that this server keeps? None came over this protocol.
+
+    Whoever learned another file's id would else have it go with a message of theirs, or be erased
+    with their customer.
+    """
+    message = contact.message
+    return message is not None and any("key" in each for each in message.attachments)
+
+
 async def say(router: Router, call: Call) -> Answer:
     """Make the call on the router; raises what the router raises."""
+    if isinstance(call, (Submit, Message)) and names_kept_files(call.contact):
+        raise Refused("attachment", "files cannot be handed over here: give a link to each")
     match call:
         case Submit():
             return Answer(call.cid, receipt=await router.submit(call.contact))

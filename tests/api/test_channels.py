@@ -163,3 +163,33 @@ async def test_the_hello_is_the_same_in_msgpack(site: Site) -> None:
         await site.session.ws_connect(
             f"{site.base}/v1/channels/phones", headers={"Origin": "https://evil.example"}
         )
+
+
+@pytest.mark.parametrize("kind", ["submit", "message"])
+async def test_a_file_of_somebody_elses_cannot_be_named_nor_erased(site: Site, kind: str) -> None:
+    """An adapter elsewhere that learned another file's id: it comes with no message of theirs, and
+    erasing their customer leaves it where it is."""
+    texts = site.server.hosts["oak"].channels.get("texts")
+    assert texts is not None
+    kept = await texts.router.attach(b"%PDF- a secret", name="a.pdf")
+    stored = site.server.data / "attachments"
+    assert [path.name for path in stored.rglob("*") if path.is_file()] == [kept["id"]]
+    for entry in (kept, kept | {"key": ""}, kept | {"key": "A" * 44}, kept | {"role": "html"}):
+        message = {"id": "m1", "text": "look", "attachments": [{"url": "https://a/b"}, entry]}
+        async with phones(site) as (pbx, _):
+            await pbx.say(call(1, message=message) | {"type": kind})
+            answer = await pbx.until(type="answer", cid=1)
+            assert answer["error"]["code"] == "attachment", answer
+            await pbx.say({"type": "open", "cid": 2})
+            assert (await pbx.until(type="answer", cid=2))["open"] == []
+    async with phones(site) as (pbx, _):  # links are taken as before
+        message["attachments"] = [{"url": "https://a/b"}]
+        await pbx.say(call(1, message=message) | {"type": kind})
+        contact = (await pbx.until(type="answer", cid=1))["receipt"]["contact"]
+    admin = await site.client("admin")
+    (view,) = (await admin("GET", f"/v1/contacts/{contact}/messages")).body["messages"]
+    assert view.get("attachments", []) == []
+    await admin("POST", f"/v1/contacts/{contact}:cancel", {})
+    customer = (await admin("GET", f"/v1/contacts/{contact}")).body["customer"]
+    assert (await admin("POST", f"/v1/customers/{customer}:erase", {})).status == 200
+    assert [path.name for path in stored.rglob("*") if path.is_file()] == [kept["id"]]
