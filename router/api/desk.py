@@ -13,8 +13,7 @@ from router.api import bodies as b
 from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
 from router.api.auth import Principal, Role
 from router.api.board import Board
-from router.api.hub import UNSEEN, event_view
-from router.api.naming import contact_of, reservation_of
+from router.api.hub import event_view
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
 from router.api.views import ContactView, reservation_view
@@ -28,7 +27,6 @@ from router.api.websocket import (
     Link,
 )
 from router.api.wire import Malformed, typed
-from router.core.events import ContactOffered
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
 from router.errors import Invalid, RouterError
@@ -44,8 +42,6 @@ MEMORIES = 20_000
 MEMORY_US = 600 * 1_000_000
 TYPING_US = 2 * 1_000_000
 """Typing in a contact is passed on so often at most."""
-MISSED = 200
-MISSED_SCAN = 5_000
 SUPERVISOR_ONLY = frozenset(
     ["cancel", "move", "reprioritize", "require", "reschedule", "monitor", "stop_monitor"]
 )
@@ -142,7 +138,8 @@ class Desk:
         self._session: DeskSession | None = None
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._tasks = TaskSet("desk")
-        self._directory: dict[str, Any] = {}
+        self._directory = 0
+        """The version that this desk has."""
         self._typed: tuple[str, int] = ("", 0)
         """The contact for which typing was passed on last, and when."""
 
@@ -153,11 +150,11 @@ class Desk:
         tenant = self._tenant
         self._session = await tenant.desks.open(self._agent)
         self._tasks.spawn(self._watch(self._session), "session")
+        contacts = await self._contacts()
         missed: list[dict[str, Any]] = []
         more = False
-        if resumed and hello.epoch == tenant.workspace.epoch:
-            missed, more = await self._missed(hello.last_seq)
-        contacts = await self._contacts()
+        if resumed and hello.epoch == tenant.workspace.epoch and hello.last_seq > 0:
+            missed, more = self._missed(hello.last_seq)
         # From here to `join` nothing waits, so that no event falls between welcome and pushes.
         row = tenant.state.agents.get(self._agent)
         reservations = tenant.reservations_of(self._agent)
@@ -217,16 +214,17 @@ class Desk:
             return
         frame = {"type": "tick", "epoch": workspace.epoch, "seq": workspace.seq}
         self._link.tell(frame | {"now_us": workspace.now_us()})
-        current = self._tenant.hub.directory()
-        if current != self._directory:
-            self._directory = current
-            self._link.tell({"type": "directory", "directory": current})
+        directory = self._tenant.hub.directory
+        if directory.look() != self._directory:
+            self._link.send(directory.since(self._directory, self._link.is_msgpack))
+            self._directory = directory.version
 
     # --- the welcome ----------------------------------------------------------------------------
 
     def _welcome(self, resumed: bool) -> dict[str, Any]:
         workspace = self._tenant.workspace
-        self._directory = self._tenant.hub.directory()
+        directory = self._tenant.hub.directory
+        self._directory = directory.look()
         return {
             "type": "welcome",
             "version": 1,
@@ -240,7 +238,7 @@ class Desk:
             "now_us": workspace.now_us(),
             "ping_s": 10,
             "dead_s": 25,
-            "directory": self._directory,
+            "directory": directory.whole(self._link.is_msgpack),
         }
 
     def _mine(self) -> list[ContactId]:
@@ -279,37 +277,14 @@ class Desk:
                 views[id_] = view
         return views
 
-    async def _missed(self, last_seq: int) -> tuple[list[dict[str, Any]], bool]:
+    def _missed(self, last_seq: int) -> tuple[list[dict[str, Any]], bool]:
         """What happened to this agent since `last_seq`, for telling; the state is elsewhere."""
-        tenant = self._tenant
-        last = tenant.workspace.seq
-        if not 0 < last_seq < last:
-            return [], False
-        frames: list[dict[str, Any]] = []
-        mine: dict[str, None] = dict.fromkeys(self._mine())
-        more = last - last_seq > MISSED_SCAN
-        subscription = tenant.workspace.feed.subscribe(max(last_seq + 1, last - MISSED_SCAN))
-        try:
-            while subscription.next_seq <= last:
-                for seq, event in await subscription.batch():
-                    if type(event) in UNSEEN:
-                        continue
-                    if type(event) is ContactOffered and event.agent == self._agent:
-                        mine[event.reservation] = mine[event.contact] = None
-                    if self._agent in tenant.hub.concerned(event) or (
-                        reservation_of(event) in mine or contact_of(event) in mine
-                    ):
-                        frames.append(
-                            {
-                                "type": "event",
-                                "epoch": tenant.workspace.epoch,
-                                "seq": seq,
-                                "event": event_view(event),
-                            }
-                        )
-        finally:
-            subscription.close()
-        return frames[-MISSED:], more or len(frames) > MISSED
+        found, more = self._tenant.hub.trail.since(self._agent, last_seq)
+        epoch = self._tenant.workspace.epoch
+        return [
+            {"type": "event", "epoch": epoch, "seq": seq, "event": event_view(event)}
+            for seq, event in found
+        ], more
 
     # --- commands -------------------------------------------------------------------------------
 

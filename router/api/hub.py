@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from router.api.board import Board
-from router.api.directory import directory
+from router.api.directory import Directory
 from router.api.naming import agent_of, contact_of, reservation_of
 from router.api.tenant import message_view
+from router.api.trail import Trail
 from router.api.views import reservation_view
 from router.core import events as e
 from router.core.model import AgentId, Contact, ContactId, ContactState, ReservationId
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("router.api")
 
-DIRECTORY_US = 2_000_000
 LINE = 5_000
 """Most frames that wait for texts."""
 OVER = (e.OfferRejected, e.OfferExpired, e.OfferRescinded, e.ReservationFailed, e.ReservationEnded)
@@ -72,10 +72,12 @@ class Hub:
         self._line: deque[_Waiting] = deque()
         """Frames that wait for a text to be fetched, and all that come after them, in order."""
         self.board: Board | None = None
-        self._directory: tuple[int, dict[str, Any]] = (0, {})
+        self.directory = Directory(tenant)
+        self.trail = Trail()
         state = tenant.state
         for reservation in state.reservations.values():
             self.owners[reservation.id] = reservation.agent
+            self.trail.hold(reservation.contact, reservation.agent)
         for contact in state.contacts.values():
             if contact.state is ContactState.PARKED:
                 self._park(contact)
@@ -84,15 +86,9 @@ class Hub:
     def join(self, agent: AgentId, screen: Screen, contacts: Iterable[ContactId]) -> None:
         """A desk has its welcome, with these contacts; what happens from now on goes there."""
         self._screens.setdefault(agent, {})[screen] = None
+        self.trail.know(agent)
         for id_ in contacts:
             self._tell(id_, agent)
-
-    def directory(self) -> dict[str, Any]:
-        """What a transfer can name; made anew at most every two seconds."""
-        now_us = self._tenant.workspace.now_us()
-        if not self._directory[1] or now_us - self._directory[0] > DIRECTORY_US:
-            self._directory = (now_us, directory(self._tenant))
-        return self._directory[1]
 
     def leave(self, agent: AgentId, screen: Screen) -> None:
         """A desk is gone."""
@@ -127,9 +123,15 @@ class Hub:
     def _published(self, first_seq: int, events: Sequence[e.Event]) -> None:
         try:
             for seq, event in enumerate(events, first_seq):
+                agents = self.concerned(event)
+                if type(event) not in UNSEEN:
+                    parker = self._parked_by.get(contact_of(event))
+                    self.trail.add(
+                        seq, event, agents if parker is None else agents | {parker: None}
+                    )
                 self._follow(event)
                 if self._screens:
-                    for agent in self.concerned(event):
+                    for agent in agents:
                         screens = self._screens.get(agent)
                         if screens:
                             self._show(seq, event, agent, screens)

@@ -10,6 +10,9 @@ from ipaddress import IPv6Address, ip_address
 
 from router.api.problems import ApiError
 
+LATEST_S = 30.0
+"""Nobody of a herd is told to come back later than that."""
+
 
 class Buckets:
     """Token buckets by key: `rate` a second on average, `burst` at once."""
@@ -57,6 +60,30 @@ def place_of(address: str) -> str:
     return str(ip.ipv4_mapped or IPv6Address(int(ip) >> 64 << 64))
 
 
+class Herd:
+    """New sockets of the whole process: `rate` a second on average, `burst` at once.
+
+    Who is refused hears when it will be their turn, and not when there is room for the next one:
+    otherwise all of a herd would come back for one place.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate = rate
+        self._bucket = Buckets(rate, burst, entries=1)
+        self._ahead = 0.0
+        """Who was told to come back and cannot have had a place yet."""
+        self._at_us = 0
+
+    def take(self, now_us: int) -> float:
+        """0.0 if one may come in, else after how many seconds to come back: 1 to `LATEST_S`."""
+        self._ahead = max(0.0, self._ahead - (now_us - self._at_us) * self.rate / 1e6)
+        self._at_us = now_us
+        if not self._bucket.take("", now_us):
+            return 0.0
+        self._ahead = min(self._ahead + 1, self.rate * LATEST_S)
+        return max(1.0, self._ahead / self.rate)
+
+
 class Connections:
     """How many connections each key has open."""
 
@@ -101,8 +128,7 @@ class Limits:
         self.tokens = Buckets(token_rate, token_burst)
         self.addresses = Buckets(address_rate, address_burst)
         """Failed sign-ins and other requests without a valid token, per address."""
-        self.accepts = Buckets(300.0, 600.0, entries=1)
-        """New sockets, for the whole process: a herd that reconnects is spread out."""
+        self.accepts = Herd(300.0, 600.0)
         self.sockets = Connections(connections)
 
     def charge(self, token: str, now_us: int, cost: float = 1.0) -> None:

@@ -16,6 +16,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from router.api.auth import Principal
 from router.api.bodies import HelloBody
 from router.api.problems import ApiError, problem
+from router.api.proxy import HOPPED
+from router.api.relay import relay_link
 from router.api.wire import FRAME_BYTES, encode_json, pack_frame, parse_json, parse_msgpack, typed
 from router.errors import RouterError
 from router.runtime.tasks import spawn
@@ -52,6 +54,8 @@ class Link:
         self._wake = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         self.on_tick: Callable[[], None] = _nothing
+        self.workspace = ""
+        """Whose it is, once its hello has said so."""
         self._pump_task = spawn(self._pump(), "socket-out")
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -73,7 +77,9 @@ class Link:
         """Send encoded bytes; never waits."""
         if self._ending is not None:
             return
-        if len(self._out) >= BUFFER_FRAMES or self._bytes + len(data) > BUFFER_BYTES:
+        # One frame that is larger than that by itself may go: the directory of a very large centre.
+        too_much = self._out and self._bytes + len(data) > BUFFER_BYTES
+        if too_much or len(self._out) >= BUFFER_FRAMES:
             self.close(TOO_SLOW, "reads too slowly")
             return
         self._out.append(data)
@@ -166,6 +172,13 @@ class Sockets:
         if links:
             await asyncio.wait([link._pump_task for link in links], timeout=GOODBYE_S)
 
+    def dismiss(self, workspace: str) -> None:
+        """Another node serves this workspace now: its sockets come again, to it."""
+        for link in list(self._links):
+            if link.workspace == workspace:
+                link.tell({"type": "closing", "reason": "moved", "retry_after_s": 0})
+                link.close(NOT_SERVED, "moved")
+
     async def _serve(
         self, request: web.Request, conversation: Any, frame_bytes: int = FRAME_BYTES
     ) -> web.StreamResponse:
@@ -182,7 +195,10 @@ class Sockets:
         )
         if not socket.can_prepare(request).ok:
             return problem(ApiError(400, "not_a_websocket", "expected a WebSocket handshake"))
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:  # gone before we came to it: where many come at once, some give up
+            return socket
         link = Link(request, socket)
         self._links[link] = None
         entered = ""
@@ -192,6 +208,7 @@ class Sockets:
                 return socket
             self.api.limits.sockets.enter(who.token)
             entered = who.token
+            link.workspace = who.workspace
             await conversation(self.api, request, socket, link, hello, who)
         except ApiError as error:
             link.close(TOO_SLOW if error.status == 429 else NOT_SERVED, error.detail)
@@ -212,7 +229,7 @@ class Sockets:
         origin = request.headers.get("Origin")
         if origin is not None and not self._is_ours(origin, request):
             raise ApiError(403, "origin", "pages of this origin may not open sockets here")
-        wait_s = api.limits.accepts.take("", api.clock.now_us())
+        wait_s = api.limits.accepts.take(api.clock.now_us())
         if wait_s:
             raise ApiError(503, "overloaded", "too many connect at once", retry_after_s=wait_s)
 
@@ -245,8 +262,40 @@ class Sockets:
             return None, None
         now_us = api.clock.now_us()
         who = api.tokens.find(hello.token, now_us)
+        if who is None and await self._is_elsewhere(request, socket, link, hello, message.data):
+            return None, None
         if who is None:
             api.limits.charge_address(api.address(request), now_us)
             link.close(NO_TOKEN, "this token is unknown or has expired")
             return None, None
         return hello, who
+
+    async def _is_elsewhere(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        link: Link,
+        hello: HelloBody,
+        raw: str | bytes,
+    ) -> bool:
+        """Whether another node serves this token's workspace; if so, the socket was its."""
+        proxy = self.api.proxy
+        if proxy is None:
+            return False
+        try:
+            workspace = await proxy.workspace_of_token(hello.token, self.api.address(request))
+            if not workspace:
+                return False
+            owner = await proxy.owner_of(workspace, request.get(HOPPED))
+        except ApiError as error:
+            link.close(TOO_SLOW if error.status == 429 else NOT_SERVED, error.detail)
+            return True
+        if owner is None:  # it has just come here: whoever asks again finds it
+            link.close(NOT_SERVED, "moved")
+        elif hello.moves:
+            link.tell({"type": "moved", "url": owner.address, "retry_after_s": 0})
+            link.close(NOT_SERVED, "moved")
+        else:
+            link.workspace = workspace
+            await relay_link(proxy, request, socket, link, raw, owner)
+        return True

@@ -1,6 +1,7 @@
 // The desk's state and what an agent can do with it. Components read `desk.view` and call methods.
 
 import { now } from "../page/clock.js";
+import { withAgents } from "../page/directory.js";
 import { Store } from "../page/store.js";
 import { has, t, word } from "../page/texts.js";
 import { Drafts } from "./drafts.js";
@@ -41,6 +42,7 @@ export class DeskState {
 
   push(frame) {
     if (frame.type === "directory") this.known.directory = frame.directory;
+    if (frame.type === "directory_agents") this.known.directory = withAgents(this.known.directory, frame);
     if (frame.type === "typing") {
       this.typing.set(frame.contact, Date.now());
       setTimeout(() => this.store.soon(), TYPING_MS);

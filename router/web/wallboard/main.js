@@ -1,6 +1,7 @@
 // The supervisor's wallboard: sign in, connect, draw.
 
 import { now } from "../page/clock.js";
+import { withAgents } from "../page/directory.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
 import { forget } from "../page/session.js";
@@ -57,6 +58,7 @@ function start(session) {
       if (frame.type === "delta") applyDelta(board, frame);
       if (frame.type === "channels") applyChannels(board, frame.channels);
       if (frame.type === "directory") board.directory = frame.directory;
+      if (frame.type === "directory_agents") board.directory = withAgents(board.directory, frame);
       store.soon();
     },
     state: () => store.soon(),
