@@ -172,8 +172,8 @@ class Client:
                 due_s = at_s + seat.login_at_s
                 loop.call_later(due_s - perf_counter(), self._log_in, agent, due_s)
         for cut in profile.cuts:
-            cut_agents = self.agents[: round(len(self.agents) * cut.share)]
-            for agent in cut_agents:
+            theirs = [a for a in self.agents if cut.agents in {"", a.kind.name}]
+            for agent in theirs[: round(len(theirs) * cut.share)]:
                 loop.call_later(at_s + cut.at_s - perf_counter(), agent.cut, cut.back_within_s)
 
     def _log_in(self, agent: Agent, due_s: float) -> None:

@@ -89,6 +89,8 @@ class Asked(msgspec.Struct):
     due_s: float
     frame: bytes
     reservation: str
+    line: int
+    """On which connection it was said; 0: on none."""
 
 
 class Agent:
@@ -117,6 +119,7 @@ class Agent:
         self._cid = 0
         self._resume, self._epoch, self._seq = "", 0, 0
         self._freed_s = 0.0
+        self._lines = 0
         self._leaving = False
         self._welcome: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,6 +144,7 @@ class Agent:
             self._socket.on_close = _ignore
             self._socket.close()
             self._socket = None
+        self._freed_s = 0.0
         wait_s = self._rng.random() * within_s
         due_s = perf_counter() + wait_s
         asyncio.get_running_loop().call_later(wait_s, self._come_back, due_s)
@@ -196,6 +200,7 @@ class Agent:
 
     def _welcomed(self, frame: Pushed) -> None:
         self._resume, self._epoch, self._seq = frame.resume, frame.epoch, frame.seq
+        self._lines += 1
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_result(None)
         waiting = list(self._asked.values())
@@ -274,7 +279,8 @@ class Agent:
             return
         if frame.ok:
             if asked.leg:
-                self._measures.record(asked.leg, asked.due_s, now_s)
+                leg = asked.leg if asked.line == self._lines else "resent"
+                self._measures.record(leg, asked.due_s, now_s)
             if asked.leg == "accept":
                 self.accepted.append(asked.reservation)
                 self._measures.count("accepted", at_s=now_s)
@@ -329,7 +335,8 @@ class Agent:
         self._cid += 1
         cid = f"k{self._cid}"
         frame = _encode({"type": type_, "cid": cid, **fields})
-        self._asked[cid] = Asked(leg, due_s, frame, reserved)
+        line = self._lines if self._socket is not None and self._socket.is_open else 0
+        self._asked[cid] = Asked(leg, due_s, frame, reserved, line)
         self._write(frame)
 
     def _write(self, frame: bytes) -> None:

@@ -29,6 +29,7 @@ LEGS = {
     "message": "customer's message due to seen at the desk",
     "abandon": "giving up due to answer, durable",
     "login": "login due to welcome",
+    "resent": "command of a desk that lost its line before the answer: due to answer",
     "reconnect": "reconnect due to welcome",
 }
 """The legs of a contact's way, in its order."""

@@ -104,6 +104,8 @@ class Cut(Form, kw_only=True):
     """Desks lose their connections, all at one moment."""
 
     at_s: NotNegative
+    agents: str = ""
+    """The name of those whom it befalls; default: all."""
     share: Share = 1.0
     back_within_s: Positive = 2.0
     """They try again after a random time up to this, as the desk protocol asks."""
@@ -170,6 +172,10 @@ def read(file: Path) -> Profile:
     names = [phase.name for phase in profile.phases]
     if len(set(names)) < len(names):
         raise ProfileError(f"{file}: two phases have one name")
+    groups = {agents.name for agents in profile.agents}
+    for cut in profile.cuts:
+        if cut.agents and cut.agents not in groups:
+            raise ProfileError(f"{file}: cuts: no agents are called {cut.agents!r}")
     return profile
 
 
