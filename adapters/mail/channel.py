@@ -276,7 +276,7 @@ class MailChannel(Channel):
         last = next((line.subject for line in reversed(lines) if line.subject), "")
         given = str(task.attributes.get("subject") or self.config.subject)
         subject = answer_subject(last, f"Re: {given}" if references else given)
-        mark = self._signer.subject_mark(thread) if is_thread(thread) else ""
+        mark = self._signer.subject_mark(thread, who) if is_thread(thread) else ""
         if self.config.subject_mark and mark and mark not in subject:
             subject = f"{subject} {mark}"
         sender = task.our_address.lower() if task.our_address.lower() in self._ours else box.address

@@ -132,14 +132,14 @@ class Incoming:
         """The message for the router; its files are stored once, however often it is tried."""
         digest, message = self._prepared.get(box.address, ("", None))
         if message is None or digest != mail.digest:
-            _, token = self._thread_of(mail, address)
-            message = await self._message(mail, address, token)
+            _, whose = self._thread_of(mail, address)
+            message = await self._message(mail, address, whose)
             self._prepared[box.address] = (mail.digest, message)
         return message
 
-    async def _message(self, mail: Mail, address: str, token: Token | None) -> NewMessage:
+    async def _message(self, mail: Mail, address: str, whose: str | None) -> NewMessage:
         text = mail.text
-        if token is not None and token.who != self._signer.who(address):
+        if whose is not None and whose != self._signer.who(address):
             # Somebody else answers in this thread: the agent must see who.
             text = f"From: {address}\n\n{text}"
         files = list(mail.files)
@@ -164,17 +164,22 @@ class Incoming:
     async def _attach(self, data: bytes, name: str, kind: str, role: str) -> dict[str, Any]:
         return await self.router.attach(data, name=name, kind=kind, role=role)
 
-    def _thread_of(self, mail: Mail, address: str) -> tuple[str, Token | None]:
-        """The open contact that a mail belongs to, newest reference first; empty: none is open."""
-        named: Token | None = None
+    def _thread_of(self, mail: Mail, address: str) -> tuple[str, str | None]:
+        """The open contact that a mail belongs to, newest reference first; empty: none is open.
+
+        Also whose it is, as `Signer.who` says it: of the id or mark of ours that led there; None if
+        none did. A name of a thread that is worked out from the sender's address is the sender's.
+        """
+        named: str | None = None
         for reference in reversed(mail.references):
             token = self._signer.read(reference)
-            named = named or token
+            if named is None and token is not None:
+                named = token.who
             thread = token.thread if token is not None else self._signer.thread(reference, address)
             if thread in self._open:
-                return thread, token or named
-        thread = self._signer.in_subject(mail.subject)
-        return (thread, named) if thread in self._open else ("", named)
+                return thread, token.who if token is not None else named
+        thread, who = self._signer.in_subject(mail.subject)
+        return (thread, who) if thread in self._open else ("", named)
 
     async def _reported(self, mail: Mail) -> Verdict:
         """A bounce: what became of a message of ours. Without our signature it is only filed."""

@@ -8,6 +8,7 @@ page shows it in a sandboxed frame besides.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -211,6 +212,9 @@ _STYLES = {  # none of them takes an address
     "padding-top", "text-align", "text-decoration", "text-indent", "vertical-align", "white-space",
     "width",
 }  # fmt: skip
+_ELSEWHERE = re.compile(r"(?:https?://|mailto:|tel:)[^\s\\]", re.IGNORECASE)
+"""A link that leads to the same place wherever it stands. Anything else is worked out from the
+address of the page that shows the mail, which is ours: ``/v1/...``, ``//host``, ``https:path``."""
 _GONE = {"script", "style", "title", "head", "template", "noscript", "svg", "math", "iframe",
          "object", "textarea", "select", "noembed", "noframes", "xmp"}  # fmt: skip
 
@@ -223,8 +227,8 @@ def shown(html: str, pictures: Mapping[str, Picture]) -> str:
         nonlocal room
         if attribute == "style":
             return None if "url" in value.lower() or "\\" in value else value
-        if attribute == "href" and value[:4].lower() == "cid:":
-            return None
+        if attribute == "href":
+            return value if _ELSEWHERE.match(value) else None
         if tag != "img" or attribute != "src":
             return value
         picture = pictures.get(value[4:].strip("<>")) if value[:4].lower() == "cid:" else None

@@ -16,6 +16,8 @@ THREAD_CHARS = 12
 """60 bits: names of threads are keyed, nobody can look for two with the same one."""
 _SIGNATURE_CHARS = 16
 _WHO_CHARS = 6
+_MARK_CHARS = 8
+"""40 bits: each guess costs a mail, and is filed as one."""
 
 
 class Token(NamedTuple):
@@ -61,19 +63,28 @@ class Signer:
             return None
         return Token(*parts[1:])
 
-    def subject_mark(self, thread: str) -> str:
-        """``[#...]``: for customers whose programs send no References."""
-        return f"[#{thread}{self._word('subject', thread, 8)}]"
+    def subject_mark(self, thread: str, who: str) -> str:
+        """``[#...]``: for customers whose programs send no References.
 
-    def in_subject(self, subject: str) -> str:
-        """The thread that a subject names; empty = none."""
+        It says to whom it was given, so that a mail of anybody else who has seen it is told apart.
+        """
+        return f"[#{thread}{who}{self._word('subject', f'{thread}.{who}', _MARK_CHARS)}]"
+
+    def in_subject(self, subject: str) -> tuple[str, str]:
+        """The thread that a subject names, and to whom the mark was given; empty = none.
+
+        Marks of before did not say to whom: it is empty then, and nobody's address fits.
+        """
         for part in subject.split("[#")[1:5]:
             word = part.partition("]")[0].lower()
-            thread, check = word[:THREAD_CHARS], word[THREAD_CHARS:]
-            expected = self._word("subject", thread, 8)
+            thread, rest = word[:THREAD_CHARS], word[THREAD_CHARS:]
+            who, check = rest[:-_MARK_CHARS], rest[-_MARK_CHARS:]
+            if len(who) not in (0, _WHO_CHARS):
+                continue
+            expected = self._word("subject", f"{thread}.{who}" if who else thread, _MARK_CHARS)
             if hmac.compare_digest(check.encode("utf-8", "replace"), expected.encode()):
-                return thread
-        return ""
+                return thread, who
+        return "", ""
 
     def _sign(self, body: str) -> str:
         return self._word("token", body, _SIGNATURE_CHARS)

@@ -131,8 +131,15 @@ async def test_a_mark_in_the_subject_leads_to_the_contact(tmp_path: Path) -> Non
         await harness.bring(mail(KIM, "dead"))
         await answer(harness)
         subject = str(received(harness)["Subject"])
+        first = harness.router.said("submit")[0].of
+        await harness.bring(mail(KIM, "and again", subject=f"AW: {subject}"))
+        joined = harness.router.said("message")[-1]
+        assert (joined.of, joined.args[0].message.text) == (first, "and again")
+        # A mark can be forwarded: whoever has it is heard in the thread, under their own name.
         await harness.bring(mail("kim@private.example", "from home", subject=f"AW: {subject}"))
-        assert harness.router.said("message")[-1].of == harness.router.said("submit")[0].of
+        joined = harness.router.said("message")[-1]
+        assert joined.of == first
+        assert joined.args[0].message.text == "From: kim@private.example\n\nfrom home"
 
 
 async def test_two_mails_with_one_message_id_are_two_messages(harness: MailHarness) -> None:
