@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -17,6 +18,11 @@ UNDELIVERED: Final = 2
 REFUSED: Final = 16
 UNKNOWN: Final = 0x42
 WANTED: Final = DELIVERED | UNDELIVERED | REFUSED
+
+REASON_MOST: Final = 100
+_QUOTED: Final = re.compile(r"\b(?:text|msg):.*", re.IGNORECASE | re.DOTALL)
+_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])\+?[0-9](?:[ ()./-]?[0-9]){5,}")
+"""Not the status of an SMSC, which is hexadecimal: ``NACK/0x0000000b/Invalid Destination``."""
 
 TEXT_MOST: Final = 65_536
 ID_MOST: Final = 128
@@ -127,8 +133,20 @@ def status(params: dict[str, bytes]) -> Status | None:
     if kind & DELIVERED:
         return Status(contact, message, "delivered", "")
     if kind & (UNDELIVERED | REFUSED):
-        return Status(contact, message, "undelivered", _plain(params, "answer")[:100])
+        return Status(contact, message, "undelivered", reason(params.get("answer", b"")))
     return None
+
+
+def reason(said: bytes) -> str:
+    """Why something was refused, in the words of Kannel or of the SMSC, as they may be kept.
+
+    They stand in events, unsealed. What may be the customer's goes: numbers as long as a
+    telephone's, and the beginning of the text that a receipt quotes (SMPP 3.4 appendix B).
+    """
+    text = said[:1_000].decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else " " for char in text)
+    text = _NUMBER.sub("\u2026", _QUOTED.sub("", text))
+    return " ".join(text.split())[:REASON_MOST]
 
 
 def _plain(params: dict[str, bytes], name: str, *, required: bool = False) -> str:

@@ -6,7 +6,7 @@ import aiohttp
 from yarl import URL
 
 from adapters import Throttled, bounded_body, http_trouble, retry_after
-from adapters.kannel.codec import query
+from adapters.kannel.codec import query, reason
 from adapters.kannel.settings import Settings
 from router.channel import ChannelError, ChannelLost, UnknownOutcome
 
@@ -68,8 +68,7 @@ class SendSms:
         if status >= 500 or (status < 300 and not answer.startswith((b"0:", b"3:", b"Sent."))):
             raise UnknownOutcome(f"Kannel answered {status} and nothing that is understood")
         if status >= 300:
-            reason = answer.decode("utf-8", "replace").strip()[:100]
-            raise ChannelError(f"Kannel refused it: {status} {reason}")
+            raise ChannelError(f"Kannel refused it: {status} {reason(answer)}".rstrip())
 
     async def _ask(
         self, method: str, url: URL, headers: dict[str, str], body: bytes

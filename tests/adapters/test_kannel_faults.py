@@ -20,6 +20,7 @@ from adapters.kannel.codec import (
     parts_of,
     query,
     raw_parameters,
+    reason,
     status,
     status_url,
 )
@@ -345,6 +346,30 @@ def test_a_receipt_without_our_reference_is_refused(ref: bytes) -> None:
         return
     with pytest.raises(ValueError, match="expected"):
         status({"type": b"1", "ref": ref})
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (b"Not routable. Do not try again.", "Not routable. Do not try again."),
+        (b"NACK/0x0000000b/Invalid Destination Address",
+         "NACK/0x0000000b/Invalid Destination Address"),
+        (b"+4915112345678 is denied (0151 123-45678)", "\u2026 is denied (\u2026)"),
+        (b"id:0123456789 sub:001 dlvrd:000 submit date:2611220700 stat:UNDELIV err:027 "
+         b"Text:Dear Kim, your PIN",
+         "id:\u2026 sub:001 dlvrd:000 submit date:\u2026 stat:UNDELIV err:027"),
+        (b"a\r\nSet-Cookie: b\x00\x1b[31m", "a Set-Cookie: b [31m"),
+        (b"\xff" * 5_000, "\ufffd" * 100),
+        (b"1" * 5_000, "\u2026"),
+        (b"", ""),
+    ],
+)  # fmt: skip
+def test_what_an_smsc_says_is_kept_without_numbers_and_texts(said: bytes, kept: str) -> None:
+    assert reason(said) == kept
+    ref = b"c1 m1".hex().encode()
+    found = status({"type": b"2", "ref": ref, "answer": said})
+    assert found is not None
+    assert (found.state, found.detail) == ("undelivered", kept)
 
 
 def test_the_alphabet_is_chosen_and_parts_are_counted() -> None:
