@@ -14,6 +14,8 @@ from time import monotonic
 from typing import Any
 
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tests.lab.network import LabError
@@ -182,7 +184,7 @@ class Store:
         """The answer of a node of this machine; None: none came in time."""
         client = redis.Redis(
             host=self.net.address[machine], port=port, decode_responses=True,
-            socket_timeout=ASK_S, socket_connect_timeout=ASK_S, retry=None,
+            socket_timeout=ASK_S, socket_connect_timeout=ASK_S, retry=Retry(NoBackoff(), 0),
             single_connection_client=True,
         )  # fmt: skip
         try:
