@@ -23,13 +23,15 @@ from router import config as configuration
 from router.api import http
 from router.api.auth import Tokens
 from router.api.express import Express
-from router.config import Config, Store, WorkspaceSettings, read_secret
+from router.config import Config, JournalSettings, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
 from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_blocks import RedisBlocks
+from router.journal.redis_line import Access
+from router.journal.redis_servers import RedisSettings
 from router.journal.redis_store import RedisJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
 from router.runtime.attachments import Attachments
@@ -340,8 +342,7 @@ async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     journal = journal_of(config, data)
     try:
         if settings.store is Store.REDIS:
-            url = settings.keys_url or settings.url
-            blocks: Blocks = await asyncio.to_thread(RedisBlocks, url, password=_password(config))
+            blocks: Blocks = RedisBlocks(redis_settings(settings, keys=True))
         else:
             blocks = SqliteBlocks(data)
         return journal, await BlockKeys.open(blocks)
@@ -354,25 +355,29 @@ def journal_of(config: Config, data: Path) -> Journal:
     """The journal that the configuration names, not opened yet."""
     settings = config.server.journal
     if settings.store is Store.REDIS:
-        return RedisJournal(settings.url, password=_password(config))
+        return RedisJournal(redis_settings(settings))
     return SqliteJournal(data, durability=config.server.durability.value)
 
 
-def _password(config: Config) -> str | None:
-    file = config.server.journal.password_file
-    return read_secret(Path(file)).decode() if file else None
+def redis_settings(settings: JournalSettings, *, keys: bool = False) -> RedisSettings:
+    """How the configured store is reached; `keys`: the one for the keys of personal data."""
+    password = (
+        read_secret(Path(settings.password_file)).decode() if settings.password_file else None
+    )
+    access = Access(password=password)
+    return RedisSettings(url=(keys and settings.keys_url) or settings.url, access=access)
 
 
 async def restore_redis(config: Config, copies: list[Path], keys: Path) -> list[str]:
     """Bring copied workspaces and keys into Redis. Raises JournalBusy, JournalDamaged."""
     settings = config.server.journal
-    blocks = RedisBlocks(settings.keys_url or settings.url, password=_password(config))
+    blocks = RedisBlocks(redis_settings(settings, keys=True))
     try:
         # Keys first: workspaces without them would be contacts that nobody can read.
         count = await asyncio.to_thread(blocks.restore, keys)
     finally:
         blocks.close()
-    journal = RedisJournal(settings.url, password=_password(config))
+    journal = RedisJournal(redis_settings(settings))
     try:
         names = [await journal.restore(copy) for copy in copies]
     finally:

@@ -82,6 +82,26 @@ local function claim(keys, argv)
   return 1
 end
 
+-- A workspace that the store has lost, written anew by its owner.
+-- keys: own log live, then the new log and live; argv: epoch nonce seq at head crc node
+local function seed(keys, argv)
+  local now = redis.call('HMGET', keys[1], 'epoch', 'nonce')
+  if now[1] then
+    if tonumber(now[1]) > tonumber(argv[1]) then return 0 end
+    if now[1] == argv[1] and now[2] ~= argv[2] then return 0 end
+  end
+  redis.call('UNLINK', keys[1], keys[2], keys[3])
+  for place = 2, 3 do
+    if redis.call('EXISTS', keys[place + 2]) == 1 then
+      redis.call('RENAME', keys[place + 2], keys[place])
+      redis.call('PERSIST', keys[place])
+    end
+  end
+  redis.call('HSET', keys[1], 'epoch', argv[1], 'nonce', argv[2], 'seq', argv[3], 'at', argv[4],
+    'head', argv[5], 'crc', argv[6], 'node', argv[7], 'beat', 0, 'heir', '')
+  return 1
+end
+
 -- keys: own; argv: epoch nonce
 local function renew(keys, argv)
   if not is_owner(keys[1], argv[1], argv[2]) then return 0 end
@@ -137,6 +157,7 @@ end
 
 redis.register_function('router_journal_2_append', append)
 redis.register_function('router_journal_2_claim', claim)
+redis.register_function('router_journal_2_seed', seed)
 redis.register_function('router_journal_2_renew', renew)
 redis.register_function('router_journal_2_trim', trim)
 redis.register_function('router_journal_2_expire', expire)

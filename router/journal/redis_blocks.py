@@ -1,109 +1,117 @@
-"""Keys of personal data in Redis."""
+"""Keys of personal data in Redis, on as many replicas as commits are."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry as BlockingRetry
-
 from router.errors import JournalBusy, JournalFailed, StoreFull
 from router.journal.keys import ERASED, KEY_BYTES, read_keys_file, write_keys_file
-from router.journal.redis_line import is_full
+from router.journal.redis_audit import server_facts
+from router.journal.redis_line import Word
+from router.journal.redis_servers import RedisSettings, Servers
+
+_TAG = "router-keys"
+_PREFIX = f"{{{_TAG}}}"
 
 
 class RedisBlocks:
     """Blocks of keys (`keys.BlockKeys`) in Redis; better in another server than the contacts.
 
     Erasing overwrites the key and has the append-only file rewritten, which would still hold it.
-    Calls wait for the server, at most `timeout_s`. Raises StoreFull, JournalFailed.
+    Calls wait for the server, and may come from any thread, also from one that runs a loop: the
+    connections belong to a thread of their own. Raises StoreFull, JournalFailed.
     """
 
-    _PREFIX = "{router-keys}"
-
-    def __init__(self, url: str, *, password: str | None = None, timeout_s: float = 5.0) -> None:
-        settings: dict[str, Any] = {} if password is None else {"password": password}
-        self._client: redis.Redis = redis.Redis.from_url(
-            url,
-            retry=BlockingRetry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            protocol=2,
-            **settings,
-        )
+    def __init__(self, store: RedisSettings | str) -> None:
+        settings = RedisSettings(url=store) if isinstance(store, str) else store
+        self._loop = asyncio.new_event_loop()
+        self._servers = Servers(settings)
+        self._reading = self._servers.reading(_TAG)
+        self._writing = self._servers.writing(_TAG)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="keys", daemon=True)
+        self._thread.start()
 
     def create(self, block: bytes) -> int:
         """See Blocks."""
-        number = int(self._ask("INCR", f"{self._PREFIX}:last"))
-        self._ask("SET", self._block(number), block)
+        number = int(self._write("INCR", f"{_PREFIX}:last"))
+        self._write("SET", _block(number), block)
         return number
 
     def read(self, number: int) -> bytes | None:
         """See Blocks."""
-        block: bytes | None = self._ask("GET", self._block(number))
+        block: bytes | None = self._read("GET", _block(number))
         return block
 
     def erase(self, places: list[tuple[int, int]]) -> None:
         """See Blocks."""
         for number, place in places:
             # Listed first: broken off in between, it is erased again by whoever reads the list.
-            self._ask("SADD", f"{self._PREFIX}:erased", f"{number}:{place}")
-            if self._ask("EXISTS", self._block(number)):
-                self._ask("SETRANGE", self._block(number), place * KEY_BYTES, ERASED)
-        if self._ask("INFO", "persistence").get("aof_enabled"):
+            self._write("SADD", f"{_PREFIX}:erased", f"{number}:{place}")
+            if self._read("EXISTS", _block(number)):
+                self._write("SETRANGE", _block(number), place * KEY_BYTES, ERASED)
+        facts = self._run(server_facts(self._reading, "persistence"))
+        if facts.get("aof_enabled") == "1":
             self._rewrite()
 
     def _rewrite(self) -> None:
         try:
-            self._client.execute_command("BGREWRITEAOF")  # type: ignore[no-untyped-call]
-        except ResponseError as error:
+            self._read("BGREWRITEAOF")
+        except JournalFailed as error:
             if "in progress" not in str(error):
-                raise JournalFailed(f"keys: Redis refused BGREWRITEAOF: {error}") from error
-        except RedisError as error:
-            raise JournalFailed(f"keys: Redis did not answer BGREWRITEAOF: {error}") from error
+                raise
 
     def erased(self) -> list[tuple[int, int]]:
         """See Blocks."""
-        members: list[bytes] = list(self._ask("SMEMBERS", f"{self._PREFIX}:erased"))
+        members: list[bytes] = list(self._read("SMEMBERS", f"{_PREFIX}:erased"))
         pairs = (member.decode().partition(":") for member in members)
         return sorted((int(number), int(place)) for number, _, place in pairs)
 
     def backup(self, directory: Path) -> list[Path]:
         """See Blocks. The copy is a `keys.db`, as `SqliteBlocks` has it."""
         directory.mkdir(parents=True, exist_ok=True)
-        last = int(self._ask("GET", f"{self._PREFIX}:last") or 0)
+        last = int(self._read("GET", f"{_PREFIX}:last") or 0)
         numbered = ((n, self.read(n)) for n in range(1, last + 1))
         return [write_keys_file(directory, numbered, self.erased())]
 
     def restore(self, directory: Path) -> int:
         """Bring a copied `keys.db` into Redis; returns how many blocks. Raises JournalBusy."""
         blocks, erased = read_keys_file(directory)
-        if self._ask("EXISTS", f"{self._PREFIX}:last", f"{self._PREFIX}:erased"):
+        if self._read("EXISTS", f"{_PREFIX}:last", f"{_PREFIX}:erased"):
             raise JournalBusy("Redis has keys already: a restore never overwrites them")
         for number, place in erased:
-            self._ask("SADD", f"{self._PREFIX}:erased", f"{number}:{place}")
+            self._write("SADD", f"{_PREFIX}:erased", f"{number}:{place}")
         for number, block in blocks:
-            self._ask("SET", self._block(number), block)
+            self._write("SET", _block(number), block)
         if blocks:
-            self._ask("SET", f"{self._PREFIX}:last", blocks[-1][0])
+            self._write("SET", f"{_PREFIX}:last", blocks[-1][0])
         return len(blocks)
 
     def close(self) -> None:
         """See Blocks."""
-        self._client.close()
+        if self._loop.is_closed():
+            return
+        self._run(self._servers.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def _block(self, number: int) -> str:
-        return f"{self._PREFIX}:block:{number}"
+    def _read(self, *words: Word) -> Any:
+        return self._run(self._reading.ask(*words))
 
-    def _ask(self, *words: str | bytes | int) -> Any:
+    def _write(self, *words: Word) -> Any:
+        return self._run(self._writing.ask(*words))
+
+    def _run(self, doing: Any) -> Any:
         try:
-            return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            if is_full(error):
-                raise StoreFull(f"keys: Redis takes no writes now: {error}") from error
-            raise JournalFailed(f"keys: Redis refused {words[0]!r}: {error}") from error
-        except RedisError as error:
-            raise JournalFailed(f"keys: Redis did not answer {words[0]!r}: {error}") from error
+            return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
+        except JournalFailed as error:
+            raise JournalFailed(f"keys: {error}") from error
+        except StoreFull as error:
+            raise StoreFull(f"keys: {error}") from error
+
+
+def _block(number: int) -> str:
+    return f"{_PREFIX}:block:{number}"

@@ -102,7 +102,7 @@ def _finish(partial: Path, target: Path) -> Path:
 
 async def restore_workspace(line: Line, path: Path) -> str:
     """Bring a copied workspace into Redis; returns its name. Raises JournalBusy, JournalDamaged."""
-    workspace = unquote(path.stem.removeprefix("ws-"))
+    workspace = workspace_of(path)
     space = Keyspace(file_name(workspace))
     if await line.ask("EXISTS", space.own, space.log, space.live):
         raise JournalBusy(
@@ -121,6 +121,11 @@ async def restore_workspace(line: Line, path: Path) -> str:
     except sqlite3.Error as error:
         raise JournalDamaged(f"workspace {workspace!r}: {path}: {error}") from error
     return workspace
+
+
+def workspace_of(path: Path) -> str:
+    """The workspace of which this file is a copy."""
+    return unquote(path.stem.removeprefix("ws-"))
 
 
 async def _bring_log(line: Line, workspace: str, space: Keyspace, db: sqlite3.Connection) -> None:

@@ -138,7 +138,8 @@ def _own_of(workspace: str, space: Keyspace, found: Sequence[Any]) -> Own:
         raise JournalDamaged(f"workspace {workspace!r}: {space.own}: {error}") from error
 
 
-NODES = "{router-nodes}:nodes"
+NODES_TAG = "router-nodes"
+NODES = f"{{{NODES_TAG}}}:nodes"
 """Hash of the nodes that have announced themselves."""
 
 

@@ -1,4 +1,4 @@
-"""A connection to Redis: the only file that knows the client library.
+"""A connection to one Redis server: the only file that knows the client library.
 
 The client library's defaults would repeat a command after a time-out and write it twice: here
 nothing is ever repeated by itself.
@@ -8,71 +8,160 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from router.errors import JournalFailed, StoreFull
 
-LIBRARY = "router_journal_2"
-CODE = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
+Word = str | bytes | int
+
+
+class Endpoint(NamedTuple):
+    """Where a server listens; port 0: `host` is the path of a Unix socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get in, alike at all servers of one kind (data nodes, Sentinels)."""
+
+    user: str = ""
+    password: str | None = None
+    is_tls: bool = False
+    ca_file: str = ""
+    """PEM; empty = the system's authorities."""
+    certificate_file: str = ""
+    """PEM, for servers that want to see one."""
+    certificate_key_file: str = ""
+    database: int = 0
+    timeout_s: float = 3.0
+    """An exchange that takes longer has failed."""
+
+    def connection(self, endpoint: Endpoint) -> AbstractConnection:
+        """A connection, not open yet."""
+        settings: dict[str, Any] = {
+            "db": self.database,
+            "username": self.user or None,
+            "password": self.password,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": None,  # the whole exchange has one
+            "socket_connect_timeout": self.timeout_s,
+            "health_check_interval": 0,
+            "protocol": 2,
+        }
+        if not endpoint.port:
+            return UnixDomainSocketConnection(path=endpoint.host, **settings)
+        settings |= {"host": endpoint.host, "port": endpoint.port}
+        if not self.is_tls:
+            return Connection(**settings)
+        return SSLConnection(
+            ssl_ca_certs=self.ca_file or None,
+            ssl_certfile=self.certificate_file or None,
+            ssl_keyfile=self.certificate_key_file or None,
+            **settings,
+        )
+
+
+class Redirected(JournalFailed):
+    """Not carried out: in this cluster another server has the slot."""
+
+    def __init__(self, slot: int, to: Endpoint, *, is_moving: bool) -> None:
+        super().__init__(f"Redis: slot {slot} is at {to}")
+        self.slot = slot
+        self.to = to
+        self.is_moving = is_moving
+        """The slot is on its way: ask there this once (ASK), go on asking here."""
+
+
+class NoFunction(JournalFailed):
+    """Not carried out: the server does not have our functions, or has lost them."""
+
+
+def endpoint_of_url(url: str) -> tuple[Endpoint, bool, int]:
+    """Where, whether by TLS, and which database."""
+    parts = parse_url(url)
+    database = int(parts.get("db", 0))
+    if "path" in parts:
+        return Endpoint(parts["path"], 0), False, database
+    is_tls = parts.get("connection_class") is SSLConnection
+    return Endpoint(parts.get("host", "localhost"), parts.get("port", 6379)), is_tls, database
+
+
+def slot_of(tag: str) -> int:
+    """The slot of a cluster in which the keys with this hash tag lie."""
+    return int(key_slot(tag.encode()))
 
 
 class RedisLine:
-    """One connection, one command at a time.
+    """One connection, one exchange at a time.
 
     Nothing is repeated, save on a line that `only_reads`, whose server has closed the connection.
-    Raises StoreFull, JournalFailed (it may have happened nevertheless) and ResponseError.
     """
 
     def __init__(
-        self, url: str, password: str | None, timeout_s: float, *, only_reads: bool = False
+        self, access: Access, at: Endpoint, *, only_reads: bool = False, is_master: bool = False
     ) -> None:
-        settings: dict[str, Any] = {} if password is None else {"password": password}
-        pool = ConnectionPool.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=0,
-            protocol=2,
-            **settings,
-        )
-        self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-        self._timeout_s = timeout_s
+        self._connection = access.connection(at)
+        self._at = at
+        self._timeout_s = access.timeout_s
         self._only_reads = only_reads
+        self._is_master = is_master
+        """It has to say so itself, each time it is connected to."""
         self._one_at_a_time = asyncio.Lock()
+        self._is_closed = False
 
-    async def call(self, *words: str | bytes | int) -> Any:
-        """The raw answer: bytes, int, None, or lists of these."""
+    async def call(self, *words: Word) -> Any:
+        """The raw answer: bytes, int, None, or lists of these. Raises what `exchange` returns."""
+        (answer,) = await self.exchange([words])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def exchange(self, commands: Sequence[Sequence[Word]], wait_s: float = 0) -> list[Any]:
+        """The answers to commands sent together; refusals are StoreFull or JournalFailed among
+        them. `wait_s`: time that the server may take for its own reasons.
+
+        Raises JournalFailed when an answer is missing: any of them may have happened nevertheless.
+        """
         async with self._one_at_a_time:
+            if self._is_closed:
+                raise JournalFailed(f"Redis: the connection to {self._at} was given up")
             try:
-                return await self._exchange(words)
-            except ResponseError as error:
-                if is_full(error):
-                    raise StoreFull(f"Redis takes no writes now: {error}") from error
-                raise
+                return await self._exchange(commands, self._timeout_s + wait_s)
             except (RedisError, OSError, TimeoutError) as error:
-                words_of_error = str(error) or f"no answer within {self._timeout_s:g} s"
+                words = str(error) or f"no answer within {self._timeout_s + wait_s:g} s"
                 raise JournalFailed(
-                    f"Redis did not answer {words[0]!r}: {words_of_error}"
+                    f"Redis did not answer {commands[0][0]!r} at {self._at}: {words}"
                 ) from error
 
-    async def _exchange(self, words: Sequence[str | bytes | int]) -> Any:
+    async def _exchange(self, commands: Sequence[Sequence[Word]], within_s: float) -> list[Any]:
         may_repeat = self._only_reads and self._connection.is_connected
+        packed = self._connection.pack_commands(commands)
         while True:
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._connection.connect()  # type: ignore[no-untyped-call]
-                    await self._connection.send_command(*words)
-                    return await self._connection.read_response(disable_decoding=True)
-            except ResponseError:
-                raise
+                async with asyncio.timeout(within_s):
+                    if not self._connection.is_connected:
+                        await self._connect()
+                    await self._connection.send_packed_command(packed)
+                    return [await self._answer(command) for command in commands]
             except BaseException as error:
                 # Also when the caller gave up: a late answer must not meet the next command.
                 await self._connection.disconnect(nowait=True)
@@ -80,32 +169,34 @@ class RedisLine:
                     raise
                 may_repeat = False
 
-    async def function(self, name: str, keys: Sequence[str], *words: str | bytes | int) -> Any:
-        """Call one of our functions; a server that has lost them gets them again."""
-        call = ("FCALL", f"{LIBRARY}_{name}", len(keys), *keys, *words)
-        try:
-            return await self.call(*call)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise JournalFailed(f"Redis refused {name}: {error}") from error
-        try:
-            await self.call("FUNCTION", "LOAD", "REPLACE", CODE)
-            return await self.call(*call)
-        except ResponseError as error:
-            raise JournalFailed(f"Redis refused {name}: {error}") from error
+    async def _connect(self) -> None:
+        await self._connection.connect()  # type: ignore[no-untyped-call]
+        if self._is_master:
+            await self._connection.send_command("ROLE")
+            role = await self._connection.read_response(disable_decoding=True)
+            if role[0] != b"master":
+                raise OSError(f"it is no master but {role[0].decode()}")
 
-    async def ask(self, *words: str | bytes | int) -> Any:
-        """A plain command, for which every refusal is a JournalFailed."""
+    async def _answer(self, command: Sequence[Word]) -> Any:
         try:
-            return await self.call(*words)
+            return await self._connection.read_response(disable_decoding=True)
         except ResponseError as error:
-            raise JournalFailed(f"Redis refused {words[0]!r}: {error}") from error
+            return _refusal(command[0], error, self._at)
 
     async def close(self) -> None:
-        """Safe to repeat."""
+        """For good; whoever still waits for an answer hears JournalFailed. Safe to repeat."""
+        self._is_closed = True
         await self._connection.disconnect()
 
 
-def is_full(error: ResponseError) -> bool:
-    """No memory left, or no disk for the append-only file (MISCONF)."""
-    return isinstance(error, OutOfMemoryError) or str(error).startswith(("OOM", "MISCONF"))
+def _refusal(command: Word, error: ResponseError, at: Endpoint) -> Exception:
+    words = str(error)
+    if isinstance(error, AskError):  # a MovedError is one
+        to = Endpoint(error.host or at.host, error.port)
+        return Redirected(error.slot_id, to, is_moving=not isinstance(error, MovedError))
+    if isinstance(error, OutOfMemoryError) or words.startswith(("OOM", "MISCONF")):
+        # No memory left, or no disk for the append-only file.
+        return StoreFull(f"Redis takes no writes now: {words}")
+    if "Function not found" in words:
+        return NoFunction(f"Redis: {words}")
+    return JournalFailed(f"Redis refused {command!r}: {words}")

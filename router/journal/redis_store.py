@@ -1,18 +1,19 @@
 """The journal in Redis (7.0 or later): one fenced function call for each commit.
 
 All keys of a workspace share the hash tag ``{workspace}``; `functions.lua` says what they hold and
-is the only code that writes them. A commit is durable as far as the server's `appendfsync` makes it
-so. The last owner to acquire a workspace wins; there is no lock to be held.
+is the only code that writes them. A commit counts when as many replicas have it as the settings
+say; each server keeps it as well as its `appendfsync` lets it. What the store forgets nevertheless,
+the owner gives back (`redis_mend.py`).
 
-Each `RedisJournal` has two connections of its own, one for writing and one for reading, that carry
-one command at a time. The client library's defaults would repeat a command after a time-out and
-write it twice: here nothing is ever repeated by itself.
+The last owner to claim a workspace wins; there is no lock to be held.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
 from urllib.parse import unquote
@@ -32,7 +33,6 @@ from router.journal import (
     StoredRow,
 )
 from router.journal.frame import (
-    DIGEST_BYTES,
     GENESIS,
     Frame,
     check_commit,
@@ -44,11 +44,12 @@ from router.journal.frame import (
     prefix_end,
 )
 from router.journal.redis_audit import audit_workspace, server_facts
-from router.journal.redis_copy import copy_workspace, restore_workspace
+from router.journal.redis_copy import copy_workspace, restore_workspace, workspace_of
 from router.journal.redis_keyspace import (
     NODES,
+    NODES_TAG,
     Keyspace,
-    commit_words,
+    Line,
     node_mark,
     node_value,
     open_archived,
@@ -60,19 +61,30 @@ from router.journal.redis_keyspace import (
     scan,
     seq_of,
 )
-from router.journal.redis_line import RedisLine
+from router.journal.redis_mend import Mender, append_words
+from router.journal.redis_servers import RedisSettings, Servers
+from router.journal.redis_tail import Owned
 from router.journal.shared import NodeEntry, SharedJournal, Standing
 from router.journal.workspace_file import Own, own_crc
 
+_TRIES = 3
+"""The store may fall back again while it is being mended."""
+
 
 class RedisJournal(SharedJournal):
-    """Workspaces in one Redis server. Every wait on it ends after `timeout_s`."""
+    """Workspaces in one Redis server, behind Sentinels, or in a Redis Cluster.
 
-    def __init__(self, url: str, *, password: str | None = None, timeout_s: float = 5.0) -> None:
-        self._writing = RedisLine(url, password, timeout_s)
-        self._reading = RedisLine(url, password, timeout_s, only_reads=True)
-        self._heads: dict[str, bytes] = {}
-        """Nonce -> digest of the last frame, for the chain."""
+    `store`: a URL stands for one server without replicas and password.
+    """
+
+    def __init__(self, store: RedisSettings | str) -> None:
+        settings = RedisSettings(url=store) if isinstance(store, str) else store
+        self._servers = Servers(settings)
+        self._mender = Mender(self._servers)
+        self._owned: dict[str, Owned] = {}
+        """By nonce."""
+        self._claimed: dict[str, Owned] = {}
+        """By workspace: claims of which is not known yet whether enough replicas have them."""
         self._spaces: dict[str, Keyspace] = {}
         self._stats = JournalStats()
 
@@ -86,121 +98,152 @@ class RedisJournal(SharedJournal):
 
     async def standing(self, workspace: str) -> Standing:
         """See SharedJournal."""
-        return (await read_standing(self._reading, workspace, Keyspace(file_name(workspace))))[1]
+        space = Keyspace(file_name(workspace))
+        return (await read_standing(self._servers.reading(space.name), workspace, space))[1]
 
     async def claim(self, workspace: str, seen: Standing, node: str) -> Ownership | None:
         """See SharedJournal. Raises JournalError as `acquire` does."""
         space = Keyspace(file_name(workspace))
-        await self._refuse_eviction()
+        reading, writing = self._servers.reading(space.name), self._servers.writing(space.name)
+        await _refuse_eviction(reading)
         while True:
-            own, now = await read_standing(self._reading, workspace, space)
+            own, now = await read_standing(reading, workspace, space)
             if now != seen:
                 return None
-            await self._verify_tail(space, own)
+            before = self._claimed.get(workspace)
+            if before is not None and seen.nonce == before.own.nonce:
+                # It was carried out; now it only has to be on enough replicas.
+                return self._begin(before) if await self.renew(before.own) else None
+            await _verify_tail(reading, space, own)
             epoch, nonce = own.epoch + 1, token_hex(8)
             crc = own_crc(workspace, epoch, nonce, own.seq, own.at_us, own.head)
             as_seen = (own.epoch, own.nonce, seen.beat, own.seq, own.head)
-            keys = (space.own, space.log, space.live)
-            taken = await self._writing.function("claim", keys, *as_seen, epoch, nonce, crc, node)
+            claimed = Owned(
+                Ownership(workspace, epoch, nonce, own.seq, own.at_us),
+                space,
+                node,
+                own.head,
+                (own.epoch, own.nonce),
+            )
+            self._claimed[workspace] = claimed
+            taken = await writing.function(
+                "claim",
+                (space.own, space.log, space.live),
+                *as_seen,
+                epoch,
+                nonce,
+                crc,
+                node,
+            )
             if taken > 0:
-                self._heads[nonce] = own.head
-                self._spaces[workspace] = space
-                return Ownership(workspace, epoch, nonce, own.seq, own.at_us)
+                return self._begin(claimed)
             if taken < 0:
                 raise JournalDamaged(
                     f"workspace {workspace!r}: {space.own} is gone, but there are rows or frames"
                 )
             # Else the owner has committed meanwhile, or somebody was faster: look again.
 
+    def _begin(self, owned: Owned) -> Ownership:
+        workspace = owned.own.workspace
+        self._claimed.pop(workspace, None)
+        for nonce in [nonce for nonce, o in self._owned.items() if o.own.workspace == workspace]:
+            del self._owned[nonce]
+        self._owned[owned.own.nonce] = owned
+        self._spaces[workspace] = owned.space
+        return owned.own
+
     async def renew(self, own: Ownership) -> bool:
         """See SharedJournal."""
-        keys = (self._space(own).own,)
-        return bool(await self._writing.function("renew", keys, own.epoch, own.nonce))
+        space, owned = self._space(own), self._owned.get(own.nonce)
+        for _ in range(_TRIES):
+            line = self._servers.writing(space.name)
+            if await line.function("renew", (space.own,), own.epoch, own.nonce):
+                return True
+            if owned is None or not await self._mender.mend(owned):
+                return False
+        return False
 
     async def hand_over(self, own: Ownership, heir: str = "") -> None:
         """See SharedJournal."""
         space, given_up = self._space(own), -1
+        reading, writing = self._servers.reading(space.name), self._servers.writing(space.name)
+        self._owned.pop(own.nonce, None)
         while given_up < 0:  # -1: a commit that nobody waits for any more came in between
-            now = await read_own(self._reading, own.workspace, space)
+            now = await read_own(reading, own.workspace, space)
             crc = own_crc(own.workspace, own.epoch, "", now.seq, now.at_us, now.head)
-            given_up = await self._writing.function(
+            given_up = await writing.function(
                 "hand_over", (space.own,), own.epoch, own.nonce, now.seq, crc, heir
             )
-        self._heads.pop(own.nonce, None)
+
+    async def release(self, own: Ownership) -> None:
+        """See Journal."""
+        await self.hand_over(own)
 
     async def announce(self, node: NodeEntry) -> None:
         """See SharedJournal."""
-        await self._writing.ask("HSET", NODES, node.name, node_value(node))
+        line = self._servers.writing(NODES_TAG, durable=False)
+        await line.ask("HSET", NODES, node.name, node_value(node))
 
     async def forget(self, node: NodeEntry) -> None:
         """See SharedJournal."""
-        await self._writing.function("forget", (NODES,), node.name, node_mark(node))
+        line = self._servers.writing(NODES_TAG, durable=False)
+        await line.function("forget", (NODES,), node.name, node_mark(node))
 
     async def nodes(self) -> list[NodeEntry]:
         """See SharedJournal."""
-        return open_nodes(await self._reading.ask("HGETALL", NODES))
-
-    async def _refuse_eviction(self) -> None:
-        policy = (await server_facts(self._reading, "memory")).get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            raise JournalError(
-                f"Redis has maxmemory-policy {policy}: expected noeviction, because any other one "
-                "may throw contacts away without a word"
-            )
-
-    async def _verify_tail(self, space: Keyspace, own: Own) -> None:
-        last = await self._reading.ask("XREVRANGE", space.log, "+", "-", "COUNT", 1)
-        if not last:
-            return
-        frame = open_entry(own.workspace, last[0])
-        if own.epoch and frame.last_seq < own.seq:
-            raise JournalDamaged(
-                f"workspace {own.workspace!r}: the log ends at {frame.last_seq}, "
-                f"but {space.own} says {own.seq}"
-            )
+        return open_nodes(await self._servers.reading(NODES_TAG).ask("HGETALL", NODES))
 
     async def load(self, own: Ownership) -> AsyncIterator[list[StoredRow]]:
         """See Journal."""
-        space = self._space(own)
-        now = await read_own(self._reading, own.workspace, space)
+        space, owned = self._space(own), self._owned.get(own.nonce)
+        reading = self._servers.reading(space.name)
+        now = await read_own(reading, own.workspace, space)
         if (now.epoch, now.nonce) != (own.epoch, own.nonce):
             raise Fenced(f"workspace {own.workspace!r}: epoch {own.epoch} is over")
-        async for pairs in scan(self._reading, space.live):
-            yield [open_live(own.workspace, field, stored) for field, stored in pairs]
+        kept: dict[str, bytes] = {}
+        collects = gc.isenabled()
+        gc.disable()  # it would walk over all rows loaded so far, again and again
+        try:
+            async for pairs in scan(reading, space.live):
+                yield [open_live(own.workspace, field, stored) for field, stored in pairs]
+                kept.update((field.decode(), stored) for field, stored in pairs)
+        finally:
+            if collects:
+                gc.enable()
+        if owned is not None:
+            owned.rows = kept
 
     async def append(self, own: Ownership, commit: Commit) -> AppendResult:
         """See Journal."""
         check_commit(commit)
-        space, began = self._space(own), time.perf_counter()
-        previous = self._heads.get(own.nonce, GENESIS)
-        frame = pack_frame(commit, previous)
-        head = frame[-DIGEST_BYTES:]
-        crc = own_crc(own.workspace, own.epoch, own.nonce, commit.last_seq, commit.at_us, head)
-        keys, words = commit_words(space, commit)
-        result, *seen = await self._writing.function(
-            "append",
-            keys,
-            own.epoch,
-            own.nonce,
-            commit.first_seq,
-            commit.last_seq,
-            commit.at_us,
-            previous,
-            head,
-            crc,
-            frame,
-            *words,
-        )
-        if result == b"ok":
-            self._heads[own.nonce] = head
+        began = time.perf_counter()
+        owned = self._owned.get(own.nonce) or Owned(own, self._space(own), "", GENESIS, (0, ""))
+        result = await self._append(owned, commit)
+        for _ in range(_TRIES):
+            if result in (AppendResult.OK, AppendResult.DUP) or own.nonce not in self._owned:
+                break
+            if not await self._mender.mend(owned):
+                return AppendResult.FENCED
+            result = await self._append(owned, commit)
+        if result is AppendResult.OK:
             self._stats.commits += 1
             self._stats.records += len(commit.events)
             self._stats.last_commit_s = time.perf_counter() - began
-            return AppendResult.OK
+        return result
+
+    async def _append(self, owned: Owned, commit: Commit) -> AppendResult:
+        previous = owned.head
+        frame = pack_frame(commit, previous)
+        keys, words, rows = append_words(owned, commit, previous, frame)
+        line = self._servers.writing(owned.space.name)
+        result, *seen = await line.function("append", keys, *words)
         if result == b"seen":
-            self._heads[own.nonce] = seen[1]
-            same = holds(own.workspace, seen[0], commit)
+            same = holds(owned.own.workspace, seen[0], commit)
+            if same and commit.first_seq == owned.seq + 1:
+                owned.committed(commit, previous, seen[0], rows)
             return AppendResult.DUP if same else AppendResult.FENCED
+        if result == b"ok":
+            owned.committed(commit, previous, frame, rows)
         return AppendResult(result.decode())
 
     async def fetch(self, own: Ownership, kind: str, ids: Sequence[str]) -> dict[str, bytes]:
@@ -208,7 +251,7 @@ class RedisJournal(SharedJournal):
         check_kind(kind)
         if not ids:
             return {}
-        rows = await self._reading.ask("HMGET", self._space(own).archive(kind)[0], *ids)
+        rows = await self._reading(own).ask("HMGET", self._space(own).archive(kind)[0], *ids)
         return {
             id_: open_archived(own.workspace, kind, id_, stored)[1]
             for id_, stored in zip(ids, rows, strict=True)
@@ -223,7 +266,7 @@ class RedisJournal(SharedJournal):
         low = f"({after}" if after and after >= prefix else f"[{prefix}"
         above = prefix_end(prefix)
         high = "+" if above is None else f"({above}"
-        found = await self._reading.ask(
+        found = await self._reading(own).ask(
             "ZRANGE", self._space(own).archive(kind)[1], low, high, "BYLEX", "LIMIT", 0, limit
         )
         ids = [name.decode() for name in found]
@@ -232,9 +275,11 @@ class RedisJournal(SharedJournal):
     async def frames(self, own: Ownership, from_seq: int, limit: int = 100) -> list[StoredFrame]:
         """See Journal."""
         space = self._space(own)
-        holder = await self._reading.ask("XREVRANGE", space.log, f"{from_seq}-0", "-", "COUNT", 1)
+        holder = await self._reading(own).ask(
+            "XREVRANGE", space.log, f"{from_seq}-0", "-", "COUNT", 1
+        )
         start = holder[0][0] if holder else "-"
-        entries = await self._reading.ask("XRANGE", space.log, start, "+", "COUNT", limit)
+        entries = await self._reading(own).ask("XRANGE", space.log, start, "+", "COUNT", limit)
         frames: list[StoredFrame] = []
         before: Frame | None = None
         for entry in entries:
@@ -248,18 +293,17 @@ class RedisJournal(SharedJournal):
     async def oldest_seq(self, own: Ownership) -> int:
         """See Journal."""
         space = self._space(own)
-        first = await self._reading.ask("XRANGE", space.log, "-", "+", "COUNT", 1)
+        first = await self._reading(own).ask("XRANGE", space.log, "-", "+", "COUNT", 1)
         if first:
             return seq_of(first[0])
-        return int(await self._reading.ask("HGET", space.own, "seq") or 0) + 1
+        return int(await self._reading(own).ask("HGET", space.own, "seq") or 0) + 1
 
     async def trim(self, own: Ownership, below_seq: int) -> int:
         """See Journal."""
         space = self._space(own)
-        count = await self._writing.function(
-            "trim", (space.own, space.log), own.epoch, own.nonce, below_seq
-        )
-        await self._measure(space)
+        line = self._servers.writing(space.name, durable=False)
+        count = await line.function("trim", (space.own, space.log), own.epoch, own.nonce, below_seq)
+        await self._measure(own)
         return _unless_fenced(own, count)
 
     async def expire(self, own: Ownership, kind: str, before_us: int, limit: int = 1000) -> int:
@@ -267,12 +311,9 @@ class RedisJournal(SharedJournal):
         check_kind(kind)
         space = self._space(own)
         keys = (space.own, *space.archive(kind))
-        count = await self._writing.function("expire", keys, own.epoch, own.nonce, before_us, limit)
+        line = self._servers.writing(space.name, durable=False)
+        count = await line.function("expire", keys, own.epoch, own.nonce, before_us, limit)
         return _unless_fenced(own, count)
-
-    async def release(self, own: Ownership) -> None:
-        """See Journal."""
-        await self.hand_over(own)
 
     async def backup(self, directory: Path) -> list[Path]:
         """A copy of every workspace in this Redis, each as of one moment.
@@ -283,48 +324,58 @@ class RedisJournal(SharedJournal):
         Redis by `restore`. Its epoch is far above the original's.
         """
         return [
-            await copy_workspace(self._reading, workspace, space, directory)
+            await copy_workspace(self._servers.reading(space.name), workspace, space, directory)
             for workspace, space in sorted((await self._everything()).items())
         ]
 
     async def _everything(self) -> dict[str, Keyspace]:
         """The workspaces there are: those of this process, and any other that Redis holds."""
         found = dict(self._spaces)
-        cursor = b"0"
-        while True:
-            cursor, keys = await self._reading.ask("SCAN", cursor, "MATCH", "{*}:own", "COUNT", 500)
-            for key in keys:
-                name = key.decode().removeprefix("{").removesuffix("}:own")
-                found.setdefault(unquote(name), Keyspace(name))
-            if cursor == b"0":
-                return found
+        for _, line in await self._servers.masters():
+            cursor = b"0"
+            while True:
+                cursor, keys = await line.call("SCAN", cursor, "MATCH", "{*}:own", "COUNT", 500)
+                for key in keys:
+                    name = key.decode().removeprefix("{").removesuffix("}:own")
+                    found.setdefault(unquote(name), Keyspace(name))
+                if cursor == b"0":
+                    break
+        return found
 
     async def restore(self, path: Path) -> str:
         """Bring a copy (of either backend) into Redis; returns the workspace's name.
 
         Raises JournalBusy if the server has a workspace of this name, JournalDamaged.
         """
-        return await restore_workspace(self._writing, path)
+        space = Keyspace(file_name(workspace_of(path)))
+        return await restore_workspace(self._servers.writing(space.name), path)
 
     async def check(self, workspace: str) -> list[Finding]:
         """See Journal."""
-        return await audit_workspace(self._reading, workspace)
+        line = self._servers.reading(file_name(workspace))
+        return await audit_workspace(line, workspace)
 
     def stats(self) -> JournalStats:
         """See Journal. `bytes_stored` is as of the last `trim`."""
+        self._stats.extra = {
+            name: float(value) for name, value in asdict(self._servers.counters).items()
+        }
         return self._stats
 
     async def close(self) -> None:
         """See Journal."""
-        await self._writing.close()
-        await self._reading.close()
+        await self._servers.close()
 
     def _space(self, own: Ownership) -> Keyspace:
         return self._spaces.get(own.workspace) or Keyspace(file_name(own.workspace))
 
-    async def _measure(self, space: Keyspace) -> None:
+    def _reading(self, own: Ownership) -> Line:
+        return self._servers.reading(self._space(own).name)
+
+    async def _measure(self, own: Ownership) -> None:
+        space = self._space(own)
         keys = (space.own, space.log, space.live)
-        sizes = [await self._reading.ask("MEMORY", "USAGE", key, "SAMPLES", 5) for key in keys]
+        sizes = [await self._reading(own).ask("MEMORY", "USAGE", key, "SAMPLES", 5) for key in keys]
         self._stats.bytes_stored = sum(size or 0 for size in sizes)
 
 
@@ -332,3 +383,24 @@ def _unless_fenced(own: Ownership, count: int) -> int:
     if count < 0:
         raise Fenced(f"workspace {own.workspace!r}: epoch {own.epoch} is over")
     return count
+
+
+async def _refuse_eviction(reading: Line) -> None:
+    policy = (await server_facts(reading, "memory")).get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise JournalError(
+            f"Redis has maxmemory-policy {policy}: expected noeviction, because any other one "
+            "may throw contacts away without a word"
+        )
+
+
+async def _verify_tail(reading: Line, space: Keyspace, own: Own) -> None:
+    last = await reading.ask("XREVRANGE", space.log, "+", "-", "COUNT", 1)
+    if not last:
+        return
+    frame = open_entry(own.workspace, last[0])
+    if own.epoch and frame.last_seq < own.seq:
+        raise JournalDamaged(
+            f"workspace {own.workspace!r}: the log ends at {frame.last_seq}, "
+            f"but {space.own} says {own.seq}"
+        )

@@ -427,9 +427,11 @@ class SharedJournalSuite(JournalSuite):
             claims = await asyncio.gather(
                 journal.claim("w", seen, "n1"), another.claim("w", seen, "n2")
             )
-            (own,) = [own for own in claims if own is not None]
+            (won,) = [pair for pair in zip(claims, (journal, another), strict=True) if pair[0]]
+            own, its = won
+            assert own is not None
             assert own.epoch == number
-            assert await journal.append(own, commit(number)) is OK
+            assert await its.append(own, commit(number)) is OK
 
     async def test_a_workspace_is_handed_over_to_its_heir(
         self, journal: SharedJournal, another: SharedJournal

@@ -15,9 +15,11 @@ from router.errors import (
     JournalFailed,
     StoreFull,
 )
-from router.journal import AppendResult, ArchiveWrite, Commit, RowWrite
+from router.journal import AppendResult, ArchiveWrite, Commit, RowWrite, redis_tail
 from router.journal.frame import GENESIS, pack_frame
 from router.journal.redis_keyspace import Keyspace, commit_words
+from router.journal.redis_line import Access
+from router.journal.redis_servers import RedisSettings
 from router.journal.redis_store import RedisJournal
 from router.journal.shared import Standing
 from router.journal.sqlite import SqliteJournal
@@ -44,6 +46,18 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     yield server
     server.close()
+
+
+def memory_of(server: RedisServer) -> dict[bytes, bytes]:
+    """All that the server holds at this moment."""
+    return {key: server.client.dump(key) for key in server.client.keys("*")}
+
+
+def go_back(server: RedisServer, memory: dict[bytes, bytes]) -> None:
+    """Let the server be as it was: a failover or a restart that lost what came later."""
+    server.client.flushdb()
+    for key, value in memory.items():
+        server.client.restore(key, 0, value)
 
 
 class DeafLine:
@@ -87,7 +101,7 @@ class DeafLine:
 
 async def test_a_commit_whose_answer_was_lost_is_there_once(empty_redis: RedisServer) -> None:
     async with DeafLine(empty_redis.port) as line:
-        journal = RedisJournal(line.url, timeout_s=0.3)
+        journal = RedisJournal(RedisSettings(line.url, access=Access(timeout_s=0.3)))
         own = await journal.acquire("w")
         assert await journal.append(own, commit(1)) is OK
         line.is_deaf = True
@@ -176,16 +190,113 @@ async def test_a_killed_server_comes_back_with_every_commit(own_redis: RedisServ
     await journal.close()
 
 
-async def test_a_server_that_forgot_commits_is_a_gap(
+async def test_what_the_server_forgot_is_written_again(
     journal: RedisJournal, empty_redis: RedisServer
 ) -> None:
     own = await journal.acquire("w")
-    await journal.append(own, commit(1))
-    before = empty_redis.client.hgetall("{w}:own")
-    await journal.append(own, commit(2))
-    await journal.append(own, commit(3))
-    empty_redis.client.hset("{w}:own", mapping=before)
-    assert await journal.append(own, commit(4)) is AppendResult.GAP
+    await journal.append(own, commit(1, upserts=[RowWrite("contact", "c1", b"first")]))
+    before = memory_of(empty_redis)
+    archive = [ArchiveWrite("message", "m", 5, b"x")]
+    await journal.append(own, commit(2, upserts=[RowWrite("contact", "c1", b"second")]))
+    await journal.append(own, commit(3, 2, archive=archive))
+    go_back(empty_redis, before)
+    assert await journal.append(own, commit(5)) is OK
+    again = await journal.acquire("w")
+    assert await all_events(journal, again) == [b"event %d" % seq for seq in range(1, 6)]
+    assert await live_rows(journal, again) == {("contact", "c1"): b"second"}
+    assert await journal.fetch(again, "message", ["m"]) == {"m": b"x"}
+    extra = journal.stats().extra
+    assert (extra["gaps"], extra["repaired_records"], extra["seeds"]) == (1, 3, 0)
+
+
+async def test_an_acquisition_that_the_server_forgot_is_made_again(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    first = await journal.acquire("w")
+    assert await journal.append(first, commit(1)) is OK
+    before = memory_of(empty_redis)
+    own = await journal.claim("w", await journal.standing("w"), "n1")
+    assert own is not None
+    assert await journal.append(own, commit(2)) is OK
+    for change in (journal.renew(own), journal.append(own, commit(3))):
+        go_back(empty_redis, before)
+        assert await change
+        standing = await journal.standing("w")
+        assert (standing.epoch, standing.nonce, standing.node) == (own.epoch, own.nonce, "n1")
+    assert await journal.append(first, commit(4)) is AppendResult.FENCED
+    assert await all_events(journal, own) == [b"event 1", b"event 2", b"event 3"]
+
+
+async def test_who_took_over_after_the_server_forgot_is_not_deposed(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    other = RedisJournal(empty_redis.url)
+    await journal.append(await journal.acquire("w"), commit(1))
+    before = memory_of(empty_redis)
+    lost = await journal.acquire("w")
+    assert await journal.append(lost, commit(2)) is OK
+    go_back(empty_redis, before)
+    own = await other.acquire("w")
+    assert own.epoch == lost.epoch, "the epoch was handed out twice: only the nonce differs"
+    assert await journal.append(lost, commit(3)) is AppendResult.FENCED
+    assert not await journal.renew(lost)
+    assert await other.append(own, commit(2)) is OK
+    await other.close()
+
+
+@pytest.mark.parametrize("empties", [True, False])
+async def test_what_the_server_lost_whole_is_written_anew(
+    journal: RedisJournal,
+    empty_redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    empties: bool,
+) -> None:
+    first = await journal.acquire("w")
+    rows = [RowWrite("contact", f"c{n}", b"%d" % n) for n in range(5000)]
+    await journal.append(first, commit(1, upserts=rows))
+    own = await journal.acquire("w")
+    before = memory_of(empty_redis)
+    assert len(await live_rows(journal, own)) == 5000
+    monkeypatch.setattr(redis_tail, "TAIL_BYTES", 1)  # the tail holds the last commit only
+    change = commit(
+        2, upserts=[RowWrite("contact", "c1", b"new")], deletes=[("contact", "c2"), ("agent", "a")]
+    )
+    assert await journal.append(own, change) is OK
+    archive = [ArchiveWrite("message", "m1", 7, b"one"), ArchiveWrite("message", "m2", 7, b"two")]
+    assert await journal.append(own, commit(3, archive=archive)) is OK
+    go_back(empty_redis, {} if empties else before)
+    gone = commit(4, archive_deletes=[("message", "m2")])
+    assert await journal.append(own, gone) is OK
+    assert await journal.renew(own)
+    assert empty_redis.client.keys("*:seed") == []
+    assert journal.stats().extra["seeds"] == 1
+    again = await journal.acquire("w")
+    assert (again.epoch, again.seq) == (own.epoch + 1, 4)
+    rows = [*rows[:1], RowWrite("contact", "c1", b"new"), *rows[3:]]
+    assert await live_rows(journal, again) == {(kind, id_): data for kind, id_, data in rows}
+    assert await journal.fetch(again, "message", ["m1", "m2"]) == {"m1": b"one"}
+    assert await journal.oldest_seq(again) == 3, "what is no longer kept is lost to the log"
+    assert await all_events(journal, again, 3) == [b"event 3", b"event 4"]
+    assert not [f for f in await journal.check("w") if f.level == "error" and "frame" in f.text]
+    assert empty_redis.client.ttl("{w}:live") == -1
+
+
+async def test_an_emptied_server_is_filled_by_the_owner_not_by_whoever_came_first(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    await journal.release(await journal.acquire("w"))
+    own = await journal.acquire("w")
+    await live_rows(journal, own)
+    await journal.append(own, commit(1, upserts=[RowWrite("contact", "c1", b"x")]))
+    empty_redis.client.flushall()
+    other = RedisJournal(empty_redis.url)
+    hasty = await other.acquire("w")
+    assert await other.append(hasty, commit(1)) is OK
+    assert await journal.renew(own)
+    assert await other.append(hasty, commit(2)) is AppendResult.FENCED
+    assert await live_rows(journal, own) == {("contact", "c1"): b"x"}
+    assert await all_events(journal, own) == [b"event 1"]
+    await other.close()
 
 
 async def test_a_server_whose_history_differs_is_fenced(
@@ -193,7 +304,8 @@ async def test_a_server_whose_history_differs_is_fenced(
 ) -> None:
     own = await journal.acquire("w")
     await journal.append(own, commit(1))
-    empty_redis.client.hset("{w}:own", "head", b"another frame's.")
+    crc = own_crc("w", own.epoch, own.nonce, 1, 1000, b"another frame's.")
+    empty_redis.client.hset("{w}:own", mapping={"head": b"another frame's.", "crc": crc})
     assert await journal.append(own, commit(2)) is AppendResult.FENCED
 
 
@@ -273,7 +385,7 @@ async def test_a_password_is_needed_and_used(own_redis: RedisServer) -> None:
     with pytest.raises(JournalFailed, match=r"(?i)auth"):
         await without.acquire("w")
     await without.close()
-    journal = RedisJournal(own_redis.url, password="tell nobody")
+    journal = RedisJournal(RedisSettings(own_redis.url, access=Access(password="tell nobody")))
     own = await journal.acquire("w")
     big = Commit(1, 1, [b"x"] * 600, [RowWrite("contact", f"c{n}", b"x") for n in range(5000)])
     assert await journal.append(own, big) is OK
