@@ -70,7 +70,7 @@ class Client:
     async def elsewhere(self) -> None:
         """The node has failed: after a moment, another one."""
         self._failures += 1
-        longest = min(MAX_PAUSE_S, 0.1 * 2**self._failures)
+        longest = min(MAX_PAUSE_S, 0.1 * 2 ** min(self._failures, 10))
         await asyncio.sleep(self._rng.uniform(0.02, longest))
         others = [name for name in self.setting.nodes if name != self.node]
         self.node = self._rng.choice(others or [self.node])

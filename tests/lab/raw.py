@@ -24,6 +24,9 @@ class Raw:
         line = {"t": round(monotonic(), 4), "k": kind, **fields}
         self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
+    def close(self) -> None:
+        self._file.close()
+
 
 def read(path: Path) -> Iterator[Line]:
     """The lines of a log; the last one may be cut off by its writer's death."""

@@ -291,6 +291,7 @@ class World:
                     break
         await self._collect_stream(final)
         await self._collect_messages(final)
+        final.close()
 
     async def _collect_stream(self, final: Raw) -> None:
         router = next(iter(self.routers))
