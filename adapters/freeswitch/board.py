@@ -99,8 +99,11 @@ class Board:
         """The id of a channel that is dialled for this: always the same."""
         return str(uuids.uuid5(NAMES, "/".join((self.workspace, self.name, *names))))
 
-    def later(self, work: Awaitable[None], what: str) -> None:
-        """Go on beside; a connection that breaks meanwhile is the next connection's business."""
+    def later(self, work: Awaitable[None], what: str) -> asyncio.Task[None] | None:
+        """Go on beside; a connection that breaks meanwhile is the next connection's business.
+
+        None: too much is under way, and nothing will come of it.
+        """
 
         async def guarded() -> None:
             try:
@@ -111,12 +114,13 @@ class Board:
                 log.info("%s: %s: %s", self.name, what, error)
 
         try:
-            self.crew.start(guarded(), what)
+            return self.crew.start(guarded(), what)
         except ChannelError:
             close = getattr(work, "close", None)
             if close is not None:
                 close()
             log.warning("%s: too much under way for: %s", self.name, what)
+            return None
 
     # -- what the router hears, one thing after the other for each call ----------------------------
 

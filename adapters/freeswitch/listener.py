@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from contextlib import suppress
 
+from adapters import Bucket
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board
 from adapters.freeswitch.ears import Ears
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 HELLO_S = 5.0
 """So long may FreeSWITCH take to say which channel it brings."""
+TOLD_EVERY_S = 60.0
 
 
 class Listener:
@@ -34,6 +35,9 @@ class Listener:
         self.ears = ears
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._refused = 0
+        """Since it was told last."""
+        self._told = Bucket(1 / TOLD_EVERY_S, 1)
         self._allowed = [ipaddress.ip_network(each) for each in board.config.listen_allow]
 
     @property
@@ -62,11 +66,32 @@ class Listener:
         peer = str((writer.get_extra_info("peername") or ("",))[0])
         is_welcome = any(ipaddress.ip_address(peer) in each for each in self._allowed if peer)
         if not is_welcome or len(self._open) >= self.board.config.calls:
-            log.warning("%s: a connection that is not allowed was closed", self.board.name)
-            writer.close()
+            self._refuse(writer)
+            return
+        task = self.board.later(self._serve(reader, writer), "outbound socket")
+        if task is None:
+            self._refuse(writer)
             return
         self._open.add(writer)
-        self.board.later(self._serve(reader, writer), "outbound socket")
+        # Also when it is cancelled before it has begun.
+        task.add_done_callback(lambda _: self._end(writer))
+
+    def _refuse(self, writer: asyncio.StreamWriter) -> None:
+        """Close it; told once a minute, or whoever connects in a loop would fill the log."""
+        writer.transport.abort()
+        self._refused += 1
+        if self._told.take(asyncio.get_running_loop().time()) == 0:
+            log.warning(
+                "%s: connections that are not allowed, or too many, were closed: %d",
+                self.board.name,
+                self._refused,
+            )
+            self._refused = 0
+
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        self._open.discard(writer)
+        # Nothing that still waits to be written matters, and who does not read must not keep it.
+        writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         decoder = esl.Decoder()
@@ -87,10 +112,6 @@ class Listener:
                 frames = decoder.feed(await _some(reader))
         except (esl.ProtocolError, esl.Unsafe, TimeoutError, EOFError, OSError) as error:
             log.debug("%s: outbound socket: %s", self.board.name, type(error).__name__)
-        finally:
-            self._open.discard(writer)
-            with suppress(RuntimeError):
-                writer.close()
 
     def _hear(self, uuid: str, frame: esl.Frame) -> None:
         """Only the end is of interest; everything else comes over the inbound socket, too."""
