@@ -72,6 +72,26 @@ async def until(what: str, check: Callable[[], Awaitable[bool]], within_s: float
     return monotonic() - began
 
 
+async def ask_redis(
+    address: str, port: int, *command: str, within_s: float, raw: bool = False
+) -> Any:
+    """The answer of one node; None: none came in time. `raw`: as it was sent, not taken apart."""
+    client = redis.Redis(
+        host=address, port=port, decode_responses=True, socket_timeout=within_s,
+        socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0),
+        single_connection_client=True,
+    )  # fmt: skip
+    if raw:
+        client.response_callbacks.clear()
+    try:
+        async with asyncio.timeout(2 * within_s):
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    except (RedisError, OSError, TimeoutError):
+        return None
+    finally:
+        await client.aclose()
+
+
 class Store:
     """Three data nodes and three Sentinels on machines of their own."""
 
@@ -182,18 +202,7 @@ class Store:
 
     async def ask(self, machine: str, *command: str, port: int = PORT) -> Any:
         """The answer of a node of this machine; None: none came in time."""
-        client = redis.Redis(
-            host=self.net.address[machine], port=port, decode_responses=True,
-            socket_timeout=ASK_S, socket_connect_timeout=ASK_S, retry=Retry(NoBackoff(), 0),
-            single_connection_client=True,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(2 * ASK_S):
-                return await client.execute_command(*command)
-        except (RedisError, OSError, TimeoutError):
-            return None
-        finally:
-            await client.aclose()
+        return await ask_redis(self.net.address[machine], port, *command, within_s=ASK_S)
 
     # --- faults ---------------------------------------------------------------------------------
 
