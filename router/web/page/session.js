@@ -1,6 +1,7 @@
 // Signing in, and HTTP with the session's token. The token lives in this tab only.
 
 const KEY = "contact-router.session";
+const LEFT = "contact-router.left";
 
 /** The answer was not 2xx. `code` is the router's; `status` 0 means that there was no answer. */
 export class HttpError extends Error {
@@ -22,11 +23,20 @@ export function session() {
   return null;
 }
 
-/** Forget the session, here and on the server. */
+/** Forget the session, here and on the server. The page that follows says so. */
 export async function signOut() {
   const held = session();
   forget();
-  if (held) await request("DELETE", "/v1/session", undefined, held.token).catch(() => {});
+  if (!held) return;
+  sessionStorage.setItem(LEFT, held.provider || "here");
+  await request("DELETE", "/v1/session", undefined, held.token).catch(() => {});
+}
+
+/** Where one has just signed out: "here", or the provider's name, whose session goes on. */
+export function justLeft() {
+  const left = sessionStorage.getItem(LEFT) || "";
+  sessionStorage.removeItem(LEFT);
+  return left;
 }
 
 /** Forget the session here only (the server has refused it). */
@@ -44,6 +54,18 @@ export async function signIn(typed = "") {
   const made = await request("POST", "/v1/session", { ticket }, "");
   sessionStorage.setItem(KEY, JSON.stringify(made));
   return made;
+}
+
+/** Why the identity provider's way in has led nowhere: a word in the address, taken out of it. */
+export function refusal() {
+  const [, code] = /(?:^#|&)refused=(\w{1,20})$/.exec(location.hash) || [];
+  if (code) history.replaceState(null, "", location.pathname + location.search);
+  return code || "";
+}
+
+/** How people may sign in here: {password, provider}. Passwords, where nobody says. */
+export function waysIn() {
+  return request("GET", "/v1/session:ways", undefined, "", 3_000).catch(() => ({ password: true, provider: "" }));
 }
 
 /** A name and a password become a session. Raises HttpError. */

@@ -4,12 +4,14 @@ import { calls } from "./de_calls.js";
 import { customer } from "./de_customer.js";
 import { events } from "./de_events.js";
 import { reports } from "./de_reports.js";
+import { signin } from "./de_signin.js";
 
 export const de = {
   ...calls,
   ...customer,
   ...events,
   ...reports,
+  ...signin,
 
   // beide Seiten
   language_en: "English",
@@ -28,25 +30,6 @@ export const de = {
   erased: "gelöscht",
   link_leaves: "Öffnet {href} in einem neuen Tab",
   requirements_none: "keine besonderen Fähigkeiten",
-
-  signin_title_desk: "Arbeitsplatz",
-  signin_title_wallboard: "Leitstand",
-  signin_none: "Sie sind nicht angemeldet.",
-  signin_expired: "Ihre Sitzung ist zu Ende. Melden Sie sich neu an: Getipptes bleibt erhalten.",
-  signin_refused: "Dieser Link gilt nicht mehr. Bitten Sie um einen neuen.",
-  signin_unreachable: "Der Server antwortet nicht. Prüfen Sie, ob er läuft, und laden Sie die Seite neu.",
-  signin_role: "Sie sind als {role} angemeldet. Diese Seite braucht einen anderen Anmeldelink.",
-  signin_empty: "Bitte den ganzen Link einfügen.",
-  signin_label: "Anmeldelink",
-  signin_name: "Name",
-  signin_password: "Passwort",
-  signin_by_link: "Ich habe einen Anmeldelink",
-  signin_by_password: "Name und Passwort benutzen",
-  signin_wrong: "Name und Passwort passen nicht zusammen.",
-  signin_too_often: "Zu viele Versuche. Bitte eine Minute warten, dann noch einmal.",
-  signin_placeholder: "https://…#ticket=…",
-  signin_go: "Anmelden",
-  signin_hint: "Der Server nennt solche Links beim Start der Demo; „contact-router token link“ macht einen.",
 
   connection_connecting: "Verbindet",
   connection_live: "Live",

@@ -4,12 +4,14 @@ import { calls } from "./en_calls.js";
 import { customer } from "./en_customer.js";
 import { events } from "./en_events.js";
 import { reports } from "./en_reports.js";
+import { signin } from "./en_signin.js";
 
 export const en = {
   ...calls,
   ...customer,
   ...events,
   ...reports,
+  ...signin,
 
   // both pages
   language_en: "English",
@@ -28,25 +30,6 @@ export const en = {
   erased: "erased",
   link_leaves: "Opens {href} in a new tab",
   requirements_none: "no special skills",
-
-  signin_title_desk: "Agent desk",
-  signin_title_wallboard: "Supervisor wallboard",
-  signin_none: "You are not signed in.",
-  signin_expired: "Your session has ended. Sign in again: what you typed is kept.",
-  signin_refused: "This link is no longer valid. Ask for a new one.",
-  signin_unreachable: "The server does not answer. Check that it runs, then reload this page.",
-  signin_role: "You are signed in as {role}. This page needs another sign-in link.",
-  signin_empty: "Paste the whole link, please.",
-  signin_label: "Sign-in link",
-  signin_name: "Name",
-  signin_password: "Password",
-  signin_by_link: "I have a sign-in link",
-  signin_by_password: "Use name and password",
-  signin_wrong: "This name and password do not fit.",
-  signin_too_often: "Too many tries. Wait a minute, then try again.",
-  signin_placeholder: "https://…#ticket=…",
-  signin_go: "Sign in",
-  signin_hint: "The server prints such links when the demo starts; “contact-router token link” makes one.",
 
   connection_connecting: "Connecting",
   connection_live: "Live",

@@ -64,6 +64,8 @@ function made() {
       rpInitiatedLogout: { enabled: true },
     },
     pkce: { required: () => true },
+    // Its own refuses every address of this machine, which is where our server is.
+    fetch: (url, options) => globalThis.fetch(url, { ...options, dispatcher: undefined }),
     cookies: { keys: ['for-tests'] },
     async findAccount(_ctx, id) {
       return how.accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...how.accounts[id] }) };
@@ -82,11 +84,17 @@ function made() {
           },
         }),
   });
-  for (const name of ['server_error', 'grant.error', 'authorization.error', 'backchannel.error']) {
+  // Its pages ask for a font from elsewhere.
+  provider.use(async (ctx, next) => {
+    await next();
+    if (typeof ctx.body === 'string') ctx.body = ctx.body.replace(/@import url\([^)]*\);?/g, '');
+  });
+  for (const name of ['server_error', 'grant.error', 'authorization.error']) {
     provider.on(name, (_ctx, error) => say({ event: name, error: String(error && (error.error_description || error.message)) }));
   }
   provider.on('grant.success', () => say({ event: 'grant.success' }));
-  provider.on('backchannel.success', (_ctx, _client, account) => say({ event: 'backchannel.success', account }));
+  provider.on('backchannel.success', (_ctx, _client, account) => say({ event: 'backchannel', account }));
+  provider.on('backchannel.error', (_ctx, error) => say({ event: 'backchannel', error: String(error.cause || error) }));
   return provider.callback();
 }
 
