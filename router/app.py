@@ -23,15 +23,13 @@ from router import config as configuration
 from router.api import http
 from router.api.auth import Tokens
 from router.api.express import Express
-from router.config import Config, JournalSettings, Store, WorkspaceSettings, read_secret
+from router.config import Config, Store, WorkspaceSettings, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
 from router.journal import Journal, KeyStore
 from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_blocks import RedisBlocks
-from router.journal.redis_line import Access
-from router.journal.redis_servers import RedisSettings
 from router.journal.redis_store import RedisJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
 from router.runtime.attachments import Attachments
@@ -44,6 +42,7 @@ from router.runtime.tasks import FATAL, spawn
 from router.runtime.upkeep import Upkeep
 from router.runtime.webhooks import Webhook
 from router.runtime.writer import Stopped
+from router.store_settings import redis_settings
 
 log = logging.getLogger("router.app")
 
@@ -357,15 +356,6 @@ def journal_of(config: Config, data: Path) -> Journal:
     if settings.store is Store.REDIS:
         return RedisJournal(redis_settings(settings))
     return SqliteJournal(data, durability=config.server.durability.value)
-
-
-def redis_settings(settings: JournalSettings, *, keys: bool = False) -> RedisSettings:
-    """How the configured store is reached; `keys`: the one for the keys of personal data."""
-    password = (
-        read_secret(Path(settings.password_file)).decode() if settings.password_file else None
-    )
-    access = Access(password=password)
-    return RedisSettings(url=(keys and settings.keys_url) or settings.url, access=access)
 
 
 async def restore_redis(config: Config, copies: list[Path], keys: Path) -> list[str]:

@@ -30,8 +30,8 @@ from router.config.reader import (
     shown,
 )
 from router.config.schema import AdapterSettings, AgentSeed, WebhookSettings, WorkspaceSection
-from router.config.secret_files import located, problem
-from router.config.server import ServerSettings, Store
+from router.config.secret_files import located
+from router.config.server import ServerSettings
 from router.config.server_checks import check_server, with_files
 from router.core.events import Event
 from router.core.policy import Policy, default_channels
@@ -154,12 +154,7 @@ class _Document:
             for name, (_, found) in sections.items()
             if found is not None
         }
-        server = msgspec.structs.replace(
-            with_files(server, self._directory),
-            journal=msgspec.structs.replace(
-                server.journal, password_file=self._absolute(server.journal.password_file)
-            ),
-        )
+        server = with_files(server, self._directory)
         return Config(self._findings.name, server, workspaces, self._places, self._roots)
 
     def _server(self, root: Mapping) -> ServerSettings:
@@ -171,17 +166,6 @@ class _Document:
         server = record(ServerSettings, node, ("server",), reading)
         if isinstance(server, Invalid):
             return ServerSettings()
-        journal = server.journal
-        at: Path = ("server", "journal")
-        if journal.store is Store.REDIS and not journal.url and (*at, "url") not in self._places:
-            reading.add(at, "store: redis needs a url")
-        for key in ("url", "keys_url", "password_file"):
-            if journal.store is not Store.REDIS and getattr(journal, key):
-                reading.add((*at, key), "has no effect without store: redis")
-        if journal.password_file:
-            wrong = problem(self._directory / journal.password_file)
-            if wrong:
-                reading.add((*at, "password_file"), wrong)
         if server.metrics is not None and server.metrics.port == server.port:
             reading.add(("server", "metrics", "port"), f"{server.port} is the main listener's port")
         names = list(_names(root, "workspaces")) or [DEFAULT_WORKSPACE]

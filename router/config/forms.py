@@ -203,3 +203,15 @@ def _url(text: str, schemes: tuple[str, ...], wanted: str) -> str:
     if parts.scheme not in schemes or not has_place or port == 0 or re.search(r"\s", text):
         raise ValueError(f"expected {wanted}, got {shown(text)}")
     return text
+
+
+def host_and_port(text: str) -> str:
+    """A server's address, such as 10.0.0.1:6379, redis-1.example:6379 or [::1]:6379."""
+    wrong = f"expected host:port such as 10.0.0.1:6379, got {shown(text)}"
+    try:
+        parts = urlsplit(f"//{text}")
+        if parts.hostname and parts.port and text == parts.netloc and "@" not in text:
+            return text
+    except ValueError as error:
+        raise ValueError(wrong) from error
+    raise ValueError(wrong)

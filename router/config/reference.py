@@ -63,6 +63,14 @@ EXAMPLES = {
     "JournalSettings.url": "redis://localhost:6379/0",
     "JournalSettings.keys_url": "redis://localhost:6380/0",
     "JournalSettings.password_file": "redis.secret",
+    "JournalSettings.master": "router",
+    "JournalSettings.replicas": "1",
+    "JournalSettings.user": "contact-router",
+    "JournalSettings.sentinel_user": "contact-router",
+    "JournalSettings.sentinel_password_file": "sentinel.secret",
+    "JournalSettings.ca_file": "redis-ca.pem",
+    "JournalSettings.certificate_file": "redis-client.pem",
+    "JournalSettings.private_key_file": "redis-client.secret",
     "HoursSettings.open": "{mon-fri: '08:00-12:00, 13:00-18:00', sat: 09:00-13:00}",
     "HoursSettings.holidays": (
         "{2027-12-25: closed, 2027-12-24: {open: 09:00-12:00, name: Christmas Eve}}"

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from router.config.convert import Between, Written
-from router.config.forms import issuer, network, origin, redis_url, web_url
+from router.config.forms import host_and_port, issuer, network, origin, redis_url, web_url
 from router.core.record import Value
 
 Port = Annotated[int, Between(1, 65_535)]
@@ -28,6 +28,15 @@ class Store(StrEnum):
     REDIS = "redis"
 
 
+class WhenShort(StrEnum):
+    """What happens while fewer replicas are there than a commit needs."""
+
+    BLOCK = "block"
+    """Nothing is acknowledged until they are back."""
+    DEGRADE = "degrade"
+    """After a while commits are acknowledged without them: a failover then may lose them."""
+
+
 class LogLevel(StrEnum):
     """The least severe lines that are written."""
 
@@ -43,11 +52,42 @@ class JournalSettings(Value, kw_only=True):
     store: Store = Store.SQLITE
     """sqlite (one file per workspace in `data_dir`) or redis."""
     url: Annotated[str, Written(redis_url)] = ""
-    """redis: the server. `rediss` is TLS."""
-    keys_url: Annotated[str, Written(redis_url)] = ""
-    """redis: another server for the keys of personal data; default: the same one."""
+    """redis: the one server. `rediss` is TLS."""
+    sentinels: tuple[Annotated[str, Written(host_and_port)], ...] = ()
+    """redis: instead of `url`, the Sentinels that know the master, such as 10.0.0.1:26379."""
+    master: Annotated[str, Between(1, 200)] = ""
+    """redis: the name by which the Sentinels know it."""
+    cluster: tuple[Annotated[str, Written(host_and_port)], ...] = ()
+    """redis: instead of `url`, some nodes of a Redis Cluster."""
+    replicas: Annotated[int, Between(0, 10)] | None = None
+    """redis: how many replicas must have a commit before it is acknowledged; default: 1 with
+    `sentinels` or `cluster`, else 0."""
+    when_short: WhenShort = WhenShort.BLOCK
+    """redis: with too few replicas, acknowledge nothing (block), or go on without (degrade)."""
+    degrade_after_s: Annotated[float, Between(1, 3600)] = 30.0
+    """redis: seconds with too few replicas before `degrade` goes on without them."""
+    timeout_s: Annotated[float, Between(0.1, 60)] = 3.0
+    """redis: seconds. A server that does not answer for so long has failed; it is asked again where
+    the master is."""
+    user: Annotated[str, Between(1, 200)] = ""
+    """redis: name of the user (ACL); default: the server's default user."""
     password_file: Annotated[str, Between(1, 1000)] = ""
     """redis: file with the password, beside this file or absolute; not readable for everybody."""
+    sentinel_user: Annotated[str, Between(1, 200)] = ""
+    """redis: name of the user at the Sentinels."""
+    sentinel_password_file: Annotated[str, Between(1, 1000)] = ""
+    """redis: file with the password of the Sentinels; default: they want none."""
+    tls: bool = False
+    """redis: TLS to all servers and Sentinels; with `url`, `rediss` says the same."""
+    ca_file: Annotated[str, Between(1, 1000)] = ""
+    """redis: PEM file of the authority that signed the servers' certificates; default: the
+    system's authorities."""
+    certificate_file: Annotated[str, Between(1, 1000)] = ""
+    """redis: PEM file with the certificate to show, if the servers want to see one."""
+    private_key_file: Annotated[str, Between(1, 1000)] = ""
+    """redis: PEM file with that certificate's private key; not readable for everybody."""
+    keys_url: Annotated[str, Written(redis_url)] = ""
+    """redis: another server for the keys of personal data; default: where the journal is."""
 
 
 class ClusterSettings(Value, kw_only=True):

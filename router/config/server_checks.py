@@ -9,17 +9,24 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from router.config.convert import Reading
+from router.config.convert import Reading, fields
 from router.config.forms import LOOPBACK
 from router.config.reader import Path, shown
 from router.config.secret_files import problem, read_secret
-from router.config.server import ClusterSettings, OidcSettings, ServerSettings, Store
+from router.config.server import (
+    ClusterSettings,
+    JournalSettings,
+    OidcSettings,
+    ServerSettings,
+    Store,
+)
 
 
 def check_server(
     server: ServerSettings, workspaces: Sequence[str], reading: Reading, directory: FilePath
 ) -> None:
     """Add what is wrong to the findings."""
+    _check_journal(server.journal, reading, directory)
     if server.oidc is not None:
         _check_sign_in(server.oidc, server.public_url, workspaces, reading)
         at: Path = ("server", "oidc", "client_secret_file")
@@ -41,7 +48,51 @@ def with_files(server: ServerSettings, directory: FilePath) -> ServerSettings:
     cluster = server.cluster
     if cluster is not None:
         cluster = replace(cluster, secret_file=str(directory / cluster.secret_file))
-    return replace(server, oidc=oidc, tracing=tracing, cluster=cluster)
+    files = {name: str(directory / file) for name, file in _journal_files(server.journal)}
+    journal = replace(server.journal, **files)
+    return replace(server, oidc=oidc, tracing=tracing, cluster=cluster, journal=journal)
+
+
+def _journal_files(journal: JournalSettings) -> list[tuple[str, str]]:
+    names = (
+        "password_file",
+        "sentinel_password_file",
+        "private_key_file",
+        "certificate_file",
+        "ca_file",
+    )
+    return [(name, getattr(journal, name)) for name in names if getattr(journal, name)]
+
+
+def _check_journal(journal: JournalSettings, reading: Reading, directory: FilePath) -> None:
+    at: Path = ("server", "journal")
+    if journal.store is not Store.REDIS:
+        default = JournalSettings()
+        for key in fields(JournalSettings):
+            if getattr(journal, key) != getattr(default, key):
+                reading.add((*at, key), "has no effect without store: redis")
+        return
+    if not any((*at, key) in reading.places for key in ("url", "sentinels", "cluster")):
+        reading.add(at, "store: redis needs a url, sentinels or a cluster")
+    ways = [key for key in ("url", "sentinels", "cluster") if getattr(journal, key)]
+    for key in ways[1:]:
+        reading.add((*at, key), f"has no effect beside {ways[0]}: give one of them")
+    if journal.sentinels and not journal.master:
+        reading.add((*at, "sentinels"), "expected master, too: the name by which they know it")
+    for key in ("master", "sentinel_user", "sentinel_password_file"):
+        if getattr(journal, key) and not journal.sentinels:
+            reading.add((*at, key), "has no effect without sentinels")
+    if journal.certificate_file and not journal.private_key_file:
+        reading.add((*at, "certificate_file"), "has no effect without private_key_file")
+    if journal.private_key_file and not journal.certificate_file:
+        reading.add((*at, "private_key_file"), "has no effect without certificate_file")
+    for name, file in _journal_files(journal):
+        if name in ("ca_file", "certificate_file"):
+            wrong = "" if (directory / file).is_file() else f"cannot read {directory / file}"
+        else:
+            wrong = problem(directory / file)
+        if wrong:
+            reading.add((*at, name), wrong)
 
 
 def _check_sign_in(

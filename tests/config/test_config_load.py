@@ -348,7 +348,39 @@ CROSS = [
     ("server: {port: 0}", "server.port: expected 1 to 65535, got 0"),
     ("server: {port: '80'}", "server.port: expected a whole number, got '80'"),
     ("server: {metrics: {port: 8080}}", "8080 is the main listener's port"),
-    ("server: {journal: {store: redis}}", "server.journal: store: redis needs a url"),
+    (
+        "server: {journal: {store: redis}}",
+        "server.journal: store: redis needs a url, sentinels or a cluster",
+    ),
+    ("server: {journal: {user: x, replicas: 1}}", "replicas: has no effect without store: redis"),
+    (
+        "server: {journal: {store: redis, url: 'redis://x', cluster: ['x:1']}}",
+        "cluster: has no effect beside url: give one of them",
+    ),
+    (
+        "server: {journal: {store: redis, sentinels: ['x:1']}}",
+        "sentinels: expected master, too",
+    ),
+    (
+        "server: {journal: {store: redis, url: 'redis://x', master: x}}",
+        "master: has no effect without sentinels",
+    ),
+    (
+        "server: {journal: {store: redis, cluster: ['redis://x:1']}}",
+        "expected host:port such as 10.0.0.1:6379",
+    ),
+    (
+        "server: {journal: {store: redis, sentinels: ['x'], master: m}}",
+        "expected host:port such as 10.0.0.1:6379",
+    ),
+    (
+        "server: {journal: {store: redis, url: 'rediss://x', ca_file: no.pem}}",
+        "ca_file: cannot read",
+    ),
+    (
+        "server: {journal: {store: redis, url: 'rediss://x', private_key_file: redis.secret}}",
+        "private_key_file: has no effect without certificate_file",
+    ),
     ("server: {journal: {url: 'redis://x'}}", "url: has no effect without store: redis"),
     ("server: {trusted_proxies: [10.0.0.1/8]}", "server.trusted_proxies[0]: expected an address"),
     ("server: {allowed_origins: ['https://x/']}", "expected an origin without a path"),

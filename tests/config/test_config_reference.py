@@ -21,6 +21,10 @@ RECORDS = [
     and issubclass(kind, msgspec.Struct)
     and kind.__module__ == module.__name__
 ]
+SECRETS = (
+    "redis.secret", "sentinel.secret", "redis-ca.pem", "redis-client.pem", "redis-client.secret",
+    "crm.secret", "oidc.secret", "cluster.secret",
+)  # fmt: skip
 DEPENDS = re.compile(r"has no effect without|needs a restart")
 
 
@@ -63,7 +67,7 @@ def blocks(lines: list[str]) -> list[range]:
 
 
 def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret", "oidc.secret", "cluster.secret"):
+    for name in SECRETS:
         (tmp_path / name).write_text("0f" * 32, encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")
@@ -81,7 +85,7 @@ def test_every_example_can_be_uncommented(tmp_path: Path) -> None:
 
 
 def test_all_examples_together_are_a_configuration(tmp_path: Path) -> None:
-    for name in ("redis.secret", "crm.secret", "oidc.secret", "cluster.secret"):
+    for name in SECRETS:
         (tmp_path / name).write_text("0f" * 32, encoding="utf-8")
         (tmp_path / name).chmod(0o600)
     lines = text().split("\n")
@@ -91,6 +95,8 @@ def test_all_examples_together_are_a_configuration(tmp_path: Path) -> None:
     )
     for old, new in (
         ("store: sqlite", "store: redis"),
+        ("    url: redis://localhost:6379/0\n", ""),
+        ("sentinels: []", "sentinels: ['10.0.0.1:26379', '[::1]:26379']"),
         ("strategy: longest_idle", "strategy: best_fit"),
         ("longest_wait: 0", "longest_wait: 10m"),
         ("every: 0", "every: 30s"),
