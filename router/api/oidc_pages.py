@@ -27,7 +27,7 @@ from router.api import id_token
 from router.api.audit import audit_row
 from router.api.auth import TICKET_US, Principal, Role, TokenRow, Use, make_token
 from router.api.grants import PAGES, claim, grant_for, is_missing
-from router.api.oidc import Failed, Flow, Provider
+from router.api.oidc import Failed, Flow, Provider, wall_s
 from router.api.table import Call
 from router.config import OidcSettings, read_secret
 from router.core.model import AgentId
@@ -224,7 +224,7 @@ class OidcPages:
                 claims,
                 issuer=self._settings.issuer,
                 client=self._settings.client_id,
-                now_s=api.clock.now_us() / 1e6,
+                now_s=wall_s(),
             )
             await self._end(request, subject, session)
         except (Failed, id_token.Untrusted) as error:
