@@ -5,11 +5,12 @@ DATA ?= var/demo
 SEED ?= 1
 COUNT ?= 1
 JOBS ?= 2
+MINUTES ?= 3
 BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint format simulate bench reference lifecycle lock clean
+.PHONY: help demo setup test check lint format simulate bench lab reference lifecycle lock clean
 
 help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ simulate: setup ## run the engine on a drawn day with faults, audited (SEED=7 CO
 bench: setup ## measure: matching, throughput, latency, restart, pages (some minutes, a quiet machine)
 	@status=0; for part in matching throughput latency restart pages; do \
 	    $(BIN)/python -m loadtest $$part || status=1; done; exit $$status
+
+lab: setup ## three nodes in network namespaces, faults, robots, an auditor; root (SEED=1 MINUTES=3)
+	@$(BIN)/python -m tests.lab --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 reference: setup ## write config/contact-router.yaml anew from the types
 	@$(BIN)/python -m router.config.reference

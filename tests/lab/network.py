@@ -89,7 +89,9 @@ class Namespaces:
     def _hire(self) -> subprocess.Popen[bytes]:
         """A process that takes the namespaces down when this one ends, however it ends."""
         names = " ".join(self._name(machine) for machine in (*self.address, "switch"))
-        script = f"cat >/dev/null; for n in {names}; do ip netns del $n; done"
+        # Processes die with us (see `command`), but for one that was just being started.
+        end = "ip netns pids $n | xargs -r kill -9; ip netns del $n"
+        script = f"cat >/dev/null; for n in {names}; do {end}; done"
         return subprocess.Popen(
             ["setsid", "sh", "-c", script],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
