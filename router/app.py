@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hmac
 import logging
 import os
 import random
@@ -13,6 +12,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,30 +23,31 @@ from router import config as configuration
 from router.api import http
 from router.api.auth import Tokens
 from router.api.express import Express
-from router.config import Config, Store, WorkspaceSettings, read_secret
+from router.config import ClusterSettings, Config, Store, read_secret
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
+from router.hosts import Hosts
 from router.journal import Journal, KeyStore
-from router.journal.directory import sync_directory
 from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
 from router.journal.redis_blocks import RedisBlocks
 from router.journal.redis_store import RedisJournal
+from router.journal.shared import NodeEntry, SharedJournal
 from router.journal.sqlite import SWITCH_INTERVAL_S, SqliteJournal
-from router.runtime.attachments import Attachments
 from router.runtime.clock import Clock, SystemClock
+from router.runtime.cluster import Cluster
 from router.runtime.context import AppContext
 from router.runtime.health import Health
 from router.runtime.host import Host
 from router.runtime.metrics import CONTENT_TYPE, Metrics
+from router.runtime.node_metrics import NodeMetrics
 from router.runtime.tasks import FATAL, spawn
 from router.runtime.upkeep import Upkeep
-from router.runtime.webhooks import Webhook
 from router.runtime.writer import Stopped
+from router.secret import secret_of, write_secret
 from router.store_settings import redis_settings
 
 log = logging.getLogger("router.app")
 
-SECRET_BYTES = 32
 SHUTDOWN_S = 1.0
 """How long requests under way may take at the end; aiohttp waits so long twice."""
 
@@ -87,6 +88,9 @@ class Server:
         self.before_stop: list[Callable[[], Awaitable[None]]] = []
         """What else must end before the server does (the demo's people)."""
         self._api: http.Api | None = None
+        self._cluster: Cluster | None = None
+        self.ended = asyncio.Event()
+        """Set when this server must end."""
 
     def tokens(self) -> Tokens:
         """The tokens of the running server."""
@@ -107,79 +111,83 @@ class Server:
             raise
 
     async def _start(self) -> None:
-        secret = installation_secret(self.data)
-        self._journal, self._keys = await open_store(self._config, self.data)
-        gc.disable()  # 100,000 rows come in: nothing of them is garbage
-        try:
-            for name, settings in self._config.workspaces.items():
-                await self._start_host(name, settings, secret)
-        finally:
-            gc.enable()
-            gc.freeze()
-            # Young objects in small portions, and once more when 10,000 have grown older, so that
-            # no pause is longer than 2 ms; all of them (a pause of 0.3 s with 100,000 contacts)
-            # only after so many allocations as half an hour takes.
-            gc.set_threshold(2_000, 5, 10_000)
-        if not self.hosts:
-            raise JournalDamaged("\n".join(self.health.degraded()))
-        hosts = self.hosts
+        config, secret = self._config, secret_of(self._config, self.data)
+        self._journal, self._keys = await open_store(config, self.data)
+        cluster = config.server.cluster
         self.context = context = AppContext(
-            config=self._config,
+            config=config,
             clock=self.clock,
             metrics=self.metrics,
             health=self.health,
             reload=self.reload,
             data=self.data,
             secret=secret,
-            workspaces={name: host.workspace for name, host in hosts.items()},
-            desks={name: host.desks for name, host in hosts.items()},
-            channels={name: host.channels for name, host in hosts.items()},
-            intakes={name: host.intake for name, host in hosts.items()},
-            messages={name: host.messages for name, host in hosts.items()},
-            measures={name: host.measures for name, host in hosts.items()},
+            node="" if cluster is None else node_name(cluster),
         )
+        self._hosts = hosts = Hosts(
+            context, self._journal, self._keys, self._rng, attachments_of(config, self.data)
+        )
+        self.hosts = hosts.all
+        self.metrics.before_render(hosts.refresh_gauges)
+        if cluster is None:
+            await self._start_hosts(hosts)
         self._warn()
-        for name, host in hosts.items():
-            host.serve(webhooks_of(self._config.workspaces[name]))
-        self._upkeep = Upkeep(
-            [host.workspace for host in hosts.values()],
+        for host in self.hosts.values():
+            hosts.serve(host)
+        self._upkeep = hosts.upkeep = Upkeep(
+            [host.workspace for host in self.hosts.values()],
             self.clock,
             self.metrics,
             self.health,
-            files={name: host.messages.files for name, host in hosts.items()},
+            files={name: host.messages.files for name, host in self.hosts.items()},
             dump_stacks=True,
         )
         self._upkeep.start()
         await self._listen(context)
-        self.health.watch(context.workspaces, context.channels)
+        hosts.api = self._api
+        if cluster is not None:
+            await self._join(context, cluster, hosts)
+        self.health.watch(context.workspaces, context.channels, context.cluster)
 
-    async def _start_host(self, name: str, settings: WorkspaceSettings, secret: bytes) -> None:
-        """One workspace; a damaged one is refused and the others are served."""
-        assert self._journal is not None
-        assert self._keys is not None
-        host = Host(
-            name,
-            settings.policy,
-            journal=self._journal,
-            keys=self._keys,
-            secret=hmac.digest(secret, b"workspace:" + name.encode(), "sha256"),
-            clock=self.clock,
-            metrics=self.metrics.workspace(name),
-            inbox=self._config.server.limits.inbox_commands,
-            rng=self._rng,
-        )
-        host.messages.files = Attachments(self.data / "attachments" / name)
-        host.load(settings.adapters)
+    async def _start_hosts(self, hosts: Hosts) -> None:
+        """All workspaces; a damaged one is refused and the others are served."""
+        gc.disable()  # 100,000 rows come in: nothing of them is garbage
         try:
-            await host.start(settings.agents)
-        except (JournalDamaged, Fenced, Stopped) as error:
-            log.error(  # noqa: TRY400 - the finding says it all
-                "workspace refused", extra={"workspace": name, "why": str(error)}
-            )
-            self.health.refuse(name, str(error))
-            return
-        self.hosts[name] = host
-        self.metrics.before_render(host.refresh_gauges)
+            for name in self._config.workspaces:
+                try:
+                    await hosts.start(name)
+                except (JournalDamaged, Fenced, Stopped) as error:
+                    log.error(  # noqa: TRY400 - the finding says it all
+                        "workspace refused", extra={"workspace": name, "why": str(error)}
+                    )
+                    self.health.refuse(name, str(error))
+        finally:
+            gc.enable()
+            settle_gc()
+        if not self.hosts:
+            raise JournalDamaged("\n".join(self.health.degraded()))
+
+    async def _join(self, context: AppContext, settings: ClusterSettings, hosts: Hosts) -> None:
+        """Become one of several nodes. Raises JournalBusy: one of this name is there."""
+        settle_gc()
+        if not isinstance(self._journal, SharedJournal):
+            raise ConfigError(["server.cluster needs a journal that nodes can share: store: redis"])
+        if not settings.attachments_dir:
+            log.warning("customers' files stay on this node: no server.cluster.attachments_dir")
+        boot = f"{time.time_ns() // 1000:016d}-{secrets.token_hex(4)}"
+        url = settings.url or os.environ.get("CONTACT_ROUTER_NODE_URL", "")
+        me = NodeEntry(context.node, boot, url or f"http://{context.node}:{self.port}", 0)
+        self._cluster = context.cluster = Cluster(
+            self._journal,
+            self.clock,
+            hosts,
+            me,
+            list(self._config.workspaces),
+            lease_us=int(settings.lease_s * 1e6),
+            metrics=NodeMetrics(self.metrics.registry),
+        )
+        hosts.on_usurped = self.ended.set
+        await self._cluster.start()
 
     async def _listen(self, context: AppContext) -> None:
         settings = self._config.server
@@ -259,18 +267,23 @@ class Server:
         assert self._keys is not None
         moment = datetime.fromtimestamp(self.clock.now_us() / 1e6, UTC)
         directory = self.data / "backup" / moment.strftime("%Y%m%dT%H%M%SZ")
-        files = await copy_store(self._journal, self._keys, self.data, directory)
+        secret = secret_of(self._config, self.data)
+        files = await copy_store(self._journal, self._keys, secret, directory)
         log.info("backup written", extra={"directory": str(directory), "files": len(files)})
         return files
 
     async def stop(self) -> None:
         """Accept nothing new, tell clients, finish what is under way. Safe to repeat."""
         self.health.stopping = True
-        if self.context is not None:
+        if self.context is not None and self._cluster is None:
             self.context.stopping = True
         for end in self.before_stop:
             await end()
         self.before_stop.clear()
+        if self._cluster is not None:  # while clients are still passed on to the new owners
+            await self._cluster.stop()
+        if self.context is not None:
+            self.context.stopping = True
         if self._slow is not None:
             self._slow.stop()
         # While sockets live: agents are not lost by a stop, and adapters say goodbye to visitors.
@@ -298,7 +311,7 @@ class Server:
 async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
     """Run a server until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    ended = server.ended
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_reload(server), "reload"))
@@ -337,7 +350,7 @@ def notify(state: str) -> None:
 async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     """The journal and the key store that the configuration names. Raises JournalBusy ..."""
     settings = config.server.journal
-    installation_secret(data)  # belongs to the data from the first moment on
+    secret_of(config, data)  # belongs to the data from the first moment on
     journal = journal_of(config, data)
     try:
         if settings.store is Store.REDIS:
@@ -375,53 +388,37 @@ async def restore_redis(config: Config, copies: list[Path], keys: Path) -> list[
     return [f"{count} blocks of keys", *(f"workspace {name}" for name in names)]
 
 
-async def copy_store(journal: Journal, keys: KeyStore, data: Path, directory: Path) -> list[Path]:
+async def copy_store(
+    journal: Journal, keys: KeyStore, secret: bytes, directory: Path
+) -> list[Path]:
     """A consistent copy: the journal by itself, and what opens it (keys, secret) by itself."""
     return [
         *await journal.backup(directory / "journal"),
         *await keys.backup(directory / "keys"),
-        write_secret(directory / "keys", installation_secret(data)),
+        write_secret(directory / "keys", secret),
     ]
 
 
-def installation_secret(data: Path) -> bytes:
-    """32 random bytes of this installation, made at the first start (file `secret`, mode 0600)."""
-    path = data / "secret"
-    if path.exists():
-        found = path.read_bytes()
-        if len(found) != SECRET_BYTES:
-            raise ConfigError([f"{path}: expected {SECRET_BYTES} bytes, got {len(found)}"])
-        return found
-    made = secrets.token_bytes(SECRET_BYTES)
-    write_secret(data, made)
-    return made
+def node_name(settings: ClusterSettings) -> str:
+    """What this node is called."""
+    return settings.node or os.environ.get("CONTACT_ROUTER_NODE", "") or socket.gethostname()
 
 
-def write_secret(directory: Path, secret: bytes) -> Path:
-    """Make the file `secret`, durably; only its owner can read it."""
-    path = directory / "secret"
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".new")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(secret)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.rename(path)
-    sync_directory(directory)
-    return path
+def attachments_of(config: Config, data: Path) -> Path:
+    """Where customers' files lie, a directory for each workspace."""
+    cluster = config.server.cluster
+    shared = cluster.attachments_dir if cluster is not None else ""
+    return Path(shared).absolute() if shared else data / "attachments"
 
 
-def webhooks_of(settings: WorkspaceSettings) -> list[Webhook]:
-    """The configured webhooks with their secrets. Raises ConfigError."""
-    return [
-        Webhook(
-            name=name,
-            url=webhook.url,
-            secret=read_secret(Path(webhook.secret_file)),
-            events=frozenset(webhook.events),
-        )
-        for name, webhook in settings.webhooks.items()
-    ]
+def settle_gc() -> None:
+    """What is there now stays; young objects in small portions, so that no pause is over 2 ms.
+
+    All of them (a pause of 0.3 s with 100,000 contacts) only after so many allocations as half an
+    hour takes.
+    """
+    gc.freeze()
+    gc.set_threshold(2_000, 5, 10_000)
 
 
 def load_config(path: Path) -> Config:

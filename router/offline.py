@@ -51,6 +51,7 @@ from router.journal.directory import sync_directory
 from router.journal.seal import Opener
 from router.runtime.veil import Reader
 from router.runtime.webhooks import public
+from router.secret import secret_of, write_secret
 
 LINK_US = 12 * 3600 * 1_000_000
 """How long a link made on the command line can be used."""
@@ -251,6 +252,8 @@ async def diagnose(config: Config, data: Path | None) -> list[Finding]:
         findings.append(Finding("warning", f"{directory} is not there yet: nothing is stored"))
         return findings
     secret = directory / "secret"
+    if config.server.cluster is not None:
+        secret = Path(config.server.cluster.secret_file)
     if not secret.exists():
         findings.append(Finding("error", f"{secret} is missing: sealed addresses cannot be opened"))
     elif secret.stat().st_mode & 0o077:
@@ -272,7 +275,7 @@ async def backup(config: Config, data: Path | None, directory: Path) -> list[Pat
     except JournalBusy as error:
         raise JournalBusy(f"{error}\nA server runs on it: send it SIGUSR1 instead.") from error
     try:
-        return await app.copy_store(journal, keys, source, directory)
+        return await app.copy_store(journal, keys, secret_of(config, source), directory)
     finally:
         await journal.close()
         await keys.close()
@@ -299,7 +302,7 @@ async def restore(config: Config, data: Path | None, journals: Path, keys: Path)
             lines = await app.restore_redis(config, copies, source)
         else:
             lines = await asyncio.to_thread(_restore_files, [*copies, source / "keys.db"], target)
-    app.write_secret(target, (keys / "secret").read_bytes())
+    write_secret(target, (keys / "secret").read_bytes())
     return [*lines, f"{target / 'secret'}", *_said_of(since)]
 
 

@@ -201,6 +201,21 @@ class Tokens:
         for data in workspace.rows_of(KIND).values():
             self._keep(workspace.name, decode_token(data))
 
+    def unload(self, name: str) -> None:
+        """A workspace is not served here any more."""
+        self._workspaces.pop(name, None)
+        for row in self.of(name):
+            self._drop(name, row.id)
+
+    def knows(self, text: str) -> bool:
+        """Is it a token or a ticket of a workspace that is served here, expired or not?"""
+        return (self._known.get(text) or digest_of(text)) in self._by_digest
+
+    def workspace_of(self, digest: bytes) -> str:
+        """The workspace that has a token of this digest; empty: none that is served here."""
+        found = self._by_digest.get(digest)
+        return found[0] if found is not None else ""
+
     def find(self, text: str, now_us: int, *, use: Use | None = None) -> Principal | None:
         """Whose token this is; None if nobody's, or expired. Tickets only if asked for."""
         if len(text) != TEXT_CHARS:

@@ -411,3 +411,5 @@ class HelloBody(Body):
     epoch: Annotated[int, Meta(ge=0)] = 0
     last_seq: Annotated[int, Meta(ge=0)] = 0
     answers: bool = False
+    moves: bool = False
+    """Told where the workspace is served, instead of being passed on to it (docs/nodes.md)."""

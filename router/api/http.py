@@ -14,15 +14,17 @@ from typing import Any
 
 from aiohttp import web
 
-from router.api import oidc_pages, pages
+from router.api import inside, oidc_pages, pages
 from router.api.auth import Principal, Tokens
 from router.api.desk import Memories
+from router.api.hops import Hop
 from router.api.hub import Hub
 from router.api.limits import Limits
 from router.api.oidc import Provider
 from router.api.openapi import describe
 from router.api.passwords import Logins
 from router.api.problems import ApiError, problem
+from router.api.proxy import HOPPED, Proxy
 from router.api.routes import ROUTES
 from router.api.table import ANYBODY, Call, Reply, Route, reader_of
 from router.api.tenant import Tenant
@@ -57,27 +59,53 @@ class Api:
         self.tokens = Tokens()
         self.logins = Logins()
         self.tenants: dict[str, Tenant] = {}
-        for name, workspace in context.workspaces.items():
-            self.tokens.load(workspace)
-            self.logins.load(workspace)
-            self.tenants[name] = Tenant(
-                workspace,
-                desks=context.desks[name],
-                channels=context.channels[name],
-                intake=context.intakes[name],
-                messages=context.messages[name],
-                measures=context.measures[name],
-            )
-            self.tenants[name].hub = Hub(self.tenants[name])
         self.provider: Provider | None = None
         """The identity provider that people may sign in with."""
         self.memories = Memories()
         self.sockets = Sockets(self)
+        self.doors: dict[tuple[str, str], web.Application] = {}
+        """Paths of adapters that are served here, by type and name of the adapter."""
+        self.door_places = {
+            (adapter.type, adapter_name): name
+            for name, settings in context.config.workspaces.items()
+            for adapter_name, adapter in settings.adapters.items()
+        }
+        """Which workspace's they are, served here or not."""
+        self.proxy = Proxy(self, context.node) if context.node else None
         self.streams: dict[Subscription, None] = {}
         """Open event streams over HTTP."""
         self.openapi = encode_json(describe(ROUTES))
         self.proxies = [ip_network(text, strict=False) for text in self.settings.trusted_proxies]
         self._durations: dict[tuple[str, int], Any] = {}
+        for name in context.workspaces:
+            self.admit(name)
+
+    def admit(self, name: str) -> None:
+        """A workspace is served here from now on."""
+        context = self.context
+        workspace = context.workspaces[name]
+        self.tokens.load(workspace)
+        self.logins.load(workspace)
+        self.tenants[name] = tenant = Tenant(
+            workspace,
+            desks=context.desks[name],
+            channels=context.channels[name],
+            intake=context.intakes[name],
+            messages=context.messages[name],
+            measures=context.measures[name],
+        )
+        tenant.hub = Hub(tenant)
+        for type_, adapter, routes in tenant.channels.routes():
+            self.doors[type_, adapter] = _door(self, f"/v1/{type_}/{adapter}", routes)
+
+    def dismiss(self, name: str) -> None:
+        """A workspace is not served here any more."""
+        self.tenants.pop(name, None)
+        self.tokens.unload(name)
+        self.logins.unload(name)
+        for place in [place for place, owner in self.door_places.items() if owner == name]:
+            self.doors.pop(place, None)
+        self.sockets.dismiss(name)
 
     def authenticate(self, request: web.Request, now_us: int) -> Principal:
         """Whose request this is. Raises ApiError 401 (429 for who guesses)."""
@@ -94,6 +122,9 @@ class Api:
 
     def address(self, request: web.Request) -> str:
         """Who is at the other end of the connection; behind a trusted proxy, what it says."""
+        passed: Hop | None = request.get(HOPPED)
+        if passed is not None:
+            return passed.address
         peer = request.remote or ""
         # Some proxies add a field of their own behind the client's: together they are one list.
         fields = ",".join(request.headers.getall("X-Forwarded-For", []))
@@ -131,17 +162,43 @@ class Api:
 def build(context: AppContext) -> web.Application:
     """The application that serves the API and the pages."""
     api = Api(context)
-    app = web.Application(client_max_size=min(BODY_BYTES, api.settings.limits.body_bytes))
+    app = web.Application(
+        client_max_size=min(BODY_BYTES, api.settings.limits.body_bytes),
+        middlewares=[] if api.proxy is None else [_elsewhere(api.proxy)],
+    )
     app[API] = api
     _mount(app, api)
     api.sockets.mount(app)
+    if api.proxy is not None:
+        inside.mount(app, api)
     oidc_pages.mount(app, api)
     pages.mount(app)
-    _mount_adapters(app, api)
-    app.router.add_route("*", "/{tail:.*}", _unknown)
+    app.router.add_route("*", "/{tail:.*}", _by_door(api))
     app.on_response_prepare.append(_plain_headers)
     app.on_shutdown.append(_close)
     return app
+
+
+def _elsewhere(proxy: Proxy) -> Any:
+    @web.middleware
+    async def serve(request: web.Request, handler: WebHandler) -> web.StreamResponse:
+        return await proxy.serve(request, handler)
+
+    return serve
+
+
+def _by_door(api: Api) -> WebHandler:
+    """Paths of adapters: these come and go with their workspaces."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        parts = request.path.split("/")
+        door = api.doors.get((parts[2], parts[3])) if len(parts) > 3 else None
+        if door is None or parts[1] != "v1":
+            return await _unknown(request)
+        answer: web.StreamResponse = await door._handle(request)
+        return answer
+
+    return serve
 
 
 API: web.AppKey[Api] = web.AppKey("api", Api)
@@ -162,8 +219,8 @@ def _mount(app: web.Application, api: Api) -> None:
         app.router.add_route("*", path, _not_allowed(sorted(methods)))
 
 
-def _mount_adapters(app: web.Application, api: Api) -> None:
-    """Adapters with paths of their own (a socket, a webhook); no token of ours is asked."""
+def _door(api: Api, prefix: str, routes: Any) -> web.Application:
+    """An adapter with paths of its own (a socket, a webhook); no token of ours is asked."""
 
     @web.middleware
     async def name_the_caller(request: web.Request, handler: WebHandler) -> web.StreamResponse:
@@ -173,11 +230,14 @@ def _mount_adapters(app: web.Application, api: Api) -> None:
             address = ""  # a proxy that nobody has told us of: its address is not the caller's
         return await handler(request.clone(remote=address))
 
-    for tenant in api.tenants.values():
-        for type_, name, routes in tenant.channels.routes():
-            inner = web.Application(middlewares=[name_the_caller])
-            inner.add_routes(routes)
-            app.add_subapp(f"/v1/{type_}/{name}", inner)
+    inner = web.Application(middlewares=[name_the_caller])
+    inner.add_routes(routes)
+    door = web.Application()
+    door.add_subapp(prefix, inner)
+    door.router.add_route("*", "/{tail:.*}", _unknown)
+    door.on_response_prepare.append(_plain_headers)
+    door.freeze()
+    return door
 
 
 def _serve(api: Api, route: Route) -> WebHandler:
@@ -285,6 +345,9 @@ async def _close(app: web.Application) -> None:
     for stream in list(app[API].streams):
         stream.close()
     await app[API].sockets.close("the server stops")
+    proxy = app[API].proxy
+    if proxy is not None:
+        await proxy.close()
 
 
 class SlowClients:

@@ -85,6 +85,16 @@ class Logins:
             row = _decode(data)
             self._rows[workspace.name, row.name] = row
 
+    def unload(self, workspace: str) -> None:
+        """A workspace is not served here any more."""
+        self._workspaces.pop(workspace, None)
+        for row in self.of(workspace):
+            del self._rows[workspace, row.name]
+
+    def has(self, name: str) -> str:
+        """A workspace served here that knows this name; empty: none."""
+        return next((workspace for workspace, known in self._rows if known == name), "")
+
     def of(self, workspace: str) -> list[LoginRow]:
         """All names of a workspace, in order."""
         rows = [row for (name, _), row in self._rows.items() if name == workspace]

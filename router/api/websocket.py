@@ -16,6 +16,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from router.api.auth import Principal
 from router.api.bodies import HelloBody
 from router.api.problems import ApiError, problem
+from router.api.proxy import HOPPED
+from router.api.relay import relay_link
 from router.api.wire import FRAME_BYTES, encode_json, pack_frame, parse_json, parse_msgpack, typed
 from router.errors import RouterError
 from router.runtime.tasks import spawn
@@ -52,6 +54,8 @@ class Link:
         self._wake = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         self.on_tick: Callable[[], None] = _nothing
+        self.workspace = ""
+        """Whose it is, once its hello has said so."""
         self._pump_task = spawn(self._pump(), "socket-out")
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -168,6 +172,13 @@ class Sockets:
         if links:
             await asyncio.wait([link._pump_task for link in links], timeout=GOODBYE_S)
 
+    def dismiss(self, workspace: str) -> None:
+        """Another node serves this workspace now: its sockets come again, to it."""
+        for link in list(self._links):
+            if link.workspace == workspace:
+                link.tell({"type": "closing", "reason": "moved", "retry_after_s": 0})
+                link.close(NOT_SERVED, "moved")
+
     async def _serve(
         self, request: web.Request, conversation: Any, frame_bytes: int = FRAME_BYTES
     ) -> web.StreamResponse:
@@ -197,6 +208,7 @@ class Sockets:
                 return socket
             self.api.limits.sockets.enter(who.token)
             entered = who.token
+            link.workspace = who.workspace
             await conversation(self.api, request, socket, link, hello, who)
         except ApiError as error:
             link.close(TOO_SLOW if error.status == 429 else NOT_SERVED, error.detail)
@@ -250,8 +262,40 @@ class Sockets:
             return None, None
         now_us = api.clock.now_us()
         who = api.tokens.find(hello.token, now_us)
+        if who is None and await self._is_elsewhere(request, socket, link, hello, message.data):
+            return None, None
         if who is None:
             api.limits.charge_address(api.address(request), now_us)
             link.close(NO_TOKEN, "this token is unknown or has expired")
             return None, None
         return hello, who
+
+    async def _is_elsewhere(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        link: Link,
+        hello: HelloBody,
+        raw: str | bytes,
+    ) -> bool:
+        """Whether another node serves this token's workspace; if so, the socket was its."""
+        proxy = self.api.proxy
+        if proxy is None:
+            return False
+        try:
+            workspace = await proxy.workspace_of_token(hello.token, self.api.address(request))
+            if not workspace:
+                return False
+            owner = await proxy.owner_of(workspace, request.get(HOPPED))
+        except ApiError as error:
+            link.close(TOO_SLOW if error.status == 429 else NOT_SERVED, error.detail)
+            return True
+        if owner is None:  # it has just come here: whoever asks again finds it
+            link.close(NOT_SERVED, "moved")
+        elif hello.moves:
+            link.tell({"type": "moved", "url": owner.address, "retry_after_s": 0})
+            link.close(NOT_SERVED, "moved")
+        else:
+            link.workspace = workspace
+            await relay_link(proxy, request, socket, link, raw, owner)
+        return True

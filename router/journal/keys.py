@@ -126,6 +126,17 @@ class BlockKeys(KeyStore):
         key = _key_at(block, where[1])
         return None if key == ERASED else key
 
+    async def reread(self) -> None:
+        """Believe nothing that was read before: other nodes may have erased keys meanwhile.
+
+        Also in blocks that were made here: their keys are of contacts that moved to another node.
+        """
+        self._cache.clear()
+        for number, block in list(self._unused):
+            stored = await asyncio.to_thread(self._blocks.read, number)
+            if stored is not None and len(stored) == BLOCK_BYTES:
+                block[:] = stored
+
     async def erase(self, key_ids: Iterable[str]) -> None:
         """See KeyStore. Ids that are no keys' are ignored: there is nothing to erase."""
         places = sorted({place for place in map(_parse, key_ids) if place is not None})

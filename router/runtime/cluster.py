@@ -9,12 +9,13 @@ for safety: two nodes that both think they own a workspace cannot both commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from router.errors import ConfigError, JournalBusy, JournalError, RouterError
+from router.errors import JournalBusy, JournalError, RouterError
 from router.journal import Ownership
 from router.journal.shared import NodeEntry, SharedJournal, Standing
 from router.runtime.clock import Clock
@@ -72,6 +73,8 @@ class Place:
     """Why it ended by itself on this node."""
     not_before_us: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set and cleared each time when who serves it may have changed."""
     given: tuple[str, int] = ("", 0)
     """To whom it was handed over last, and when."""
     declined: dict[str, int] = field(default_factory=dict)
@@ -159,11 +162,28 @@ class Cluster:
             return None
         return self.members.get(place.seen.node)
 
+    def now_us(self) -> int:
+        """The time by which this node counts."""
+        return self._clock.now_us()
+
     def look_now(self, workspace: str) -> None:
         """Somebody says that its owner has changed."""
         place = self.places.get(workspace)
         if place is not None:
             place.wake.set()
+
+    async def served(self, workspace: str, wait_s: float) -> bool:
+        """Wait until it is served here, at most so long."""
+        place = self.places[workspace]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not place.is_open:
+                    await self.change(workspace)
+        return place.is_open
+
+    async def change(self, workspace: str) -> None:
+        """Wait until who serves it may have changed."""
+        await self.places[workspace].changed.wait()
 
     def ended(self, workspace: str, why: str) -> None:
         """A workspace that was served here has ended by itself."""
@@ -197,7 +217,10 @@ class Cluster:
             return self._beat_us
         now_us = self._clock.now_us()
         if place.seen != standing or now_us - place.looked_us > self.lease_us:
+            is_news = place.seen is None or place.seen.nonce != standing.nonce
             place.seen, place.since_us = standing, now_us
+            if is_news:
+                _tell(place)
         place.looked_us = now_us
         if not self._admitted or self.draining or now_us < place.not_before_us:
             return self._beat_us
@@ -252,6 +275,7 @@ class Cluster:
             self.ended(place.name, f"internal error: {type(error).__name__}")
             return
         place.is_open = True
+        _tell(place)
         took_s = (self._clock.now_us() - since_us) / 1e6
         self.metrics.takeover.observe(took_s)
         log.info(
@@ -433,8 +457,7 @@ class Cluster:
             timer.cancel()
 
 
-def check_lease(lease_s: float) -> int:
-    """The length of a lease in µs. Raises ConfigError."""
-    if not 0.5 <= lease_s <= 60:
-        raise ConfigError([f"server.cluster.lease_s: expected 0.5 to 60 seconds, got {lease_s:g}"])
-    return int(lease_s * 1_000_000)
+def _tell(place: Place) -> None:
+    """Wake who waits for a change."""
+    place.changed.set()
+    place.changed.clear()

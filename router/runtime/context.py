@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from router.core.statistics import Measures
     from router.runtime.channels import Channels
     from router.runtime.clock import Clock
+    from router.runtime.cluster import Cluster
     from router.runtime.desks import Desks
     from router.runtime.health import Health
+    from router.runtime.host import Host
     from router.runtime.intake import Intake
     from router.runtime.loop import Workspace
     from router.runtime.messages import Messages
@@ -51,5 +53,25 @@ class AppContext:
     messages: dict[str, Messages] = field(default_factory=dict)
     measures: dict[str, Measures] = field(default_factory=dict)
     """The fold of each workspace's events; lags the last commit by a turn of the loop."""
+    node: str = ""
+    """The name of this node; empty = it is the only one."""
+    cluster: Cluster | None = None
+    """This node among the others, once it listens."""
     stopping: bool = False
     """True once the server is on its way out: refuse new connections, tell the old ones."""
+
+    def admit(self, host: Host) -> None:
+        """A workspace is served here from now on."""
+        name = host.name
+        self.workspaces[name] = host.workspace
+        self.desks[name] = host.desks
+        self.channels[name] = host.channels
+        self.intakes[name] = host.intake
+        self.messages[name] = host.messages
+        self.measures[name] = host.measures
+
+    def dismiss(self, name: str) -> None:
+        """A workspace is not served here any more."""
+        for pieces in (self.workspaces, self.desks, self.channels, self.intakes, self.messages):
+            pieces.pop(name, None)
+        self.measures.pop(name, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from router.runtime.channels import Channels
+    from router.runtime.cluster import Cluster
     from router.runtime.loop import Workspace
 
 LAG_S = 0.25
@@ -27,16 +28,26 @@ class Health:
         self._workspaces: Mapping[str, Workspace] = {}
         self._channels: Mapping[str, Channels] = {}
         self._started = False
+        self._cluster: Cluster | None = None
+        """With several nodes: who serves what; this one serves all that anybody serves."""
         self._refused: dict[str, str] = {}
 
-    def watch(self, workspaces: Mapping[str, Workspace], channels: Mapping[str, Channels]) -> None:
+    def watch(
+        self,
+        workspaces: Mapping[str, Workspace],
+        channels: Mapping[str, Channels],
+        cluster: Cluster | None = None,
+    ) -> None:
         """Everything has started: answer for these."""
         self._workspaces, self._channels = workspaces, channels
+        self._cluster = cluster
         self._started = True
 
     def refuse(self, workspace: str, why: str) -> None:
-        """A workspace that could not be started; the others are served."""
+        """A workspace that could not be started; the others are served. Empty: it could."""
         self._refused[workspace] = why
+        if not why:
+            del self._refused[workspace]
 
     def not_ready(self) -> list[str]:
         """Why traffic should go elsewhere; empty = ready."""
@@ -44,6 +55,8 @@ class Health:
             return ["starting"]
         if self.stopping:
             return ["stopping"]
+        if self._cluster is not None and self._is_elsewhere(self._cluster):
+            return []
         if all(w.stopped or w.suspended for w in self._workspaces.values()):
             return [
                 *(f"workspace {name}: {why}" for name, why in self._refused.items()),
@@ -53,6 +66,11 @@ class Health:
                 ),
             ] or ["no workspace is served"]
         return []
+
+    def _is_elsewhere(self, cluster: Cluster) -> bool:
+        """Does another node serve a workspace, for whose clients this one is a way in?"""
+        owners = map(cluster.owner, cluster.places)
+        return any(owner is not None and owner.name != cluster.me.name for owner in owners)
 
     def degraded(self) -> list[str]:
         """What is not as it should be, one sentence each."""
@@ -75,7 +93,9 @@ class Health:
     def report(self) -> dict[str, Any]:
         """Everything, for ``GET /v1/health``."""
         not_ready, degraded = self.not_ready(), self.degraded()
+        node = {} if self._cluster is None else {"node": self._cluster.me.name}
         return {
+            **node,
             "status": "down" if not_ready else "degraded" if degraded else "ok",
             "not_ready": not_ready,
             "degraded": degraded,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from router.core import commands as c
@@ -13,7 +13,7 @@ from router.core.model import AgentId
 from router.core.policy import Policy
 from router.core.statistics import Measures
 from router.errors import Refused
-from router.journal import ArchiveWrite, Journal, KeyStore
+from router.journal import ArchiveWrite, Journal, KeyStore, Ownership
 from router.runtime.channels import AdapterSettings, Channels
 from router.runtime.clock import Clock
 from router.runtime.desks import Desks
@@ -21,6 +21,7 @@ from router.runtime.erasure import finish as finish_erasures
 from router.runtime.feed import Subscription
 from router.runtime.intake import Intake
 from router.runtime.learning import Learner
+from router.runtime.lease import Lease
 from router.runtime.logs import log_event
 from router.runtime.loop import Workspace
 from router.runtime.messages import Messages
@@ -106,17 +107,25 @@ class Host:
         self.workspace.perform = self.channels.perform
         self.workspace.on_loaded.append(self._loaded)
         self.workspace.on_stopped.append(self._lost)
+        self.on_lost: Callable[[str], None] | None = None
+        """Told why, when the workspace has ended by itself; set where there are several nodes."""
 
     def load(self, adapters: Mapping[str, AdapterSettings]) -> None:
         """Make the adapters. Raises ConfigError."""
         self.channels.load(adapters)
 
-    async def start(self, agents: Sequence[AgentSeed]) -> None:
+    async def start(
+        self,
+        agents: Sequence[AgentSeed],
+        own: Ownership | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         """Own the workspace, restate what is open, make the agents that the file seeds.
 
-        Raises JournalBusy and JournalDamaged.
+        With several nodes it is `own` already, as long as the `lease` holds. Raises JournalBusy and
+        JournalDamaged, and Fenced or Stopped if it is lost at once.
         """
-        await self.workspace.start()
+        await self.workspace.start(own, lease)
         self._tasks.spawn(self._record(), "record")
         self._tasks.spawn(self.intake.load(), "seen")
         self._tasks.spawn(self.workspace.customers.known.load(self.workspace), "customers")
@@ -133,14 +142,14 @@ class Host:
         """New settings. Raises what `Workspace.ask` raises."""
         await self.workspace.apply(policy, by)
 
-    async def say_goodbye(self) -> None:
+    async def say_goodbye(self, reason: str = "stopping") -> None:
         """Desks and adapters end; nothing new comes in by them. Safe to repeat."""
-        await self.desks.stop()
+        await self.desks.stop(reason)
         await self.channels.stop()
 
-    async def stop(self) -> None:
+    async def stop(self, reason: str = "stopping") -> None:
         """Adapters first, so that nothing new comes in; then what is under way is finished."""
-        await self.say_goodbye()
+        await self.say_goodbye(reason)
         await self.webhooks.stop()
         await self.workspace.stop()
         await self._tasks.stop()
@@ -190,6 +199,8 @@ class Host:
         """The loop has ended by itself: close what hangs on it."""
         self._tasks.spawn(self.desks.stop("moved"), "desks")
         self._tasks.spawn(self.channels.stop(), "channels")
+        if self.on_lost is not None:
+            self.on_lost(why)
 
     # --- seeding ------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class Lease:
         self._changed.set()
 
     @property
+    def over(self) -> str:
+        """Why it is over for good; empty = it is not."""
+        return self._over
+
+    @property
     def lapsed(self) -> str:
         """Why this node may not act now; empty = it may."""
         if self._over:

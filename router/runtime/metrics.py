@@ -185,6 +185,13 @@ class WorkspaceMetrics:
         self._f.fenced.labels(self._name).inc()
         self._f.owned.labels(self._name).set(0)
 
+    def left(self) -> None:
+        """The workspace is another node's: what stood in its gauges is over there now."""
+        for family in vars(self._f).values():
+            if isinstance(family, Gauge):
+                family.remove_by_labels({"workspace": self._name})
+        self._f.owned.labels(self._name).set(0)
+
     def shed(self, name: str) -> None:
         """An input was refused under load."""
         self._count("shed", name).inc()

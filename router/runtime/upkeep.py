@@ -54,7 +54,7 @@ class Upkeep:
         files: Mapping[str, Attachments | None] = MappingProxyType({}),
         dump_stacks: bool = False,
     ) -> None:
-        self._workspaces = workspaces
+        self._workspaces = list(workspaces)
         self._clock = clock
         self._metrics = metrics
         self._health = health
@@ -67,7 +67,16 @@ class Upkeep:
         self._tasks.spawn(self._tick(), "tick")
         self._tasks.spawn(self._keys(), "keys")
         for workspace in self._workspaces:
-            self._tasks.spawn(self._expire(workspace), workspace.name)
+            self._tasks.spawn(self._expire(workspace, self._files.get(workspace.name)), "expire")
+
+    def admit(self, workspace: Workspace, files: Attachments | None) -> None:
+        """Look after this one, too, until it stops."""
+        self._workspaces.append(workspace)
+        self._tasks.spawn(self._expire(workspace, files), "expire")
+
+    def dismiss(self, workspace: Workspace) -> None:
+        """It is not served here any more."""
+        self._workspaces = [known for known in self._workspaces if known is not workspace]
 
     async def stop(self) -> None:
         """End."""
@@ -107,12 +116,11 @@ class Upkeep:
                     log.warning("no new keys", extra={"error": str(error)})
             await sleep(self._clock, TICK_US)
 
-    async def _expire(self, workspace: Workspace) -> None:
+    async def _expire(self, workspace: Workspace, files: Attachments | None) -> None:
         while not workspace.stopped:
             await sleep(self._clock, EXPIRE_EVERY_US)
             try:
                 await expire(workspace)
-                files = self._files.get(workspace.name)
                 if files is not None:  # as old as the messages that they came with
                     await files.expire(workspace.now_us() - workspace.policy.keep_closed_us)
             except (JournalError, OSError) as error:

@@ -98,6 +98,8 @@ class Writer:
                 self._metrics.commit_failed()
                 if isinstance(error, StoreFull) or failures >= PATIENCE:
                     self._suspend(str(error))
+                if self.lease is not None and self.lease.over:
+                    raise Fenced(self.lease.over) from error
                 await sleep(self._clock, RETRY_US[min(failures, len(RETRY_US)) - 1])
 
     def _suspend(self, why: str) -> None:

@@ -145,6 +145,15 @@ def _read(call: Call, text: str) -> _Ticket | None:
     return msgspec.msgpack.decode(plain, type=_Ticket)
 
 
+def workspace_of_ticket(text: str) -> str:
+    """The workspace that a link names, whoever wrote it: only to pass it on. Empty: none."""
+    try:
+        signed = base64.urlsafe_b64decode(text[:TICKET_CHARS].encode("ascii", "replace"))
+        return msgspec.msgpack.decode(signed[:-32], type=_Ticket).workspace
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        return ""
+
+
 TICKET = Param("ticket", {"type": "string", "maxLength": TICKET_CHARS}, "From the link.")
 ROUTES: tuple[Route, ...] = (
     Route("linkAttachment", "POST", "/v1/contacts/{id}:link-attachment", link,
