@@ -23,7 +23,7 @@ from router import config as configuration
 from router.api import http
 from router.api.auth import Tokens
 from router.api.express import Express
-from router.config import ClusterSettings, Config, Store, read_secret
+from router.config import ClusterSettings, Config, Store, StoreAudit
 from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
 from router.hosts import Hosts
@@ -40,6 +40,7 @@ from router.runtime.health import Health
 from router.runtime.host import Host
 from router.runtime.metrics import CONTENT_TYPE, Metrics
 from router.runtime.node_metrics import NodeMetrics
+from router.runtime.store_audit import audit_at_start
 from router.runtime.tasks import FATAL, spawn
 from router.runtime.upkeep import Upkeep
 from router.runtime.writer import Stopped
@@ -112,6 +113,7 @@ class Server:
 
     async def _start(self) -> None:
         config, secret = self._config, secret_of(self._config, self.data)
+        await audit_store_of(config, self.metrics)
         self._journal, self._keys = await open_store(config, self.data)
         cluster = config.server.cluster
         self.context = context = AppContext(
@@ -170,6 +172,8 @@ class Server:
     async def _join(self, context: AppContext, settings: ClusterSettings, hosts: Hosts) -> None:
         """Become one of several nodes. Raises JournalBusy: one of this name is there."""
         settle_gc()
+        for name in self._config.workspaces:
+            hosts.make(name)  # what is wrong with an adapter is said now, not at a takeover
         if not isinstance(self._journal, SharedJournal):
             raise ConfigError(["server.cluster needs a journal that nodes can share: store: redis"])
         if not settings.attachments_dir:
@@ -361,6 +365,17 @@ async def open_store(config: Config, data: Path) -> tuple[Journal, KeyStore]:
     except BaseException:
         await journal.close()
         raise
+
+
+async def audit_store_of(config: Config, metrics: Metrics) -> None:
+    """Look at the settings of the configured Redis servers. Raises ConfigError, JournalFailed."""
+    settings = config.server.journal
+    if settings.store is Store.REDIS:
+        stores = [redis_settings(settings)]
+        if settings.keys_url:
+            stores.append(redis_settings(settings, keys=True))
+        is_strict = settings.audit is StoreAudit.STRICT
+        await audit_at_start(stores, metrics.registry, is_strict=is_strict)
 
 
 def journal_of(config: Config, data: Path) -> Journal:

@@ -48,10 +48,12 @@ from router.journal import (
     erasures,
 )
 from router.journal.directory import sync_directory
+from router.journal.redis_audit import audit_store
 from router.journal.seal import Opener
 from router.runtime.veil import Reader
 from router.runtime.webhooks import public
 from router.secret import secret_of, write_secret
+from router.store_settings import redis_settings
 
 LINK_US = 12 * 3600 * 1_000_000
 """How long a link made on the command line can be used."""
@@ -258,13 +260,28 @@ async def diagnose(config: Config, data: Path | None) -> list[Finding]:
         findings.append(Finding("error", f"{secret} is missing: sealed addresses cannot be opened"))
     elif secret.stat().st_mode & 0o077:
         findings.append(Finding("error", f"{secret} is open to others: chmod 600 {secret}"))
+    findings += await _diagnose_servers(config)
     journal = app.journal_of(config, directory)
     try:
         for name in config.workspaces:
-            findings += await journal.check(name)
+            # What it says of the servers was said above, of all of them and once.
+            findings += [
+                finding for finding in await journal.check(name) if type(finding) is Finding
+            ]
     finally:
         await journal.close()
     return findings
+
+
+async def _diagnose_servers(config: Config) -> list[Finding]:
+    """The settings of the Redis servers, if the journal is there."""
+    settings = config.server.journal
+    if settings.store is not Store.REDIS:
+        return []
+    findings = [*await audit_store(redis_settings(settings))]
+    if settings.keys_url:
+        findings += await audit_store(redis_settings(settings, keys=True))
+    return [*findings]
 
 
 async def backup(config: Config, data: Path | None, directory: Path) -> list[Path]:

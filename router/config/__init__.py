@@ -13,6 +13,7 @@ from router.config.server import (
     OidcSettings,
     ServerSettings,
     Store,
+    StoreAudit,
     TracingSettings,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "OidcSettings",
     "ServerSettings",
     "Store",
+    "StoreAudit",
     "TracingSettings",
     "WebhookSettings",
     "WorkspaceSettings",

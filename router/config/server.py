@@ -46,6 +46,15 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class StoreAudit(StrEnum):
+    """What findings about the store's settings do at the start."""
+
+    DEFAULT = "default"
+    """Errors refuse it, warnings are said."""
+    STRICT = "strict"
+    """Warnings refuse it, too."""
+
+
 class JournalSettings(Value, kw_only=True):
     """Where contacts and events are kept."""
 
@@ -88,6 +97,9 @@ class JournalSettings(Value, kw_only=True):
     """redis: PEM file with that certificate's private key; not readable for everybody."""
     keys_url: Annotated[str, Written(redis_url)] = ""
     """redis: another server for the keys of personal data; default: where the journal is."""
+    audit: StoreAudit = StoreAudit.DEFAULT
+    """redis: what is wrong with the servers' settings is said at the start, and what may lose
+    contacts at once refuses it (default); or whatever is found refuses it (strict)."""
 
 
 class ClusterSettings(Value, kw_only=True):

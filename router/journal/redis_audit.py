@@ -6,19 +6,19 @@ server starts and in `contact-router doctor`; docs/runbook.md lists the checks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from router.journal import Finding
-from router.journal.redis_audit_server import Audit, Audited, server_facts
+from router.journal.redis_audit_server import Audit, Audited, Server, server_facts
 from router.journal.redis_checksums import check_workspace
 from router.journal.redis_keyspace import Line
+from router.journal.redis_line import Access, Endpoint, endpoint_of_url
+from router.journal.redis_servers import RedisSettings
 
 __all__ = [
-    "Audited", "Layout", "OpenLine", "Place", "audit_layout", "audit_server", "audit_workspace",
-    "failed_checks", "refusals", "server_facts",
+    "Audited", "audit_server", "audit_store", "audit_workspace", "failed_checks", "refusals",
+    "server_facts",
 ]  # fmt: skip
 
 BACKLOG_BYTES = 64 * 1024 * 1024
@@ -28,38 +28,6 @@ LAG_MAX_S = 3
 DOWN_AFTER_MS = (1_000, 5_000)
 FAILOVER_MS_MAX = 30_000
 CLUSTER_TIMEOUT_MS = 5_000
-
-
-class OpenLine(Line, Protocol):
-    """A connection that the audit opened by itself."""
-
-    async def close(self) -> None:
-        """Safe to repeat."""
-
-
-class Place(NamedTuple):
-    """A server's address."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A store as the configuration describes it."""
-
-    master: Place
-    connect: Callable[[Place], OpenLine]
-    """To a data node, with the journal's own user and password."""
-    replicas: int = 0
-    """On so many replicas a commit is before it is acknowledged."""
-    sentinels: Mapping[Place, OpenLine] = field(default_factory=dict)
-    """Connections to them; the audit leaves them open."""
-    master_name: str = ""
-    """As the Sentinels call it."""
 
 
 async def audit_workspace(line: Line, workspace: str) -> list[Finding]:
@@ -80,22 +48,30 @@ async def audit_server(line: Line) -> list[Audited]:
     return audit.findings
 
 
-async def audit_layout(layout: Layout) -> list[Audited]:
+async def audit_store(settings: RedisSettings) -> list[Audited]:
     """Everything about a store of one or more servers. Never raises for what it finds."""
     audit = Audit()
-    async with (
-        audit.looking_at(f"Redis at {layout.master}"),
-        _opened(layout.connect, layout.master) as line,
-    ):
-        facts = await server_facts(line, "cluster")
-        await audit.rights(line)
-        if facts.get("cluster_enabled") == "1":
-            await _cluster(audit, layout, line)
-        else:
-            await _master(audit, layout, layout.master, line)
-    if layout.sentinels:
-        await _sentinels(audit, layout)
+    access = _access(settings)
+    async with audit.looking_at("Redis"):
+        masters = await settings.masters().all()
+        for at in masters:
+            async with audit.looking_at(f"Redis at {at}"), Server(access, at) as line:
+                await _master(audit, settings, line)
+                if settings.cluster:
+                    await _shard(audit, line)
+        if settings.cluster:
+            async with Server(access, masters[0]) as line:
+                await _cluster(audit, line)
+    if settings.sentinels:
+        await _sentinels(audit, settings)
     return audit.findings
+
+
+def _access(settings: RedisSettings) -> Access:
+    if not settings.url:
+        return settings.access
+    _, is_tls, database = endpoint_of_url(settings.url)
+    return replace(settings.access, is_tls=is_tls or settings.access.is_tls, database=database)
 
 
 def refusals(findings: Iterable[Finding], *, is_strict: bool) -> list[str]:
@@ -113,49 +89,42 @@ def failed_checks(findings: Iterable[Finding]) -> dict[str, int]:
     return counts
 
 
-@asynccontextmanager
-async def _opened(connect: Callable[[Place], OpenLine], place: Place) -> AsyncIterator[OpenLine]:
-    line = connect(place)
-    try:
-        yield line
-    finally:
-        await line.close()
-
-
 # --- a master and its replicas ----------------------------------------------------------------
 
 
-async def _master(audit: Audit, layout: Layout, place: Place, line: Line) -> None:
+async def _master(audit: Audit, settings: RedisSettings, line: Server) -> None:
     facts = await server_facts(line, "replication")
-    at = f" at {place}"
+    at = f" at {line.at}"
     if facts.get("role") != "master":
         audit.say(
             "error",
             "role",
-            f"{place} is a replica: nothing can be written there. Name its master or the Sentinels",
+            f"{line.at} is a replica: nothing can be written there. "
+            "Name its master or the Sentinels",
         )
         return
     attached = [_replica(value) for name, value in facts.items() if _is_replica(name)]
-    is_alone = not (layout.replicas or layout.sentinels or attached)
+    is_alone = not (settings.replicas or settings.sentinels or settings.cluster or attached)
+    await audit.rights(line)
     await audit.node(line, at, is_alone=is_alone)
     config = await audit.config(line, at)
     audit.power(config, at, is_alone=is_alone)
     if is_alone:
         return
-    _attached(audit, layout, at, [state for _, state in attached])
+    _attached(audit, settings.replicas, at, [state for _, state in attached])
     _replication(audit, config, int(facts.get("repl_backlog_size", BACKLOG_BYTES)), at)
-    priorities: dict[Place, str] = {}
+    priorities: dict[Endpoint, str] = {}
     for replica, _ in attached:
         async with (
-            audit.looking_at(f"replica {replica}"),
-            _opened(layout.connect, replica) as there,
+            audit.looking_at(f"replica {replica}", "warning"),
+            Server(_access(settings), replica) as there,
         ):
+            await audit.rights(there)
             await audit.node(there, f" at {replica}", is_alone=False)
-            audit.power(
-                await audit.config(there, f" at {replica}"), f" at {replica}", is_alone=False
-            )
-            known = await server_facts(there, "replication")
-            priorities[replica] = known.get("slave_priority", "100")
+            known = await audit.config(there, f" at {replica}")
+            audit.power(known, f" at {replica}", is_alone=False)
+            facts = await server_facts(there, "replication")
+            priorities[replica] = facts.get("slave_priority", "100")
     _priorities(audit, priorities)
 
 
@@ -163,22 +132,22 @@ def _is_replica(name: str) -> bool:
     return name.startswith("slave") and name[5:].isdigit()
 
 
-def _replica(value: str) -> tuple[Place, str]:
+def _replica(value: str) -> tuple[Endpoint, str]:
     facts = dict(pair.split("=", 1) for pair in value.split(","))
-    return Place(facts["ip"], int(facts["port"])), facts["state"]
+    return Endpoint(facts["ip"], int(facts["port"])), facts["state"]
 
 
-def _attached(audit: Audit, layout: Layout, at: str, states: list[str]) -> None:
+def _attached(audit: Audit, wanted: int, at: str, states: list[str]) -> None:
     online = states.count("online")
-    needed = max(layout.replicas, 1) + 1
+    needed = max(wanted, 1) + 1
     if online >= needed:
         audit.say("ok", "replicas", f"{online} replicas are connected{at}")
         return
     now = (
-        f"commits wait for {layout.replicas}, so nothing is acknowledged"
-        if online < layout.replicas
+        f"commits wait for {wanted}, so nothing is acknowledged"
+        if online < wanted
         else "when one is lost, nothing is acknowledged until it is back"
-        if layout.replicas
+        if wanted
         else "when one is lost, there is no copy any more"
     )
     audit.say(
@@ -189,7 +158,7 @@ def _attached(audit: Audit, layout: Layout, at: str, states: list[str]) -> None:
     )
 
 
-def _priorities(audit: Audit, found: Mapping[Place, str]) -> None:
+def _priorities(audit: Audit, found: Mapping[Endpoint, str]) -> None:
     if len(set(found.values())) > 1:
         said = ", ".join(f"{place} has {priority}" for place, priority in found.items())
         audit.say(
@@ -243,17 +212,19 @@ def _replication(audit: Audit, config: dict[str, str], backlog: int, at: str) ->
 # --- Sentinels --------------------------------------------------------------------------------
 
 
-async def _sentinels(audit: Audit, layout: Layout) -> None:
-    masters: dict[Place, list[str]] = {}
-    for place, line in layout.sentinels.items():
-        async with audit.looking_at(f"Sentinel {place}"):
-            flat = [
-                word.decode() for word in await line.ask("SENTINEL", "MASTER", layout.master_name)
-            ]
+async def _sentinels(audit: Audit, settings: RedisSettings) -> None:
+    masters: dict[Endpoint, list[str]] = {}
+    for at in settings.sentinels:
+        async with (
+            audit.looking_at(f"Sentinel {at}", "warning"),
+            Server(settings.sentinel_access, at) as sentinel,
+        ):
+            answer = await sentinel.ask("SENTINEL", "MASTER", settings.master)
+            flat = [word.decode() for word in answer]
             facts = dict(zip(flat[::2], flat[1::2], strict=True))
-            named = Place(facts["ip"], int(facts["port"]))
-            masters.setdefault(named, []).append(str(place))
-            _sentinel(audit, f" at Sentinel {place}", facts)
+            named = Endpoint(facts["ip"], int(facts["port"]))
+            masters.setdefault(named, []).append(str(at))
+            _sentinel(audit, f" at Sentinel {at}", facts)
     if len(masters) > 1:
         said = "; ".join(f"{master} by {', '.join(by)}" for master, by in masters.items())
         audit.say(
@@ -262,12 +233,12 @@ async def _sentinels(audit: Audit, layout: Layout) -> None:
             f"the Sentinels name different masters: {said}. A failover is under way, or one "
             "of them is cut off",
         )
-    if len(layout.sentinels) < 3:
+    if len(settings.sentinels) < 3:
         audit.say(
             "warning",
             "sentinels",
-            f"{len(layout.sentinels)} Sentinels are configured: with fewer than three on machines "
-            "of their own, the loss of one machine may leave nobody who decides. Name three",
+            f"{len(settings.sentinels)} Sentinels are configured: with fewer than three, on "
+            "machines of their own, the loss of one may leave nobody who decides. Name three",
         )
 
 
@@ -308,7 +279,7 @@ def _sentinel(audit: Audit, at: str, facts: dict[str, str]) -> None:
 # --- Redis Cluster ----------------------------------------------------------------------------
 
 
-async def _cluster(audit: Audit, layout: Layout, line: Line) -> None:
+async def _cluster(audit: Audit, line: Server) -> None:
     facts = _pairs((await line.ask("CLUSTER", "INFO")).decode())
     if facts.get("cluster_state") != "ok" or facts.get("cluster_slots_assigned") != "16384":
         audit.say(
@@ -318,36 +289,26 @@ async def _cluster(audit: Audit, layout: Layout, line: Line) -> None:
             "of 16384 slots assigned: workspaces in the others cannot be served. "
             "Look: redis-cli --cluster check",
         )
+
+
+async def _shard(audit: Audit, line: Server) -> None:
+    # id, address, flags, id of the master, ping, pong, epoch, state of the link
     nodes = [row.split() for row in (await line.ask("CLUSTER", "NODES")).decode().splitlines()]
-    masters = [node for node in nodes if "master" in node[2].split(",") and len(node) > 8]
-    for node in masters:
-        place = _node_place(node, layout.master)
-        async with (
-            audit.looking_at(f"cluster node {place}"),
-            _opened(layout.connect, place) as there,
-        ):
-            await _shard(audit, layout, nodes, node, there)
-
-
-async def _shard(
-    audit: Audit, layout: Layout, nodes: list[list[str]], node: list[str], line: Line
-) -> None:
-    place = _node_place(node, layout.master)
-    followers = [other for other in nodes if other[3] == node[0]]
-    if not any("fail" not in other[2] and other[7] == "connected" for other in followers):
+    (own_id,) = (node[0] for node in nodes if "myself" in node[2])
+    followers = [node for node in nodes if node[3] == own_id]
+    if not any("fail" not in node[2] and node[7] == "connected" for node in followers):
         audit.say(
-            "error",
+            "warning",
             "cluster_replica",
-            f"cluster node {place} has no replica: with it, its workspaces are gone. "
+            f"cluster node {line.at} has no replica: with it, its workspaces are gone. "
             "Add one: redis-cli --cluster add-node --cluster-slave",
         )
-    await _master(audit, layout, place, line)
-    config = await _quiet_config(line)
+    config = await Audit().config(line)  # what cannot be seen was said before
     if config.get("cluster-require-full-coverage", "no") != "no":
         audit.say(
             "warning",
             "full_coverage",
-            f"cluster-require-full-coverage is on at {place}: the loss of one shard stops all "
+            f"cluster-require-full-coverage is on at {line.at}: the loss of one shard stops all "
             "workspaces. Set: cluster-require-full-coverage no",
         )
     timeout = int(config.get("cluster-node-timeout", CLUSTER_TIMEOUT_MS))
@@ -355,19 +316,9 @@ async def _shard(
         audit.say(
             "warning",
             "node_timeout",
-            f"cluster-node-timeout is {timeout} at {place}: so long nobody takes over. "
+            f"cluster-node-timeout is {timeout} at {line.at}: so long nobody takes over. "
             f"Set: cluster-node-timeout {CLUSTER_TIMEOUT_MS}",
         )
-
-
-async def _quiet_config(line: Line) -> dict[str, str]:
-    return await Audit().config(line)
-
-
-def _node_place(node: list[str], ours: Place) -> Place:
-    """Of a line of CLUSTER NODES; a node that was never reached by an address names none."""
-    host, _, port = node[1].partition("@")[0].rpartition(":")
-    return Place(host or ours.host, int(port))
 
 
 def _pairs(text: str) -> dict[str, str]:

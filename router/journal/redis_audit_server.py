@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from router.errors import RouterError
 from router.journal import Finding
-from router.journal.redis_keyspace import Line
+from router.journal.redis_line import Access, Endpoint, RedisLine, Word
 
 READS = (
     "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HSCAN", "INFO", "MEMORY USAGE", "ROLE", "SCAN",
@@ -35,7 +36,36 @@ class Audited(Finding):
     """Short name, a label of `router_store_audit_failed`."""
 
 
-async def server_facts(line: Line, section: str) -> dict[str, str]:
+class Asked(Protocol):
+    """Something that is asked plain commands."""
+
+    async def ask(self, *words: Word) -> Any:
+        """The answer. Raises JournalFailed."""
+
+
+class Server:
+    """One server, over a connection of the audit's own."""
+
+    def __init__(self, access: Access, at: Endpoint) -> None:
+        self.at = at
+        self._line = RedisLine(access, at)
+
+    async def ask(self, *words: Word) -> Any:
+        """See Asked."""
+        return await self._line.call(*words)
+
+    async def ask_together(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The answers to several; refusals stand among them."""
+        return await self._line.exchange(commands)
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._line.close()
+
+
+async def server_facts(line: Asked, section: str) -> dict[str, str]:
     """A section of INFO."""
     text: str = (await line.ask("INFO", section)).decode()
     pairs = (row.partition(":") for row in text.splitlines() if ":" in row)
@@ -53,14 +83,14 @@ class Audit:
         self.findings.append(Audited(level, text, check))
 
     @asynccontextmanager
-    async def looking_at(self, what: str) -> AsyncIterator[None]:
-        """A server that does not answer, or not in its usual words, is an error of its own."""
+    async def looking_at(self, what: str, level: str = "error") -> AsyncIterator[None]:
+        """A server that does not answer, or not in its usual words, is a finding of its own."""
         try:
             yield
         except (RouterError, ValueError, KeyError, IndexError) as error:
-            self.say("error", "unreachable", f"{what}: {error}")
+            self.say(level, "unreachable", f"{what}: {error}")
 
-    async def node(self, line: Line, at: str, *, is_alone: bool) -> None:
+    async def node(self, line: Asked, at: str, *, is_alone: bool) -> None:
         """What is asked of every data node; `at` is said after what it is about."""
         version = (await server_facts(line, "server")).get("redis_version", "0")
         if int(version.partition(".")[0]) >= 7:
@@ -84,7 +114,7 @@ class Audit:
                 "Set: appendonly yes",
             )
 
-    async def config(self, line: Line, at: str = "") -> dict[str, str]:
+    async def config(self, line: Asked, at: str = "") -> dict[str, str]:
         """Settings that INFO does not show; empty if the user may not see them."""
         try:
             flat = [word.decode() for word in await line.ask("CONFIG", "GET", *_CONFIG)]
@@ -119,19 +149,20 @@ class Audit:
                 "because the end of its file is torn. Set: aof-load-truncated yes",
             )
 
-    async def rights(self, line: Line) -> None:
+    async def rights(self, line: Server) -> None:
         """That the user may do what is needed, and no more."""
         who = (await line.ask("ACL", "WHOAMI")).decode()
         try:
             await line.ask("ACL", "GETUSER", who)
         except RouterError:
-            self.say("ok", "rights", f"our user {who!r} has no administrator's rights")
+            self.say("ok", "rights", f"our user {who!r} is no administrator at {line.at}")
         else:
             self.say(
                 "warning",
                 "rights",
-                f"our user {who!r} may do everything (FLUSHALL, CONFIG SET, ACL): whoever has its "
-                "password can empty the store. Give us the user of config/redis/users.acl",
+                f"our user {who!r} may do everything at {line.at} (FLUSHALL, CONFIG SET, ACL): "
+                "whoever has its password can empty the store. "
+                "Give us the user of config/redis/users.acl",
             )
         missing = await _refused(line)
         if missing:
@@ -139,12 +170,12 @@ class Audit:
             self.say(
                 "error",
                 "commands",
-                f"our user {who!r} may not use {', '.join(missing)}: commits would fail. "
-                f"Set: ACL SETUSER {who} {rules} ~{{*",
+                f"our user {who!r} may not use {', '.join(missing)} at {line.at}: commits would "
+                f"fail. Set: ACL SETUSER {who} {rules} ~{{*",
             )
 
 
-async def _refused(line: Line) -> list[str]:
+async def _refused(line: Server) -> list[str]:
     """Which needed commands are not allowed: queued in a transaction that is never carried out."""
     key = "{contact-router-audit}:x"
     forms: dict[str, Sequence[str | int]] = {
@@ -157,23 +188,15 @@ async def _refused(line: Line) -> list[str]:
         "XTRIM": (key, "MAXLEN", 0), "ZADD": (key, 1, "m"), "ZRANGE": (key, 0, 0),
         "ZRANGEBYSCORE": (key, 0, 0), "ZREM": (key, "m"),
     }  # fmt: skip
-    missing: list[str] = []
-    try:
-        await line.ask("MULTI")
-    except RouterError as error:
-        if _is_denied(error):
-            return []  # cannot be tried without doing it: the first commit will tell
-        raise
-    try:
-        for name in (*READS, *WRITES):
-            try:
-                await line.ask(*name.split(), *forms.get(name, (key,)))
-            except RouterError as error:
-                if _is_denied(error):
-                    missing.append(name)
-    finally:
-        await line.ask("DISCARD")
-    return missing
+    commands = [(*name.split(), *forms.get(name, (key,))) for name in (*READS, *WRITES)]
+    begun, *answers, _ = await line.ask_together([("MULTI",), *commands, ("DISCARD",)])
+    if isinstance(begun, RouterError):
+        return []  # cannot be tried without doing it: the first commit will tell
+    return [
+        name
+        for name, answer in zip((*READS, *WRITES), answers, strict=True)
+        if isinstance(answer, RouterError) and _is_denied(answer)
+    ]
 
 
 def _is_denied(error: RouterError) -> bool:
