@@ -340,6 +340,9 @@ class Router(Protocol):
         text. Raises `Refused` (too long, or this server keeps no files) and `StoreFull`.
         """
 
+    async def discard(self, attachment: dict[str, Any]) -> None:
+        """Remove a file that `attach` has kept and that no message has named, nor ever will."""
+
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """What a delivery receipt or a bounce said of a message that we had handed over.
 

@@ -79,8 +79,8 @@ class WebChat(Channel):
         notary = Notary(identity_secret(config.identity_secret_file, where))
         self.door = Door(self.signer, notary, config.strangers_per_min)
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
-        self.uploads = Uploads(config, router)
         self.crew = Crew(name, most=2 * self.config.conversations)
+        self.uploads = Uploads(config, router, self.crew)
         self.writers = Crew(f"{name} pages", most=PAGES * self.config.conversations)
         """One task for each open page."""
         self.up = False
@@ -109,10 +109,11 @@ class WebChat(Channel):
             for conversation in self.conversations.values():
                 if conversation.away is not None:
                     conversation.away.cancel()
+                conversation.files.clear()
                 for page in list(conversation.pages):
                     page.close(1012, "the server restarts")
             await self.writers.stop(grace_s=CLOSE_S)
-            await self.crew.stop()
+            await self.crew.stop(grace_s=CLOSE_S if self.uploads.stop() else 0.0)
 
     async def perform(self, task: Task) -> None:
         """Show the visitor what the router decided."""
@@ -193,7 +194,12 @@ class WebChat(Channel):
                 self._tell(conversation, known)
                 return
             files = conversation.files.find(words.files, asyncio.get_running_loop().time())
-            receipt = await self._to_router(conversation, words, files)
+            try:
+                receipt = await self._to_router(conversation, words, files)
+            except OutcomeUnknown:
+                self.uploads.said(words.files)  # the router may have them with the message
+                raise
+            self.uploads.said(words.files)
             conversation.files.take(words.files)
             names = tuple(file.name for file in files)
             self._show(conversation, words.id, "visitor", words.text, names)

@@ -19,18 +19,20 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from adapters import TRY_AGAIN, hook_body
+from adapters import TRY_AGAIN, Crew, hook_body
 from adapters.webchat.codec import same_origin
 from adapters.webchat.conversation import Conversation
+from adapters.webchat.door import network_of
 from adapters.webchat.files import Rates, kind_of, name_for
 from adapters.webchat.settings import Settings
+from adapters.webchat.unsaid import Unsaid
 from router.channel import Refused, Router
 
 AT_ONCE = 16
 """Files on their way at once: so many times `file_bytes` is what they take of memory."""
-ADDRESS_AT_ONCE = 4
-ADDRESS_TIMES = 10
-"""An address may send so many times what one visitor may: there are offices behind some."""
+NETWORK_AT_ONCE = 4
+NETWORK_TIMES = 10
+"""A network may send so many times what one visitor may: there are offices behind some."""
 SLOWEST = 65_536
 """Bytes a second that a line must carry, and `GRACE_S` on top, or the upload is given up."""
 GRACE_S = 20.0
@@ -51,15 +53,15 @@ class NotTaken(Exception):
 class Uploads:
     """The files of one site's visitors on their way in."""
 
-    def __init__(self, config: Settings, router: Router) -> None:
+    def __init__(self, config: Settings, router: Router, crew: Crew) -> None:
         self.config = config
-        self.body_s = GRACE_S + config.file_bytes / SLOWEST
-        """How long one upload may take."""
+        self.grace_s = GRACE_S
         self._router = router
         self._visitors = Rates(config.files_per_hour)
-        self._addresses = Rates(ADDRESS_TIMES * config.files_per_hour)
+        self._networks = Rates(NETWORK_TIMES * config.files_per_hour)
         self._on_their_way: Counter[str] = Counter()
-        """By address."""
+        """By network."""
+        self._unsaid = Unsaid(router, crew)
 
     async def take(
         self, request: web.Request, conversation: Conversation | None
@@ -70,34 +72,48 @@ class Uploads:
             raise NotTaken(403, "not_here", "this visitor's chat is not open")
         if (request.content_length or 0) > most:
             raise NotTaken(413, "too_big", f"a file has at most {most} bytes")
-        address, now_s = request.remote or "", asyncio.get_running_loop().time()
+        network, now_s = network_of(request.remote or ""), asyncio.get_running_loop().time()
         shelf = conversation.files
         if (
             shelf.busy
             or self._on_their_way.total() >= AT_ONCE
-            or self._on_their_way[address] >= ADDRESS_AT_ONCE
+            or self._on_their_way[network] >= NETWORK_AT_ONCE
+            or self._unsaid.is_full(network)
         ):
             raise NotTaken(503, "try_again", "other files are on their way", 2.0)
-        self._charge(conversation.visitor, address, now_s)
+        self._charge(conversation.visitor, network, now_s)
         shelf.busy = True
-        self._on_their_way[address] += 1
+        self._on_their_way[network] += 1
         try:
             data = await self._body(request)
-            return await self._keep(conversation, data, _name(request))
+            return await self._keep(conversation, data, _name(request), network)
         finally:
             shelf.busy = False
-            self._on_their_way[address] -= 1
+            self._on_their_way[network] -= 1
             self._on_their_way += Counter()  # those at zero go
 
-    def _charge(self, visitor: str, address: str, now_s: float) -> None:
+    def said(self, ids: tuple[str, ...]) -> None:
+        """A message has them, or nobody knows whether it has: they stay."""
+        for id_ in ids:
+            self._unsaid.said(id_)
+
+    def stop(self) -> int:
+        """No page is left that could name those that wait. How many are being removed."""
+        return self._unsaid.stop()
+
+    def _charge(self, visitor: str, network: str, now_s: float) -> None:
         # What is refused later counts, too: it was read.
-        wait_s = self._visitors.take(visitor, now_s) or self._addresses.take(address, now_s)
+        wait_s = self._visitors.take(visitor, now_s) or self._networks.take(network, now_s)
         if wait_s > 0:
             raise NotTaken(429, "too_fast", "too many files in one hour", wait_s)
 
     async def _body(self, request: web.Request) -> bytes:
+        length = request.content_length
+        announced = self.config.file_bytes if length is None else length
         try:
-            return await hook_body(request, None, self.config.file_bytes, self.body_s)
+            return await hook_body(
+                request, None, self.config.file_bytes, self.grace_s + announced / SLOWEST
+            )
         except web.HTTPRequestEntityTooLarge:
             most = self.config.file_bytes
             raise NotTaken(413, "too_big", f"a file has at most {most} bytes") from None
@@ -107,7 +123,7 @@ class Uploads:
             raise NotTaken(400, "cut", "the file did not come whole") from None
 
     async def _keep(
-        self, conversation: Conversation, data: bytes, name: str
+        self, conversation: Conversation, data: bytes, name: str, network: str
     ) -> dict[str, str | int]:
         kind = kind_of(data)
         if kind not in self.config.file_types:
@@ -122,15 +138,16 @@ class Uploads:
             raise NotTaken(503, "try_again", "we are very busy: one moment", after_s) from None
         now_s = asyncio.get_running_loop().time()
         name = str(entry.get("name", name))
-        return {
-            "id": conversation.files.put(name, entry, now_s), "name": name, "size": len(data),
-        }  # fmt: skip
+        id_ = conversation.files.put(name, entry, now_s)
+        self._unsaid.put(id_, entry, network)
+        return {"id": id_, "name": name, "size": len(data)}
 
 
 def _name(request: web.Request) -> str:
     """What the visitor calls it; the router cleans it. The beginning goes, not the ending."""
     name = unquote(request.headers.get("Webchat-File-Name", ""), errors="replace")
-    return name[-NAME_CHARS:] or "file"
+    # A header may hold octets that are no text: they come as surrogates, which nobody can encode.
+    return name.encode("utf-8", "replace").decode()[-NAME_CHARS:] or "file"
 
 
 def may_upload(request: web.Request, config: Settings) -> None:

@@ -26,7 +26,7 @@ from adapters.webchat.codec import (
     too_long,
 )
 from adapters.webchat.conversation import Conversation, Words
-from adapters.webchat.door import Crowded
+from adapters.webchat.door import Crowded, network_of
 from adapters.webchat.files import NoFile
 from adapters.webchat.uploads import NotTaken, allowed, answer, may_upload, refusal
 from router import channel as contract
@@ -108,19 +108,30 @@ class OpenPage:
 async def _visit(channel: WebChat, request: web.Request) -> web.StreamResponse:
     origin = request.headers.get("Origin", "")
     if not same_origin(origin, channel.config.origins, request.host):
-        return web.Response(status=403, text=f"pages of {origin or 'no origin'} may not chat here")
+        return web.Response(status=403, text="pages of this origin may not chat here")
     if not channel.up:
         return web.Response(status=503, text="not running", headers={"Retry-After": "2"})
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=FRAME_BYTES, compress=False)
-    await socket.prepare(request)
-    hello = await _hello(socket)
+    network = network_of(request.remote or "")
+    try:
+        channel.door.porch.enter(network)
+    except Crowded:
+        return web.Response(
+            status=503, text="others are at the door: one moment", headers={"Retry-After": "2"}
+        )
+    try:
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=FRAME_BYTES, compress=False
+        )
+        await socket.prepare(request)
+        hello = await _hello(socket)
+    finally:
+        channel.door.porch.leave(network)
     if hello is None or hello.key != channel.config.key:
         await socket.close(code=4003, message=b"expected hello with the key of this site")
         return socket
     page = OpenPage(socket, request.transport)
-    address = request.remote or ""
     try:
-        entry = channel.door.admit(hello, address, datetime.now(UTC).timestamp())
+        entry = channel.door.admit(hello, network, datetime.now(UTC).timestamp())
     except Crowded:
         await socket.close(code=1013, message=b"too many new visitors from your network")
         return socket

@@ -21,6 +21,7 @@ from router.core import commands as c
 from router.core.events import RouteAnswered
 from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
 from router.errors import NotFound, Overloaded, Refused, StoreFull
+from router.runtime.attachments import entries
 from router.runtime.envelope import message_id
 from router.runtime.intake import Intake, requirements_of
 
@@ -137,6 +138,11 @@ class Bridge:
         if self._messages.files is None:
             raise Refused("no_attachments", "this server keeps no files")
         return await self._messages.files.keep(data, name=name, kind=kind, role=role)
+
+    async def discard(self, attachment: dict[str, Any]) -> None:
+        """Remove a file that no message has named."""
+        if self._messages.files is not None:
+            await self._messages.files.erase([entry.id for entry in entries((attachment,))])
 
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """What the network said of a message that went out."""

@@ -142,6 +142,10 @@ class RouterDouble:
         await self._note("attach", name, data, kind, role)
         return {"id": f"f{len(self.calls)}", "name": name, "size": len(data), "role": role}
 
+    async def discard(self, attachment: dict[str, Any]) -> None:
+        """See `Router.discard`."""
+        await self._note("discard", str(attachment.get("id", "")))
+
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """See `Router.receipt`."""
         await self._note("receipt", contact, message, state, detail)

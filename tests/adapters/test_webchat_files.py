@@ -282,12 +282,12 @@ async def test_a_visitor_uploads_one_at_a_time(harness: WebChatHarness) -> None:
 
 async def test_a_slow_body_is_given_up_and_a_cut_one_is_nothing(harness: WebChatHarness) -> None:
     token = harness.browser(CUSTOMER).token
-    harness.chat.uploads.body_s = 0.1
+    harness.chat.uploads.grace_s = 0.1
     reader, writer = await connected(harness)
     writer.write(head(harness, token, 500) + PNG)
     assert b" 408 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
     writer.close()
-    harness.chat.uploads.body_s = 5.0
+    harness.chat.uploads.grace_s = 5.0
     _, writer = await connected(harness)
     writer.write(head(harness, token, 500) + PNG)
     shelf = next(iter(harness.chat.conversations.values())).files

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.webchat import WebChat
 from adapters.webchat.codec import Hello, Signer
-from adapters.webchat.door import ADDRESSES, Crowded, Door
+from adapters.webchat.door import NETWORKS, Crowded, Door
 from adapters.webchat.identity import ATTRIBUTES, CLAIMS_BYTES, Notary, NotTrue
 from router.errors import ConfigError
 from router.testing.adapter_harness import RouterDouble, Signal
@@ -144,9 +144,9 @@ def test_addresses_are_counted_apart_and_not_without_end() -> None:
     with pytest.raises(Crowded):
         door.admit(hello, "192.0.2.1", 1_000.5)
     assert door.admit(hello, "192.0.2.1", 1_001.5).is_new
-    for number in range(ADDRESSES + 5):
+    for number in range(NETWORKS + 5):
         door.admit(hello, f"2001:db8::{number:x}", 1_002.0)
-    assert len(door._by_address) == ADDRESSES
+    assert len(door._by_network) == NETWORKS
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,16 @@ async def test_a_file_that_an_adapter_elsewhere_makes_up_is_none_and_in_nobodys_
     assert below(site.server.data / "attachments") == []
 
 
+async def test_a_file_that_no_message_names_can_be_removed(site: Site) -> None:
+    router = texts(site).router
+    gone, kept = [await router.attach(SECRET, name=name) for name in ("a.pdf", "b.pdf")]
+    await router.discard(gone)
+    await router.discard(gone)  # twice is harmless
+    await router.discard({"id": "../../../../etc/passwd"})
+    stored = [path.name for path in below(site.server.data / "attachments")]
+    assert stored == [kept["id"]]
+
+
 async def test_a_name_that_an_adapter_elsewhere_makes_up_adds_no_header(site: Site) -> None:
     router = texts(site).router
     kept = await router.attach(b"hello", name="a.txt") | {"name": 'a"\r\nSet-Cookie: a=b\r\n\r\nx'}
