@@ -1,6 +1,6 @@
 """A server goes on with what an earlier release left behind, and with rows of the next one.
 
-What was left behind lies in `golden/<release>`: a real server's files and its Redis, after kill -9.
+What was left behind lies in `releases/<release>`: a real server's files and its Redis, after kill -9.
 The rule for those who change rows stands in docs/runbook.md.
 """
 
@@ -30,7 +30,7 @@ from router.journal.workspace_file import own_crc
 from router.runtime.clock import SystemClock
 from tests.journal.conftest import RedisServer
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "releases"
 RELEASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "embedded.tar.xz").exists())
 LIVE = {
     "agent", "contact", "effect", "estimate", "learned", "login", "policy", "reservation", "rule",
