@@ -21,6 +21,7 @@ from router.api.trail import Trail
 from router.api.views import reservation_view
 from router.core import events as e
 from router.core.model import AgentId, Contact, ContactId, ContactState, ReservationId
+from router.errors import JournalError
 from router.runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -259,6 +260,9 @@ class Hub:
             if waiting.fetch is not None:
                 try:
                     await waiting.fetch
+                except JournalError as error:  # the page asks for this text itself
+                    about = {"workspace": self._tenant.name, "why": str(error)}
+                    log.warning("a text was not to be had for a desk", extra=about)
                 except Exception:
                     log.exception("text for a desk", extra={"workspace": self._tenant.name})
             self._line.popleft()
