@@ -81,13 +81,16 @@ class Link:
         """End the stream, in an orderly way if there is one; nothing of it is left."""
         xmpp = self._xmpp
         self.lose("closed")
+        attempt: Any = xmpp._current_connection_attempt
         xmpp.cancel_connection_attempt()
+        if attempt is not None:  # it may have a socket already that slixmpp has not heard of
+            await asyncio.gather(attempt, return_exceptions=True)
         if xmpp.transport is not None:
             with suppress(Exception):
                 async with asyncio.timeout(CLOSE_S):
                     await xmpp.disconnect(wait=CLOSE_S / 2, ignore_send_queue=True)
             xmpp.abort()
-            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
+        await asyncio.sleep(0)  # a socket is closed in the loop's next turn
         sender: Any = xmpp._run_out_filters
         if sender is not None:
             sender.cancel()

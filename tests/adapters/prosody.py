@@ -156,11 +156,14 @@ class Client(slixmpp.ClientXMPP):  # type: ignore[misc]
             await self.online.wait()
 
     async def close(self) -> None:
+        attempt = self._current_connection_attempt
         self.cancel_connection_attempt()
+        if attempt is not None:
+            await asyncio.gather(attempt, return_exceptions=True)
         if self.transport is not None:
             await self.disconnect(wait=0.2)
             self.abort()
-            await asyncio.sleep(0)  # the socket is closed in the loop's next turn
+        await asyncio.sleep(0)  # a socket is closed in the loop's next turn
         if self._run_out_filters is not None:
             self._run_out_filters.cancel()
             await asyncio.gather(self._run_out_filters, return_exceptions=True)
