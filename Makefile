@@ -10,7 +10,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint format simulate bench lab reference lifecycle lock clean
+.PHONY: help demo setup test check lint format simulate bench compiled lab reference lifecycle lock clean
 
 help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench: setup ## measure: matching, throughput, latency, restart, pages (some min
 
 lab: setup ## three nodes in network namespaces, faults, robots, an auditor; root (SEED=1 MINUTES=3)
 	@$(BIN)/python -m tests.lab --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
+compiled: setup ## a copy whose core is machine code, into build/compiled (needs a C compiler)
+	@$(BIN)/python -m router.compiled build/compiled
+	@cd build/compiled && ../../$(BIN)/python -m router.testing.simulator --count 200
 
 reference: setup ## write config/contact-router.yaml anew from the types
 	@$(BIN)/python -m router.config.reference

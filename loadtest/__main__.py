@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from loadtest.report import Report, progress
+from loadtest.server import ROOT
 
 
 def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -> int:
@@ -19,18 +20,22 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", type=Path, default=None, help="write the figures to this file")
+    served = argparse.ArgumentParser(add_help=False, parents=[common])
+    served.add_argument(
+        "--tree", type=Path, default=ROOT, help="the build to serve, such as build/compiled"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
-        "throughput", parents=[common], help="contacts a second against the stack's own ceiling"
+        "throughput", parents=[served], help="contacts a second against the stack's own ceiling"
     )
     command.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
     command.add_argument("--rounds", type=int, default=3)
     command = commands.add_parser(
-        "latency", parents=[common], help="submit to offer seen at a desk, at half load"
+        "latency", parents=[served], help="submit to offer seen at a desk, at half load"
     )
     command.add_argument("--seconds", type=float, default=10.0)
     command = commands.add_parser(
-        "restart", parents=[common], help="ready again after kill -9, with many live contacts"
+        "restart", parents=[served], help="ready again after kill -9, with many live contacts"
     )
     command.add_argument("--live", type=int, default=100_000)
     command.add_argument("--kills", type=int, default=3)
@@ -122,19 +127,19 @@ def _add_days(
 def _throughput(arguments: argparse.Namespace) -> Report:
     from loadtest import throughput
 
-    return uvloop.run(throughput.run(arguments.seconds, arguments.rounds))
+    return uvloop.run(throughput.run(arguments.seconds, arguments.rounds, arguments.tree))
 
 
 def _latency(arguments: argparse.Namespace) -> Report:
     from loadtest import latency
 
-    return uvloop.run(latency.run(arguments.seconds))
+    return uvloop.run(latency.run(arguments.seconds, arguments.tree))
 
 
 def _restart(arguments: argparse.Namespace) -> Report:
     from loadtest import restart
 
-    return uvloop.run(restart.run(arguments.live, arguments.kills))
+    return uvloop.run(restart.run(arguments.live, arguments.kills, arguments.tree))
 
 
 def _pages(arguments: argparse.Namespace) -> Report:

@@ -8,6 +8,7 @@ when they are due, whether or not the answers before them have come.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from time import perf_counter
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from loadtest import contacts
 from loadtest.drivers import http, websocket
 from loadtest.report import Report, percentile, progress
-from loadtest.server import Commits, Server, installation
+from loadtest.server import ROOT, Commits, Server, installation
 from loadtest.throughput import CONFIG, CONNECTIONS, WINDOW, add_agents, post
 
 AGENTS = 40
@@ -78,9 +79,10 @@ class Desk:
         self._socket.send(_encode({**command, "cid": f"k{self._cid}"}))
 
 
-async def run(seconds: float = 10.0) -> Report:
+async def run(seconds: float = 10.0, tree: Path = ROOT) -> Report:
     """Measure."""
     async with installation(CONFIG) as server:
+        server.root = tree
         await server.start()
         await add_agents(server, "care", 50)
         names = await add_agents(server, "lives", AGENTS)

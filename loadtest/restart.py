@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from loadtest import contacts
 from loadtest.drivers import http
 from loadtest.report import Report, progress
-from loadtest.server import installation
+from loadtest.server import ROOT, installation
 from loadtest.throughput import CONFIG, add_agents, created, post
 
 BATCH = 500
 LIMIT_S = 4.0
 
 
-async def run(live: int = 100_000, kills: int = 3) -> Report:
+async def run(live: int = 100_000, kills: int = 3, tree: Path = ROOT) -> Report:
     """Submit, kill -9, restart, count."""
     report = Report(f"Restart after kill -9 with {live:,} live contacts")
     async with installation(CONFIG) as server:
+        server.root = tree
         await server.start()
         await add_agents(server, "care", 50)
         for first in range(0, live, 20 * BATCH):

@@ -11,6 +11,7 @@ import asyncio
 import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 import msgspec
@@ -20,7 +21,7 @@ from loadtest.ceiling import Bare, bare_commits
 from loadtest.drivers import http, websocket
 from loadtest.lives import Lives
 from loadtest.report import Report, progress
-from loadtest.server import Commits, Server, installation
+from loadtest.server import ROOT, Commits, Server, installation
 
 CONFIG = """
 server:
@@ -215,10 +216,11 @@ async def add_agents(server: Server, profile: str, count: int, **settings: objec
     return names
 
 
-async def run(seconds: float = 3.0, rounds: int = 3) -> Report:
+async def run(seconds: float = 3.0, rounds: int = 3, tree: Path = ROOT) -> Report:
     """Everything, in `rounds` rounds."""
     bare = Bare()
     async with installation(CONFIG) as server:
+        server.root = tree
         try:
             await bare.start()
             await server.start()

@@ -213,21 +213,24 @@ Reached = list[set[AgentId]]
 """Agents who reach a level, for each skill asked; none of the sets is to be changed."""
 
 
-class Readers(dict[AgentId, Reader]):
+class Readers:
     """The agents with one skill."""
 
-    __slots__ = ("_levels", "_reached", "turn")
+    __slots__ = ("_levels", "_reached", "by_agent", "turn")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.by_agent: dict[AgentId, Reader] = {}
         self.turn = 0
         """How often somebody has come, gone or changed."""
         self._levels: dict[AgentId, int] = {}
         self._reached: dict[int, set[AgentId]] = {}
 
+    def __len__(self) -> int:
+        return len(self.by_agent)
+
     def enroll(self, agent: AgentId, reader: Reader, level: int) -> None:
         """The agent has the skill at this level."""
-        self[agent] = reader
+        self.by_agent[agent] = reader
         self._levels[agent] = level
         self.turn += 1
         for least, reached in self._reached.items():
@@ -236,7 +239,7 @@ class Readers(dict[AgentId, Reader]):
 
     def withdraw(self, agent: AgentId) -> None:
         """The agent, if it was here, is so no more."""
-        if self.pop(agent, None) is not None:
+        if self.by_agent.pop(agent, None) is not None:
             del self._levels[agent]
             self.turn += 1
             for reached in self._reached.values():
@@ -358,13 +361,13 @@ class Waiting:
     def _new_group(self, mask: int) -> Group:
         if len(self.groups) >= _GROUPS_MOST:
             self.groups = {m: group for m, group in self.groups.items() if group.heads}
-            for reader in self._readers[0].values():
+            for reader in self._readers[0].by_agent.values():
                 reader.groups = [group for group in reader.groups if group.heads]
         group = self.groups[mask] = Group(mask)
         readers = sorted((self._with(bit) for bit in _bits(mask)), key=len) or [self._readers[0]]
         first, *others = [each.reached(0) for each in readers]
         for agent in sorted(first.intersection(*others)):
-            readers[0][agent].groups.append(group)
+            readers[0].by_agent[agent].groups.append(group)
         return group
 
     def _new_bucket(self, line: Line, requirements: Requirements) -> Bucket:

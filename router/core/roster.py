@@ -24,7 +24,10 @@ IdleKey = tuple[int, AgentId]
 ShelfKey = tuple[bool, int, int]
 """Loaded, channels with true room, channels with room by interruption."""
 Place = tuple[int, AgentId, int, "Seat", dict[str, int]]
-"""Idle key, a number that tells places of one agent apart, the agent, its skills."""
+"""Idle key, a number that tells places of one agent apart, the agent, its skills.
+
+A tuple has no identity once `make compiled` has unpacked it: places are told apart by number.
+"""
 
 _WALKS_MOST = 8192
 """Most signatures whose walks one shelf remembers; more and all begin anew."""
@@ -51,6 +54,8 @@ class Seat:
         "reader",
         "room",
         "shelf",
+        "standing",
+        "stood",
     )
 
     def __init__(self, agent: Agent) -> None:
@@ -62,7 +67,11 @@ class Seat:
         """Bits of the channels with room only by interruption."""
         self.shelf: Shelf | None = None
         self.place: Place | None = None
-        """Its place in the lists of its shelf; any other place of it is void."""
+        """Its place in the lists of its shelf."""
+        self.standing = 0
+        """The number of that place, 0 without one; any other place of it is void."""
+        self.stood = 0
+        """How many places it has had."""
         self.idle: IdleKey = (0, AgentId(""))
         self.loaded = False
         """Whether it serves anybody; like `idle`, as of the last `shelve` that found room."""
@@ -71,13 +80,13 @@ class Seat:
         """The lists it stands in on each shelf; forgotten when its skills change."""
 
 
-class IdleOrder(list[Place]):
+class IdleOrder:
     """Places in idle order, void ones among them."""
 
-    __slots__ = ("edition", "late", "late_before", "most")
+    __slots__ = ("edition", "late", "late_before", "most", "places")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.places: list[Place] = []
         self.most = _VOID
         self.late: list[Place] = []
         """Places that were put in before the end."""
@@ -88,17 +97,18 @@ class IdleOrder(list[Place]):
 
     def tidy(self) -> None:
         """Take the void places out."""
-        self[:] = [place for place in self if place[3].place is place]
-        self.most = len(self) + len(self) // 2 + _VOID
+        kept = [place for place in self.places if place[3].standing == place[2]]
+        self.places = kept
+        self.most = len(kept) + len(kept) // 2 + _VOID
         self.late_before += len(self.late)
         self.late = []
         self.edition += 1
 
     def put(self, place: Place) -> None:
         """Put in a place that is not the last one."""
-        insort(self, place)
+        insort(self.places, place)
         self.late.append(place)
-        if len(self) > self.most:
+        if len(self.places) > self.most:
             self.tidy()
 
 
@@ -118,7 +128,7 @@ class _Walk:
         order = self._order
         self._passed = passed
         """The place before `_at`."""
-        self._at = 0 if passed is None else bisect_right(order, passed)
+        self._at = 0 if passed is None else bisect_right(order.places, passed)
         self._found: list[Place] = []
         self._late = order.late_before + len(order.late)
         self._edition = order.edition
@@ -129,7 +139,7 @@ class _Walk:
         if self._passed is None or order.late or self._late < order.late_before:
             self._begin()
             return
-        self._at = bisect_right(order, self._passed)
+        self._at = bisect_right(order.places, self._passed)
         self._edition = order.edition
 
     def _catch_up(self) -> None:
@@ -141,28 +151,28 @@ class _Walk:
 
     def first(self, reached: Reached | None) -> Seat | None:
         """The longest idle agent who meets the requirements."""
-        order = self._order
         self._catch_up()
         found = self._found
         while found:
             place = found[0]
-            if place[3].place is place:
+            if place[3].standing == place[2]:
                 return place[3]
             del found[0]
+        places = self._order.places
         at = self._next_meeting() if reached is None else self._next_reached(reached)
         if at < 0:
-            self._at = len(order)
+            self._at = len(places)
         else:
             self._at = at + 1
-            found.append(order[at])
+            found.append(places[at])
         if self._at:
-            self._passed = order[self._at - 1]
+            self._passed = places[self._at - 1]
         return found[0][3] if found else None
 
     def _next_meeting(self) -> int:
         """Where the next agent stands who meets the requirements; -1: nowhere."""
-        for at, place in enumerate(islice(self._order, self._at, None), self._at):
-            if place[3].place is place and meets(place[4], self._requirements):
+        for at, place in enumerate(islice(self._order.places, self._at, None), self._at):
+            if place[3].standing == place[2] and meets(place[4], self._requirements):
                 return at
         return -1
 
@@ -170,14 +180,14 @@ class _Walk:
         """The same, for less: sets are asked, which touches neither the agent nor its skills."""
         fewest = reached[0]
         others = reached[1:]
-        for at, place in enumerate(islice(self._order, self._at, None), self._at):
+        for at, place in enumerate(islice(self._order.places, self._at, None), self._at):
             agent = place[1]
             if agent in fewest:
                 for more in others:
                     if agent not in more:
                         break
                 else:
-                    if place[3].place is place:
+                    if place[3].standing == place[2]:
                         return at
         return -1
 
@@ -196,16 +206,16 @@ class _Walk:
         behind = first.place
         assert behind is not None
         self._catch_up()  # `first` may have been found without the walk
-        found = [p[3] for p in self._found if p > behind and p[3].place is p]
-        order = self._order
+        found = [p[3] for p in self._found if p > behind and p[3].standing == p[2]]
+        places = self._order.places
         begin = self._at
         if self._passed is None or self._passed < behind:
-            begin = bisect_right(order, behind)
-        for place in islice(order, begin, None):
+            begin = bisect_right(places, behind)
+        for place in islice(places, begin, None):
             if beyond == 0 or len(found) >= most:
                 break
             seat = place[3]
-            if seat.place is place:
+            if seat.standing == place[2]:
                 beyond -= 1
                 if meets(place[4], self._requirements):
                     found.append(seat)
@@ -218,7 +228,6 @@ class Shelf:
     __slots__ = (
         "_everybody",
         "_newest",
-        "_no",
         "_walks",
         "by_skill",
         "interrupted",
@@ -238,15 +247,16 @@ class Shelf:
         self.by_skill: dict[str, IdleOrder] = {}
         self._everybody = IdleOrder()
         self._newest: IdleKey = (0, AgentId(""))
-        self._no = 0
         self._walks: dict[Requirements, _Walk] = {}
 
     def add(self, seat: Seat) -> None:
         """The agent stands here now, at the place its idle key gives."""
         agent = seat.agent
         idle = seat.idle
-        self._no += 1
-        place = seat.place = (*idle, self._no, seat, agent.skills)
+        seat.stood += 1
+        seat.standing = seat.stood
+        place: Place = (idle[0], idle[1], seat.stood, seat, agent.skills)
+        seat.place = place
         self.order[agent.id] = place
         lists = seat.lists.get(self)
         if lists is None:
@@ -256,8 +266,8 @@ class Shelf:
         if idle >= self._newest:
             self._newest = idle
             for listed in lists:
-                listed.append(place)
-                if len(listed) > listed.most:
+                listed.places.append(place)
+                if len(listed.places) > listed.most:
                     listed.tidy()
         else:  # back from an offer that came to nothing: its idle time runs on
             for listed in lists:
@@ -266,7 +276,7 @@ class Shelf:
     def remove(self, seat: Seat) -> None:
         """The agent stands elsewhere, or nowhere."""
         del self.order[seat.agent.id]
-        seat.place = None
+        seat.place, seat.standing = None, 0
 
     def first(
         self, contact: Contact, reached: Reached | None = None, new: bool = False
@@ -284,7 +294,7 @@ class Shelf:
         walk = self._walks.get(requirements)
         if walk is None:
             listed = self._rarest(requirements)
-            if not listed:
+            if not listed.places:
                 return None
             if len(self._walks) >= _WALKS_MOST:
                 self._walks = {}
@@ -297,10 +307,10 @@ class Shelf:
     def walk(self, contact: Contact) -> Iterator[Seat]:
         """All agents here who meet what the contact asks, longest idle first."""
         requirements = contact.requirements
-        for place in self._rarest(requirements):
+        for place in self._rarest(requirements).places:
             seat = place[3]
             if (
-                seat.place is place
+                seat.standing == place[2]
                 and meets(place[4], requirements)
                 and seat.agent.id not in contact.excluded
             ):
@@ -325,7 +335,7 @@ class Shelf:
             found = self.by_skill.get(skill)
             if found is None:
                 return IdleOrder()
-            if len(found) < len(shortest):
+            if len(found.places) < len(shortest.places):
                 shortest = found
         return shortest
 

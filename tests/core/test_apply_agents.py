@@ -114,7 +114,8 @@ def test_a_removed_agent_leaves_no_trace_in_the_indexes() -> None:
     centre.say(c.RemoveAgent(agent=AgentId("ana")))
     state = centre.engine.state
     assert (state.agents, state.roster.seats, state.roster.pools["all"].ready) == ({}, {}, 0)
-    assert all(AgentId("ana") not in readers for readers in state.waiting._readers.values())
+    known = [readers.by_agent for readers in state.waiting._readers.values()]
+    assert all(AgentId("ana") not in agents for agents in known)
 
 
 def test_a_reservation_moves_by_the_table() -> None:

@@ -133,7 +133,7 @@ def test_lists_do_not_grow_with_the_comings_and_goings() -> None:
         seat.agent.idle_since_us = 1000 + turn
         made.shelve(seat, 0)
     assert first(made, asking(en=1)) == "a090"
-    assert len(shelf.by_skill["en"]) < 300
+    assert len(shelf.by_skill["en"].places) < 300
 
 
 AGENTS = st.lists(
