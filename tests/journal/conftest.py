@@ -13,23 +13,32 @@ import pytest
 import redis
 
 
+def free_port() -> int:
+    """A port that nobody uses, nor the one for a cluster's bus that goes with it."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            try:
+                bus.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
 class RedisServer:
     """A redis-server process that a test may stop, start and fill."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
         self.options = options
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis(port=self.port, socket_timeout=5, protocol=2)
         self.start()
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--dir", str(self.directory), "--save", "", *self.options]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         while True:
             assert self.process.poll() is None, "redis-server ended"
@@ -40,6 +49,10 @@ class RedisServer:
                 assert time.monotonic() < deadline, "redis-server did not answer for 10 s"
                 # a poll of another process, which has no signal to wait for
                 time.sleep(0.02)
+
+    def command(self) -> list[str]:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        return [*command, "--dir", str(self.directory), "--save", "", *self.options]
 
     def stop(self) -> None:
         self.process.kill()
