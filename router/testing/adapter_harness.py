@@ -72,6 +72,8 @@ class RouterDouble:
         self.contact_states: dict[str, str] = {}
         """State by external id, where it is not ``queued``."""
         self.states: list[str] = []
+        self.details: list[str] = []
+        """What was said with each state."""
         self.taken_as = Receipt(contact="", state="queued", position=3, wait_us=90_000_000)
         self.gates: dict[str, asyncio.Event] = {}
         """Calls of this name wait here, after they were noted."""
@@ -184,6 +186,7 @@ class RouterDouble:
         """See `Router.state`."""
         assert state in ("starting", "up", "degraded", "down"), f"no such state: {state!r}"
         self.states.append(state)
+        self.details.append(detail)
         self.signal.notify()
 
     async def _take(self, call: str, contact: NewContact) -> Receipt:

@@ -362,14 +362,33 @@ async def test_the_doctor_says_what_is_wrong_and_touches_nothing(tmp_path: Path)
 
 
 async def test_a_wrong_password_is_told_and_nothing_is_lost(harness: MailHarness) -> None:
+    await harness.bring(mail(KIM, "before"))
     await harness.stop()
-    (harness.base / "password").write_text("wrong\n")
-    harness.given["box"] = {"password_file": str(harness.base / "other")}
-    (harness.base / "other").write_text("wrong\n")
-    (harness.base / "other").chmod(0o600)
+    wrong = harness.base / "other"
+    wrong.write_text("not-the-word\n")
+    wrong.chmod(0o600)
+    harness.given["box"] = {"password_file": str(wrong)}
     harness.make()
     harness._run = asyncio.get_running_loop().create_task(harness.mail.run())
-    await harness.signal.until(lambda: harness.router.states[-1] == "degraded", 20)
+    await harness.signal.until(lambda: harness.router.states[-1] == "degraded", 30)
+    assert harness.router.details[-1] == "1 mailboxes: the login was refused"
+    # What comes meanwhile stays where it is, unread; what is to go out goes.
+    await harness.dovecot.deliver(OURS, mail(KIM, "meanwhile"))
+    task = harness.task(KIM, deliver(), text="we are here")
+    await harness.channel.perform(task)
+    assert harness.relay.texts(KIM) == ["we are here"]
+    (path,) = (harness.dovecot.base / "mail" / OURS / "new").iterdir()
+    assert "meanwhile" not in harness.router.messages.values()
+    # The right password: it is taken then, once, and what was taken before is not taken again.
+    harness.given.pop("box")
+    await harness.renew()
+    await harness.signal.until(lambda: "meanwhile" in harness.router.messages.values(), 30)
+    await harness.bring(mail(KIM, "after"))  # in order: nothing else comes before it
+    brought = [
+        s.args[0].message.text for s in harness.router.calls if s.call in ("submit", "message")
+    ]
+    assert brought == ["before", "meanwhile", "after"]
+    assert not path.exists()  # it was read, and the mailbox says so
 
 
 @pytest.mark.parametrize(
