@@ -224,13 +224,13 @@ class Proxy:
         for name, value in answer.headers.items():
             if name.lower() not in DROPPED:
                 response.headers.add(name, value)
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
             await response.write_eof()
         except aiohttp.ClientError:
-            # Half an answer must not look like a whole one.
+            # The client has gone, or the owner: half an answer must not look like a whole one.
             if request.transport is not None:
                 request.transport.abort()
         return response
