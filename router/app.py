@@ -42,6 +42,7 @@ from router.runtime.metrics import CONTENT_TYPE, Metrics
 from router.runtime.node_metrics import NodeMetrics
 from router.runtime.store_audit import audit_at_start
 from router.runtime.tasks import FATAL, spawn
+from router.runtime.tracing import tracing_of
 from router.runtime.upkeep import Upkeep
 from router.runtime.writer import Stopped
 from router.secret import secret_of, write_secret
@@ -125,6 +126,7 @@ class Server:
             data=self.data,
             secret=secret,
             node="" if cluster is None else node_name(cluster),
+            tracing=tracing_of(config, self.metrics),
         )
         self._hosts = hosts = Hosts(
             context, self._journal, self._keys, self._rng, attachments_of(config, self.data)
@@ -308,6 +310,8 @@ class Server:
             await self._journal.close()
         if self._keys is not None:
             await self._keys.close()
+        if self.context is not None and self.context.tracing is not None:
+            await asyncio.to_thread(self.context.tracing.stop)
         if self._task_failed in FATAL:
             FATAL.remove(self._task_failed)
 

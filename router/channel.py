@@ -187,6 +187,8 @@ class NewContact(Value, kw_only=True):
     requirements: dict[str, int] = {}
     message: NewMessage | None = None
     conversation: str = ""
+    trace: str = ""
+    """The ``traceparent`` of the request that brought it (W3C Trace Context), if it had one."""
 
 
 class Receipt(Value, kw_only=True):

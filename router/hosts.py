@@ -89,6 +89,8 @@ class Hosts:
     def serve(self, host: Host) -> None:
         """Begin: adapters, desks, webhooks, the API, upkeep."""
         settings = self._context.config.workspaces[host.name]
+        if self._context.tracing is not None:
+            host.trace(self._context.tracing)
         host.serve(webhooks_of(settings))
         if self.upkeep is not None:
             self.upkeep.admit(host.workspace, host.messages.files)

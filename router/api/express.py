@@ -60,6 +60,8 @@ class Head(NamedTuple):
     token: str
     length: int
     """Of the body, in bytes."""
+    trace: str = ""
+    """Its ``traceparent``."""
 
 
 class Express:
@@ -122,7 +124,8 @@ class Express:
         found = self._heads.get(data)
         if found is None:
             found = read_head(data)
-            if found is not None and len(data) <= HEAD_KEPT_BYTES:
+            # A head with a trace of its own does not come again.
+            if found is not None and not found.trace and len(data) <= HEAD_KEPT_BYTES:
                 if len(self._heads) >= HEADS:
                     self._heads.clear()
                 self._heads[data] = found
@@ -140,7 +143,7 @@ class Express:
             asked.intake = intake = tenant.intake
             body = self._read(raw)
             check_channel(tenant, who, body.channel)
-            new, routing = parts(body)
+            new, routing = parts(body, head.trace)
             if not intake.begin(new, body.channel, asked, by=who.by, routing=routing):
                 spawn(_submit(asked, new, body.channel, who.by, routing), "submit")
         except Exception as error:
@@ -412,4 +415,5 @@ def read_head(data: bytes) -> Head | None:
         and authorization.startswith("Bearer ")
         and not any(name in headers for name in ("Idempotency-Key", "Expect", "Transfer-Encoding"))
     )
-    return Head(authorization[7:], int(length)) if is_plain else None
+    trace = headers.get("traceparent", "")
+    return Head(authorization[7:], int(length), trace) if is_plain else None

@@ -46,6 +46,7 @@ from router.runtime.outbox import Job, Outbox, after_crash, contact_of, deadline
 from router.runtime.profiles import Profiles
 from router.runtime.restate import listening, log_end, said_again
 from router.runtime.tasks import TaskSet
+from router.runtime.tracing import Trail
 
 log = logging.getLogger("router.channels")
 
@@ -158,6 +159,11 @@ class Channels:
         await self._tasks.stop()
         for adapter in self._adapters.values():
             await adapter.outbox.stop()
+
+    def follow(self, trail: Trail) -> None:
+        """Tell traces what adapters are asked, and what comes of it."""
+        for adapter in self._adapters.values():
+            adapter.outbox.trail = trail
 
     def get(self, name: str) -> Channel | None:
         """The adapter object of this name."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from router.runtime.loop import Workspace
     from router.runtime.messages import Messages
     from router.runtime.metrics import Metrics
+    from router.runtime.tracing import Tracing
 
 
 @dataclass(slots=True)
@@ -57,6 +58,8 @@ class AppContext:
     """The name of this node; empty = it is the only one."""
     cluster: Cluster | None = None
     """This node among the others, once it listens."""
+    tracing: Tracing | None = None
+    """Traces of all contacts, where the configuration asks for them."""
     stopping: bool = False
     """True once the server is on its way out: refuse new connections, tell the old ones."""
 

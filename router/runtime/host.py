@@ -30,6 +30,7 @@ from router.runtime.preferences import Preferences
 from router.runtime.profiles import Profiles
 from router.runtime.sending import Sending
 from router.runtime.tasks import TaskSet
+from router.runtime.tracing import Tracing
 from router.runtime.webhooks import Webhook, Webhooks
 
 log = logging.getLogger("router.host")
@@ -137,6 +138,13 @@ class Host:
         self.channels.start()
         self.desks.start()
         self.webhooks.start(webhooks)
+
+    def trace(self, tracing: Tracing) -> None:
+        """Tell traces of every contact, from now on."""
+        trail = tracing.trail(self.name, self.workspace.engine.state.contacts.values())
+        self.workspace.feed.tap(trail.tap)
+        self.intake.trail = trail
+        self.channels.follow(trail)
 
     async def apply(self, policy: Policy, by: str) -> None:
         """New settings. Raises what `Workspace.ask` raises."""

@@ -33,6 +33,7 @@ from router.runtime.keywords import asked_in, hear
 from router.runtime.loop import shed_class
 from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
+from router.runtime.tracing import Trail
 
 if TYPE_CHECKING:
     from router.runtime.loop import Answer, Asker, Workspace
@@ -79,6 +80,9 @@ class Intake:
         self._refill: asyncio.Task[None] | None = None
         self._under_way: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """Messages whose commit is not done: the same one again waits for the first."""
+        self._sending: dict[str, asyncio.Future[None]] = {}
+        """The same for messages that we send."""
+        self.trail: Trail | None = None  # where somebody wants traces
 
     async def load(self) -> None:
         """Learn what the archive knows, beside everything else."""
@@ -312,6 +316,8 @@ class Intake:
             by=by or adapter,
         )
         workspace.veil.enveloped[command.contact] = command
+        if new.trace and self.trail is not None:
+            self.trail.expect(command.contact, new.trace)
         if listens and message is not None:
             self._listen(command, message)
         return command, rows

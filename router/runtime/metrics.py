@@ -61,6 +61,14 @@ class Metrics:
         self.sign_ins = Counts(
             "router_sign_ins", "People who signed in, or were refused", ("way", "outcome"), registry
         )
+        self.trace_spans = Counts(
+            "router_trace_spans", "Spans sent to the collector, or lost", ("outcome",), registry
+        )
+        self.trace_drops = Counter(
+            "router_trace_events_dropped",
+            "Events that became no span: too many waited",
+            registry=registry,
+        )
         self.task_failures = Counter(
             "router_task_failures", "Tasks that ended by an exception", registry=registry
         )

@@ -37,6 +37,7 @@ from router.runtime.clock import Clock, sleep
 from router.runtime.crash import crash_point
 from router.runtime.frame import OutboxRow
 from router.runtime.tasks import TaskSet
+from router.runtime.tracing import Trail
 
 if TYPE_CHECKING:
     from router.core.commands import Command
@@ -73,6 +74,8 @@ class Job:
     """From before a crash: ask the backend whether it happened."""
     only_ask: bool = False
     """It was settled before the crash: ask whether it still is so, and do nothing anew."""
+    result: str = ""
+    """What came of it, for traces."""
 
 
 class Outbox:
@@ -99,6 +102,8 @@ class Outbox:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._losses = 0
         self._open_until_us = 0
+        self.trail: Trail | None = None
+        """Is told what came of each attempt, where somebody wants traces."""
 
     def put(self, job: Job) -> None:
         """Queue an effect behind the others of its contact. Never waits, never raises."""
@@ -147,11 +152,23 @@ class Outbox:
             if task is None:
                 await self._fail(job, "contact_gone")
                 return
+            begun_us = self._workspace.now_us()
             outcome = await self._try(job, task)
+            self._trace(job, begun_us, attempt + 1, outcome)
             if outcome != "again":
                 return
             await sleep(self._clock, PAUSE_US[min(attempt, len(PAUSE_US) - 1)])
         await self._fail(job, "gave_up")
+
+    def _trace(self, job: Job, begun_us: int, attempt: int, outcome: str) -> None:
+        trail, contact = self.trail, contact_of(job.effect)
+        if trail is not None and contact:
+            name, result = type(job.effect).__name__, job.result or outcome
+            now_us = self._workspace.now_us()
+            trail.effect(
+                contact, name, begun_us, now_us, adapter=self.name, effect=job.id,
+                attempt=attempt, result=result,
+            )  # fmt: skip
 
     async def _try(self, job: Job, task: Task) -> str:
         """One attempt: ``done``, or ``again``."""
@@ -234,7 +251,7 @@ class Outbox:
         )
 
     async def _fail(self, job: Job, reason: str) -> None:
-        effect = job.effect
+        effect, job.result = job.effect, "failed"
         if isinstance(effect, OfferContact):
             self._workspace.metrics.effect(effect.channel, "failed")
             await self._tell(
@@ -264,7 +281,7 @@ class Outbox:
             await self._tell(c.EndMonitor(monitor=job.effect.monitor, reason=reason))
 
     async def _settle(self, job: Job, result: str, reason: str = "") -> None:
-        effect = job.effect
+        effect, job.result = job.effect, result
         self._workspace.metrics.effect(_channel(effect), result)
         if effect.REPEAT == "safe" or job.only_ask:
             return

@@ -72,8 +72,8 @@ class ContactPage(View):
     next: str = ""
 
 
-def parts(body: b.SubmitBody) -> tuple[NewContact, Routing]:
-    """A body as the intake wants it. Raises Invalid."""
+def parts(body: b.SubmitBody, trace: str = "") -> tuple[NewContact, Routing]:
+    """A body as the intake wants it; `trace` as the header ``traceparent`` says. Raises Invalid."""
     if body.attributes:
         check_attributes(body.attributes)
     if body.not_after_us and body.not_after_us <= max(body.not_before_us, 0):
@@ -91,6 +91,7 @@ def parts(body: b.SubmitBody) -> tuple[NewContact, Routing]:
         if message is None
         else NewMessage(id=message.id, text=message.text, subject=message.subject),
         conversation=body.conversation,
+        trace=trace[:256],
     )
     routing = Routing(
         direction=body.direction,
@@ -131,7 +132,7 @@ async def submit(call: Call) -> Reply:
     """A contact arrives."""
     body = call.body
     check_channel(call.tenant, call.who, body.channel)
-    new, routing = parts(body)
+    new, routing = parts(body, call.request.headers.get("traceparent", ""))
     if "Idempotency-Key" in call.request.headers:
         return await _submit_once(call, body.channel, new, routing)
     receipt, _ = await call.tenant.intake.submit(new, body.channel, by=call.who.by, routing=routing)
