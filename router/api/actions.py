@@ -15,7 +15,6 @@ from router.api.auth import Principal, Role
 from router.api.tenant import Tenant
 from router.api.wire import check_attributes, signature
 from router.core import commands as c
-from router.core.events import MessageSent
 from router.core.model import AgentId, ContactId, QueueId, ReservationId
 from router.errors import Invalid, NotFound
 from router.journal import ArchiveWrite
@@ -410,7 +409,7 @@ async def perform(
     Raises what `Workspace.ask` raises. `archive` is written in the same commit.
     """
     if action.plan is None:
-        answer = await asked.tenant.intake.send(
+        answer, sent = await asked.tenant.intake.send(
             asked.id,
             body.text,
             agent=asked.who.agent,
@@ -418,8 +417,7 @@ async def perform(
             message=body.message,
             archive=archive,
         )
-        sent = [event.message for event in answer.events if type(event) is MessageSent]
-        return answer, {"message": sent[0]} if sent else {}
+        return answer, {"message": sent}
     plan = action.plan(asked, body)
     if type(plan.command) is c.FinishWrapUp and plan.command.disposition:
         archive = (*archive, *await asked.tenant.disposed(plan.command))

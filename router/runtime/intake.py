@@ -26,11 +26,12 @@ from router.core.model import (
 )
 from router.core.policy import EntryPoint, Policy
 from router.core.record import Value
-from router.errors import Invalid, NotFound, RouterError
+from router.errors import Invalid, RouterError
 from router.journal import ArchiveWrite
 from router.runtime.envelope import Envelope, contact_id, seal_new
 from router.runtime.keywords import asked_in, hear
 from router.runtime.loop import shed_class
+from router.runtime.replies import Replies
 from router.runtime.seen import Seen
 from router.runtime.tasks import spawn
 from router.runtime.tracing import Trail
@@ -80,8 +81,7 @@ class Intake:
         self._refill: asyncio.Task[None] | None = None
         self._under_way: dict[tuple[str, str], asyncio.Future[Receipt]] = {}
         """Messages whose commit is not done: the same one again waits for the first."""
-        self._sending: dict[str, asyncio.Future[None]] = {}
-        """The same for messages that we send."""
+        self._replies = Replies(workspace, messages, self._received, self._new_key)
         self.trail: Trail | None = None  # where somebody wants traces
 
     async def load(self) -> None:
@@ -238,26 +238,11 @@ class Intake:
         by: str = "",
         message: str = "",
         archive: tuple[ArchiveWrite, ...] = (),
-    ) -> Answer:
-        """An agent (or the router: no agent) writes to the customer of a live contact.
-
-        `message` is the sender's own id for it. Raises NotFound, Invalid and what `ask` raises.
-        """
-        row = self._workspace.engine.state.contacts.get(ContactId(contact))
-        if row is None:
-            raise NotFound("contact", contact)
-        id_ = self._messages.new_id()
-        key = row.seal_key or self._new_key()
-        archived, size = self._messages.row(
-            id_,
-            "agent" if agent else "router",
-            NewMessage(id=message, text=text),
-            key=key,
-            contact=contact,
-            agent=agent,
+    ) -> tuple[Answer, str]:
+        """See `Replies.send`."""
+        return await self._replies.send(
+            contact, text, agent=agent, by=by, message=message, archive=archive
         )
-        command = c.SendMessage(contact=row.id, message=id_, size=size, agent=AgentId(agent), by=by)
-        return await self._workspace.ask(command, (archived, *archive))
 
     def command(
         self,

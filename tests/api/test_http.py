@@ -206,14 +206,19 @@ async def test_messages_are_written_and_read(site: Site) -> None:
     assert sent.status == 200, sent
     again = await admin("POST", path, {"text": "On its way"}, Idempotency_Key="s")
     assert "Idempotent-Replayed" in again.headers
+    mine = {"text": "It rings", "message": "mabcdefgh1"}
+    first, second = await asyncio.gather(admin("POST", path, mine), admin("POST", path, mine))
+    assert first.status == second.status == 200, (first, second)
+    assert first.body["message"] == second.body["message"]
+    assert (await admin("POST", path, mine)).body["message"] == first.body["message"]
     messages = (await admin("GET", path)).body["messages"]
     assert [(m["from"], m["text"]) for m in messages][:3] == [
         ("customer", "Where is it?"), ("customer", "Hello?"), ("customer", "Anybody?"),
     ]  # fmt: skip
-    assert [m["text"] for m in messages[3:]] == ["On its way"]
+    assert [m["text"] for m in messages[3:]] == ["On its way", "It rings"]
     page = (await admin("GET", f"{path}?limit=2")).body
     rest = (await admin("GET", f"{path}?limit=50&cursor={page['next']}")).body
-    assert len(page["messages"] + rest["messages"]) == 4
+    assert len(page["messages"] + rest["messages"]) == 5
     assert (await admin("POST", path, {"text": "x" * 65_537})).status == 422
 
 
