@@ -128,7 +128,7 @@ class Limits:
         self.tokens = Buckets(token_rate, token_burst)
         self.addresses = Buckets(address_rate, address_burst)
         """Failed sign-ins and other requests without a valid token, per address."""
-        self.accepts = Herd(300.0, 600.0)
+        self.accepts = Herd(300.0, 300.0)
         self.sockets = Connections(connections)
 
     def charge(self, token: str, now_us: int, cost: float = 1.0) -> None:

@@ -20,7 +20,11 @@ SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
 SHED_AFTER_US = (0, 4_000_000, 2_000_000, 1_000_000, 500_000)
 """How long the oldest arrival may have waited for one of each class to be taken. A full inbox of a
 slow machine is many seconds of work: without this bound all would wait so long before the first one
-was refused."""
+was refused. It is also how long an arrival may expect to wait, by how the line moves: one that would
+be taken too late is refused at once, and no line of seconds is left when the rush is over."""
+
+SMOOTH = 0.2
+"""What the latest turn counts for in how long each arrival takes."""
 
 ARRIVALS = 256
 """Most of them decided in one go: so long nothing else happens on the event loop."""
@@ -74,7 +78,7 @@ class Asker(Protocol):
 class Input:
     """One command in the inbox, and who waits for it."""
 
-    __slots__ = ("answer", "archive", "command", "failures", "rows", "stamp_us")
+    __slots__ = ("answer", "archive", "command", "failures", "is_arrival", "rows", "stamp_us")
 
     def __init__(
         self,
@@ -90,6 +94,8 @@ class Input:
         self.stamp_us = stamp_us
         self.answer = answer
         self.failures = 0
+        self.is_arrival = False
+        """It waits in the second line."""
 
     def succeed(self, answer: Answer) -> None:
         """Tell who asked, if they still wait."""
@@ -115,6 +121,11 @@ class Inbox:
         self._most = most
         self._first: deque[Input] = deque()
         self._arrivals: deque[Input] = deque()
+        self._each_us = 0.0
+        """How long the loop has taken for an arrival of late, all else that it does included;
+        0 while none has had to wait for the next turn."""
+        self._taken_us = 0
+        """When arrivals were left waiting; 0: none were."""
 
     def __len__(self) -> int:
         return len(self._first) + len(self._arrivals)
@@ -124,18 +135,25 @@ class Inbox:
         if len(self) >= self._most * SHED_AT[shed]:
             return True
         arrivals = self._arrivals
-        return bool(shed and arrivals) and now_us - arrivals[0].stamp_us > SHED_AFTER_US[shed]
+        if not shed or not arrivals:
+            return False
+        waited_us = now_us - arrivals[0].stamp_us
+        return max(waited_us, len(arrivals) * self._each_us) > SHED_AFTER_US[shed]
 
     def put(self, item: Input, shed: int) -> None:
         """Wait in the line of its kind."""
-        is_arrival = shed and type(item.command) is SubmitContact
-        (self._arrivals if is_arrival else self._first).append(item)
+        item.is_arrival = shed > 0 and type(item.command) is SubmitContact
+        (self._arrivals if item.is_arrival else self._first).append(item)
 
     def put_back(self, items: Sequence[Input]) -> None:
-        """These were taken and come before all others again, in their order."""
-        self._first.extendleft(reversed(items))
+        """These were taken and come before all others of their line again, in their order."""
+        for item in reversed(items):
+            if item.is_arrival and not item.failures:
+                self._arrivals.appendleft(item)
+            else:
+                self._first.appendleft(item)
 
-    def take(self, most: int) -> list[Input]:
+    def take(self, most: int, now_us: int) -> list[Input]:
         """The next ones; an input that broke the engine once is tried alone."""
         batch: list[Input] = []
         first, arrivals = self._first, self._arrivals
@@ -143,9 +161,20 @@ class Inbox:
             if first[0].failures:
                 return batch or [first.popleft()]
             batch.append(first.popleft())
+        before = len(arrivals)
         while arrivals and len(batch) < min(most, ARRIVALS):
             batch.append(arrivals.popleft())
+        self._learn(before - len(arrivals), now_us)
         return batch
+
+    def _learn(self, taken: int, now_us: int) -> None:
+        """So many arrivals were taken now; others may be left."""
+        if self._taken_us:
+            each_us = (now_us - self._taken_us) / max(1, taken)
+            self._each_us += (each_us - self._each_us) * (SMOOTH if self._each_us else 1.0)
+        self._taken_us = now_us if self._arrivals else 0
+        if not self._arrivals:
+            self._each_us = 0.0
 
     def share(self) -> float:
         """How full it is: reports give way from `SHED_AT[4]` on."""

@@ -12,13 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from router.core.commands import (
-    ApplyPolicy,
-    Command,
-    DeadLetter,
-    SettleEffect,
-    StepClock,
-)
+from router.core.commands import ApplyPolicy, Command, DeadLetter, SettleEffect, StepClock
 from router.core.effects import Effect
 from router.core.engine import Engine, Outcome
 from router.core.model import Contact
@@ -56,8 +50,9 @@ log = logging.getLogger("router.loop")
 
 BATCH = 512
 """Most inputs in one commit."""
-BATCH_EVENTS = 3000
-"""A batch ends early once it has so many events: one commit must not hold the store for long."""
+BATCH_EVENTS, BATCH_US = 3000, 20_000
+"""A batch ends early once it has so many events (one commit must not hold the store for long), or
+was decided upon for so long (meanwhile nothing else happens on the event loop)."""
 ADVANCES = 10_000
 """Turns of the timers without an end are a broken invariant."""
 
@@ -192,8 +187,8 @@ class Workspace:
         if self.suspended:
             raise StoreFull(f"workspace {self.name}: {self.suspended}")
         if self._inbox.refuses(shed, self.now_us()):
-            self.metrics.shed(SHED_NAMES[shed])
-            raise Overloaded(f"workspace {self.name}: too much at once ({SHED_NAMES[shed]})", 1.0)
+            self.metrics.shed(name := SHED_NAMES[shed])
+            raise Overloaded(f"workspace {self.name}: too much at once ({name})", 1.0)
 
     async def settled(self) -> None:
         """Wait until all that is in memory now is committed. Raises StoreFull if nothing can be."""
@@ -318,7 +313,7 @@ class Workspace:
 
     async def _turn(self) -> None:
         """Decide a batch, commit it, release effects, answer."""
-        batch = self._batch = self._inbox.take(BATCH)
+        batch = self._batch = self._inbox.take(BATCH, self.now_us())
         turn = Turn(self.seq + 1, self.veil)
         self._is_turning = True
         try:
@@ -353,8 +348,7 @@ class Workspace:
             item.fail(error)
         self._batch = []
         crash_point("after_answers")
-        if self._settling:
-            self._settle(None)
+        self._settle(None)
         await asyncio.sleep(0)  # answers and offers leave before the next decision is made
 
     def _decide(self, batch: list[Input], turn: Turn) -> int | None:
@@ -367,10 +361,11 @@ class Workspace:
                 self._resume = False
             if not batch:
                 self._advance(self.now_us(), turn)
+            began_us = self.clock.now_us()
             for at, item in enumerate(batch):
                 self._advance(item.stamp_us, turn)
                 self._handle(item, turn)
-                if len(turn.events) > BATCH_EVENTS:
+                if len(turn.events) > BATCH_EVENTS or self.clock.now_us() - began_us > BATCH_US:
                     self._inbox.put_back(batch[at + 1 :])
                     del batch[at + 1 :]
                     break
@@ -440,7 +435,7 @@ class Workspace:
 
     def _refuse_all(self, make: Callable[[], RouterError]) -> None:
         while self._inbox:
-            for item in self._inbox.take(BATCH):
+            for item in self._inbox.take(BATCH, self.now_us()):
                 item.fail(make())
 
     async def _recover(self, batch: list[Input], broken: int) -> None:
