@@ -20,22 +20,20 @@ from typing import Any
 import msgspec
 import yaml
 
-from loadtest.drivers import answers
 from loadtest.runs import audit
 from loadtest.runs.client import Plan, Seat
 from loadtest.runs.measures import Measures
 from loadtest.runs.profile import Profile
+from loadtest.runs.watch import Sample, Watch
 from loadtest.server import Server
 
 LEAD_S = 0.5
 """From the command to start to the first moment: all processes have heard it by then."""
-PROBE_S = 0.05
-SAMPLE_S = 1.0
+TELL_S = 2.0
 MAXIMUM = {"voice": 1, "chat": 3, "sms": 5, "email": 10}
 """Contacts of a channel that an agent may have: the router's defaults."""
 ANSWER_S = 120.0
 PATH = os.environ.get("PATH", "")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 SERVER = {
     "port": "PORT",
     "log_level": "warning",
@@ -45,23 +43,6 @@ SERVER = {
         "connections_per_token": 10_000,
     },
 }
-PROBE = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@dataclass
-class Sample:
-    """How the server's process was at one moment."""
-
-    at_s: float
-    cpu_s: float
-    rss: int
-    """Bytes."""
-    live: float
-    waiting: float
-    loop_lag_s: float
-    commits: float
-    commit_s: float
-    """Both grown since the start."""
 
 
 @dataclass
@@ -81,7 +62,7 @@ class Outcome:
     """How long it took after the last phase until nobody was left; the limit if some were."""
 
 
-Watch = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 class NoProfiler(Exception):
@@ -92,7 +73,7 @@ class Run:
     """One run of one profile."""
 
     def __init__(
-        self, profile: Profile, folder: Path, tell: Watch, root: Path | None, flame: Path | None
+        self, profile: Profile, folder: Path, tell: Tell, root: Path | None, flame: Path | None
     ) -> None:
         """`root`: the source tree of the server, if it is not this one; `flame`: for a graph."""
         self._profiler = _profiler() if flame is not None else ""
@@ -224,26 +205,24 @@ class Run:
         profile, measures = self._profile, self.outcome.measures
         self._start_s = measures.start_s = perf_counter() + LEAD_S
         await self._ask_all({"do": "start", "at_s": self._start_s, "base": base})
-        loop = asyncio.get_running_loop()
-        watching = [loop.create_task(self._sample()), loop.create_task(self._probe())]
+        watch = Watch(self.server, self._admins, measures)
+        self.outcome.samples = watch.samples
+        watching = asyncio.get_running_loop().create_task(watch.look(self._start_s))
         spy = await self._spy()
         try:
             ends_s = self._start_s + profile.seconds
             while (left_s := ends_s - perf_counter()) > 0:
-                done, _ = await asyncio.wait(
-                    watching, timeout=min(2.0, left_s), return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    task.result()
+                await asyncio.wait([watching], timeout=min(TELL_S, left_s))
+                if watching.done():
+                    watching.result()
                 await self._progress(left_s)
             self._tell("draining")
             self.outcome.drained_s = await self._quiet(profile.drain_s)
         finally:
             if spy is not None:
                 await asyncio.wait_for(spy.wait(), 60)
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def _spy(self) -> asyncio.subprocess.Process | None:
         """The profiler, for as long as the day; it ends by itself."""
@@ -263,42 +242,6 @@ class Run:
             f"{total['due']:,} due, {total['taken']:,} taken, {total['served']:,} served, "
             f"{total['shed']:,} shed, {total['unanswered']:,} open; {max(0.0, left_s):.0f} s left"
         )
-
-    async def _sample(self) -> None:
-        """Once a second: processor, memory, lines, commits."""
-        process = self.server.process
-        assert process is not None
-        while True:
-            seen: dict[str, float] = {}
-            for token in self._admins.values():
-                self.server.admin = token
-                seen |= await self.server.metrics()
-            self.outcome.samples.append(
-                Sample(
-                    at_s=perf_counter() - self._start_s,
-                    cpu_s=self.server.cpu_s(),
-                    rss=_resident(process.pid),
-                    live=_sum(seen, "router_contacts_live"),
-                    waiting=_sum(seen, "router_queue_depth"),
-                    loop_lag_s=_sum(seen, "router_loop_lag_seconds"),
-                    commits=_sum(seen, "router_commit_duration_seconds_count"),
-                    commit_s=_sum(seen, "router_commit_duration_seconds_sum"),
-                )
-            )
-            await asyncio.sleep(SAMPLE_S)
-
-    async def _probe(self) -> None:
-        """Asks 20 times a second whether the server is ready: as late as its loop is."""
-        client = answers.Client(self.server.port, 4)
-        await client.open()
-        measures, due_s = self.outcome.measures, perf_counter()
-        try:
-            while True:
-                due_s += PROBE_S
-                await asyncio.sleep(max(0.0, due_s - perf_counter()))
-                client.send(PROBE, _probed(measures, due_s))
-        finally:
-            client.close()
 
     # --- after --------------------------------------------------------------------------------
 
@@ -394,30 +337,12 @@ def _config(profile: Profile) -> dict[str, Any]:
     return config
 
 
-def _probed(measures: Measures, due_s: float) -> answers.Answered:
-    def answered(status: int, _: bytes) -> None:
-        measures.record("probe", due_s, perf_counter())
-        if status != 200:
-            measures.count("not_ready", at_s=due_s)
-
-    return answered
-
-
 def _profiler() -> str:
     """Where py-spy is. Raises NoProfiler."""
     found = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{PATH}")
     if found is None:
         raise NoProfiler("--flame needs py-spy, which is not installed: pip install py-spy")
     return found
-
-
-def _resident(pid: int) -> int:
-    """Bytes of memory (proc(5): field 2 of statm)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-
-
-def _sum(samples: dict[str, float], name: str) -> float:
-    return sum(value for key, value in samples.items() if key.partition("{")[0] == name)
 
 
 async def _write(client: asyncio.subprocess.Process, line: bytes) -> None:

@@ -9,7 +9,7 @@ from loadtest.runs.measures import LEGS
 from loadtest.runs.profile import Phase, Profile, ProfileError
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
-OTHER_LEGS = ("probe", "client_lag")
+OTHER_LEGS = ("probe", "lag", "client_lag")
 SETTLED_S = 0.25
 """A second is calm when nothing was shed in it and the p99 of submits was below this."""
 OF_PHASE = {
@@ -40,6 +40,7 @@ OF_RUN = {
     "loop_lag_ms": "worst lag that the server's own gauge showed, sampled each second",
     "peak_per_s": "served a second in the closed loop",
     "cpu_us_per_contact": "processor time of the server for each contact served, in all",
+    "starved_share": "part of the time that the machine let the server wait for a processor",
     "cpu_share": "processor time of the server against the time of the day: 1 = one core",
     "rss_mb": "most memory of the server",
     "commit_ms": "mean commit",
@@ -180,6 +181,7 @@ def _process(outcome: Outcome) -> dict[str, float]:
     return {
         "loop_lag_ms": max(sample.loop_lag_s for sample in samples) * 1e3,
         "cpu_us_per_contact": cpu_s / max(1, served) * 1e6,
+        "starved_share": (last.starved_s - first.starved_s) / (last.at_s - first.at_s),
         "cpu_share": cpu_s / (last.at_s - first.at_s),
         "rss_mb": max(sample.rss for sample in samples) / 1e6,
         "commit_ms": (last.commit_s - first.commit_s) / max(1.0, commits) * 1e3,

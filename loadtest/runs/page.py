@@ -88,6 +88,7 @@ def _figures(outcome: Outcome) -> list[str]:
         found.append(plot.lines(title, "ms", series, logarithmic=True, bands=bands))
     lag = {
         "server asked, worst": _worst(measures, "probe", last),
+        "its own part": _worst(measures, "lag", last),
         "clients' own, worst": _worst(measures, "client_lag", last),
         "server's gauge": [(s.at_s, s.loop_lag_s * 1e3) for s in samples if s.at_s >= 0],
     }
@@ -130,6 +131,7 @@ def _expected(verdicts: list[Verdict]) -> str:
 def _legs(found: dict[str, float]) -> str:
     rows = []
     for leg, words in {**LEGS, "probe": "server asked whether it is ready",
+                       "lag": "the same without what the machine let it wait: the loop's own",
                        "client_lag": "clients: their own loops"}.items():  # fmt: skip
         values = [found.get(f"{leg}_{name}_ms") for name in SHARES]
         if values[0] is not None:
