@@ -48,6 +48,7 @@ class Metrics:
         self.loop_lag = Gauge(
             "router_loop_lag_seconds", "How late the event loop came to a timer", registry=registry
         )
+        self.tasks = Gauge("router_tasks", "Tasks of the event loop", registry=registry)
         self.http = Spreads(
             "router_http_request_duration_seconds",
             "Duration of HTTP requests",
@@ -86,6 +87,7 @@ class Metrics:
         """The text for ``GET /metrics``."""
         for refresh in self._refresh:
             refresh()
+        self.tasks.set(len(asyncio.all_tasks()))
         return await asyncio.get_running_loop().run_in_executor(
             None, generate_latest, self.registry
         )
@@ -108,6 +110,7 @@ class _Families:
         self.contacts = counter("contacts", "Contacts ended", "channel", "outcome")
         self.answered = counter("contacts_answered", "Contacts an agent took", "channel", "queue")
         self.live = gauge("contacts_live", "Contacts not closed", "channel", "state")
+        self.timers = gauge("timers", "Deadlines that are set")
         self.depth = gauge("queue_depth", "Contacts waiting", "queue")
         self.oldest = gauge(
             "queue_oldest_enqueue_timestamp_seconds", "Since when one has waited; 0 = none", "queue"
@@ -241,6 +244,7 @@ class WorkspaceMetrics:
         for agent in state.agents.values():
             agents[agent.presence] += 1
         _set_all(self._f.live, name, live)
+        self._f.timers.labels(name).set(len(state.timers))
         _set_all(self._f.depth, name, {(queue,): count for queue, count in depth.items()})
         _set_all(self._f.oldest, name, {(q,): at / SECOND_US for q, at in oldest.items()})
         _set_all(self._f.agents, name, {(p.value,): count for p, count in agents.items()})
