@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of faults and robots")
     parser.add_argument("--minutes", type=float, default=3.0, help="so long faults begin")
     parser.add_argument("--faults", type=int, default=10_000, help="at most so many")
-    parser.add_argument("--only", default="", help="faults whose name has these words")
+    parser.add_argument("--only", default="", help="faults whose name has this pattern")
     parser.add_argument("--rate", type=float, default=20.0, help="contacts a second by HTTP")
     parser.add_argument("--replicas", type=int, default=1, help="that confirm; 0 plants a loss")
     parser.add_argument("--min-replicas", type=int, default=1, help="min-replicas-to-write")

@@ -280,8 +280,9 @@ class Auditor:
 
 
 KINDS = (
+    ("is there 0 times", "acknowledged and lost"),
+    ("is there", "messages doubled"),
     ("acknowledged as", "acknowledged and lost"),
-    ("acknowledged '", "acknowledged and lost"),
     ("was told it is theirs", "acknowledged and lost"),
     ("two meanings", "sequence numbers with two meanings"),
     ("was shown", "sequence numbers with two meanings"),

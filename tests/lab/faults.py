@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -306,6 +307,6 @@ FAULTS = (
 
 
 def drawn(rng: random.Random, *, can_cut: bool, only: str = "") -> list[Fault]:
-    """A shuffled round of all faults that can be made here; `only`: whose name has these words."""
-    possible = [f for f in FAULTS if (can_cut or not f.needs_cut) and only in f.name]
+    """A shuffled round of all faults that can be made here; `only`: whose name has this pattern."""
+    possible = [f for f in FAULTS if (can_cut or not f.needs_cut) and re.search(only, f.name)]
     return rng.sample(possible, len(possible))

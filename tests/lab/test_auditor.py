@@ -111,6 +111,10 @@ def message_lost(logs: Logs) -> None:
     final(logs, "messages")[0]["texts"] = ["hi"]
 
 
+def message_doubled(logs: Logs) -> None:
+    final(logs, "messages")[0]["texts"] = ["hi", "bye", "bye"]
+
+
 def completion_lost(logs: Logs) -> None:
     command = {"type": "complete", "contact": "c2"}
     logs["desks"].append({"t": 3.0, "k": "ok", "agent": "ben", "command": command, "seq": 5})
@@ -204,6 +208,7 @@ LIES: list[tuple[Callable[[Logs], None], str]] = [
     (contact_lost, "acknowledged and lost"),
     (accept_lost, "acknowledged and lost"),
     (message_lost, "acknowledged and lost"),
+    (message_doubled, "messages doubled"),
     (completion_lost, "acknowledged and lost"),
     (another_contact_for_the_same, "acknowledged and lost"),
     (a_reader_saw_another_event, "sequence numbers with two meanings"),
