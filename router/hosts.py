@@ -58,6 +58,23 @@ class Hosts:
         self, name: str, own: Ownership | None = None, lease: Lease | None = None
     ) -> Host:
         """Make a host and start it; not served yet. Raises what `Host.start` raises."""
+        context, host = self._context, self.make(name)
+        settings = context.config.workspaces[name]
+        if context.node:
+            host.workspace.on_loaded.insert(0, lambda: self._check_secret(host))
+        try:
+            await host.start(settings.agents, own, lease)
+        except BaseException:
+            if own is not None:
+                host.workspace.release = _keep  # it is the cluster's to give up
+                await host.stop()
+            raise
+        self.all[name] = host
+        context.admit(host)
+        return host
+
+    def make(self, name: str) -> Host:
+        """A host that does nothing yet. Raises ConfigError for an adapter's settings."""
         context = self._context
         settings = context.config.workspaces[name]
         host = Host(
@@ -73,17 +90,6 @@ class Hosts:
         )
         host.messages.files = Attachments(self._files / name)
         host.load(settings.adapters)
-        if context.node:
-            host.workspace.on_loaded.insert(0, lambda: self._check_secret(host))
-        try:
-            await host.start(settings.agents, own, lease)
-        except BaseException:
-            if own is not None:
-                host.workspace.release = _keep  # it is the cluster's to give up
-                await host.stop()
-            raise
-        self.all[name] = host
-        context.admit(host)
         return host
 
     def serve(self, host: Host) -> None:

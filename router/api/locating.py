@@ -18,6 +18,7 @@ from router.api.problems import ApiError
 if TYPE_CHECKING:
     from router.api.http import Api
 
+HELD_S = 1.5
 KNOWN = 20_000
 KNOWN_US = 300_000_000
 UNKNOWN_US = 1_000_000
@@ -40,16 +41,28 @@ class Locator:
         workspace, until_us = self._known.get(question, ("", 0))
         if until_us > now_us:
             return workspace
-        workspace, is_whole = await self._ask(question)
-        if not workspace and not is_whole:
-            raise ApiError(
-                503, "unavailable", "not every workspace can be asked now", retry_after_s=1.0
-            )
+        workspace = await self._insist(question)
         self._known[question] = (workspace, now_us + (KNOWN_US if workspace else UNKNOWN_US))
         self._known.move_to_end(question)
         while len(self._known) > KNOWN:
             self._known.popitem(last=False)
         return workspace
+
+    async def _insist(self, question: str) -> str:
+        """Ask again while a workspace is on its way between two nodes. Raises ApiError 503."""
+        cluster = self._api.context.cluster
+        assert cluster is not None, "asked only where there are several nodes"
+        try:
+            async with asyncio.timeout(HELD_S):
+                while True:
+                    workspace, is_whole = await self._ask(question)
+                    if workspace or is_whole:
+                        return workspace
+                    await cluster.change()
+        except TimeoutError:
+            raise ApiError(
+                503, "unavailable", "not every workspace can be asked now", retry_after_s=1.0
+            ) from None
 
     async def _ask(self, question: str) -> tuple[str, bool]:
         """What the others say, and whether every workspace has been looked at."""

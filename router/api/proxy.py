@@ -199,13 +199,13 @@ class Proxy:
                     skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
                 )
         except aiohttp.ClientConnectorError:
-            self._look_again(request)
+            self._look_again()
             raise ApiError(
                 503, "unavailable", "the node that serves this workspace cannot be reached",
                 retry_after_s=1.0,
             ) from None  # fmt: skip
         except (aiohttp.ClientError, TimeoutError):
-            self._look_again(request)
+            self._look_again()
             raise self._lost(request) from None
         async with answer:
             return await self._pass_back(request, answer)
@@ -244,11 +244,10 @@ class Proxy:
             retry_after_s=2.0,
         )  # fmt: skip
 
-    def _look_again(self, request: web.Request) -> None:
+    def _look_again(self) -> None:
         cluster = self.api.context.cluster
         assert cluster is not None
-        for name in cluster.places:
-            cluster.look_now(name)
+        cluster.look_soon()
 
 
 def _nobody() -> ApiError:

@@ -18,7 +18,7 @@ from typing import Protocol
 from router.errors import JournalBusy, JournalError, RouterError
 from router.journal import Ownership
 from router.journal.shared import NodeEntry, SharedJournal, Standing
-from router.runtime.clock import Clock
+from router.runtime.clock import Clock, sleep
 from router.runtime.lease import Lease
 from router.runtime.members import Members, preference
 from router.runtime.node_metrics import NodeMetrics
@@ -34,6 +34,8 @@ SICK_US = 30_000_000
 """A workspace that broke on this node is left to the others for so long."""
 DECLINED_US = 600_000_000
 """A node that did not keep what it was given is given it again after so long."""
+LOOK_US = 50_000
+"""A workspace is looked at no more often, however many clients wait for it."""
 GONE_US = 3_600_000_000
 """The entry of a node that is silent for so long is taken out."""
 
@@ -111,6 +113,7 @@ class Cluster:
         self._admitted = False
         """Nobody else has this node's name."""
         self._store_error = ""
+        self._changed = asyncio.Event()
         self._tasks = TaskSet("cluster")
 
     # --- coming and going -----------------------------------------------------------------------
@@ -130,6 +133,8 @@ class Cluster:
     async def drain(self) -> list[str]:
         """Hand over all that others can take, and claim nothing any more; what was handed over."""
         self.draining = True
+        with contextlib.suppress(JournalError):
+            self._look_around(await self._journal.nodes())
         at_once = asyncio.Semaphore(BEATS)
 
         async def move(place: Place) -> str:
@@ -167,10 +172,17 @@ class Cluster:
         return self._clock.now_us()
 
     def look_now(self, workspace: str) -> None:
-        """Somebody says that its owner has changed."""
+        """It has been handed over, perhaps to this node."""
         place = self.places.get(workspace)
         if place is not None:
             place.wake.set()
+
+    def look_soon(self) -> None:
+        """An owner does not answer: perhaps there is another one."""
+        now_us = self._clock.now_us()
+        for place in self.places.values():
+            if place.own is None and now_us - place.looked_us > LOOK_US:
+                place.wake.set()
 
     async def served(self, workspace: str, wait_s: float) -> bool:
         """Wait until it is served here, at most so long."""
@@ -181,9 +193,15 @@ class Cluster:
                     await self.change(workspace)
         return place.is_open
 
-    async def change(self, workspace: str) -> None:
-        """Wait until who serves it may have changed."""
-        await self.places[workspace].changed.wait()
+    async def change(self, workspace: str = "") -> None:
+        """Wait until who serves it may have changed; without a name, any."""
+        await (self.places[workspace].changed if workspace else self._changed).wait()
+
+    def _tell(self, place: Place) -> None:
+        """Wake who waits for a change."""
+        for changed in (place.changed, self._changed):
+            changed.set()
+            changed.clear()
 
     def ended(self, workspace: str, why: str) -> None:
         """A workspace that was served here has ended by itself."""
@@ -220,7 +238,7 @@ class Cluster:
             is_news = place.seen is None or place.seen.nonce != standing.nonce
             place.seen, place.since_us = standing, now_us
             if is_news:
-                _tell(place)
+                self._tell(place)
         place.looked_us = now_us
         if not self._admitted or self.draining or now_us < place.not_before_us:
             return self._beat_us
@@ -275,7 +293,7 @@ class Cluster:
             self.ended(place.name, f"internal error: {type(error).__name__}")
             return
         place.is_open = True
-        _tell(place)
+        self._tell(place)
         took_s = (self._clock.now_us() - since_us) / 1e6
         self.metrics.takeover.observe(took_s)
         log.info(
@@ -374,7 +392,7 @@ class Cluster:
         if before is None or before.boot == self.me.boot:
             return
         for _ in range(BEATS + 1):
-            await self._pause(asyncio.Event(), self._beat_us)
+            await sleep(self._clock, self._beat_us)
             after = await self._entry()
             if after is None:
                 return
@@ -389,9 +407,8 @@ class Cluster:
         return next((entry for entry in entries if entry.name == self.me.name), None)
 
     async def _keep_announcing(self) -> None:
-        never = asyncio.Event()
         while True:
-            await self._pause(never, self._beat_us)
+            await sleep(self._clock, self._beat_us)
             try:
                 await self._announce()
             except JournalError as error:
@@ -407,17 +424,18 @@ class Cluster:
                 return
         self.me = self.me._replace(beat=self.me.beat + 1)
         await self._journal.announce(self.me)
-        now_us = self._clock.now_us()
-        others = [entry for entry in entries if entry.name != self.me.name]
-        self.members.look([*others, self.me], now_us)
-        for entry in self.members.silent(now_us, GONE_US):
+        self._look_around(entries)
+        for entry in self.members.silent(self._clock.now_us(), GONE_US):
             await self._journal.forget(entry)
+
+    def _look_around(self, entries: list[NodeEntry]) -> None:
+        others = [entry for entry in entries if entry.name != self.me.name]
+        self.members.look([*others, self.me], self._clock.now_us())
 
     async def _balance(self) -> None:
         """Hand over what others should have: one at a time, to nodes that have been up a while."""
-        never = asyncio.Event()
         while True:
-            await self._pause(never, self.lease_us)
+            await sleep(self._clock, self.lease_us)
             if self._clock.now_us() - self.started_us < CALM_LEASES * self.lease_us:
                 continue
             for place in list(self.places.values()):
@@ -455,9 +473,3 @@ class Cluster:
             await wake.wait()
         finally:
             timer.cancel()
-
-
-def _tell(place: Place) -> None:
-    """Wake who waits for a change."""
-    place.changed.set()
-    place.changed.clear()
