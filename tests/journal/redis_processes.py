@@ -20,7 +20,7 @@ from router.journal.redis_servers import RedisSettings
 from tests.journal.conftest import RedisServer
 
 WITHIN_S = 30.0
-DOWN_AFTER_MS = 800
+DOWN_AFTER_MS = 1500
 REPLICATED = (
     "--appendonly", "yes", "--appendfsync", "everysec", "--repl-diskless-sync-delay", "0",
     "--repl-timeout", "5", "--aof-use-rdb-preamble", "no",
@@ -83,7 +83,9 @@ class Replicated:
         has_sentinels: bool = True,
         down_after_ms: int = DOWN_AFTER_MS,
         options: tuple[str, ...] = REPLICATED,
+        first_choice: int = 0,
     ) -> None:
+        """`first_choice`: number of the replica that Sentinels prefer, however far behind."""
         self.nodes: list[Node] = []
         self.sentinels: list[Sentinel] = []
         try:
@@ -91,7 +93,8 @@ class Replicated:
                 place = directory / f"data{number}"
                 place.mkdir()
                 follow = ("--replicaof", f"127.0.0.1 {self.nodes[0].port}") if number else ()
-                self.nodes.append(Node(place, *options, *follow))
+                prefer = ("--replica-priority", "1") if number and number == first_choice else ()
+                self.nodes.append(Node(place, *options, *follow, *prefer))
             self.settle()
             if has_sentinels:
                 for number in range(3):
