@@ -42,6 +42,8 @@ def _received(state: State, event: e.ContactReceived) -> None:
         not_before_us=event.not_before_us,
         not_after_us=event.not_after_us,
         target_agent=event.target_agent,
+        prefer_agent=event.prefer_agent,
+        prefer_us=event.prefer_us,
         callback_of=event.callback_of,
         consult_of=event.consult_of,
         created_at_us=event.at_us,

@@ -279,6 +279,7 @@ class Decider(Reservations):
             head_start_us=contact.head_start_us,
             visit_at_us=contact.visit_at_us,
             target_agent=contact.target_agent,
+            prefer=(contact.prefer_agent, contact.prefer_us),
         )
 
     def switch(

@@ -155,6 +155,10 @@ class Contact(Row, kw_only=True):
     hold_until_us: int = 0
     target_agent: AgentId = AgentId("")
     """Only this agent, profile not asked (transfer to an agent, agent-owned callback)."""
+    prefer_agent: AgentId = AgentId("")
+    """As submitted, or set by a rule: held for this agent whenever it comes off the shelf, ..."""
+    prefer_us: int = 0
+    """... for so long."""
     excluded: dict[AgentId, int] = {}
     """Agents cooling down for this contact, until the moment given."""
     declines: dict[AgentId, int] = {}

@@ -83,6 +83,7 @@ def go_out(
             head_start_us=contact.head_start_us,
             visit_at_us=contact.visit_at_us if contact.callback_of else 0,
             target_agent=contact.target_agent,
+            prefer=(contact.prefer_agent, contact.prefer_us),
         )
 
 

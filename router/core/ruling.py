@@ -333,6 +333,8 @@ def received(
         not_before_us=command.not_before_us,
         not_after_us=command.not_after_us,
         target_agent=command.target_agent,
+        prefer_agent=command.prefer_agent,
+        prefer_us=command.prefer_us,
         callback_of=callback_of,
         visit_at_us=visit_at_us,
         watched=command.watched,

@@ -331,6 +331,33 @@ def test_an_inbound_contact_with_a_moment_of_its_own_keeps_it_too() -> None:
     assert only(world.wait(60), e.ContactQueued).tier == 5
 
 
+def test_off_the_shelf_it_is_held_for_whom_it_was_asked() -> None:
+    world = Centre()
+    world.agent("ana", ready=False)
+    opens_us = START_US + 60 * SECOND_US
+    hers = {"prefer_agent": AgentId("ana"), "prefer_us": 9 * SECOND_US}
+    world.submit("c1", not_before_us=opens_us, **hers)
+    world.submit("c2", not_before_us=opens_us)
+    world.agent("bob")
+    world.wait(30)
+    world.ready("ana")  # who is asked for need not have been there when it came
+    (first, second) = [ev for ev in world.wait(30) if isinstance(ev, e.ContactQueued)]
+    assert (first.hold_agent, first.hold_until_us) == ("ana", opens_us + 9 * SECOND_US)
+    assert second.hold_agent == ""
+    assert (world.offer_of("c1").agent, world.offer_of("c2").agent) == ("ana", "bob")
+
+
+def test_whom_it_was_asked_for_and_is_gone_by_then_holds_nothing() -> None:
+    world = Centre()
+    world.agent("ana")
+    hers = {"prefer_agent": AgentId("ana"), "prefer_us": 9 * SECOND_US}
+    world.submit("c1", not_before_us=START_US + 60 * SECOND_US, **hers)
+    world.say(c.RemoveAgent(agent=AgentId("ana")))
+    world.agent("bob")
+    assert only(world.wait(60), e.ContactQueued).hold_agent == ""
+    assert world.offer_of("c1").agent == "bob"
+
+
 def test_without_one_the_queue_and_its_channel_say_which() -> None:
     world = centre()
     world.submit("c1", "email", not_before_us=START_US + 60 * SECOND_US)

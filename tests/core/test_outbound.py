@@ -8,7 +8,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.effects import DeliverMessage, LoadCustomer, StartContact
 from router.core.facts import Facts, LearnedWindow, Outbound, Permission
-from router.core.model import SECOND_US, ContactId, ContactOutcome, Direction
+from router.core.model import SECOND_US, AgentId, ContactId, ContactOutcome, Direction
 from router.core.outbound import window_for
 from tests.core.centre import START_US, Centre, names, only
 
@@ -37,6 +37,7 @@ def out(centre: Centre, *windows: LearnedWindow, **fields: Any) -> list[e.Event]
         customer="kim",
         peer_key=fields.pop("peer_key", "sms-hash/sms/us"),
         facts=Facts(permission=permission, windows=windows),
+        **fields.pop("asks", {}),
         outbound=Outbound(**{"template": "hello", **fields}),
     )
 
@@ -74,6 +75,21 @@ def test_without_a_window_it_goes_out_when_it_may() -> None:
     centre.agent("ana")
     events = out(centre, learned=True, mode="agent_first")
     assert names(events)[-2:] == ["ContactQueued", "ContactOffered"]
+
+
+def test_who_was_preferred_calls_when_the_window_opens() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.agent("bob", ready=False)
+    out(
+        centre, window(1, 3), learned=True, mode="agent_first",
+        asks={"prefer_agent": AgentId("bob"), "prefer_us": 30 * SECOND_US},
+    )  # fmt: skip
+    centre.ready("bob")
+    centre.wait(HOUR)
+    events = provide(centre, window(0, 2))
+    assert only(events, e.ContactQueued).hold_agent == "bob"
+    assert centre.offer_of("c1").agent == "bob"
 
 
 def test_the_first_message_goes_out_once_the_runtime_has_made_it() -> None:
