@@ -41,6 +41,7 @@ from router.runtime.host import Host
 from router.runtime.metrics import CONTENT_TYPE, Metrics
 from router.runtime.node_metrics import NodeMetrics
 from router.runtime.store_audit import audit_at_start
+from router.runtime.store_metrics import StoreMetrics
 from router.runtime.tasks import FATAL, spawn
 from router.runtime.tracing import tracing_of
 from router.runtime.upkeep import Upkeep
@@ -116,6 +117,7 @@ class Server:
         config, secret = self._config, secret_of(self._config, self.data)
         await audit_store_of(config, self.metrics)
         self._journal, self._keys = await open_store(config, self.data)
+        StoreMetrics(self._journal, self.metrics.registry)
         cluster = config.server.cluster
         self.context = context = AppContext(
             config=config,

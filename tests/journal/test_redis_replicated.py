@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from router.errors import JournalFailed
 from router.journal import AppendResult, ArchiveWrite, RowWrite
@@ -15,6 +16,7 @@ from router.journal.redis_line import Endpoint
 from router.journal.redis_servers import RedisSettings
 from router.journal.redis_store import RedisJournal
 from router.journal.shared import SharedJournal
+from router.runtime.store_metrics import StoreMetrics
 from router.testing.journal_suite import SharedJournalSuite, all_events, commit, live_rows
 from tests.journal.redis_processes import Clustered, Node, Replicated, until
 
@@ -109,6 +111,11 @@ async def test_a_commit_that_no_replica_has_does_not_count(
     assert await journal.renew(own)
     assert await journal.append(own, commit(3)) is OK
     assert journal.stats().extra["short_waits"] == 3
+    metrics = CollectorRegistry()
+    StoreMetrics(journal, metrics)
+    assert metrics.get_sample_value("router_journal_short_waits_total") == 3
+    assert metrics.get_sample_value("router_journal_gaps_total") == 0
+    assert metrics.get_sample_value("router_journal_degraded") == 0
     await journal.close()
     await other.close()
 
