@@ -39,6 +39,10 @@ class Endpoint(NamedTuple):
         return f"{self.host}:{self.port}" if self.port else self.host
 
 
+CONNECT_S = 1.0
+"""A server that is there takes a connection at once; one whose machine is gone never answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How to get in, alike at all servers of one kind (data nodes, Sentinels)."""
@@ -63,7 +67,7 @@ class Access:
             "password": self.password,
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": None,  # the whole exchange has one
-            "socket_connect_timeout": self.timeout_s,
+            "socket_connect_timeout": min(CONNECT_S, self.timeout_s),
             "health_check_interval": 0,
             "protocol": 2,
         }

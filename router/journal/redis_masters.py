@@ -8,6 +8,7 @@ deposed stays a writable master for seconds after it is back: it is never found 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from router.journal.redis_line import Access, Endpoint, RedisLine
 SLOTS = 16384
 _ASK_S = 1.0
 """A Sentinel or node that takes longer has no vote this time."""
+_STRAGGLER_S = 0.1
+"""So long the rest is waited for when most have answered: an answer that has waited for a machine
+that is gone is a second old, and a failover takes no longer."""
 
 
 class Masters(ABC):
@@ -171,17 +175,23 @@ async def _poll(
     access: Access, nodes: Sequence[Endpoint], commands: Sequence[Sequence[str]]
 ) -> list[tuple[Endpoint, list[Any]]]:
     """Ask all at once; who does not answer all of it is not in the list."""
+    answered: list[tuple[Endpoint, list[Any]]] = []
+    now = asyncio.get_running_loop().time
 
-    async def ask(at: Endpoint) -> tuple[Endpoint, list[Any]] | None:
+    async def ask(at: Endpoint, patience: asyncio.Timeout) -> None:
         line = RedisLine(access, at)
         try:
-            async with asyncio.timeout(_ASK_S):
-                answers = await line.exchange(commands)
-        except (JournalFailed, TimeoutError):
-            return None
+            answers = await line.exchange(commands)
+        except JournalFailed:
+            return
         finally:
             await line.close()
-        return None if any(isinstance(answer, Exception) for answer in answers) else (at, answers)
+        if not any(isinstance(answer, Exception) for answer in answers):
+            answered.append((at, answers))
+            if 2 * len(answered) > len(nodes):
+                patience.reschedule(min(patience.when() or 0.0, now() + _STRAGGLER_S))
 
-    said = await asyncio.gather(*(ask(at) for at in nodes))
-    return [answer for answer in said if answer is not None]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ASK_S) as patience:
+            await asyncio.gather(*(ask(at, patience) for at in nodes))
+    return answered
