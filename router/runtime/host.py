@@ -141,7 +141,8 @@ class Host:
 
     def trace(self, tracing: Tracing) -> None:
         """Tell traces of every contact, from now on."""
-        trail = tracing.trail(self.name, self.workspace.engine.state.contacts.values())
+        state = self.workspace.engine.state
+        trail = tracing.trail(self.name, state.contacts.values(), state.reservations.values())
         self.workspace.feed.tap(trail.tap)
         self.intake.trail = trail
         self.channels.follow(trail)

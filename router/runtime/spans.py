@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from router.core import events as e
-from router.core.model import Contact, ContactOutcome
+from router.core.model import Contact, ContactOutcome, Reservation
 from router.runtime.veil import SAID
 
 MOST_LIVES = 200_000
@@ -104,8 +104,8 @@ class Lives:
     def __len__(self) -> int:
         return len(self._lives)
 
-    def adopt(self, contacts: Iterable[Contact]) -> None:
-        """Follow what was there before this start."""
+    def adopt(self, contacts: Iterable[Contact], reservations: Iterable[Reservation] = ()) -> None:
+        """Follow what was there before this start, from where it stands."""
         for row in contacts:
             life = self._begin(row.id, row.created_at_us or row.visit_at_us, None)
             life.root.attributes |= {
@@ -113,6 +113,18 @@ class Lives:
                 "router.direction": row.direction.value,
                 "router.resumed": True,
             }
+        for held in reservations:
+            life = self._lives.get(held.contact)
+            if life is None:  # closed, and in wrap-up
+                life = self._begin(held.contact, held.offered_at_us, None)
+                life.root.attributes["router.resumed"] = True
+                life.closed_at_us = held.wrap_at_us
+            name, at_us = _stands(held)
+            self._of[held.id] = held.contact
+            said = _named({"reservation": held.id})
+            life.parts[held.id] = self._span(life, name, at_us, said)
+            if not life.is_sampled:
+                life.parts[held.id] = life.root
 
     def expect(self, contact: str, parent: Parent) -> None:
         """A contact with this id is about to arrive, out of a caller's trace."""
@@ -333,6 +345,17 @@ class Lives:
             root.attributes["router.reason"] = reason
         if event.outcome is ContactOutcome.FAILED:
             root.error = reason or "failed"
+
+
+def _stands(held: Reservation) -> tuple[str, int]:
+    """What a reservation is at, and since when."""
+    if held.wrap_at_us:
+        return "wrap-up", held.wrap_at_us
+    if held.connected_at_us:
+        return "in service", held.connected_at_us
+    if held.accepted_at_us:
+        return "connecting", held.accepted_at_us
+    return "offered", held.offered_at_us
 
 
 def ids_of(contact: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import router
 from router.config import Config, TracingSettings, read_secret
 from router.core.events import Event
-from router.core.model import Contact
+from router.core.model import Contact, Reservation
 from router.errors import ConfigError
 from router.runtime.metrics import Metrics
 from router.runtime.spans import Lives, Parent, Span, read_parent
@@ -74,10 +74,15 @@ class Tracing:
             self._thread.join(STOP_S)
         self._sender.close()
 
-    def trail(self, workspace: str, contacts: Iterable[Contact]) -> Trail:
-        """What one workspace tells of its contacts; `contacts`: those that are there already."""
+    def trail(
+        self,
+        workspace: str,
+        contacts: Iterable[Contact] = (),
+        reservations: Iterable[Reservation] = (),
+    ) -> Trail:
+        """What one workspace tells of its contacts, and of those that are there already."""
         lives = Lives(workspace, self._share)
-        lives.adopt(contacts)
+        lives.adopt(contacts, reservations)
         return Trail(self, lives)
 
     # --- on the loop --------------------------------------------------------------------------
@@ -99,8 +104,8 @@ class Tracing:
             try:
                 self._work(spans)
                 self._send(spans, 1)
-            except Exception:  # the thread must live: a trace less, and the log has why
-                log.exception("tracing failed")
+            except Exception:  # the thread must live
+                log.exception("traces not sent")
                 spans.clear()
             if is_last:
                 return
@@ -111,7 +116,10 @@ class Tracing:
             count, work, args = waiting.popleft()
             # `_held` belongs to the loop, `_taken` to this thread: no lock is needed.
             self._taken += count
-            spans += work(*args)
+            try:
+                spans += work(*args)
+            except Exception:  # a trace less, and the log has why
+                log.exception("no trace of this")
             self._send(spans, BATCH)
 
     def _send(self, spans: list[Span], least: int) -> None:
