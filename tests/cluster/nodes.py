@@ -222,6 +222,22 @@ class Node:
             return await answer.text()
 
 
+async def owner_among(nodes: list[Node], workspace: str = "main") -> Node:
+    """The node that serves the workspace, once one of them does."""
+    found: list[Node] = []
+
+    async def is_owned() -> bool:
+        for node in nodes:
+            with suppress(aiohttp.ClientError):
+                if workspace in await node.owns():
+                    found.append(node)
+                    return True
+        return False
+
+    await until(is_owned, lambda: "\n\n".join(node.log_end() for node in nodes))
+    return found[-1]
+
+
 class Site:
     """An installation: a store and its nodes."""
 
@@ -252,21 +268,6 @@ class Site:
         for node in made:
             await node.start()
         return made
-
-    async def owner(self, among: list[Node], workspace: str = "main") -> Node:
-        """The node that serves it, once one of them does."""
-        found: list[Node] = []
-
-        async def is_owned() -> bool:
-            for node in among:
-                with suppress(aiohttp.ClientError):
-                    if workspace in await node.owns():
-                        found.append(node)
-                        return True
-            return False
-
-        await until(is_owned, lambda: "\n\n".join(node.log_end() for node in among))
-        return found[-1]
 
     async def close(self) -> None:
         """Nothing is left."""
