@@ -22,6 +22,10 @@ NOTHING = ReservationId("")
 _FOREVER = 1 << 40
 """Intervals: more than any log has."""
 _AGENT_COUNTS = ("offers", "accepted", "rejected", "missed", "handled")
+_AGENT_SUMS = (
+    *_AGENT_COUNTS, "ready_us", "not_ready_us", "available_us", "handling_us",
+    "talk_us", "hold_us", "wrap_us",
+)  # fmt: skip
 
 Row = dict[str, Any]
 """One line of a report: where and when, counts, lengths in µs, rates."""
@@ -153,16 +157,37 @@ class _AgentTimes:
             for name, number in grown.items():
                 found[name] += number
         for (begun, id_), found in sorted(sums.items()):
-            handled_us = found["talk_us"] + found["hold_us"] + found["wrap_us"]
-            busy_us, free_us = found["handling_us"], found["available_us"]
             yield {
                 "start_us": begun * INTERVAL_US,
                 "agent": str(id_),
                 **found,
-                "aht_us": quotient(handled_us, found["handled"]),
-                "rona_rate": ratio(found["missed"], found["offers"]),
-                "occupancy": ratio(busy_us, busy_us + free_us),
+                **_agent_rates(found),
             }
+
+
+def total(rows: Sequence[Row]) -> Row:
+    """All lines of a report as one, without a name: sums, and rates made of the sums.
+
+    Never means of means: ten contacts of a quiet queue weigh as ten. A wait that went on in another
+    queue counts in both, as it does in the lines.
+    """
+    if not rows:
+        return {}
+    if "agent" in rows[0]:
+        sums = {name: sum(row[name] for row in rows) for name in _AGENT_SUMS}
+        return sums | _agent_rates(sums)
+    counts = [sum(row[count.name.lower()] for row in rows) for count in Count]
+    return {count.name.lower(): counts[count] for count in Count} | rates(counts)
+
+
+def _agent_rates(sums: dict[str, int]) -> Row:
+    handled_us = sums["talk_us"] + sums["hold_us"] + sums["wrap_us"]
+    busy_us, free_us = sums["handling_us"], sums["available_us"]
+    return {
+        "aht_us": quotient(handled_us, sums["handled"]),
+        "rona_rate": ratio(sums["missed"], sums["offers"]),
+        "occupancy": ratio(busy_us, busy_us + free_us),
+    }
 
 
 def _plain(shift: Shift) -> dict[str, int]:

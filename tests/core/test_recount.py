@@ -10,7 +10,7 @@ import pytest
 
 from router.core import events as e
 from router.core.model import MINUTE_US, ContactOutcome, Presence, ReservationId
-from router.core.recount import Recount, checked_dimensions, quarters
+from router.core.recount import Recount, checked_dimensions, quarters, total
 from router.core.statistics import Measures
 from router.core.tallies import INTERVAL_US, Count
 from tests.core.contact_lives import (
@@ -185,3 +185,44 @@ def test_intervals_are_quarters_half_hours_hours_and_days() -> None:
     for wrong in (0, 901, 2700, 7200):
         with pytest.raises(ValueError, match="900, 1800, 3600 or 86400"):
             quarters(wrong)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_total_is_made_of_sums_and_not_of_means(seed: int) -> None:
+    events, lives = drawn(seed)
+    first, last = events[0].at_us, lives.now_us
+    made = []
+    for by in (("queue", "channel"), ("segment",), ("queue",)):
+        recount = Recount(policy(), first - first % INTERVAL_US, last + INTERVAL_US)
+        for event in events:
+            recount.apply(event)
+        made.append((rows := list(recount.rows(by, 1, last)), total(rows)))
+    totals = [each for _, each in made]
+    assert totals[0] == totals[1] == totals[2], "however it is cut, all together is the same"
+    rows, whole = made[0]
+    answered = sum(row["answered"] for row in rows)
+    assert whole["answered"] == answered > 0
+    assert whole["asa_us"] == sum(row["wait_us"] for row in rows) // answered
+    base = sum(row["answered"] + row["abandoned"] - row["short_abandoned"] for row in rows)
+    in_target = sum(row["answered_in_target"] for row in rows)
+    assert whole["service_level"] == pytest.approx(in_target / base)
+    levels = [row["service_level"] for row in rows if row["service_level"] is not None]
+    assert whole["service_level"] != pytest.approx(sum(levels) / len(levels), abs=1e-6)
+    assert "queue" not in whole
+    assert "start_us" not in whole
+
+
+def test_a_total_of_agents_is_of_their_times() -> None:
+    events, lives = drawn(1)
+    first, last = events[0].at_us, lives.now_us
+    recount = Recount(policy(), first - first % INTERVAL_US, last + INTERVAL_US)
+    for event in events:
+        recount.apply(event)
+    rows = list(recount.rows(("agent",), 1, last))
+    whole = total(rows)
+    assert whole.keys() == rows[0].keys() - {"agent", "start_us"}
+    handling = sum(row["handling_us"] for row in rows)
+    available = sum(row["available_us"] for row in rows)
+    assert whole["occupancy"] == pytest.approx(handling / (handling + available))
+    assert whole["offers"] == sum(row["offers"] for row in rows)
+    assert total([]) == {}

@@ -12,7 +12,7 @@ from aiohttp import web
 from router.api.table import Call, Param, Reply, Route, query, query_int, roles
 from router.api.views import View
 from router.core.model import DAY_US
-from router.core.recount import DIMENSIONS, Row, checked_dimensions, quarters
+from router.core.recount import DIMENSIONS, Row, checked_dimensions, quarters, total
 from router.core.statistics import FORMULAS
 from router.errors import Invalid
 from router.runtime.reports import make_report
@@ -29,6 +29,8 @@ class ReportView(View):
     """Of each column, what it means."""
     rows: list[dict[str, Any]]
     """``start_us``, the names asked for, counts, lengths in µs, rates (null: of nothing)."""
+    total: dict[str, Any] = {}
+    """All rows as one: sums, and rates made of the sums. Empty: there are no rows."""
 
 
 async def report(call: Call) -> Reply:
@@ -36,7 +38,7 @@ async def report(call: Call) -> Reply:
     asked, rows = await _made(call)
     names = dict.fromkeys(name for row in rows[:1] for name in row)
     formulas = {name: FORMULAS[name] for name in names if name in FORMULAS}
-    return Reply(200, ReportView(*asked, formulas, rows))
+    return Reply(200, ReportView(*asked, formulas, rows, total(rows)))
 
 
 async def report_csv(call: Call) -> web.StreamResponse:

@@ -29,6 +29,7 @@ export const reports = {
   report_from: "Ab",
   report_rows: "{n} Zeile | {n} Zeilen",
   report_rows_more: "Die ersten {n} Zeilen; die Datei hat alle.",
+  report_total: "Alles zusammen",
   report_none: "In diesem Zeitraum wurde nichts gezählt.",
   measure_received: "Eingegangen",
   measure_answered: "Angenommen",

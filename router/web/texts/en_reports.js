@@ -29,6 +29,7 @@ export const reports = {
   report_from: "From",
   report_rows: "{n} line | {n} lines",
   report_rows_more: "The first {n} lines; the download has all of them.",
+  report_total: "All together",
   report_none: "Nothing was counted in this span.",
   measure_received: "Received",
   measure_answered: "Answered",

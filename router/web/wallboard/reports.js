@@ -82,6 +82,12 @@ function Table({ report, all, interval, sameDay }) {
           </tr>`,
         )}
       </tbody>
+      <tfoot>
+        <tr>
+          <th scope="row" colspan=${1 + by.length}>${t("report_total")}</th>
+          ${measures.map((name) => html`<td key=${name} class="number">${cellWords(name, report.total?.[name])}</td>`)}
+        </tr>
+      </tfoot>
     </table>
     <p class="quiet more">${rows.length > SHOWN ? t("report_rows_more", { n: SHOWN }) : t("report_rows", { n: rows.length })}</p>
   </div>`;
