@@ -97,13 +97,15 @@ class Subscription:
             self._behind = False
             return []
         frames = await self._feed.read(self.next_seq, FRAMES_AT_ONCE)
+        last_seq = self._feed.last_seq()
         items: list[Item] = []
         for frame in frames:
             if frame.first_seq > self.next_seq:
                 self.skipped += frame.first_seq - self.next_seq
                 self.next_seq = frame.first_seq
             for seq, data in enumerate(frame.events, frame.first_seq):
-                if seq == self.next_seq:
+                # A store shows what it has, also what too few replicas have: that may yet be lost.
+                if seq == self.next_seq and seq <= last_seq:
                     items.append((seq, self._feed.decode(data)))
                     self.next_seq += 1
         if not frames:  # trimmed up to the end

@@ -375,6 +375,7 @@ class Intake:
         """The closed contact that had this external id, if it is still remembered."""
         if self.find(channel, external_id) is not None:
             return None
+        await self._workspace.settled()  # its end may be decided, and not stored yet
         place, old = self._place(channel, external_id), f"{channel}/{external_id}"
         own = self._workspace.own
         found = await self._workspace.journal.fetch(own, "external", [place, old])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from router.core import events as e
+from router.journal import AppendResult, Commit, Ownership
+from router.journal.memory import MemoryJournal
 from router.runtime import feed
 from router.runtime.feed import Subscription
 from router.runtime.loop import Workspace
@@ -39,6 +43,39 @@ async def test_events_that_come_while_the_past_is_read_are_not_missed(world: Wor
     await contacts(workspace, 200, 50)
     seen += await take(stream, workspace.seq - len(seen))
     assert seen == list(range(1, workspace.seq + 1))
+
+
+async def test_what_is_stored_and_not_yet_confirmed_is_shown_to_nobody(world: World) -> None:
+    class Unconfirmed(MemoryJournal):
+        """Its commits are there to be read before it says that they are safe."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.confirmed, self.stored = asyncio.Event(), asyncio.Event()
+            self.confirmed.set()
+
+        async def append(self, own: Ownership, commit: Commit) -> AppendResult:
+            self.stored.clear()
+            result = await super().append(own, commit)
+            self.stored.set()
+            await self.confirmed.wait()
+            return result
+
+    journal = Unconfirmed()
+    workspace = await world.workspace(journal=journal)
+    await contacts(workspace, 0, 2)
+    stream = workspace.feed.subscribe(1)
+    confirmed = workspace.seq
+    journal.confirmed.clear()
+    journal.stored.clear()
+    answer = workspace.put(submit("c2"))
+    await journal.stored.wait()
+    assert [seq for seq, _ in await stream.batch()] == list(range(1, confirmed + 1))
+    journal.confirmed.set()
+    await answer
+    rest = await take(stream, workspace.seq - confirmed)
+    assert rest == list(range(confirmed + 1, workspace.seq + 1))
+    assert stream.skipped == 0
 
 
 async def test_a_slow_reader_holds_bounded_memory_and_misses_nothing(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from router.channel import Address, NewContact
 from router.core import commands as c
 from router.core.model import ContactId
 from router.journal.memory import MemoryJournal
 from router.runtime import seen
 from router.runtime.seen import Seen
+from tests.runtime.test_loop import GatedJournal
 from tests.runtime.world import World, until
 
 
@@ -63,3 +66,25 @@ async def test_a_closed_contact_is_recognised_after_a_restart_and_new_ones_cost_
     await again.start([])
     known, answer = await again.intake.submit(new, "chat")
     assert (known.contact, known.outcome, answer) == (first.contact, "abandoned", None)
+
+
+async def test_a_contact_whose_end_is_not_stored_yet_is_still_the_same_contact(
+    world: World,
+) -> None:
+    journal = GatedJournal()
+    host = await world.host(journal=journal)
+    await host.start([])
+    new = NewContact(external_id="x1", customer=Address(address="v1"), to="shop")
+    first, _ = await host.intake.submit(new, "chat")
+    journal.open.clear()
+    journal.entered.clear()
+    ending = host.workspace.put(c.AbandonContact(contact=ContactId(first.contact)))
+    await journal.entered.wait()
+    assert host.intake.find("chat", "x1") is None
+    asking = asyncio.get_running_loop().create_task(host.intake.closed_by_external("chat", "x1"))
+    await until(lambda: host.workspace._settling)
+    journal.open.set()
+    await ending
+    known = await asking
+    assert known is not None
+    assert (known.contact, known.outcome) == (first.contact, "abandoned")
