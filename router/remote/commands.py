@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from router.remote import nodes
 from router.remote.server import DEFAULT_URL, RunningServer, read_token
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -38,6 +39,7 @@ def add_to(main: click.Group, run: Run) -> None:
     main.command("import")(_server_option(_import(run)))
     main.command("explain")(_server_option(_explain(run)))
     main.command("report")(_server_option(_report(run)))
+    nodes.add_to(main, run)
 
 
 def _preference(run: Run) -> Callable[..., None]:
