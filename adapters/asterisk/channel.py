@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 50_000
 """Most events that wait while channels are listed after a connect."""
+STOP_S = 0.5
+"""What is being said to the PBX when the router stops, too: that a phone has rung, above all."""
 GRACE_S = 2.0
 """What is being told to the router when the PBX is lost may be finished."""
 TASKS = 20
@@ -60,7 +62,7 @@ class Asterisk(Channel):
         """Serve until the event socket is lost. Raises ChannelLost."""
         self.router.state("starting")
         await self.rest.open()
-        grace_s = 0.0
+        grace_s = STOP_S
         try:
             socket = await self.rest.events()
             try:

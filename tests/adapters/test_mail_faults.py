@@ -269,8 +269,11 @@ async def test_a_server_that_hangs_is_left_and_found_again(
         assert len(harness.router.messages) == 1
 
 
-async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again() -> None:
+async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Garbage, endless lines, a literal of 2 GB: none of it fills memory or ends the thread."""
+    monkeypatch.setattr(imap, "FIRST_PAUSE_S", 0.02)  # the pauses double, up to 0.6 s here
     greetings = [
         b"\x00\xff garbage \xfe\r\n" * 50,
         b"* OK ready\r\n* CAPABILITY IMAP4rev1\r\nx OK\r\n* 1 FETCH (BODY[] {2000000000}\r\n",

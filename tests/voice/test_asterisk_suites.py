@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.asterisk import Asterisk
+from adapters.asterisk import Asterisk, switchboard
 from router.channel import (
     Address,
     ChannelError,
@@ -259,7 +259,10 @@ async def test_what_nobody_can_know_is_an_unknown_outcome(harness: AsteriskHarne
     assert isinstance(error, UnknownOutcome)
 
 
-async def test_a_channel_that_never_enters_the_application_is_given_up(tmp_path: Path) -> None:
+async def test_a_channel_that_never_enters_the_application_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switchboard, "THERE_S", 0.5)
     async with AsteriskHarness(tmp_path) as harness:
         await harness.arrive(CUSTOMER)
         harness.pbx.races.late_start_s = 60.0
