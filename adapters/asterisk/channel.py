@@ -16,7 +16,7 @@ from adapters.asterisk.effects import Effects
 from adapters.asterisk.events import Events
 from adapters.asterisk.reconcile import Reconciler
 from adapters.asterisk.rest import AriRefused, Rest
-from adapters.asterisk.settings import Settings, read_password
+from adapters.asterisk.settings import Settings, read_password, tls_context
 from adapters.asterisk.switchboard import Switchboard
 from router.channel import Channel, ChannelError, ChannelLost, Router, Task
 
@@ -39,7 +39,8 @@ class Asterisk(Channel):
         super().__init__(name, settings, router)
         where = f"adapters.{name}"
         self.config = read_settings(Settings, settings, where)
-        self.rest = Rest(self.config, read_password(self.config, where), self._tell_state)
+        password, tls = read_password(self.config, where), tls_context(self.config, where)
+        self.rest = Rest(self.config, password, tls, self._tell_state)
         self.crew = Crew(name, most=TASKS * self.config.calls)
         self.board = Switchboard(self.config, self.rest, self.crew)
         self.talk = Conversation(self.board, router)

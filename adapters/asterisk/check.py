@@ -10,7 +10,7 @@ from adapters import Finding, read_settings
 from adapters.asterisk import ari
 from adapters.asterisk.announce import media_of
 from adapters.asterisk.rest import AriRefused, Rest
-from adapters.asterisk.settings import Settings, read_password
+from adapters.asterisk.settings import Settings, read_password, tls_context
 from router.channel import ChannelError
 
 MODULES = {
@@ -45,8 +45,10 @@ async def check(name: str, settings: dict[str, Any], endpoints: list[str]) -> li
 
     Raises ConfigError for settings that cannot be read.
     """
-    config = read_settings(Settings, settings, f"adapters.{name}")
-    rest = Rest(config, read_password(config, f"adapters.{name}"), lambda *_: None)
+    where = f"adapters.{name}"
+    config = read_settings(Settings, settings, where)
+    password, tls = read_password(config, where), tls_context(config, where)
+    rest = Rest(config, password, tls, lambda *_: None)
     await rest.open()
     try:
         return await _Check(name, config, rest).run(endpoints)

@@ -15,6 +15,7 @@ from router.channel import ChannelError, ChannelLost, UnknownOutcome
 
 BODY = 16 * 1024 * 1024
 """Longest answer: the list of some thousand channels has 2 MB."""
+UNTRUSTED = "the PBX's certificate is not trusted: `ca_file`, and the name in `url`"
 DEFINITE = 500
 """ARI's own failure ("Allocation failed"): an answer, and nothing was done."""
 
@@ -31,10 +32,15 @@ class Rest:
     """What is asked of ARI over HTTP."""
 
     def __init__(
-        self, settings: Settings, password: str, on_state: Callable[[str, str], None]
+        self,
+        settings: Settings,
+        password: str,
+        tls: ssl.SSLContext,
+        on_state: Callable[[str, str], None],
     ) -> None:
         self.settings = settings
         self.breaker = Breaker()
+        self._tls = tls
         self._headers = {"Authorization": aiohttp.encode_basic_auth(settings.user, password)}
         self._on_state = on_state
         self._session: aiohttp.ClientSession | None = None
@@ -43,7 +49,7 @@ class Rest:
         """Before the first request."""
         # The event socket takes one connection, too.
         connector = aiohttp.TCPConnector(
-            limit=self.settings.connections + 1, keepalive_timeout=60, ssl=self._tls()
+            limit=self.settings.connections + 1, keepalive_timeout=60, ssl=self._tls
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -56,11 +62,6 @@ class Rest:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def _tls(self) -> ssl.SSLContext | bool:
-        if not self.settings.ca_file:
-            return True
-        return ssl.create_default_context(cafile=self.settings.ca_file)
 
     async def ask(self, request: Request) -> bytes:
         """The body of a good answer.
@@ -76,6 +77,9 @@ class Rest:
         session = self._session
         try:
             status, body = await self._send(session, request)
+        except aiohttp.ClientConnectorCertificateError as error:
+            self._failed(began_s, now_s())
+            raise ChannelLost(UNTRUSTED) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._failed(began_s, now_s())
             raise ChannelLost("the PBX cannot be reached") from error
@@ -129,6 +133,8 @@ class Rest:
         except aiohttp.WSServerHandshakeError as error:
             why = "user or password is wrong" if error.status == 401 else f"HTTP {error.status}"
             raise ChannelLost(f"the PBX refuses the event socket: {why}") from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ChannelLost(UNTRUSTED) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ChannelLost(f"no event socket: {type(error).__name__}") from error
 

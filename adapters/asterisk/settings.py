@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -100,6 +101,15 @@ def read_password(settings: Settings, where: str) -> str:
     if password.lower() in (*FAMOUS, settings.user.lower()):
         raise ConfigError([f"{key}: that password stands in every guide: choose another one"])
     return password
+
+
+def tls_context(settings: Settings, where: str) -> ssl.SSLContext:
+    """What the PBX's certificate is checked with. Raises ConfigError."""
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        why = getattr(error, "strerror", "") or "no certificates in it"
+        raise ConfigError([f"{where}.ca_file: {settings.ca_file}: {why}"]) from None
 
 
 def _is_loopback(host: str) -> bool:
