@@ -1,4 +1,4 @@
-"""The data directory: one process at a time, and names in it that survive a power cut."""
+"""The data directory: one process at a time, copies are known, names survive a power cut."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 from router.errors import JournalBusy
+
+_MACHINE = Path("/etc/machine-id")
 
 
 class DirectoryLock:
@@ -38,6 +40,42 @@ class DirectoryLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+class Place:
+    """Where a data directory was when it was last used: the machine, and its inode there.
+
+    A lock cannot tell a directory from its copy. Whoever finds that they are elsewhere begins as a
+    copy does, with an epoch far above the original's: adapters that both speak to believe the copy
+    and refuse the original. A directory that was moved to another machine pays nothing for that.
+    A cloned machine is not noticed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = directory / "place"
+        try:
+            machine = _MACHINE.read_text().strip()
+        except OSError:
+            machine = ""
+        self._here = f"{machine} {directory.stat().st_ino}\n"
+
+    def is_elsewhere(self) -> bool:
+        """Has it been copied or moved since `settle`? False where that never was."""
+        try:
+            return self._file.read_text() != self._here
+        except FileNotFoundError:
+            return False
+
+    def settle(self) -> None:
+        """Here it is now, durably."""
+        partial = self._file.with_suffix(".new")
+        with partial.open("w") as out:
+            out.write(self._here)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.rename(self._file)
+        sync_directory(self._directory)
 
 
 def sync_directory(directory: Path) -> None:

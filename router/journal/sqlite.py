@@ -13,6 +13,7 @@ before the other has woken up, starts that wait anew each time: 11 s were seen w
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import sqlite3
@@ -36,7 +37,7 @@ from router.journal import (
     StoredRow,
 )
 from router.journal.audit import audit_file
-from router.journal.directory import DirectoryLock, sync_directory
+from router.journal.directory import DirectoryLock, Place, sync_directory
 from router.journal.frame import (
     Frame,
     check_commit,
@@ -56,6 +57,8 @@ from router.journal.workspace_file import (
     read_own,
     translate,
 )
+
+log = logging.getLogger("router.journal")
 
 SWITCH_INTERVAL_S = 0.00002
 """Shorter than one round of a busy event loop; costs nothing measurable."""
@@ -269,9 +272,25 @@ class SqliteJournal(Journal):
         if self._lock is None:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = DirectoryLock(self.directory, "journal.lock")
+            self._own_up_to_a_copy()
         if self._writer is None:
             self._writer = _Writer(self._files)
             self._writer.start()
+
+    def _own_up_to_a_copy(self) -> None:
+        place = Place(self.directory)
+        if place.is_elsewhere():
+            log.warning(
+                "this directory was copied or moved: it goes on as a copy, and adapters refuse "
+                "the original",
+                extra={"directory": str(self.directory)},
+            )
+            for path in self.directory.glob("ws-*.db"):
+                try:
+                    disown_copy(path)
+                except (sqlite3.Error, JournalError) as error:  # its workspace is refused later
+                    log.warning("not read", extra={"file": path.name, "why": str(error)})
+        place.settle()
 
     def _file(self, own: Ownership) -> WorkspaceFile:
         file = self._files.get(own.workspace)
