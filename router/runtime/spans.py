@@ -114,9 +114,9 @@ class Lives:
                 "router.resumed": True,
             }
         for held in reservations:
-            life = self._lives.get(held.contact)
-            if life is None:  # closed, and in wrap-up
-                life = self._begin(held.contact, held.offered_at_us, None)
+            found = self._lives.get(held.contact)
+            life = found or self._begin(held.contact, held.offered_at_us, None)
+            if found is None:  # closed, and in wrap-up
                 life.root.attributes["router.resumed"] = True
                 life.closed_at_us = held.wrap_at_us
             name, at_us = _stands(held)

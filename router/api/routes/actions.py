@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from router.api import bodies as b
 from router.api.actions import ACTIONS, BY_NAME, Action, Asked, check_owner, perform
+from router.api.audit import audit_row
+from router.api.auth import Role
 from router.api.idempotency import once
 from router.api.problems import ApiError
 from router.api.reach import check_contact, check_reservation, reaches
@@ -72,6 +74,9 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         await check_reservation(call.tenant, call.who, call.id)
 
     async def run(archive: tuple[ArchiveWrite, ...]) -> Reply:
+        if _is_audited(call, action):
+            name = f"{action.target}.{action.name}"
+            archive = (*archive, audit_row(call, name, _subject(call, action, body)))
         answer, extra = await perform(action, asked, body, archive)
         return await _answer(call, action, answer.seq, extra)
 
@@ -80,6 +85,19 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         return await _answer(call, action, 0, {})
 
     return await once(call, action.name, run, replay)
+
+
+def _is_audited(call: Call, action: Action) -> bool:
+    """Listening in and recording always; what else supervisors do to others' work."""
+    return action.name in LISTENING or (
+        call.who.role is Role.SUPERVISOR and action.name in SUPERVISING
+    )
+
+
+def _subject(call: Call, action: Action, body: b.Body) -> str:
+    """What it was done to; for listening also for whose ears."""
+    listener = getattr(body, "agent", "") if action.name == "monitor" else ""
+    return f"{call.id} for {listener}" if listener else call.id
 
 
 async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]) -> Reply:
@@ -105,6 +123,11 @@ async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]
     return Reply(200, answer, headers)
 
 
+LISTENING = ("monitor", "stop_monitor", "record")
+SUPERVISING = ("move", "reprioritize", "require", "pull", "presence")
+AUDITED = (*LISTENING, *SUPERVISING)
+
+
 def _route(action: Action) -> Route:
     async def handler(call: Call) -> Reply:
         return await act(call, action, call.body)
@@ -114,6 +137,7 @@ def _route(action: Action) -> Route:
     return Route(
         operation, "POST", f"{PLACES[action.target]}/{{id}}:{verb}", handler, action.roles,
         {200: ActionAnswer}, action.doc, body=action.body, idempotent=True, errors=(404, 409, 507),
+        audited=f"{action.target}.{action.name}" if action.name in AUDITED else "",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from router.api.routes.customers import the_customer
 from router.api.table import Call, Reply, Route, roles
 from router.api.tenant import message_views
 from router.api.wire import plain
+from router.core.commands import RecordAudit
 from router.core.model import Contact, ContactId
 from router.runtime.erasure import contacts_of, erase
 from router.runtime.messages import Message
@@ -22,7 +23,11 @@ ADMIN = roles("admin")
 async def export(call: Call) -> Reply:
     """Everything about a customer."""
     row = await the_customer(call)
-    book = call.tenant.workspace.customers
+    workspace = call.tenant.workspace
+    # Before the answer: what has left the house is on record, whether or not it arrived.
+    told = RecordAudit(action="customer.export", subject=call.id, by=call.who.by)
+    await workspace.ask(told, (audit_row(call, "customer.export", call.id),))
+    book = workspace.customers
     found = b.CustomerExport(
         customer=b.customer_view(row, book.zones(row), clear=True),
         ledger=[b.ledger_view(entry) for entry in row.ledger],
@@ -88,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
     Route("exportCustomer", "GET", "/v1/customers/{id}:export", export, ADMIN,
           {200: b.CustomerExport},
           "Everything about a customer: profile, addresses in clear, consents, contacts, messages, "
-          "decisions, what was learned.", errors=(404,)),
+          "decisions, what was learned.", audited="customer.export", errors=(404, 507)),
     Route("eraseCustomer", "POST", "/v1/customers/{id}:erase", erase_customer, ADMIN,
           {200: b.ErasedView},
           "Erase a customer: rows are deleted and keys destroyed, so that nothing in the log, in "

@@ -9,8 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
+from router.api.audit import audit_row
 from router.api.table import Call, Param, Reply, Route, query, query_int, roles
 from router.api.views import View
+from router.core.commands import RecordAudit
 from router.core.model import DAY_US
 from router.core.recount import DIMENSIONS, Row, checked_dimensions, quarters, total
 from router.core.statistics import FORMULAS
@@ -43,7 +45,10 @@ async def report(call: Call) -> Reply:
 
 async def report_csv(call: Call) -> web.StreamResponse:
     """The same for spreadsheets."""
-    (_, _, _, by), rows = await _made(call)
+    (from_us, to_us, _, by), rows = await _made(call)
+    subject = f"{','.join(by)} {_cell('start_us', from_us)}/{_cell('start_us', to_us)}"
+    told = RecordAudit(action="report.export", subject=subject, by=call.who.by)
+    await call.tenant.workspace.ask(told, (audit_row(call, "report.export", subject),))
     return web.Response(
         text=as_csv(rows, by),
         content_type="text/csv",
@@ -108,5 +113,5 @@ ROUTES: tuple[Route, ...] = (
     Route("getReportCsv", "GET", "/v1/reports.csv", report_csv, roles("admin supervisor"),
           {200: "text/csv"},
           "The same for spreadsheets: moments in UTC, lengths in seconds, nothing for nothing.",
-          params=_SPAN),
+          params=_SPAN, audited="report.export", errors=(507,)),
 )  # fmt: skip
