@@ -102,8 +102,8 @@ async def test_servers_on_one_directory_on_its_copy_and_on_its_backup(tmp_path: 
             found = await server.good("GET", f"/v1/contacts/{made['contact']}")
             assert found["id"] == made["contact"]
         original, copy = await epoch(one), await epoch(two)
-        # (The backup owned the original once more in between.)
-    assert copy > original + EPOCH_STEP_OF_COPY - 10
+        # The backup owned the original once more in between.
+        assert copy > original + EPOCH_STEP_OF_COPY - 10
         # Restored from a backup: above the original, too.
         three.admin = one.admin
         await three.command("restore", str(tmp_path / "backup"))
