@@ -104,8 +104,9 @@ end
 
 -- keys: own; argv: epoch nonce
 local function renew(keys, argv)
-  if not is_owner(keys[1], argv[1], argv[2]) then return 0 end
-  return redis.call('HINCRBY', keys[1], 'beat', 1)
+  if not is_owner(keys[1], argv[1], argv[2]) then return -1 end
+  redis.call('HINCRBY', keys[1], 'beat', 1)
+  return tonumber(redis.call('HGET', keys[1], 'seq'))
 end
 
 -- keys: own log; argv: epoch nonce below

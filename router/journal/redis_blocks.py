@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from router.journal.redis_audit import server_facts
 from router.journal.redis_line import Word
 from router.journal.redis_servers import RedisSettings, Servers
 
+log = logging.getLogger("router.journal")
+
 _TAG = "router-keys"
 _PREFIX = f"{{{_TAG}}}"
 
@@ -20,13 +23,14 @@ _PREFIX = f"{{{_TAG}}}"
 class RedisBlocks:
     """Blocks of keys (`keys.BlockKeys`) in Redis; better in another server than the contacts.
 
-    Erasing overwrites the key and has the append-only file rewritten, which would still hold it.
+    Erasing overwrites the key and has the append-only files rewritten, which would still hold it.
     Calls wait for the server, and may come from any thread, also from one that runs a loop: the
     connections belong to a thread of their own. Raises StoreFull, JournalFailed.
     """
 
     def __init__(self, store: RedisSettings | str) -> None:
         settings = RedisSettings(url=store) if isinstance(store, str) else store
+        self._has_replicas = settings.replicas > 0
         self._loop = asyncio.new_event_loop()
         self._servers = Servers(settings)
         self._reading = self._servers.reading(_TAG)
@@ -54,14 +58,26 @@ class RedisBlocks:
                 self._write("SETRANGE", _block(number), place * KEY_BYTES, ERASED)
         facts = self._run(server_facts(self._reading, "persistence"))
         if facts.get("aof_enabled") == "1":
-            self._rewrite()
+            self._run(self._rewrite())
 
-    def _rewrite(self) -> None:
+    async def _rewrite(self) -> None:
         try:
-            self._read("BGREWRITEAOF")
+            await self._reading.ask("BGREWRITEAOF")
         except JournalFailed as error:
             if "in progress" not in str(error):
                 raise
+        if not self._has_replicas:
+            return
+        for line in await self._servers.replicas(_TAG):
+            try:
+                await line.call("BGREWRITEAOF")
+            except JournalFailed as error:
+                if "in progress" not in str(error):
+                    log.warning(
+                        "an erased key is still in a replica's log", extra={"why": str(error)}
+                    )
+            finally:
+                await line.close()
 
     def erased(self) -> list[tuple[int, int]]:
         """See Blocks."""

@@ -25,8 +25,8 @@ from router.journal.redis_keyspace import (
     open_entry,
     open_live,
     read_own,
-    scan,
     scan_log,
+    scan_still,
 )
 from router.journal.workspace_file import create_file, disown_copy, open_read_only, own_crc
 from router.journal.workspace_file import read_own as read_own_of_file
@@ -71,12 +71,12 @@ async def _fill(line: Line, workspace: str, frozen: Keyspace, db: sqlite3.Connec
     async for entries in scan_log(line, frozen.log):
         frames = [(open_entry(workspace, entry).first_seq, entry[1][1]) for entry in entries]
         await put("INSERT INTO log VALUES (?,?)", frames)
-    async for pairs in scan(line, frozen.live):
+    async for pairs in scan_still(line, frozen.live):
         live = [open_live(workspace, field, stored) for field, stored in pairs]
         rows = [(row.kind, row.id, guard_row(*row)) for row in live]
         await put("INSERT INTO live (kind, id, data) VALUES (?,?,?)", rows)
     for kind in await archive_kinds(line, frozen):
-        async for pairs in scan(line, frozen.archive(kind)[0]):
+        async for pairs in scan_still(line, frozen.archive(kind)[0]):
             archived = []
             for field, stored in pairs:
                 id_ = field.decode()

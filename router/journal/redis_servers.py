@@ -305,6 +305,13 @@ class Servers:
         found = await self._masters.all()
         return [(at, self._at(at).reading) for at in found]
 
+    async def replicas(self, tag: str) -> list[RedisLine]:
+        """New connections to all replicas of the master of a hash tag, for the caller to close."""
+        slot = slot_of(tag)
+        _, _, replicas = await self.read(slot, ("ROLE",))
+        places = (Endpoint(host.decode(), int(port)) for host, port, _ in replicas)
+        return [RedisLine(self._access, at) for at in places]
+
     async def _follow(self, error: Redirected) -> tuple[Shard, bool]:
         if not error.is_moving:
             self._masters.moved(error.slot, error.to)

@@ -58,7 +58,7 @@ from router.journal.redis_keyspace import (
     open_nodes,
     read_own,
     read_standing,
-    scan,
+    scan_still,
     seq_of,
 )
 from router.journal.redis_mend import Mender, append_words
@@ -155,10 +155,13 @@ class RedisJournal(SharedJournal):
     async def renew(self, own: Ownership) -> bool:
         """See SharedJournal."""
         space, owned = self._space(own), self._owned.get(own.nonce)
+        line = self._servers.writing(space.name)
         for _ in range(_TRIES):
-            line = self._servers.writing(space.name)
-            if await line.function("renew", (space.own,), own.epoch, own.nonce):
+            written = owned.seq if owned else 0
+            stored = await line.function("renew", (space.own,), own.epoch, own.nonce)
+            if stored >= written:
                 return True
+            # An owner that has nothing to commit hears of a loss here.
             if owned is None or not await self._mender.mend(owned):
                 return False
         return False
@@ -167,7 +170,9 @@ class RedisJournal(SharedJournal):
         """See SharedJournal."""
         space, given_up = self._space(own), -1
         reading, writing = self._servers.reading(space.name), self._servers.writing(space.name)
-        self._owned.pop(own.nonce, None)
+        owned = self._owned.pop(own.nonce, None)
+        if owned is not None and not await self._mender.mend(owned):
+            return  # another owner has it
         while given_up < 0:  # -1: a commit that nobody waits for any more came in between
             now = await read_own(reading, own.workspace, space)
             crc = own_crc(own.workspace, own.epoch, "", now.seq, now.at_us, now.head)
@@ -204,7 +209,7 @@ class RedisJournal(SharedJournal):
         collects = gc.isenabled()
         gc.disable()  # it would walk over all rows loaded so far, again and again
         try:
-            async for pairs in scan(reading, space.live):
+            async for pairs in scan_still(reading, space.live):
                 yield [open_live(own.workspace, field, stored) for field, stored in pairs]
                 kept.update((field.decode(), stored) for field, stored in pairs)
         finally:

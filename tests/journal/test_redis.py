@@ -67,6 +67,7 @@ class DeafLine:
         self.port = port
         self.is_deaf = False
         self.joined: list[asyncio.Task[None]] = []
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> DeafLine:
         self.server = await asyncio.start_server(self._join, "127.0.0.1", 0)
@@ -76,14 +77,17 @@ class DeafLine:
 
     async def __aexit__(self, *_: object) -> None:
         self.server.close()
+        for writer in self.writers:
+            writer.close()
+        await asyncio.gather(*self.joined, return_exceptions=True)
         await self.server.wait_closed()
-        await asyncio.gather(*self.joined)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         me = asyncio.current_task()
         assert me is not None
         self.joined.append(me)
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers += (writer, to_server)
 
         async def pump(
             source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
@@ -101,7 +105,7 @@ class DeafLine:
 
 async def test_a_commit_whose_answer_was_lost_is_there_once(empty_redis: RedisServer) -> None:
     async with DeafLine(empty_redis.port) as line:
-        journal = RedisJournal(RedisSettings(line.url, access=Access(timeout_s=0.3)))
+        journal = RedisJournal(RedisSettings(line.url, access=Access(timeout_s=1.5)))
         own = await journal.acquire("w")
         assert await journal.append(own, commit(1)) is OK
         line.is_deaf = True
@@ -207,6 +211,22 @@ async def test_what_the_server_forgot_is_written_again(
     assert await journal.fetch(again, "message", ["m"]) == {"m": b"x"}
     extra = journal.stats().extra
     assert (extra["gaps"], extra["repaired_records"], extra["seeds"]) == (1, 3, 0)
+
+
+async def test_an_idle_owner_notices_a_loss_when_it_renews_and_when_it_leaves(
+    journal: RedisJournal, empty_redis: RedisServer
+) -> None:
+    own = await journal.acquire("w")
+    await journal.append(own, commit(1))
+    before = memory_of(empty_redis)
+    await journal.append(own, commit(2))
+    go_back(empty_redis, before)
+    assert await journal.renew(own)
+    assert empty_redis.client.xlen("{w}:log") == 2
+    go_back(empty_redis, before)
+    await journal.hand_over(own, "n2")
+    assert (await journal.standing("w")).heir == "n2"
+    assert empty_redis.client.xlen("{w}:log") == 2
 
 
 async def test_an_acquisition_that_the_server_forgot_is_made_again(

@@ -217,6 +217,12 @@ async def test_keys_of_personal_data_are_on_replicas_too(
     key_id, key = keys.new_key()
     lost_id, _ = keys.new_key()
     await keys.erase([lost_id])
+
+    def is_rewritten() -> bool:
+        nodes = (replicated.nodes[0], paused[0])  # asking the one that is paused takes long
+        return all(node.facts("persistence")["aof_rewrites"] for node in nodes)
+
+    await asyncio.to_thread(until, "the log is rewritten, the replica's too", is_rewritten)
     await keys.close()
     until("the replica has it", lambda: bool(paused[0].client.exists("{router-keys}:erased")))
     again = await BlockKeys.open(RedisBlocks(replicated.settings()))
