@@ -35,6 +35,11 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
     )
     command.add_argument("--seconds", type=float, default=10.0)
     command = commands.add_parser(
+        "distributed", parents=[served], help="the journal in replicated Redis, and embedded"
+    )
+    command.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
+    command.add_argument("--rounds", type=int, default=2, help="each is A B B A")
+    command = commands.add_parser(
         "restart", parents=[served], help="ready again after kill -9, with many live contacts"
     )
     command.add_argument("--live", type=int, default=100_000)
@@ -136,6 +141,12 @@ def _latency(arguments: argparse.Namespace) -> Report:
     return uvloop.run(latency.run(arguments.seconds, arguments.tree))
 
 
+def _distributed(arguments: argparse.Namespace) -> Report:
+    from loadtest import distributed
+
+    return uvloop.run(distributed.run(arguments.seconds, arguments.rounds, arguments.tree))
+
+
 def _restart(arguments: argparse.Namespace) -> Report:
     from loadtest import restart
 
@@ -230,6 +241,7 @@ WHOLE_COMMAND = 20
 RUN = {
     "throughput": _throughput,
     "latency": _latency,
+    "distributed": _distributed,
     "knee": _knee,
     "compare": _compare,
     "restart": _restart,
