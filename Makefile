@@ -42,8 +42,8 @@ format: setup ## put the code into its form, and mend what can be mended without
 simulate: setup ## run the engine on a drawn day with faults, audited (SEED=7 COUNT=100)
 	@$(BIN)/python -m router.testing.simulator --seed $(SEED) --count $(COUNT) $(ARGS)
 
-bench: setup ## measure: matching, throughput, latency, restart, pages (some minutes, a quiet machine)
-	@status=0; for part in matching throughput latency restart pages; do \
+bench: setup ## measure: matching, throughput, latency, restart, agent freed, pages (minutes, a quiet machine)
+	@status=0; for part in matching throughput latency restart "run freed" pages; do \
 	    $(BIN)/python -m loadtest $$part || status=1; done; exit $$status
 
 lab: setup ## three nodes in network namespaces, faults, robots, an auditor; root (SEED=1 MINUTES=3)

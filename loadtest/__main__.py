@@ -48,10 +48,6 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
         "matching", parents=[common], help="a decision, and a whole command, in floors"
     )
     command.add_argument("--cycles", type=int, default=20_000)
-    command = commands.add_parser(
-        "rules", parents=[common], help="a condition against a hand-written lambda"
-    )
-    command.add_argument("--rounds", type=int, default=300)
     _add_worlds(commands, common)
     _add_days(commands, common)
     arguments = parser.parse_args(words)
@@ -62,6 +58,8 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
             arguments.profile, arguments.out, seconds=arguments.seconds,
             clients=arguments.clients, flame=arguments.flame,
         )  # fmt: skip
+    if arguments.command == "trace":
+        return _trace(arguments)
     report = RUN[arguments.command](arguments)
     report.machine = {
         "python": platform.python_version(),
@@ -76,7 +74,11 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
 def _add_worlds(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
-    """The commands that need more than a server: a population, a browser, a PBX."""
+    """The commands that need something else: rules, a population, a browser, a PBX."""
+    command = commands.add_parser(
+        "rules", parents=[common], help="a condition against a hand-written lambda"
+    )
+    command.add_argument("--rounds", type=int, default=300)
     command = commands.add_parser(
         "preference", parents=[common], help="the learned preference on a synthetic population"
     )
@@ -119,6 +121,18 @@ def _add_days(
     command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
     command = commands.add_parser(
+        "trace", help="record when contacts came to a running server, for a profile"
+    )
+    command.add_argument("url", help="of the server")
+    command.add_argument("--token-file", type=Path, required=True, help="a token that may read")
+    command.add_argument("--from-seq", type=int, default=1, help="the first event to look at")
+    command.add_argument("--out", type=Path, default=Path("var/loadtest/trace.csv"))
+    command = commands.add_parser(
+        "model", parents=[common], help="what one more contact, agent, rule, tenant costs"
+    )
+    command.add_argument("--seconds", type=float, default=10.0, help="length of each day")
+    command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the figures")
+    command = commands.add_parser(
         "compare", parents=[common], help="two builds under the same day, in turn"
     )
     command.add_argument("a", help="a directory or a git reference: how it was")
@@ -127,6 +141,15 @@ def _add_days(
     command.add_argument("--seconds", type=float, default=12.0, help="length of each day")
     command.add_argument("--pairs", type=int, default=3)
     command.add_argument("--most", type=float, default=1.1, help="processor time, B against A")
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from loadtest.runs import trace
+
+    token = arguments.token_file.read_text().strip()
+    found = uvloop.run(trace.arrivals(arguments.url, token, arguments.from_seq))
+    print(f"{arguments.out}: {trace.write(arguments.out, found):,} contacts")
+    return 0
 
 
 def _throughput(arguments: argparse.Namespace) -> Report:
@@ -175,6 +198,12 @@ def _knee(arguments: argparse.Namespace) -> Report:
     from loadtest.runs import knee
 
     return knee.find(arguments.profile, arguments.seconds, arguments.out)
+
+
+def _model(arguments: argparse.Namespace) -> Report:
+    from loadtest.runs import model
+
+    return model.fit(arguments.seconds, arguments.out)
 
 
 def _compare(arguments: argparse.Namespace) -> Report:
@@ -243,6 +272,7 @@ RUN = {
     "latency": _latency,
     "distributed": _distributed,
     "knee": _knee,
+    "model": _model,
     "compare": _compare,
     "restart": _restart,
     "matching": _matching,

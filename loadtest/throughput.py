@@ -151,33 +151,7 @@ class Run:
     async def _pipelined(self, socket: websocket.Socket, run: str, count: int) -> float:
         """SOCKET_WINDOW frames under way; each answer lets the next one go."""
         frames = [websocket.frame(contacts.submit_frame(n, run)) for n in self.numbers(count)]
-        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done = at = 0
-
-        def answered(payload: bytes) -> None:
-            nonlocal done, at
-            if b'"answer"' not in payload or b'"receipt"' not in payload:
-                if not finished.done():
-                    finished.set_exception(
-                        RuntimeError(f"expected a receipt, got {payload!r:.300}")
-                    )
-                return
-            done += 1
-            if at < count:
-                socket.send_raw(frames[at])
-                at += 1
-            if done == count and not finished.done():
-                finished.set_result(None)
-
-        socket.on_message = answered
-        began_s = perf_counter()
-        at = min(SOCKET_WINDOW, count)
-        socket.send_raw(b"".join(frames[:at]))
-        async with asyncio.timeout(120):
-            await finished
-        took_s = perf_counter() - began_s
-        socket.close()
-        return took_s
+        return await pipelined(socket, frames)
 
 
 def created(count: int) -> bytes:
@@ -284,3 +258,33 @@ def _report(one: Run, commits: Commits, disk: tuple[float, float]) -> Report:
         "bare write + fdatasync of 64 KiB, p50", disk[1] * 1e3, "ms", note=f"{disk[0]:.0f}/s"
     )
     return report
+
+
+async def pipelined(socket: websocket.Socket, frames: list[bytes]) -> float:
+    """SOCKET_WINDOW frames under way; each receipt lets the next one go. Seconds; closes it."""
+    count = len(frames)
+    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done = at = 0
+
+    def answered(payload: bytes) -> None:
+        nonlocal done, at
+        if b'"answer"' not in payload or b'"receipt"' not in payload:
+            if not finished.done():
+                finished.set_exception(RuntimeError(f"expected a receipt, got {payload!r:.300}"))
+            return
+        done += 1
+        if at < count:
+            socket.send_raw(frames[at])
+            at += 1
+        if done == count and not finished.done():
+            finished.set_result(None)
+
+    socket.on_message = answered
+    began_s = perf_counter()
+    at = min(SOCKET_WINDOW, count)
+    socket.send_raw(b"".join(frames[:at]))
+    async with asyncio.timeout(120):
+        await finished
+    took_s = perf_counter() - began_s
+    socket.close()
+    return took_s

@@ -55,22 +55,22 @@ def _bursts(phase: Phase, rng: random.Random, factor: float) -> Iterator[float]:
         at_s += phase.burst.every_s
 
 
-def recorded(file: Path, index: int, of: int, speed: float = 1.0) -> list[float]:
-    """Every `of`-th moment of a trace, beginning with number `index`.
+def recorded(file: Path, index: int, of: int, speed: float = 1.0) -> list[tuple[float, str]]:
+    """Every `of`-th moment of a trace with its channel, beginning with number `index`.
 
-    One number of seconds a line, growing, from any zero; `#` begins a remark. Raises ValueError
-    with the place.
+    A line is a number of seconds, growing, from any zero, and perhaps a comma and a channel; `#`
+    begins a remark. Raises ValueError with the place.
     """
-    found: list[float] = []
+    found: list[tuple[float, str]] = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
-        text = line.partition("#")[0].strip()
+        text, _, channel = line.partition("#")[0].strip().partition(",")
         if not text:
             continue
         try:
             at_s = float(text)
         except ValueError:
             raise ValueError(f"{file}:{number}: expected seconds, got {text!r}") from None
-        if found and at_s < found[-1]:
+        if found and at_s < found[-1][0]:
             raise ValueError(f"{file}:{number}: {at_s:g} comes before the line above")
-        found.append(at_s)
-    return [(at_s - found[0]) / speed for at_s in found[index::of]]
+        found.append((at_s, channel.strip()))
+    return [((at_s - found[0][0]) / speed, channel) for at_s, channel in found[index::of]]

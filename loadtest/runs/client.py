@@ -160,10 +160,11 @@ class Client:
         measures.start_s = at_s
         measures.legs.clear()
         measures.counts.clear()
-        moments = arrivals.moments(profile.phases, self.rng, 1 / self.plan.of, base)
+        drawn = arrivals.moments(profile.phases, self.rng, 1 / self.plan.of, base)
+        moments = ((moment_s, "") for moment_s in drawn)
         if profile.trace:
-            file = Path(self.plan.folder) / profile.trace
-            moments = iter(arrivals.recorded(file, self.plan.index, self.plan.of))
+            file, index, of = Path(self.plan.folder) / profile.trace, self.plan.index, self.plan.of
+            moments = (each for each in arrivals.recorded(file, index, of, profile.trace_speed))
         self._spawn(self.crowd.come(at_s, moments))
         self._spawn(self._watch_myself())
         loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from loadtest.runs import audit
+from loadtest.runs import audit, ceilings
 from loadtest.runs.client import Plan, Seat
 from loadtest.runs.measures import Measures
 from loadtest.runs.profile import Profile
@@ -57,6 +57,8 @@ class Outcome:
     peak_per_s: float = 0.0
     peak_per_cpu_s: float = 0.0
     """Served for each second of the server's processor, in the closed loop."""
+    ceilings: dict[str, float] = field(default_factory=dict)
+    """What the bare stack did just before; empty: it was not asked."""
     unanswered: int = 0
     drained_s: float = 0.0
     """How long it took after the last phase until nobody was left; the limit if some were."""
@@ -73,11 +75,13 @@ class Run:
     """One run of one profile."""
 
     def __init__(
-        self, profile: Profile, folder: Path, tell: Tell, root: Path | None, flame: Path | None
-    ) -> None:
+        self, profile: Profile, folder: Path, tell: Tell, root: Path | None, flame: Path | None,
+        *, with_ceilings: bool = False,
+    ) -> None:  # fmt: skip
         """`root`: the source tree of the server, if it is not this one; `flame`: for a graph."""
         self._profiler = _profiler() if flame is not None else ""
         self._flame = flame
+        self._with_ceilings = with_ceilings
         self.outcome = Outcome(profile)
         self._profile = profile
         self._folder = folder
@@ -97,6 +101,9 @@ class Run:
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(self._end_clients)
             await self._open()
+            if self._with_ceilings:
+                self._tell("what the bare stack does on this machine now")
+                self.outcome.ceilings = await ceilings.take(self._place)
             base = await self._calibrate()
             await self._day(base)
             await self._close()
@@ -310,6 +317,7 @@ def lasting(profile: Profile, seconds: float) -> Profile:
         phase.seconds *= factor
         if phase.burst is not None:
             phase.burst.every_s *= factor
+            phase.burst.size *= factor
     for cut in shorter.cuts:
         cut.at_s *= factor
     for agents in shorter.agents:

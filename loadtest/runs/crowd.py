@@ -102,17 +102,20 @@ class Crowd:
         """Requests without an answer."""
         return sum(client.waiting for client in self._all())
 
-    async def come(self, start_s: float, moments: Iterator[float]) -> None:
-        """The open loop: each when they are due, whatever became of those before."""
+    async def come(self, start_s: float, moments: Iterator[tuple[float, str]]) -> None:
+        """The open loop: each when they are due, whatever became of those before.
+
+        A moment may name the channel; else, and where nobody comes on that one, it is drawn.
+        """
         loop = asyncio.get_running_loop()
-        for at_s in moments:
+        for at_s, channel in moments:
             due_s = start_s + at_s
             wait_s = due_s - perf_counter()
             if wait_s > AHEAD_S:
                 await asyncio.sleep(wait_s)
             elif self._number % 64 == 0:
                 await asyncio.sleep(0)  # behind: answers are read all the same
-            self._submit(due_s, loop)
+            self._submit(due_s, loop, channel)
 
     async def stay(self, seconds: float, at_once: int) -> int:
         """The closed loop: so many at a time. How many were served in its second half."""
@@ -149,9 +152,17 @@ class Crowd:
 
     # --- coming -------------------------------------------------------------------------------
 
-    def _submit(self, due_s: float, loop: asyncio.AbstractEventLoop) -> None:
-        rng, measures = self._rng, self._measures
-        kind = rng.choices(self._kinds, self._shares)[0] if len(self._kinds) > 1 else self._kinds[0]
+    def _kind(self, channel: str) -> Customers:
+        kinds = [kind for kind in self._kinds if kind.channel == channel] if channel else []
+        if kinds:
+            return self._rng.choices(kinds, [kind.share for kind in kinds])[0]
+        if len(self._kinds) == 1:
+            return self._kinds[0]
+        return self._rng.choices(self._kinds, self._shares)[0]
+
+    def _submit(self, due_s: float, loop: asyncio.AbstractEventLoop, channel: str = "") -> None:
+        measures = self._measures
+        kind = self._kind(channel)
         self._number += 1
         customer = Customer(kind, Mark.make(self._index, self._number, due_s))
         body = _encode(self._body(kind, customer.mark))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
 from loadtest.runs.conduct import Outcome
@@ -43,7 +44,20 @@ OF_RUN = {
     "starved_share": "part of the time that the machine let the server wait for a processor",
     "cpu_share": "processor time of the server against the time of the day: 1 = one core",
     "rss_mb": "most memory of the server",
+    "rss_grown_mb": "memory that was added in the second half (medians of a tenth of the day each)",
+    "files_grown": "open descriptors added in the second half",
+    "threads_grown": "threads added in the second half",
+    "tasks_grown": "tasks of the event loop added in the second half",
+    "timers_grown": "deadlines of the engine added in the second half, of those per live contact",
     "commit_ms": "mean commit",
+    "bare_post_per_s": "ceiling: bare aiohttp handlers, requests a second",
+    "bare_post_us": "ceiling: processor time of one",
+    "bare_socket_per_s": "ceiling: bare WebSocket, frames a second",
+    "bare_socket_us": "ceiling: processor time of one",
+    "bare_sync_ms": "ceiling: 4 KiB written and synced, median",
+    "bare_life_us": "ceiling: a request and two frames, the least of a contact's life",
+    "ceiling_share": "processor time of that least, of what a served contact took in all",
+    "commit_syncs": "mean commit, in bare syncs",
 }
 
 
@@ -112,7 +126,11 @@ def figures(outcome: Outcome) -> dict[str, float]:
         "live_at_end": float(sum(one.live for one in outcome.audits.values())),
         **_totals(outcome),
         **_process(outcome),
+        **outcome.ceilings,
     }
+    if outcome.ceilings and found.get("cpu_us_per_contact"):
+        found["ceiling_share"] = found["bare_life_us"] / found["cpu_us_per_contact"]
+        found["commit_syncs"] = found["commit_ms"] / max(1e-6, found["bare_sync_ms"])
     for leg in (*LEGS, *OTHER_LEGS):
         found |= _percentiles(outcome, leg, "", measured)
     for phase in profile.phases:
@@ -174,6 +192,7 @@ def _process(outcome: Outcome) -> dict[str, float]:
     samples = outcome.samples
     if len(samples) < 2:
         return {}
+    grown = {f"{name}_grown": _grown(outcome, name) for name in ("files", "threads", "tasks")}
     first, last = samples[0], samples[-1]
     cpu_s = last.cpu_s - first.cpu_s
     commits = last.commits - first.commits
@@ -184,8 +203,26 @@ def _process(outcome: Outcome) -> dict[str, float]:
         "starved_share": (last.starved_s - first.starved_s) / (last.at_s - first.at_s),
         "cpu_share": cpu_s / (last.at_s - first.at_s),
         "rss_mb": max(sample.rss for sample in samples) / 1e6,
+        "rss_grown_mb": _grown(outcome, "rss") / 1e6,
+        **grown,
+        "timers_grown": _grown(outcome, "timers", by_live=True),
         "commit_ms": (last.commit_s - first.commit_s) / max(1.0, commits) * 1e3,
     }
+
+
+def _grown(outcome: Outcome, name: str, by_live: bool = False) -> float:
+    """How much more there was in the last tenth of the day than in the one after its middle."""
+    seconds = outcome.profile.seconds
+    half: list[list[float]] = [[], []]
+    for sample in outcome.samples:
+        part = sample.at_s / seconds
+        at = 0 if 0.5 <= part < 0.6 else 1 if 0.9 <= part <= 1.0 else -1
+        if at >= 0:
+            value = float(getattr(sample, name))
+            half[at].append(value / max(1.0, sample.live) if by_live else value)
+    if not half[0] or not half[1]:
+        return 0.0
+    return statistics.median(half[1]) - statistics.median(half[0])
 
 
 def _percentiles(outcome: Outcome, leg: str, place: str, seconds: list[int]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from loadtest.runs import plot
+from loadtest.runs import plot, theory
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.judge import OF_PHASE, OF_RUN, SHARES, Verdict, seconds_of
 from loadtest.runs.measures import LEGS, Measures
@@ -35,6 +35,7 @@ def plain(
         "machine": machine,
         "expectations": [asdict(v) | {"passed": v.passed} for v in verdicts],
         "figures": {name: round(value, 4) for name, value in found.items()},
+        "theory": [asdict(row) for row in theory.rows(outcome)],
         "audit": {name: asdict(one) for name, one in outcome.audits.items()},
         "samples": [asdict(sample) for sample in outcome.samples],
         **outcome.measures.plain(),
@@ -62,6 +63,7 @@ def html(
             "<h2>Over time</h2>", *_figures(outcome),
             "<h2>Legs</h2><p>All from the intended start, in milliseconds.</p>", _legs(found),
             "<h2>Phases</h2>", _phases(outcome, found),
+            _theory(outcome),
             "<h2>The whole run</h2>", _run(found), "</html>",
         )
     )  # fmt: skip
@@ -103,6 +105,12 @@ def _figures(outcome: Outcome) -> list[str]:
     found.append(plot.lines("Processor", "% of a core", {"server": busy}, bands=bands))
     memory = [(s.at_s, s.rss / 1e6) for s in samples]
     found.append(plot.lines("Memory", "MB", {"server": memory}, bands=bands))
+    things = {
+        name: [(s.at_s, float(getattr(s, name))) for s in samples]
+        for name in ("files", "threads", "tasks", "timers")
+    }
+    title = "Descriptors, threads, tasks, deadlines"
+    found.append(plot.lines(title, "", things, logarithmic=True, bands=bands))
     return found
 
 
@@ -145,6 +153,28 @@ def _phases(outcome: Outcome, found: dict[str, float]) -> str:
         values = [found.get(f"{phase.name}: {name}") for name in OF_PHASE]
         rows.append((escape(phase.name), *("" if v is None else figure(v) for v in values)))
     return _table(("phase", *(name.replace("_", " ") for name in OF_PHASE)), rows)
+
+
+def _theory(outcome: Outcome) -> str:
+    found = theory.rows(outcome)
+    if not found:
+        return ""
+    heads = (
+        "phase",
+        "agents",
+        "busy",
+        "mean wait, theory (s)",
+        "seen",
+        "gave up, theory (%)",
+        "seen",
+    )
+    rows = [
+        (escape(r.phase), *(figure(v) for v in (r.agents, r.load, r.wait_s, r.seen_wait_s,
+                                                r.gave_up * 100, r.seen_gave_up * 100)))
+        for r in found
+    ]  # fmt: skip
+    about = "Erlang C, with customers who give up Erlang A; lengths are taken as exponential."
+    return f"<h2>Waits against theory</h2><p>{about}</p>{_table(heads, rows)}"
 
 
 def _run(found: dict[str, float]) -> str:

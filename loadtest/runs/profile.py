@@ -135,7 +135,9 @@ class Profile(Form, kw_only=True):
     at_once: Annotated[int, Meta(ge=1)] = 200
     """Contacts alive at a time in that closed loop."""
     trace: str = ""
-    """A file of recorded moments beside this one, instead of the phases' rates."""
+    """A file of recorded moments beside this one, instead of the phases' rates (see `trace.py`)."""
+    trace_speed: Positive = 1.0
+    """How many times as fast it is played."""
     drain_s: NotNegative = 10.0
     """How long those who are there at the end may still be served."""
     clients: Annotated[int, Meta(ge=1)] = 2
@@ -172,6 +174,8 @@ def read(file: Path) -> Profile:
     names = [phase.name for phase in profile.phases]
     if len(set(names)) < len(names):
         raise ProfileError(f"{file}: two phases have one name")
+    if profile.trace and not (file.parent / profile.trace).exists():
+        raise ProfileError(f"{file}: there is no {profile.trace} beside it")
     groups = {agents.name for agents in profile.agents}
     for cut in profile.cuts:
         if cut.agents and cut.agents not in groups:

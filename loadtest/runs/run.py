@@ -86,14 +86,17 @@ def read(name: str, seconds: float = 0.0, clients: int = 0) -> tuple[profile.Pro
 
 
 def run(
-    wanted: profile.Profile, folder: Path, root: Path | None = None, flame: Path | None = None
-) -> Result:
+    wanted: profile.Profile, folder: Path, root: Path | None = None, flame: Path | None = None,
+    *, ceilings: bool = False,
+) -> Result:  # fmt: skip
     """Run it. Progress goes to the standard error. Raises RuntimeError.
 
-    `root`: the source tree to serve, if not this one; `flame`: the file for a flame graph.
+    `root`: the source tree to serve, if not this one; `flame`: the file for a flame graph;
+    `ceilings`: measure the bare stack, too.
     """
     load = os.getloadavg()[0]
-    outcome = uvloop.run(conduct.Run(wanted, folder, Teller(), root, flame).run())
+    day = conduct.Run(wanted, folder, Teller(), root, flame, with_ceilings=ceilings)
+    outcome = uvloop.run(day.run())
     found = judge.figures(outcome)
     machine = {
         "python": platform.python_version(),
@@ -113,7 +116,7 @@ def command(
     try:
         wanted, folder = read(name, seconds, clients)
         svg = out / f"{Path(name).stem}.svg" if flame else None
-        result = run(wanted, folder, flame=svg)
+        result = run(wanted, folder, flame=svg, ceilings=True)
     except (profile.ProfileError, conduct.NoProfiler) as error:
         print(error, file=sys.stderr)
         return 2

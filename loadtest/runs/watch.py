@@ -47,8 +47,6 @@ class Sample:
     tasks: float = 0.0
     timers: float = 0.0
     """Of the event loop, and of the engine: deadlines that are set."""
-    customers: float = 0.0
-    """Rows of customers."""
 
 
 class Watch:
@@ -97,7 +95,6 @@ class Watch:
             threads=len(os.listdir(f"/proc/{pid}/task")),
             tasks=_sum(seen, "router_tasks"),
             timers=_sum(seen, "router_timers"),
-            customers=_sum(seen, "router_customers"),
         )
 
     async def _probe(self) -> None:

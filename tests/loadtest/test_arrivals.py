@@ -46,9 +46,10 @@ def test_a_burst_comes_together_on_top_of_the_rest() -> None:
 
 def test_a_trace_is_dealt_out_in_turn_and_a_bad_line_is_named(tmp_path: Path) -> None:
     file = tmp_path / "trace"
-    file.write_text("# seconds\n100.0\n100.5\n101.0 # a remark\n\n103.0\n")
-    assert recorded(file, 0, 2) == [0.0, 1.0]
-    assert recorded(file, 1, 2) == [0.5, 3.0]
+    file.write_text("# seconds\n100.0\n100.5,sms\n101.0, voice # a remark\n\n103.0\n")
+    assert recorded(file, 0, 2) == [(0.0, ""), (1.0, "voice")]
+    assert recorded(file, 1, 2) == [(0.5, "sms"), (3.0, "")]
+    assert recorded(file, 1, 2, speed=5.0) == [(0.1, "sms"), (0.6, "")]
     file.write_text("1\n2\nsoon\n")
     with pytest.raises(ValueError, match=r"trace:3: expected seconds, got 'soon'"):
         recorded(file, 0, 1)
