@@ -89,11 +89,16 @@ def _report(title: str, steps: list[Step]) -> Report:
         )
         report.add(f"offered {step.due_per_s:,.0f}/s", figures["served_per_s"], "served/s",
                    note=note.rstrip("; "))  # fmt: skip
-    carried = [step for step in steps if step.carried]
-    best = max(carried, key=lambda step: step.factor) if carried else None
+    best = _best(steps)
     note = f"{best.agents} agents" if best else "not even the smallest"
     report.add("knee", best.due_per_s if best else 0.0, "contacts/s", least=0.001, note=note)
     return report
+
+
+def _best(steps: list[Step]) -> Step | None:
+    """The largest that was carried."""
+    carried = [step for step in steps if step.carried]
+    return max(carried, key=lambda step: step.factor) if carried else None
 
 
 def _write(file: Path, title: str, steps: list[Step]) -> None:
@@ -105,18 +110,22 @@ def _write(file: Path, title: str, steps: list[Step]) -> None:
     ]  # fmt: skip
     file.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
 
+    best = _best(steps)
+    marks = {"the knee": best.due_per_s} if best else {}
+
     def line(name: str) -> list[tuple[float, float]]:
         return [(s.due_per_s, s.figures.get(name, 0.0)) for s in steps]
 
     parts = [
         plot.lines("Throughput against offered load", "contacts a second",
                    {"served": line("served_per_s"),
-                    "offered": [(s.due_per_s, s.due_per_s) for s in steps]}, x_name="/s"),
+                    "offered": [(s.due_per_s, s.due_per_s) for s in steps]},
+                   x_name="/s", marks=marks),
         plot.lines("Latency against offered load", "ms, p99",
                    {leg: line(f"{leg}_p99_ms") for leg in ("durable", "offer", "accept")},
-                   logarithmic=True, x_name="/s"),
+                   logarithmic=True, x_name="/s", marks=marks),
         plot.lines("Processor for each contact", "µs", {"server": line("cpu_us_per_contact")},
-                   x_name="/s"),
+                   x_name="/s", marks=marks),
     ]  # fmt: skip
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><style>{STYLE}</style>'
     file.with_suffix(".html").write_text(f"{head}<h1>The knee of: {title}</h1>{''.join(parts)}")

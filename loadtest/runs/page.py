@@ -19,7 +19,8 @@ table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.15rem .7rem;text-al
 border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}
 .pass{color:#2e7d4f}.miss{color:#b4431f;font-weight:600}figure{margin:1.2rem 0}svg{width:100%}
 figcaption{font-weight:600}.grid{stroke:#ddd}.small{font-size:11px;fill:#666}.name{font-size:12px}
-.band0{fill:#f5f5f2}.band1{fill:#ebeef2}pre{white-space:pre-wrap;background:#f5f5f2;padding:.6rem}
+.band0{fill:#f5f5f2}.band1{fill:#ebeef2}.mark{stroke:#222;stroke-dasharray:4 3}
+pre{white-space:pre-wrap;background:#f5f5f2;padding:.6rem}
 """
 OVER_TIME = ("offer", "durable", "accept", "connected", "complete", "freed", "refused", "login",
              "reconnect")  # fmt: skip

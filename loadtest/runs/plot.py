@@ -20,8 +20,9 @@ def lines(
     logarithmic: bool = False,
     bands: Mapping[str, tuple[float, float]] | None = None,
     x_name: str = "s",
+    marks: Mapping[str, float] | None = None,
 ) -> str:
-    """A figure with its caption; `bands` are named parts of the time."""
+    """A figure with its caption; `bands` are named parts of the time, `marks` named places."""
     series = {name: points for name, points in series.items() if points}
     if not series:
         return ""
@@ -57,6 +58,12 @@ def lines(
     for tick in _ticks(x0, x1, False):
         x = place(tick, low)[0]
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" class="small">{tick:g} {x_name}</text>')
+    for name, at in (marks or {}).items():
+        x = place(at, low)[0]
+        parts.append(
+            f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
+            f'<text x="{x + 3:.1f}" y="{TOP + 11}" class="small">{escape(name)}</text>'
+        )
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
