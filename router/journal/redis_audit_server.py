@@ -12,12 +12,13 @@ from router.journal import Finding
 from router.journal.redis_line import Access, Endpoint, RedisLine, Word
 
 READS = (
-    "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "HSCAN", "INFO", "MEMORY USAGE", "ROLE", "SCAN",
-    "SMEMBERS", "XRANGE", "XREVRANGE", "ZRANGE", "ZRANGEBYSCORE",
+    "EXISTS", "GET", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "INFO", "MEMORY USAGE", "ROLE",
+    "SCAN", "SMEMBERS", "XRANGE", "XREVRANGE", "ZRANGE", "ZRANGEBYSCORE",
 )  # fmt: skip
 WRITES = (
     "BGREWRITEAOF", "COPY", "DEL", "EXPIRE", "FCALL", "FUNCTION LOAD", "HDEL", "HINCRBY", "HSET",
-    "INCR", "SADD", "SET", "SETRANGE", "SREM", "UNLINK", "WAIT", "XADD", "XTRIM", "ZADD", "ZREM",
+    "INCR", "PERSIST", "RENAME", "SADD", "SET", "SETRANGE", "SREM", "UNLINK",
+    "WAIT", "XADD", "XTRIM", "ZADD", "ZREM",
 )  # fmt: skip
 """What the journal asks for itself, and what its functions do in the caller's name."""
 
@@ -182,7 +183,7 @@ async def _refused(line: Server) -> list[str]:
         "BGREWRITEAOF": (), "COPY": (key, key), "EXPIRE": (key, 1), "FCALL": ("f", 1, key),
         "FUNCTION LOAD": ("#!lua name=x",), "HDEL": (key, "f"), "HGET": (key, "f"),
         "HINCRBY": (key, "f", 1), "HMGET": (key, "f"), "HSCAN": (key, 0), "HSET": (key, "f", "v"),
-        "INFO": (), "ROLE": (), "SADD": (key, "m"), "SCAN": (0,), "SET": (key, "v"),
+        "INFO": (), "RENAME": (key, key), "ROLE": (), "SADD": (key, "m"), "SCAN": (0,), "SET": (key, "v"),
         "SETRANGE": (key, 0, "v"), "SREM": (key, "m"), "WAIT": (0, 1),
         "XADD": (key, "1-0", "f", "v"), "XRANGE": (key, "-", "+"), "XREVRANGE": (key, "+", "-"),
         "XTRIM": (key, "MAXLEN", 0), "ZADD": (key, 1, "m"), "ZRANGE": (key, 0, 0),

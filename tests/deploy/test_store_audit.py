@@ -6,6 +6,7 @@ to say.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from loadtest.server import Server, free_port
+from loadtest.server import ROOT, Server, free_port
 from router.journal import AppendResult
 from router.journal.redis_audit import Audited, audit_store, failed_checks, refusals
+from router.journal.redis_audit_server import READS, WRITES
 from router.journal.redis_line import Access, Endpoint
 from router.journal.redis_servers import RedisSettings
 from router.journal.redis_store import RedisJournal
@@ -103,6 +105,13 @@ async def test_the_shipped_user_can_do_all_that_a_journal_does_and_nothing_else(
         with pytest.raises(redis.exceptions.NoPermissionError):
             ours.execute_command(*words.split())
     ours.close()
+
+
+def test_the_audit_asks_for_every_command_that_our_functions_use() -> None:
+    code = (ROOT / "router/journal/functions.lua").read_text()
+    used = set(re.findall(r"redis\.p?call\('([A-Z]+)'", code))
+    assert used
+    assert used <= {*READS, *WRITES}
 
 
 SEEN_BY_ALL = [
