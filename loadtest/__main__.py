@@ -56,7 +56,7 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
 
         return run.command(
             arguments.profile, arguments.out, seconds=arguments.seconds,
-            clients=arguments.clients, flame=arguments.flame,
+            clients=arguments.clients, flame=arguments.flame, keep=arguments.keep,
         )  # fmt: skip
     if arguments.command == "trace":
         return _trace(arguments)
@@ -114,6 +114,7 @@ def _add_days(
     command.add_argument("--clients", type=int, default=0, help="processes of robots")
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
     command.add_argument("--flame", action="store_true", help="a flame graph too (py-spy)")
+    command.add_argument("--keep", type=Path, help="a folder for the page and a small JSON")
     command = commands.add_parser(
         "knee", parents=[common], help="how large a centre of a profile the server carries"
     )

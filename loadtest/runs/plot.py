@@ -9,6 +9,8 @@ from html import escape
 WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 62, 150, 12, 26
 COLOURS = ("#2563a8", "#b4431f", "#2e7d4f", "#7a4fa3", "#8a6d1a", "#4a4a4a", "#c2407e", "#13868a")
+MOST = 600
+"""Points of a line: there is no room for more."""
 Points = Sequence[tuple[float, float]]
 
 
@@ -23,7 +25,7 @@ def lines(
     marks: Mapping[str, float] | None = None,
 ) -> str:
     """A figure with its caption; `bands` are named parts of the time, `marks` named places."""
-    series = {name: points for name, points in series.items() if points}
+    series = {name: _thinned(points) for name, points in series.items() if points}
     if not series:
         return ""
     xs = [x for points in series.values() for x, _ in points]
@@ -78,6 +80,15 @@ def lines(
     parts.append("</svg>")
     caption = f"<figcaption>{escape(title)}, {escape(unit)}</figcaption>"
     return f"<figure>{caption}{''.join(parts)}</figure>"
+
+
+def _thinned(points: Points) -> Points:
+    """Of very many, the highest of each few: peaks stay, and a page of hours stays small."""
+    few = -(-len(points) // MOST)
+    if few <= 1:
+        return points
+    parts = (points[at : at + few] for at in range(0, len(points), few))
+    return [max(part, key=lambda point: point[1]) for part in parts]
 
 
 def _range(ys: Sequence[float], logarithmic: bool) -> tuple[float, float]:

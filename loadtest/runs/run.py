@@ -19,6 +19,7 @@ from loadtest.runs.judge import Verdict
 
 BUSY_MS = 20.0
 """Robots later than this measure the machine, and not the server."""
+BRIEF = ("title", "passed", "machine", "expectations", "theory", "audit", "figures")
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
@@ -36,10 +37,15 @@ class Result:
         """All that was expected came true."""
         return all(verdict.passed for verdict in self.verdicts)
 
-    def write(self, folder: Path, name: str) -> Path:
-        """`NAME.html` and `NAME.json` in `folder`; the first one's path."""
+    def write(self, folder: Path, name: str, *, is_brief: bool = False) -> Path:
+        """`NAME.html` and `NAME.json` in `folder`; the first one's path.
+
+        `is_brief`: figures and verdicts alone in the JSON, without every second of every leg.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         whole = page.plain(self.outcome, self.figures, self.verdicts, self.machine)
+        if is_brief:
+            whole = {key: whole[key] for key in BRIEF}
         (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
         file = folder / f"{name}.html"
         file.write_text(page.html(self.outcome, self.figures, self.verdicts, self.machine))
@@ -110,9 +116,13 @@ def run(
 
 
 def command(
-    name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, flame: bool = False
-) -> int:
-    """The whole command; its exit code: 0 passed, 1 missed, 2 the profile cannot be used."""
+    name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, flame: bool = False,
+    keep: Path | None = None,
+) -> int:  # fmt: skip
+    """The whole command; its exit code: 0 passed, 1 missed, 2 the profile cannot be used.
+
+    `keep`: a folder for the page and a small JSON, to be kept.
+    """
     try:
         wanted, folder = read(name, seconds, clients)
         svg = out / f"{Path(name).stem}.svg" if flame else None
@@ -121,6 +131,8 @@ def command(
         print(error, file=sys.stderr)
         return 2
     file = result.write(out, Path(name).stem)
+    if keep is not None:
+        result.write(keep, Path(name).stem, is_brief=True)
     print(result.text())
     print(f"{file}: {'passed' if result.passed else 'MISSED'}", flush=True)
     return 0 if result.passed else 1

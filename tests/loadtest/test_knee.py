@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from loadtest.runs import knee, run
+from loadtest.runs import knee, plot, run
 
 
 def step(factor: float, *, late_ms: float = 10.0, shed: float = 0.0) -> knee.Step:
@@ -38,3 +38,11 @@ def test_without_one_that_was_carried_nothing_is_marked(tmp_path: Path) -> None:
     assert not knee._report("A centre", steps).passed
     knee._write(tmp_path / "knee", "A centre", steps)
     assert "the knee</text>" not in (tmp_path / "knee.html").read_text()
+
+
+def test_a_line_of_hours_keeps_its_peaks_and_stays_small() -> None:
+    points = [(float(at), 900.0 if at == 1234 else 1.0) for at in range(10_000)]
+    thinned = plot._thinned(points)
+    assert len(thinned) <= plot.MOST
+    assert max(y for _, y in thinned) == 900.0
+    assert plot._thinned(points[:100]) == points[:100]
