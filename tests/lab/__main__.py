@@ -24,7 +24,7 @@ async def torment(made: World, rng: random.Random, until: float, only: str, most
     number = 0
     round_: list[Fault] = []
     while monotonic() < until and number < most:
-        round_ = round_ or drawn(rng, can_cut=made.net.can_cut, only=only)
+        round_ = round_ or drawn(made, rng, only)
         fault = round_.pop(0)
         number += 1
         await asyncio.sleep(rng.uniform(*CALM_S))  # the moment is meant to be any
@@ -75,6 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=20.0, help="contacts a second by HTTP")
     parser.add_argument("--replicas", type=int, default=1, help="that confirm; 0 plants a loss")
     parser.add_argument("--min-replicas", type=int, default=1, help="min-replicas-to-write")
+    parser.add_argument("--cluster", action="store_true", help="a Redis Cluster, one master killed")
     parser.add_argument("--loopback", action="store_true", help="no namespaces, hence no cuts")
     parser.add_argument("--directory", type=Path, default=None, help="default: var/lab/SEED")
     return parser.parse_args()
@@ -91,8 +92,9 @@ def main() -> int:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     plan = Plan(
-        seed=said.seed, rate=said.rate, replicas=said.replicas, min_replicas=said.min_replicas
-    )
+        seed=said.seed, rate=said.rate, replicas=said.replicas,
+        min_replicas=said.min_replicas, is_cluster=said.cluster,
+    )  # fmt: skip
     namespaces = not said.loopback and not reason
     verdict = asyncio.run(
         run(plan, directory, said.minutes, said.only, said.faults, namespaces=namespaces)

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.lab.processes import Process
-from tests.lab.store import DATA
+from tests.lab.store import DATA, Store
+from tests.lab.store_cluster import KEY, ClusterStore
 from tests.lab.world import CLIENTS, LAB, World
 
 Run = Callable[[World, random.Random], Awaitable[list[str]]]
@@ -266,6 +267,7 @@ async def pause_owner_lose_master(world: World, rng: random.Random) -> list[str]
 
 async def lose(world: World, machines: list[str], for_s: float) -> None:
     """Data machines without power for a while; what was not on their disks is gone."""
+    assert isinstance(world.store, Store)
     if world.net.can_cut:  # first, or the kernel says good-bye for the processes
         world.net.cut(machines, rest_of(world, *machines))
     for machine in machines:
@@ -278,6 +280,29 @@ async def lose(world: World, machines: list[str], for_s: float) -> None:
         world.store.data[machine].start()
         world.store.sentinels[machine].start()
 
+
+async def kill_cluster_master(world: World, rng: random.Random) -> list[str]:
+    """F8 on a Redis Cluster: the master that has our workspace dies; its only replica follows."""
+    assert isinstance(world.store, ClusterStore)
+    machine, port = await world.store.owner_of(KEY)
+    await restarted(world.store.process_at(machine, port), rng.uniform(0.5, 8.0))
+    return [machine]
+
+
+async def kill_cluster_master_and_owner(world: World, rng: random.Random) -> list[str]:
+    """The same, while the router that owns the workspace dies."""
+    owner = world.last_owner
+    world.routers[owner].kill()
+    machines = await kill_cluster_master(world, rng)
+    world.routers[owner].start()
+    return [*machines, owner]
+
+
+CLUSTER_FAULTS = (
+    Fault("F1 owner killed", kill_owner),
+    Fault("F8 cluster's master killed", kill_cluster_master),
+    Fault("cluster's master and owner killed", kill_cluster_master_and_owner),
+)
 
 FAULTS = (
     Fault("F1 owner killed", kill_owner),
@@ -306,7 +331,9 @@ FAULTS = (
 )
 
 
-def drawn(rng: random.Random, *, can_cut: bool, only: str = "") -> list[Fault]:
+def drawn(world: World, rng: random.Random, only: str = "") -> list[Fault]:
     """A shuffled round of all faults that can be made here; `only`: whose name has this pattern."""
-    possible = [f for f in FAULTS if (can_cut or not f.needs_cut) and re.search(only, f.name)]
+    there = CLUSTER_FAULTS if isinstance(world.store, ClusterStore) else FAULTS
+    can_cut = world.net.can_cut
+    possible = [f for f in there if (can_cut or not f.needs_cut) and re.search(only, f.name)]
     return rng.sample(possible, len(possible))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -188,11 +188,8 @@ class Store:
 
     async def master(self) -> str:
         """The machine that most Sentinels call master and that says so itself; "" = none now."""
-        votes: dict[str, int] = {}
-        for machine in DATA:
-            found = await self._sentinel_view(machine)
-            if found is not None:
-                votes[found["ip"]] = votes.get(found["ip"], 0) + 1
+        views = await asyncio.gather(*(self._sentinel_view(machine) for machine in DATA))
+        votes = Counter(found["ip"] for found in views if found is not None)
         by_address = {address: name for name, address in self.net.address.items()}
         for address, count in votes.items():
             machine = by_address[address]
@@ -203,6 +200,20 @@ class Store:
     async def ask(self, machine: str, *command: str, port: int = PORT) -> Any:
         """The answer of a node of this machine; None: none came in time."""
         return await ask_redis(self.net.address[machine], port, *command, within_s=ASK_S)
+
+    async def ask_master(self, *command: str) -> Any:
+        """The answer of the master; None: none came in time."""
+        master = await self.master()
+        return await self.ask(master, *command) if master else None
+
+    def journal(self, replicas: int) -> dict[str, Any]:
+        """What a router's settings say of it."""
+        return {
+            "store": "redis",
+            "sentinels": [f"{self.net.address[machine]}:{SENTINEL_PORT}" for machine in DATA],
+            "master": MASTER_NAME,
+            "replicas": replicas,
+        }
 
     # --- faults ---------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from tests.lab.store import ASK_S, DATA, PORT, SETTLE_S, ask_redis, until
 REPLICA_PORT = PORT + 1
 NODE_TIMEOUT_MS = 2000
 SLOTS = 16384
+KEY = "{main}:own"
+"""All keys of the workspace are where this one is."""
 
 CONFIG = """
 port {port}
@@ -40,6 +42,7 @@ class ClusterStore:
 
     def __init__(self, net: Net, directory: Path) -> None:
         self.net = net
+        self.directory = directory
         self.data: dict[str, Process] = {}
         self.replicas: dict[str, Process] = {}
         self.sentinels: dict[str, Process] = {}
@@ -132,6 +135,20 @@ class ClusterStore:
                         host, port = fields[1].partition("@")[0].rsplit(":", 1)
                         return self._machine_at(host), int(port)
         return "", 0
+
+    async def master(self) -> str:
+        """The machine on which the master of our workspace is; "" = none now."""
+        return (await self.owner_of(KEY))[0]
+
+    async def ask_master(self, *command: str) -> Any:
+        """The answer of the master of our workspace; None: none came in time."""
+        machine, port = await self.owner_of(KEY)
+        return await self.ask(machine, *command, port=port) if machine else None
+
+    def journal(self, replicas: int) -> dict[str, Any]:
+        """What a router's settings say of it."""
+        nodes = [f"{self.net.address[machine]}:{PORT}" for machine in DATA]
+        return {"store": "redis", "cluster": nodes, "replicas": replicas}
 
     def _machine_at(self, address: str) -> str:
         return next(name for name, there in self.net.address.items() if there == address)

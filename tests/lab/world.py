@@ -18,7 +18,8 @@ import aiohttp
 from tests.lab.network import LabError, Loopback, Namespaces
 from tests.lab.processes import Net, Process
 from tests.lab.raw import Raw, read
-from tests.lab.store import DATA, MASTER_NAME, SENTINEL_PORT, Store, until
+from tests.lab.store import DATA, Store, until
+from tests.lab.store_cluster import ClusterStore
 
 ROOT = Path(__file__).parents[2]
 ROUTERS = ("router1", "router2", "router3")
@@ -33,7 +34,7 @@ READY_S = 60.0
 STOP_S = 30.0
 ANSWERED_S = 60.0
 DRAIN_S = 90.0
-WATCH_S = 0.1
+WATCH_S = 0.2
 
 CONFIG = """
 server:
@@ -76,6 +77,8 @@ class Plan:
     min_replicas: int = 1
     lease_s: float = 3.0
     down_after_s: float = 2.0
+    is_cluster: bool = False
+    """A Redis Cluster instead of Sentinels."""
     routers: tuple[str, ...] = ROUTERS
 
 
@@ -86,7 +89,7 @@ class World:
     plan: Plan
     net: Net
     directory: Path
-    store: Store
+    store: Store | ClusterStore
     raw: Raw
     routers: dict[str, Process] = field(default_factory=dict)
     robots: dict[str, Process] = field(default_factory=dict)
@@ -114,12 +117,7 @@ class World:
             self.routers[name] = Process(self.net, name, argv, home / "log", cwd=ROOT)
 
     def _config(self, name: str, secret: Path) -> str:
-        journal = {
-            "store": "redis",
-            "sentinels": [f"{self.net.address[machine]}:{SENTINEL_PORT}" for machine in DATA],
-            "master": MASTER_NAME,
-            "replicas": self.plan.replicas,
-        }
+        journal = self.store.journal(self.plan.replicas)
         cluster = {
             "secret_file": str(secret),
             "node": name,
@@ -205,14 +203,16 @@ class World:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return 0, None
 
-    async def good(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of any router that gives one. Raises LabError."""
+    async def good(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
+        """The answer of any router that gives one; `missing` for 404. Raises LabError."""
         said: Any = None
         for _ in range(100):
             for router in self.routers:
                 status, said = await self.ask(router, method, path, body)
                 if status in {200, 201}:
                     return said
+                if status == 404 and missing is not None:
+                    return missing
             await asyncio.sleep(0.2)
         raise LabError(f"{method} {path}: {said}")
 
@@ -240,15 +240,14 @@ class World:
             await asyncio.sleep(WATCH_S)
 
     async def look(self) -> None:
-        found = await self.store.ask(self.last_master, "HMGET", f"{{{WORKSPACE}}}:own",
-                                     "epoch", "node", "nonce")  # fmt: skip
-        role = await self.store.ask(self.last_master, "ROLE") if found else None
-        if not role or role[0] != "master":
-            if master := await self.store.master():
-                self.last_master = master
-                self.raw.write("master", machine=master)
+        master = await self.store.master()
+        if not master:
             return
-        epoch, node = int(found[0] or 0), found[1] or ""
+        if master != self.last_master:
+            self.last_master = master
+            self.raw.write("master", machine=master)
+        found = await self.store.ask_master("HMGET", f"{{{WORKSPACE}}}:own", "epoch", "node")
+        epoch, node = (int(found[0] or 0), found[1] or "") if found else (0, "")
         if epoch > self.epoch:
             self.epoch = epoch
             self.last_owner = node if node in self.routers else self.last_owner
@@ -323,7 +322,8 @@ class World:
             if line["k"] == "ok" and line["command"]["type"] == "send"
         }
         for contact in sorted(contacts):
-            page = await self.good("GET", f"/v1/contacts/{contact}/messages?limit=500")
+            path = f"/v1/contacts/{contact}/messages?limit=500"
+            page = await self.good("GET", path, missing={"messages": []})
             texts = [message["text"] for message in page["messages"]]
             final.write("messages", contact=contact, texts=texts)
 
@@ -357,9 +357,13 @@ async def world(plan: Plan, directory: Path, *, namespaces: bool) -> AsyncIterat
     net: Net = Namespaces(machines) if namespaces else Loopback(machines)
     try:
         with net.inside(LAB):
-            store = Store(
-                net, directory, down_after_s=plan.down_after_s, min_replicas=plan.min_replicas
-            )
+            store: Store | ClusterStore
+            if plan.is_cluster:
+                store = ClusterStore(net, directory)
+            else:
+                store = Store(
+                    net, directory, down_after_s=plan.down_after_s, min_replicas=plan.min_replicas
+                )
             made = World(plan, net, directory, store, Raw(directory / "lab.jsonl"))
             try:
                 await made.start()

@@ -1,0 +1,56 @@
+"""The lab in short: three nodes and a replicated store, two faults, nothing acknowledged is lost.
+
+The long one is `make lab`. Where no namespaces can be made it runs on addresses of 127.0.0.0/8: the
+faults that are chosen here need no cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FAULTS = "^F1 owner killed|^F5 master power-cycled"
+LONGEST_S = 240.0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peer,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None, reason="redis-server is not installed"
+    ),
+]
+
+
+async def test_an_owner_is_killed_and_a_master_loses_power_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    lab = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.lab", "--seed", "7", "--only", FAULTS, "--faults", "2",
+        "--directory", str(tmp_path / "run"), "--rate", "10",
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        out, _ = await asyncio.wait_for(lab.communicate(), LONGEST_S)
+    finally:
+        if lab.returncode is None:
+            lab.kill()
+            await lab.wait()
+    said = out.decode()
+    assert lab.returncode == 0, said[-8000:]
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["broken"] == 0, said[-8000:]
+    assert len(report["faults"]) == 2
+    counts = report["counts"]
+    assert counts["contacts acknowledged"] > 30, counts
+    assert counts["contacts closed"] == counts["contacts acknowledged"], counts
+    assert counts["accepts acknowledged"] > 20, counts
+    assert counts["effects carried out"] > 0, counts
+    killed = next(fault for fault in report["faults"] if fault["name"].startswith("F1"))
+    assert killed["takeover_s"] is not None, killed
