@@ -29,11 +29,11 @@ from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose,
 from adapters.mail.headers import canonical
 from adapters.mail.imap import MailboxReader, Verdict
 from adapters.mail.incoming import Incoming, OpenThreads
+from adapters.mail.login import Login
 from adapters.mail.reader import Reader
 from adapters.mail.settings import (
     Mailbox,
     Settings,
-    password,
     signing_secret,
     tls_context,
 )
@@ -71,8 +71,8 @@ class MailChannel(Channel):
         where = f"adapters.{name}"
         self.config = config = read_settings(Settings, settings, where)
         self._tls = tls_context(config.ca_file, where)
-        self._passwords = [
-            password(box.password_file, f"{where}.mailboxes[{number}].password_file")
+        self._logins = [
+            Login(box, f"{where}.mailboxes[{number}]")
             for number, box in enumerate(config.mailboxes)
         ]
         self._signer = Signer(signing_secret(config.secret_file, where), name)
@@ -82,7 +82,7 @@ class MailChannel(Channel):
         self._helo = config.mailboxes[0].address.rpartition("@")[2].encode("idna").decode()
         self._smtp = Smtps(
             config.smtp,
-            password(config.smtp.password_file, f"{where}.smtp.password_file"),
+            Login(config.smtp, f"{where}.smtp"),
             self._tls,
             self._helo,
         )
@@ -124,8 +124,8 @@ class MailChannel(Channel):
         self._states = {box.address: ("starting", "") for box in self.config.mailboxes}
         self._smtp_state = ("starting", "")
         loop = asyncio.get_running_loop()
-        threads = [self._thread(box, word, loop) for box, word in
-                   zip(self.config.mailboxes, self._passwords, strict=True)]  # fmt: skip
+        threads = [self._thread(box, login, loop) for box, login in
+                   zip(self.config.mailboxes, self._logins, strict=True)]  # fmt: skip
         self._up = True
         try:
             for thread in threads:
@@ -136,7 +136,8 @@ class MailChannel(Channel):
                 try:
                     await self._sender.watch(self._probe, PROBE_S)
                 except ChannelLost as lost:
-                    await self._until_smtp(str(lost))
+                    state, why = self._smtp_state  # a refused login says more than "not there"
+                    await self._until_smtp(why if state == "lost" else str(lost))
         finally:
             self._up = False
             await self._end(threads)
@@ -294,7 +295,7 @@ class MailChannel(Channel):
 
     # -- how it is -------------------------------------------------------------------------------
 
-    def _thread(self, box: Mailbox, word: str, loop: asyncio.AbstractEventLoop) -> MailboxReader:
+    def _thread(self, box: Mailbox, login: Login, loop: asyncio.AbstractEventLoop) -> MailboxReader:
         def judge(data: bytes) -> Future[Verdict]:
             return asyncio.run_coroutine_threadsafe(self._incoming.arrived(box, data), loop)
 
@@ -302,7 +303,7 @@ class MailChannel(Channel):
             loop.call_soon_threadsafe(self._note_mailbox, box.address, state, why)
 
         rng = random.Random(f"{self.name} {box.address}")
-        return MailboxReader(box, self.config, word, self._tls, judge, told, rng)
+        return MailboxReader(box, self.config, login, self._tls, judge, told, rng)
 
     async def _first_contact(self) -> None:
         """Until every mailbox and the sending server were reached or not."""
@@ -340,7 +341,8 @@ class MailChannel(Channel):
             try:
                 await self._smtp.probe()
             except ChannelError as error:
-                self._smtp_state = ("lost", str(error))
+                if self._smtp_state != ("lost", str(error)):
+                    self._note_smtp("lost", str(error))
                 pause_s = min(2 * pause_s, 30.0)
             else:
                 break

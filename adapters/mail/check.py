@@ -9,7 +9,8 @@ from typing import Any
 
 from adapters import Finding, read_settings
 from adapters.mail.imap import LOST, MailboxReader, keeps_keywords, words_of
-from adapters.mail.settings import Mailbox, Settings, password, tls_context
+from adapters.mail.login import Login
+from adapters.mail.settings import Mailbox, Settings, tls_context
 from adapters.mail.smtp import Smtps
 from router.channel import ChannelError
 
@@ -25,10 +26,9 @@ async def check(name: str, settings: dict[str, Any], endpoints: list[str]) -> li
     tls = tls_context(config.ca_file, where)
     findings: list[Finding] = []
     for number, box in enumerate(config.mailboxes):
-        word = password(box.password_file, f"{where}.mailboxes[{number}].password_file")
-        findings += await asyncio.to_thread(_mailbox, name, number, box, config, word, tls)
-    word = password(config.smtp.password_file, f"{where}.smtp.password_file")
-    smtp = Smtps(config.smtp, word, tls, "localhost")
+        login = Login(box, f"{where}.mailboxes[{number}]")
+        findings += await asyncio.to_thread(_mailbox, name, number, box, config, login, tls)
+    smtp = Smtps(config.smtp, Login(config.smtp, f"{where}.smtp"), tls, "localhost")
     try:
         await smtp.probe()
     except ChannelError as error:
@@ -41,14 +41,14 @@ async def check(name: str, settings: dict[str, Any], endpoints: list[str]) -> li
 
 
 def _mailbox(
-    name: str, number: int, box: Mailbox, config: Settings, word: str, tls: ssl.SSLContext
+    name: str, number: int, box: Mailbox, config: Settings, login: Login, tls: ssl.SSLContext
 ) -> list[Finding]:
     place = f"{name}: mailbox {number + 1} at {box.host}"
 
     def judge(data: bytes) -> Any:
         raise AssertionError("nothing is taken by a check")
 
-    reader = MailboxReader(box, config, word, tls, judge, lambda *_: None, random.Random(0))
+    reader = MailboxReader(box, config, login, tls, judge, lambda *_: None, random.Random(0))
     try:
         opened = reader.connect()
     except LOST as error:

@@ -27,6 +27,7 @@ from typing import Any, Literal
 from imap_tools import MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError
 
+from adapters.mail.login import Login, NoToken, xoauth2
 from adapters.mail.mime import MAIL_BYTES
 from adapters.mail.settings import Mailbox, Settings
 
@@ -46,7 +47,7 @@ CHUNK = 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses while the router takes nothing."""
-LOST = (OSError, EOFError, imaplib.IMAP4.error, ImapToolsError, UnicodeError)
+LOST = (OSError, EOFError, imaplib.IMAP4.error, ImapToolsError, UnicodeError, NoToken)
 _Box = MailBox | MailBoxStartTls | MailBoxUnencrypted
 
 
@@ -57,13 +58,13 @@ class MailboxReader(threading.Thread):
     `told` with ``up``, ``lost`` or ``again``, and why.
     """
 
-    def __init__(self, box: Mailbox, settings: Settings, password: str, tls: ssl.SSLContext,
+    def __init__(self, box: Mailbox, settings: Settings, login: Login, tls: ssl.SSLContext,
                  judge: Judge, told: Callable[[str, str], None],
                  rng: random.Random) -> None:  # fmt: skip
         super().__init__(name=f"mailbox {box.host}", daemon=True)
         self._box = box
         self._settings = settings
-        self._password = password
+        self._login = login
         self._tls = tls
         self._judge = judge
         self._told = told
@@ -149,7 +150,11 @@ class MailboxReader(threading.Thread):
 
         client.read = bounded  # type: ignore[method-assign]  # a lying server could fill memory
         try:
-            made.login(box.user or box.address, self._password, None)
+            user, secret = box.user or box.address, self._login.secret()
+            if self._login.has_token:
+                xoauth2(client, user, secret)
+            else:
+                made.login(user, secret, None)
             client._get_capabilities()  # a server tells all of them only to who is logged in
             made.folder.set(box.folder)
         except BaseException:
@@ -400,6 +405,6 @@ def words_of(error: BaseException) -> str:
         return os.strerror(error.errno)
     if type(error).__name__ == "MailboxLoginError":
         return "the login was refused"
-    if type(error) is ImapToolsError:
+    if type(error) in (ImapToolsError, NoToken):
         return str(error)
     return f"the connection was lost ({type(error).__name__})"

@@ -33,8 +33,11 @@ class Mailbox(Value, kw_only=True):
     """``tls`` from the first byte, ``starttls``, or ``none`` (only on this machine)."""
     user: str = ""
     """Empty: the address."""
-    password_file: str
+    password_file: str = ""
     """Its first line is the password."""
+    token_file: str = ""
+    """Instead: its first line is an OAuth 2.0 access token, for XOAUTH2. It is read for each login;
+    whoever renews the token writes another file and renames it."""
     folder: str = "INBOX"
     done_folder: str = ""
     """Mails that the router has are moved there. Empty: they stay, as read, with the keyword
@@ -54,6 +57,8 @@ class Smtp(Value, kw_only=True):
     user: str = ""
     """Empty: no login."""
     password_file: str = ""
+    token_file: str = ""
+    """As a mailbox's."""
     connections: int = 4
     """Mails sent at the same time."""
 
@@ -94,8 +99,14 @@ class Settings(Value, kw_only=True):
             raise ValueError("idle_s must be 10 to 1740 (29 minutes, RFC 2177)")
         if self.poll_s < 1 or self.outbox < 1 or self.automatic_per_day < 0:
             raise ValueError("poll_s and outbox must be > 0, automatic_per_day >= 0")
-        if self.smtp.connections < 1 or (self.smtp.user and not self.smtp.password_file):
-            raise ValueError("smtp: connections must be > 0, and a user needs a password_file")
+        if self.smtp.connections < 1:
+            raise ValueError("smtp: connections must be > 0")
+        if self.smtp.user or self.smtp.token_file:
+            _check_login(self.smtp, "smtp")
+            if not self.smtp.user:
+                raise ValueError("smtp: a token_file needs a user")
+        for box in self.mailboxes:
+            _check_login(box, box.address)
         if self.quarantine_folder == self.automatic_folder:
             raise ValueError("quarantine_folder and automatic_folder must not be the same")
         for box in self.mailboxes:
@@ -114,6 +125,11 @@ class Settings(Value, kw_only=True):
         return [a.lower() for box in self.mailboxes for a in (box.address, *box.aliases)]
 
 
+def _check_login(server: Mailbox | Smtp, name: str) -> None:
+    if bool(server.password_file) == bool(server.token_file):
+        raise ValueError(f"{name}: expected a password_file or a token_file, and one of them")
+
+
 def _check_tls(tls: Tls, host: str) -> None:
     try:
         is_here = host == "localhost" or ip_address(host).is_loopback
@@ -129,11 +145,6 @@ def tls_context(ca_file: str, where: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([f"{where}.ca_file: {ca_file}: {error}"]) from None
-
-
-def password(path: str, where: str) -> str:
-    """A password from its file; empty without one. Raises ConfigError."""
-    return read_secret(path, where) if path else ""
 
 
 def signing_secret(path: str, where: str) -> bytes:

@@ -15,6 +15,7 @@ from aiosmtplib import SMTP
 
 from adapters import NotSent, Throttled
 from adapters.mail.headers import without_addresses
+from adapters.mail.login import Login, NoToken
 from adapters.mail.settings import Smtp
 from router.channel import ChannelError, UnknownOutcome
 
@@ -33,9 +34,9 @@ REPLY_CHARS = 160
 class Smtps:
     """Connections to the sending server, kept for the next mail."""
 
-    def __init__(self, settings: Smtp, password: str, tls: ssl.SSLContext, helo: str) -> None:
+    def __init__(self, settings: Smtp, login: Login, tls: ssl.SSLContext, helo: str) -> None:
         self._settings = settings
-        self._password = password
+        self._login = login
         self._tls = tls
         self._helo = helo
         self._idle: deque[tuple[SMTP, float]] = deque()
@@ -134,12 +135,13 @@ class Smtps:
         return await self._connect()
 
     async def _connect(self) -> SMTP:
-        settings = self._settings
+        settings, login = self._settings, self._login
         client = SMTP(
             hostname=settings.host,
             port=settings.port,
             username=settings.user or None,
-            password=self._password or None,
+            password=None if login.has_token else login.secret() or None,
+            oauth_token_generator=self._token if login.has_token else None,
             local_hostname=self._helo,
             timeout=BEFORE_S,
             use_tls=settings.tls == "tls",
@@ -150,12 +152,19 @@ class Smtps:
             await client.connect()
             if client.is_ehlo_or_helo_needed:  # to know what it can, before the envelope
                 await client.ehlo()
+        except NoToken as error:
+            client.close()
+            raise NotSent(f"the sending server: {error}") from None
         except aiosmtplib.SMTPAuthenticationError as error:
+            client.close()
             raise ChannelError(f"the sending server refused the login ({error.code})") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
             raise NotSent(f"the sending server cannot be reached: {type(error).__name__}") from None
         return client
+
+    async def _token(self) -> str:
+        return await asyncio.to_thread(self._login.secret)
 
     def _keep(self, client: SMTP) -> None:
         if len(self._idle) >= self._settings.connections:

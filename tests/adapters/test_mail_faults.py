@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from adapters.mail import MailChannel, check, imap, smtp
+from adapters.mail.login import Login
 from adapters.mail.settings import Mailbox, Settings, Smtp, tls_context
 from router.channel import ChannelError, UnknownOutcome
 from router.errors import ConfigError
@@ -187,7 +188,7 @@ async def test_what_goes_over_the_wire_is_what_the_standards_say() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     settings = Smtp(host="127.0.0.1", port=port, tls="none")
-    sender = smtp.Smtps(settings, "", tls_context("", ""), "ours.example")
+    sender = smtp.Smtps(settings, Login(settings, "smtp"), tls_context("", ""), "ours.example")
     data = b"Subject: x\r\n\r\n.\r\n..two\r\nend"
     await sender.send(OURS, "kim+x=y@customer.example", data, "cr.m1.c1")
     await sender.send("", "j\u00fcrgen@customer.example", data, "cr.m2.c1")
@@ -270,7 +271,7 @@ async def test_a_server_that_hangs_is_left_and_found_again(
 
 
 async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Garbage, endless lines, a literal of 2 GB: none of it fills memory or ends the thread."""
     monkeypatch.setattr(imap, "FIRST_PAUSE_S", 0.02)  # the pauses double, up to 0.6 s here
@@ -281,6 +282,9 @@ async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again(
         b"* PREAUTH\r\n* OK\r\n" + b"* LIST " * 1_000,
         b"",
     ]
+    word = tmp_path / "word"
+    word.write_text("x")
+    word.chmod(0o600)
     seen = 0
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -295,14 +299,14 @@ async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again(
     server = await asyncio.start_server(lie, "127.0.0.1", 0)
     told: list[tuple[str, str]] = []
     port = server.sockets[0].getsockname()[1]
-    box = Mailbox(address=OURS, host="127.0.0.1", port=port, tls="none", password_file="x")
+    box = Mailbox(address=OURS, host="127.0.0.1", port=port, tls="none", password_file=str(word))
     settings = Settings(mailboxes=(box,), smtp=Smtp(host="127.0.0.1", tls="none"), secret_file="x")
 
     def judge(data: bytes) -> Any:
         raise AssertionError("there was no mail")
 
     thread = imap.MailboxReader(
-        box, settings, "x", tls_context("", ""), judge,
+        box, settings, Login(box, "box"), tls_context("", ""), judge,
         lambda state, why: told.append((state, why)), random.Random(1),
     )  # fmt: skip
     thread.start()

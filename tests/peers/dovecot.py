@@ -83,17 +83,31 @@ protocol imap {{
   mailbox_idle_check_interval = 2s
 }}
 """
+TOKENS = """
+auth_mechanisms = xoauth2 oauthbearer
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {base}/oauth2
+}}
+"""
 
 
 class Dovecot:
     """Used as `async with`; `kill` and `start` in between."""
 
-    def __init__(self, users: Iterable[str], capabilities: str = "") -> None:
-        """`capabilities`: what it says it can do, where that is less than it can."""
+    def __init__(
+        self, users: Iterable[str], capabilities: str = "", introspection: str = ""
+    ) -> None:
+        """`capabilities`: what it says it can do, where that is less than it can.
+
+        `introspection`: where tokens are asked about (RFC 7662); only tokens let in then.
+        """
         # Not pytest's directory: a socket's path has at most 107 bytes, and it is not for root.
         self.base = base = Path(tempfile.mkdtemp(prefix="dovecot-"))
         self.users = list(users)
         self.capabilities = capabilities
+        self.introspection = introspection
         self.imap, self.imaps, self.lmtp = free_ports(3)
         self.ca_file = base / "cert.pem"
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,6 +132,12 @@ class Dovecot:
                                imaps=self.imaps, lmtp=self.lmtp)  # fmt: skip
         if self.capabilities:
             config += f"imap_capability = {self.capabilities}\n"
+        if self.introspection:
+            config += TOKENS.format(base=self.base)
+            (self.base / "oauth2").write_text(
+                f"introspection_mode = post\nintrospection_url = {self.introspection}\n"
+                "username_attribute = username\nactive_attribute = active\nactive_value = true\n"
+            )
         (self.base / "dovecot.conf").write_text(config)
         if os.geteuid() == 0:
             entry = pwd.getpwnam(user)
