@@ -167,13 +167,13 @@ class Desk:
             "missed": missed,
             "missed_more": more,
         }
-        self._link.tell(welcome)
+        self._greet(welcome)
         tenant.hub.join(self._agent, self, ids)
 
     async def open_board(self, resumed: bool) -> None:
         """Send the snapshot; deltas follow."""
         board = self._tenant.board()
-        self._link.tell(self._welcome(resumed) | {"board": board.snapshot(), "formulas": FORMULAS})
+        self._greet(self._welcome(resumed) | {"board": board.snapshot(), "formulas": FORMULAS})
         board.join(self._link)
 
     async def shut(self) -> None:
@@ -221,10 +221,18 @@ class Desk:
 
     # --- the welcome ----------------------------------------------------------------------------
 
+    def _greet(self, welcome: dict[str, Any]) -> None:
+        """A large directory follows as a frame of its own: one piece of memory for all desks."""
+        directory, link = self._tenant.hub.directory, self._link
+        if not directory.is_large:
+            welcome["directory"] = directory.whole(link.is_msgpack)
+        link.tell(welcome)
+        if directory.is_large:
+            link.send(directory.since(0, link.is_msgpack))
+
     def _welcome(self, resumed: bool) -> dict[str, Any]:
         workspace = self._tenant.workspace
-        directory = self._tenant.hub.directory
-        self._directory = directory.look()
+        self._directory = self._tenant.hub.directory.look()
         return {
             "type": "welcome",
             "version": 1,
@@ -238,7 +246,6 @@ class Desk:
             "now_us": workspace.now_us(),
             "ping_s": 10,
             "dead_s": 25,
-            "directory": directory.whole(self._link.is_msgpack),
         }
 
     def _mine(self) -> list[ContactId]:

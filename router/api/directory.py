@@ -22,6 +22,8 @@ CHANGES = 32
 """Versions of which it is known what changed: a minute, while each desk looks every ten seconds."""
 PART = 4
 """The whole is sent once a part like this of all agents has changed."""
+LARGE = 32 << 10
+"""Bytes from which on it is no part of the welcome, but follows it."""
 
 
 class Directory:
@@ -37,6 +39,7 @@ class Directory:
         self._changes: deque[tuple[int, list[str] | None]] = deque(maxlen=CHANGES)
         """Version, and the agents that changed or went with it; None: something else did, too."""
         self._whole = msgspec.Raw(b"{}")
+        self.is_large = False
         self._frames: dict[tuple[int, bool], bytes] = {}
         """From which version, and in which encoding, to the present one."""
 
@@ -54,7 +57,8 @@ class Directory:
             self.version += 1
             self._changes.append((self.version, changed if rest == self._rest else None))
             self._rest, self._agents = rest, agents
-            self._whole = msgspec.Raw(encode_json(self.plain()))
+            whole = encode_json(self.plain())
+            self._whole, self.is_large = msgspec.Raw(whole), len(whole) > LARGE
             self._frames.clear()
         return self.version
 

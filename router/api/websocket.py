@@ -120,6 +120,7 @@ class Link:
                     data = out.popleft()
                     self._bytes -= len(data)
                     await socket.send_frame(data, self._opcode)
+                    del data  # else each silent socket would hold its last frame
                 if self._ending is not None:
                     code, reason = self._ending
                     await socket.close(code=code, message=reason.encode()[:120])
@@ -198,7 +199,7 @@ class Sockets:
         try:
             await socket.prepare(request)
         except ConnectionError:  # gone before we came to it: where many come at once, some give up
-            return socket
+            return problem(ApiError(503, "unavailable", "the connection is gone"))
         link = Link(request, socket)
         self._links[link] = None
         entered = ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -178,6 +179,32 @@ async def test_of_many_agents_only_those_that_changed_are_sent(tmp_path: Path) -
         frame = msgspec.json.decode(directory.since(third, False))
         assert frame["type"] == "directory", "what was long ago is not known any more"
         assert last == directory.version
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["json", "msgpack"])
+async def test_a_large_directory_follows_the_welcome_and_is_made_once_for_all(
+    tmp_path: Path, packed: bool
+) -> None:
+    people = "\n".join(f"      a{n:04}: {{name: Agent {n}, profile: all}}" for n in range(800))
+    server = await start(
+        tmp_path,
+        "server: {durability: process}\nworkspaces:\n  oak:\n    queues: {front: {}}\n"
+        f"    profiles: {{all: {{front: 1}}}}\n    agents:\n{people}\n",
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            site = Site(server, api_of(server), session)
+            for role in ("agent", "supervisor"):
+                async with desk(site, role, "a0001", packed=packed) as (one, welcome):
+                    assert welcome["type"] == "welcome"
+                    assert "directory" not in welcome
+                    frame = await one.hear()
+                    assert frame["type"] == "directory", "before all else"
+                    assert len(frame["directory"]["agents"]) == 800
+            directory = site.api.tenants["oak"].hub.directory
+            assert directory.since(0, packed) is directory.since(0, packed)
     finally:
         await server.stop()
 
