@@ -94,12 +94,17 @@ class BySentinels(Masters):
         self._known = None
 
     async def _ask(self) -> Endpoint:
-        command = ("SENTINEL", "MASTER", self._name)
-        answers = await _poll(self._access, self._sentinels, [command])
+        # Who conducts a failover shows its epoch in `MASTER` while the address there is still the
+        # old one: the other command names the promoted replica from that moment on.
+        commands = [
+            ("SENTINEL", "MASTER", self._name),
+            ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
+        ]
+        answers = await _poll(self._access, self._sentinels, commands)
         votes: Counter[tuple[int, Endpoint]] = Counter()
-        for _, (flat,) in answers:
+        for _, (flat, address) in answers:
             said = dict(zip(flat[::2], flat[1::2], strict=True))
-            at = Endpoint(said[b"ip"].decode(), int(said[b"port"]))
+            at = Endpoint(address[0].decode(), int(address[1]))
             votes[int(said[b"config-epoch"]), at] += 1
         if not votes:
             raise JournalFailed(f"no Sentinel of {len(self._sentinels)} knows {self._name!r}")
