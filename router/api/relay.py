@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from yarl import URL
 
 from router.api.hops import HEADER
-from router.api.problems import ApiError
+from router.api.problems import ApiError, problem
 from router.journal.shared import NodeEntry
 from router.runtime.tasks import spawn
 
@@ -42,7 +42,10 @@ async def relay(proxy: Proxy, request: web.Request, owner: NodeEntry) -> web.Str
         protocols=chosen, heartbeat=HEARTBEAT_S, max_msg_size=FRAME_BYTES, compress=False
     )
     try:
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:  # gone while the owner was asked
+            return problem(ApiError(503, "unavailable", "the connection is gone"))
         back = spawn(_back(upstream, socket), "relay")
         try:
             await _forth(socket, upstream)
