@@ -254,8 +254,10 @@ class Cluster:
         alive = {*self.members.alive(self._clock.now_us()), self.me.name}
         rank = preference(place.name, alive).index(self.me.name)
         due_us = place.since_us + rank * (self.lease_us // 8)
-        if standing.is_free and not standing.heir:
+        if standing.is_free and not standing.heir and standing.epoch:
             return due_us
+        # Epoch 0 is a new workspace, or a store that has lost all: then its owner, if it lives,
+        # writes it anew when it renews, and must not be forestalled.
         return due_us + self.lease_us
 
     async def _claim(self, place: Place, standing: Standing) -> int:
