@@ -4,6 +4,7 @@ with a password of their own."""
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,8 @@ def openssl(directory: Path, *words: str) -> None:
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, certificates by it for a server and a client, and a stranger's authority."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed (Debian: apt-get install openssl)")
     place = tmp_path_factory.mktemp("papers")
     for authority in ("ca", "strange"):
         openssl(
