@@ -50,6 +50,7 @@ from router.journal import (
 from router.journal.directory import sync_directory
 from router.journal.redis_audit import audit_store
 from router.journal.seal import Opener
+from router.journal.shared import SharedJournal
 from router.runtime.veil import Reader
 from router.runtime.webhooks import public
 from router.secret import secret_of, write_secret
@@ -94,6 +95,7 @@ async def stopped_store(
             f"{error}\nA server runs on it: use its API, or stop it first."
         ) from error
     try:
+        await _refuse_owned(journal, name, config)
         own = await journal.acquire(name)
         try:
             yield StoppedStore(journal, own, keys)
@@ -102,6 +104,20 @@ async def stopped_store(
     finally:
         await journal.close()
         await keys.close()
+
+
+async def _refuse_owned(journal: Journal, name: str, config: Config) -> None:
+    """Raises JournalBusy if one of several nodes serves the workspace: it would lose it."""
+    cluster = config.server.cluster
+    if cluster is None or not isinstance(journal, SharedJournal):
+        return
+    before = await journal.standing(name)
+    if not before.is_free:
+        await asyncio.sleep(1.25 * cluster.lease_s)  # as long as any node has to look at another
+        if await journal.standing(name) != before:
+            raise JournalBusy(
+                f"workspace {name} is served by node {before.node}: use the API of any node"
+            )
 
 
 def workspace_of(config: Config, asked: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ CIDS = 256
 IN_FLIGHT = 64
 MEMORIES = 20_000
 MEMORY_US = 600 * 1_000_000
+SIGNED_US = 12 * 3600 * 1_000_000
+"""So long after its welcome a desk may go on with its session at another node."""
 TYPING_US = 2 * 1_000_000
 """Typing in a contact is passed on so often at most."""
 SUPERVISOR_ONLY = frozenset(
@@ -67,10 +70,16 @@ class Memory:
 
 
 class Memories:
-    """Sessions that may be resumed: for ten minutes after their connection broke."""
+    """Sessions that may be resumed: for ten minutes after their connection broke.
 
-    def __init__(self) -> None:
+    With several nodes what a desk resumes by is signed, and good on each of them: another node
+    knows nothing of the session but that it was one, and that is enough to go on as the same.
+    """
+
+    def __init__(self, secret: bytes = b"") -> None:
+        """`secret` is what nodes have in common; empty = there is one only."""
         self._by_resume: OrderedDict[str, Memory] = OrderedDict()
+        self._key = hmac.digest(secret, b"desks resume", "sha256") if secret else b""
 
     def take(self, resume: str, token: str, now_us: int) -> tuple[Memory, bool]:
         """The session to go on with, or a new one. A session belongs to its token."""
@@ -79,15 +88,35 @@ class Memories:
             self._by_resume.move_to_end(resume)
             known.used_at_us = now_us
             return known, True
+        memory = Memory(token, now_us)
+        session = self._signed_for(resume, token, now_us)
+        if self._key:
+            memory.session = session or memory.session
+            memory.resume = self._sign(memory.session, token, now_us)
+        self._keep(memory, now_us)
+        return memory, bool(session)
+
+    def _sign(self, session: str, token: str, at_us: int) -> str:
+        mac = hmac.digest(self._key, f"{session} {token} {at_us}".encode(), "sha256").hex()
+        return f"{session}.{at_us}.{mac}"
+
+    def _signed_for(self, resume: str, token: str, now_us: int) -> str:
+        """The session that another node has signed for this token lately; empty = none."""
+        session, _, rest = resume.partition(".")
+        at, _, _ = rest.partition(".")
+        if not self._key or not at.isdecimal() or len(at) > 18:
+            return ""
+        is_good = hmac.compare_digest(self._sign(session, token, int(at)), resume)
+        return session if is_good and int(at) > now_us - SIGNED_US else ""
+
+    def _keep(self, memory: Memory, now_us: int) -> None:
         while self._by_resume:
             oldest = next(iter(self._by_resume.values()))
             old = oldest.link is None and oldest.used_at_us < now_us - MEMORY_US
             if not old and len(self._by_resume) < MEMORIES:
                 break
             self._by_resume.popitem(last=False)
-        memory = Memory(token, now_us)
         self._by_resume[memory.resume] = memory
-        return memory, False
 
 
 async def serve_desk(
@@ -155,6 +184,8 @@ class Desk:
         more = False
         if resumed and hello.epoch == tenant.workspace.epoch and hello.last_seq > 0:
             missed, more = self._missed(hello.last_seq)
+        elif resumed:
+            more = True  # it was at another node: what happened there meanwhile is not known here
         # From here to `join` nothing waits, so that no event falls between welcome and pushes.
         row = tenant.state.agents.get(self._agent)
         reservations = tenant.reservations_of(self._agent)

@@ -61,7 +61,7 @@ class Api:
         self.tenants: dict[str, Tenant] = {}
         self.provider: Provider | None = None
         """The identity provider that people may sign in with."""
-        self.memories = Memories()
+        self.memories = Memories(context.secret if context.node else b"")
         self.sockets = Sockets(self)
         self.doors: dict[tuple[str, str], web.Application] = {}
         """Paths of adapters that are served here, by type and name of the adapter."""

@@ -50,7 +50,7 @@ async def next_frame(socket: aiohttp.ClientWebSocketResponse, kind: str, **wante
 
 
 async def test_a_client_of_another_node_is_served_as_at_the_owner(site: Site) -> None:
-    nodes = await site.start("a", "b")
+    nodes = await site.start("b", "a")  # of these two b should have it: it stays where it is
     owner = await owner_among(nodes)
     other = next(node for node in nodes if node is not owner)
     await requests(site, other)
@@ -169,6 +169,12 @@ async def a_desk(site: Site, owner: Node, other: Node) -> None:
         accept = {"type": "accept", "cid": "2", "reservation": frame["event"]["reservation"]}
         await socket.send_json(accept)
         assert (await next_frame(socket, "answer", cid="2"))["ok"]
+    # The desk goes on with its session, also where nobody has heard of it.
+    async with owner.session.ws_connect("/v1/desk", protocols=protocol) as socket:
+        await socket.send_json({**hello, "resume": welcome["resume"], "last_seq": welcome["seq"]})
+        again = await next_frame(socket, "welcome")
+        assert again["resumed"]
+        assert again["session"] == welcome["session"]
     async with other.session.ws_connect("/v1/desk", protocols=protocol) as socket:
         await socket.send_json({"type": "hello", "token": "crt_" + "b" * 49})
         await socket.receive()
@@ -197,6 +203,9 @@ async def commands(owner: Node, other: Node) -> None:
     assert "owns: main" in said
     assert "handed over: main" in await owner.command("drain")
     assert await owner_among([other]) is other
+    code, out = await owner.attempt("token", "create", "client")
+    assert code == 3
+    assert f"is served by node {other.name}: use the API of any node" in out
     assert "this node is drained" in await owner.command("nodes")
 
 
