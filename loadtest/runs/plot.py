@@ -66,20 +66,22 @@ def lines(
             f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
             f'<text x="{x + 3:.1f}" y="{TOP + 11}" class="small">{escape(name)}</text>'
         )
-    for number, (name, points) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
-        )
-        y = TOP + 14 + 16 * number
-        parts.append(
-            f'<text x="{WIDTH - RIGHT + 8}" y="{y}" fill="{colour}" class="name">'
-            f"{escape(name)}</text>"
-        )
+    parts += [_line(number, name, [place(*point) for point in points])
+              for number, (name, points) in enumerate(series.items())]  # fmt: skip
     parts.append("</svg>")
     caption = f"<figcaption>{escape(title)}, {escape(unit)}</figcaption>"
     return f"<figure>{caption}{''.join(parts)}</figure>"
+
+
+def _line(number: int, name: str, places: Sequence[tuple[float, float]]) -> str:
+    """A line, and its name at the right."""
+    colour = COLOURS[number % len(COLOURS)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        f'<text x="{WIDTH - RIGHT + 8}" y="{TOP + 14 + 16 * number}" fill="{colour}" class="name">'
+        f"{escape(name)}</text>"
+    )
 
 
 def _thinned(points: Points) -> Points:
