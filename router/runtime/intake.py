@@ -300,12 +300,15 @@ class Intake:
             message_size=size,
             by=by or adapter,
         )
-        workspace.veil.enveloped[command.contact] = command
-        if new.trace and self.trail is not None:
-            self.trail.expect(command.contact, new.trace)
+        self._note_new(command, new.trace)
         if listens and message is not None:
             self._listen(command, message)
         return command, rows
+
+    def _note_new(self, command: c.SubmitContact, trace: str) -> None:
+        self._workspace.veil.enveloped[command.contact] = command
+        if trace and self.trail is not None:
+            self.trail.expect(command.contact, trace)
 
     def _listen(self, command: c.SubmitContact, message: NewMessage) -> None:
         """A keyword takes effect before what it came with."""
