@@ -123,7 +123,7 @@ async def test_what_was_missed_is_told_without_reading_the_journal(site: Site) -
     ) as (_, second):
         told = [frame["event"]["type"] for frame in second["missed"]]
         assert told[:2] == ["OfferAccepted", "ReservationConnected"]
-        assert {"AgentLost", "ContactClosed", "AgentBack"} <= set(told)
+        assert "ContactClosed" in told, "of a contact that was hers while she was away"
         assert not second.get("missed_more")
 
 
@@ -251,7 +251,7 @@ def test_nobody_of_a_herd_is_sent_away_for_longer_than_half_a_minute() -> None:
 
 
 async def test_too_many_who_come_at_once_hear_when_to_come_back(site: Site) -> None:
-    site.api.limits.accepts = Herd(rate=0.5, burst=1.0)
+    site.api.limits.accepts = Herd(rate=0.01, burst=1.0)
     async with desk(site):
         pass
     async with site.session.get(
