@@ -233,7 +233,7 @@ async def settle() -> None:
 
 @pytest.mark.parametrize("part", range(4))
 async def test_no_schedule_makes_two_owners_or_leaves_none(part: int) -> None:
-    await play(range(part * 40, part * 40 + 40))
+    await play(range(part * 25, part * 25 + 25))
 
 
 @pytest.mark.slow

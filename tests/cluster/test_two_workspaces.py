@@ -1,0 +1,74 @@
+"""Two workspaces with two owners: who belongs where is found from either node; nothing crosses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.nodes import WORKSPACE, Site, contact, owner_among, until
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None,
+        reason="redis-server is not installed (Debian: apt-get install redis-server)",
+    ),
+    pytest.mark.timeout(180),
+]
+
+
+def _section(name: str) -> str:
+    body = WORKSPACE.replace("  line:", f"  line-{name}:").replace("  site:", f"  site-{name}:")
+    return f"  {name}:\n" + "".join(f"    {line}\n" for line in body.strip().splitlines())
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    made = Site(tmp_path, "workspaces:\n" + _section("east") + _section("west"), lease_s=1.0)
+    yield made
+    await made.close()
+
+
+async def test_tokens_links_and_passwords_find_their_workspace_from_any_node(site: Site) -> None:
+    nodes = [site.node("a"), site.node("b")]
+    tokens = {}
+    for name in ("east", "west"):
+        words = ("token", "create", "admin", "-w", name)
+        tokens[name] = (await nodes[0].command(*words)).strip()
+    link = (await nodes[0].command("token", "create", "supervisor", "--link", "-w", "west")).strip()
+    for node in nodes:
+        await node.start()
+
+    async def is_shared_out() -> bool:
+        return all([len(await node.owns()) == 1 for node in nodes])
+
+    await until(is_shared_out)
+    for name, token in tokens.items():
+        for number, node in enumerate(nodes):
+            mark = f"{name}-{number}"
+            assert (await node.ask("POST", "/v1/contacts", contact(mark), token=token))[0] == 201
+    for name, token in tokens.items():
+        for node in nodes:
+            page = (await node.ask("GET", "/v1/contacts", token=token))[1]
+            found = {row["external_id"] for row in page["contacts"]}
+            assert found == {f"{name}-0", f"{name}-1"}, "nothing crosses"
+    wrong = await nodes[0].ask("GET", "/v1/contacts", token="crt_" + "a" * 49)
+    assert wrong[0] == 401, "both have been asked"
+    west = await owner_among(nodes, "west")
+    far = next(node for node in nodes if node is not west)
+    ticket = {"ticket": link.partition("#ticket=")[2]}
+    status, session = await far.ask("POST", "/v1/session", ticket, token="")
+    assert (status, session["workspace"]) == (200, "west"), session
+    login = {"role": "supervisor", "password": "correct horse battery"}
+    path, admin = "/v1/logins/kim", tokens["west"]
+    assert (await far.ask("PUT", path, login, token=admin))[0] == 200
+    body = {"name": "kim", "password": login["password"]}
+    for node in nodes:
+        status, session = await node.ask("POST", "/v1/session:password", body, token="")
+        assert (status, session.get("workspace")) == (200, "west"), session
+    for name in tokens:
+        await owner_among(nodes, name)
