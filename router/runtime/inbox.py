@@ -20,8 +20,8 @@ SHED_AT = (4.0, 0.9, 0.75, 0.5, 0.25)
 SHED_AFTER_US = (0, 4_000_000, 2_000_000, 1_000_000, 500_000)
 """How long the oldest arrival may have waited for one of each class to be taken. A full inbox of a
 slow machine is many seconds of work: without this bound all would wait so long before the first one
-was refused. It is also how long an arrival may expect to wait, by how the line moves: one that would
-be taken too late is refused at once, and no line of seconds is left when the rush is over."""
+was refused. It is also how long an arrival may expect to wait, by how the line moves: one that
+would be taken too late is refused at once, and no line of seconds is left when the rush is over."""
 
 SMOOTH = 0.2
 """What the latest turn counts for in how long each arrival takes."""
