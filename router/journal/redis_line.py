@@ -139,9 +139,9 @@ class RedisLine:
             raise answer
         return answer
 
-    async def exchange(self, commands: Sequence[Sequence[Word]], wait_s: float = 0) -> list[Any]:
+    async def exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The answers to commands sent together; refusals are StoreFull or JournalFailed among
-        them. `wait_s`: time that the server may take for its own reasons.
+        them.
 
         Raises JournalFailed when an answer is missing: any of them may have happened nevertheless.
         """
@@ -149,19 +149,19 @@ class RedisLine:
             if self._is_closed:
                 raise JournalFailed(f"Redis: the connection to {self._at} was given up")
             try:
-                return await self._exchange(commands, self._timeout_s + wait_s)
+                return await self._exchange(commands)
             except (RedisError, OSError, TimeoutError) as error:
-                words = str(error) or f"no answer within {self._timeout_s + wait_s:g} s"
+                words = str(error) or f"no answer within {self._timeout_s:g} s"
                 raise JournalFailed(
                     f"Redis did not answer {commands[0][0]!r} at {self._at}: {words}"
                 ) from error
 
-    async def _exchange(self, commands: Sequence[Sequence[Word]], within_s: float) -> list[Any]:
+    async def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         may_repeat = self._only_reads and self._connection.is_connected
         packed = self._connection.pack_commands(commands)
         while True:
             try:
-                async with asyncio.timeout(within_s):
+                async with asyncio.timeout(self._timeout_s):
                     if not self._connection.is_connected:
                         await self._connect()
                     await self._connection.send_packed_command(packed)

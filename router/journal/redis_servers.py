@@ -35,6 +35,7 @@ log = logging.getLogger("router.journal")
 LIBRARY = "router_journal_2"
 CODE = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
 _WAIT_MS = 1000
+"""Replicas that are there answer at once; never more than half of the time for an exchange."""
 _WAIT_DEGRADED_MS = 20
 """While too few replicas are there anyway, commits only look whether they are back."""
 _BATCH = 256
@@ -118,6 +119,7 @@ class Shard:
         self._writing = RedisLine(access, at, is_master=not is_certain)
         self._at = at
         self._replicas = settings.replicas
+        self._wait_ms = min(_WAIT_MS, int(access.timeout_s * 500))
         self._degrade_after_s = settings.degrade_after_s
         self._counters = counters
         self._waiting: deque[_Job] = deque()
@@ -196,9 +198,9 @@ class Shard:
         if not self._replicas or not any(job.durable for job in jobs):
             answers = await self._writing.exchange(commands)
             return [answers[place] for place in places], None
-        wait_ms = _WAIT_DEGRADED_MS if self._is_degraded else _WAIT_MS
+        wait_ms = _WAIT_DEGRADED_MS if self._is_degraded else self._wait_ms
         commands.append(("WAIT", self._replicas, wait_ms))
-        answers = await self._writing.exchange(commands, wait_ms / 1000)
+        answers = await self._writing.exchange(commands)
         return [answers[place] for place in places], self._short(answers[-1])
 
     def _short(self, got: Any) -> Exception | None:

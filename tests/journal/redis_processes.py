@@ -135,12 +135,17 @@ class Replicated:
         (node,) = [node for node in self.nodes if node.port == port]
         return node
 
-    def settings(self, replicas: int = 1, degrade_after_s: float | None = None) -> RedisSettings:
+    def settings(
+        self,
+        replicas: int = 1,
+        degrade_after_s: float | None = None,
+        timeout_s: float = 10.0,
+    ) -> RedisSettings:
         return RedisSettings(
             sentinels=tuple(Endpoint("127.0.0.1", s.port) for s in self.sentinels),
             master=NAME if self.sentinels else "",
             url="" if self.sentinels else self.nodes[0].url,
-            access=Access(timeout_s=1.5),
+            access=Access(timeout_s=timeout_s),
             replicas=replicas,
             degrade_after_s=degrade_after_s,
         )
@@ -223,10 +228,10 @@ class Clustered:
                     return node
         raise redis.exceptions.RedisError(f"slot {slot} has no master")
 
-    def settings(self) -> RedisSettings:
+    def settings(self, timeout_s: float = 10.0) -> RedisSettings:
         return RedisSettings(
             cluster=tuple(node.at for node in self.nodes[:3]),
-            access=Access(timeout_s=1.5),
+            access=Access(timeout_s=timeout_s),
             replicas=1,
         )
 

@@ -26,6 +26,8 @@ from tests.journal.writer import commit_at, content
 pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("redis_server")]
 OK, DUP, FENCED = AppendResult.OK, AppendResult.DUP, AppendResult.FENCED
 WITHIN_S = 40.0
+SOON_S = 1.5
+"""A server that does not answer for so long is given up."""
 
 
 class Owner:
@@ -118,7 +120,7 @@ def unwatched(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Replic
 
 
 async def test_the_master_is_killed_and_a_replica_goes_on(store: Replicated) -> None:
-    owner = Owner(store.settings())
+    owner = Owner(store.settings(timeout_s=SOON_S))
     own = await owner.begin()
     await owner.write(200)
     old = store.master()
@@ -131,7 +133,7 @@ async def test_the_master_is_killed_and_a_replica_goes_on(store: Replicated) -> 
 
 
 async def test_a_deposed_master_that_wakes_up_is_not_written_to(store: Replicated) -> None:
-    owner = Owner(store.settings())
+    owner = Owner(store.settings(timeout_s=SOON_S))
     await owner.begin()
     await owner.write(50)
     old = store.master()
@@ -139,7 +141,7 @@ async def test_a_deposed_master_that_wakes_up_is_not_written_to(store: Replicate
     await owner.write(50)
     new = await asyncio.to_thread(store.failed_over, old)
     old.resume()
-    other = Owner(store.settings())
+    other = Owner(store.settings(timeout_s=SOON_S))
     await other.begin()  # asks anew where the master is, right when the old one is back
     assert await owner.journal.append(owner.own, owner.next()) is FENCED
     assert other.own.seq == owner.acknowledged
@@ -152,7 +154,7 @@ async def test_a_deposed_master_that_wakes_up_is_not_written_to(store: Replicate
 async def test_a_replica_that_lags_becomes_master(tmp_path: Path) -> None:
     """The lowest replica-priority wins in Sentinel, however far it is behind."""
     store = Replicated(tmp_path, first_choice=2)
-    owner = Owner(store.settings())
+    owner = Owner(store.settings(timeout_s=SOON_S))
     try:
         await owner.begin()
         await owner.write(20)
@@ -175,7 +177,7 @@ async def test_a_replica_that_lags_becomes_master(tmp_path: Path) -> None:
 
 
 async def test_two_of_three_servers_are_lost_with_what_only_they_had(store: Replicated) -> None:
-    owner = Owner(store.settings())
+    owner = Owner(store.settings(timeout_s=SOON_S))
     await owner.begin()
     await owner.write(20)
     old = store.master()
@@ -213,13 +215,19 @@ async def test_the_master_comes_back_with_an_older_log_before_anybody_notices(
     unwatched: Replicated,
 ) -> None:
     """A power cut with appendfsync everysec: the end of the file is gone; replicas follow it."""
-    owner = Owner(unwatched.settings())
+    owner = Owner(unwatched.settings(timeout_s=SOON_S))
     await owner.begin()
     await owner.write(100)
     master = unwatched.nodes[0]
     (file,) = (master.directory / "appendonlydir").glob("*.incr.aof")
+
+    def is_in_file() -> bool:  # it waits in memory for as long as the disk is busy
+        return master.facts("persistence")["aof_buffer_length"] == 0
+
+    await asyncio.to_thread(until, "the log is in its file", is_in_file)
     size = file.stat().st_size
     await owner.write(100)
+    await asyncio.to_thread(until, "the log is in its file", is_in_file)
     master.stop()
     assert file.stat().st_size > size
     os.truncate(file, size)
@@ -241,7 +249,7 @@ async def test_the_master_comes_back_with_an_older_log_before_anybody_notices(
 async def test_a_master_without_a_log_comes_back_empty_and_is_filled_again(
     unwatched: Replicated,
 ) -> None:
-    owner = Owner(unwatched.settings())
+    owner = Owner(unwatched.settings(timeout_s=SOON_S))
     own = await owner.begin()
     await owner.write(100)
     master = unwatched.nodes[0]
@@ -256,7 +264,7 @@ async def test_a_master_without_a_log_comes_back_empty_and_is_filled_again(
 
 
 async def test_functions_that_were_flushed_are_there_again(unwatched: Replicated) -> None:
-    owner = Owner(unwatched.settings())
+    owner = Owner(unwatched.settings(timeout_s=SOON_S))
     own = await owner.begin()
     unwatched.nodes[0].client.execute_command("FUNCTION", "FLUSH")
     await owner.write(5)
@@ -306,7 +314,7 @@ async def test_an_owner_that_was_paused_is_fenced_when_it_wakes(empty_redis: Red
 
 async def test_a_master_of_a_cluster_is_killed_and_the_others_serve_on(tmp_path: Path) -> None:
     store = Clustered(tmp_path)
-    owner = Owner(store.settings())
+    owner = Owner(store.settings(timeout_s=SOON_S))
     try:
         await owner.begin()
         await owner.write(50)

@@ -209,7 +209,7 @@ async def test_whoever_gives_up_takes_nobody_along(replicated: Replicated) -> No
 async def test_keys_of_personal_data_are_on_replicas_too(
     replicated: Replicated, paused: list[Node]
 ) -> None:
-    blocks = RedisBlocks(replicated.settings())
+    blocks = RedisBlocks(replicated.settings(timeout_s=2.0))
     with pytest.raises(JournalFailed, match=r"keys: Redis at .*: 0 of 1 replicas"):
         await BlockKeys.open(blocks)
     paused[0].resume()
