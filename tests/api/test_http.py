@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 
 from router.api.http import SlowClients
+from router.errors import JournalFailed
+from router.journal import StoredFrame
 from tests.api.site import Site, api_of, start
 
 CONTACT = {"channel": "voice", "queue": "front", "peer": {"address": "+4915550001"}}
@@ -456,3 +458,27 @@ async def test_requests_after_the_stop_are_told_to_come_back(site: Site) -> None
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await site.session.ws_connect(f"{site.base}/v1/desk")
     assert refused.value.status == 503
+
+
+async def test_a_stream_whose_store_does_not_answer_ends_and_goes_on_where_it_was(
+    site: Site,
+) -> None:
+    feed = site.server.hosts["oak"].workspace.feed
+    reading, refusals = feed.read, 1
+
+    async def read(first_seq: int, count: int) -> list[StoredFrame]:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise JournalFailed("planted: no answer")
+        return await reading(first_seq, count)
+
+    feed.read = read  # type: ignore[method-assign]
+    headers = {"Authorization": f"Bearer {await site.token('admin')}"}
+    url = f"{site.base}/v1/events?from_seq=1"
+    async with asyncio.timeout(30):
+        async with site.session.get(url, headers=headers) as response:
+            assert response.status == 200
+            assert b"data:" not in await response.read()
+        async with site.session.get(url, headers=headers) as response:
+            assert await response.content.readuntil(b"data: ")

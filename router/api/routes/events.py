@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -16,9 +17,11 @@ from router.api.views import View
 from router.api.wire import encode_json
 from router.core import events as e
 from router.core.model import Contact
-from router.errors import Invalid
+from router.errors import Invalid, JournalError
 from router.runtime.loop import Workspace
 from router.runtime.reports import first_seq
+
+log = logging.getLogger("router.api")
 
 BEAT_S = 10.0
 STALLED_S = 30.0
@@ -95,6 +98,9 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
             if not call.api.tokens.is_current(call.who, call.api.clock.now_us()):
                 return response
     except (TimeoutError, ConnectionError):
+        return response
+    except JournalError as error:  # it has begun: no refusal can follow, only its end
+        log.warning("a stream was ended", extra={"workspace": workspace.name, "why": str(error)})
         return response
     finally:
         subscription.close()
