@@ -37,7 +37,7 @@ async def torment(made: World, rng: random.Random, until: float, only: str, most
         settled_s = await made.settle()
         made.raw.write("fault", number=number, name=fault.name, where=where, phase="settled")
         lasted_s = monotonic() - began - settled_s
-        print(f" {', '.join(where)}: {lasted_s:.1f} s, settled after {settled_s:.1f} s")
+        print(f" {', '.join(where)}: {lasted_s:.1f} s, settled after {settled_s:.1f} s", flush=True)
     return number
 
 
@@ -46,14 +46,14 @@ async def run(plan: Plan, directory: Path, minutes: float, only: str, most: int,
     """One run, judged. Raises LabError when the lab itself could not go on."""
     rng = random.Random(plan.seed)
     async with world(plan, directory, namespaces=namespaces) as made:
-        print(f"everything serves; owner {made.last_owner}, logs in {directory}")
+        print(f"everything serves; owner {made.last_owner}, logs in {directory}", flush=True)
         try:
             await torment(made, rng, monotonic() + minutes * 60, only, most)
         except LabError as error:
             made.net.heal()
             made.raw.write("odd", text=f"not healed: {error}")
             print(f" {error}")
-        print("healed; everything has to come to its end")
+        print("healed; everything has to come to its end", flush=True)
         await made.drain()
         try:
             await made.collect()

@@ -31,18 +31,19 @@ pytestmark = [
 async def test_an_owner_is_killed_and_a_master_loses_power_and_nothing_is_lost(
     tmp_path: Path,
 ) -> None:
-    lab = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.lab", "--seed", "7", "--only", FAULTS, "--faults", "2",
-        "--directory", str(tmp_path / "run"), "--rate", "10",
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+    output = tmp_path / "output"
+    with output.open("wb") as out:
+        lab = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.lab", "--seed", "7", "--only", FAULTS, "--faults", "2",
+            "--directory", str(tmp_path / "run"), "--rate", "10",
+            cwd=ROOT, stdout=out, stderr=out,
+        )  # fmt: skip
     try:
-        out, _ = await asyncio.wait_for(lab.communicate(), LONGEST_S)
-    finally:
-        if lab.returncode is None:
-            lab.kill()
-            await lab.wait()
-    said = out.decode()
+        await asyncio.wait_for(lab.wait(), LONGEST_S)
+    except TimeoutError:
+        lab.kill()
+        await lab.wait()
+    said = output.read_text()
     assert lab.returncode == 0, said[-8000:]
     report = json.loads((tmp_path / "run/report.json").read_text())
     assert report["broken"] == 0, said[-8000:]
