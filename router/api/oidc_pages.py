@@ -27,7 +27,9 @@ from router.api import id_token
 from router.api.audit import audit_row
 from router.api.auth import TICKET_US, Principal, Role, TokenRow, Use, make_token
 from router.api.grants import PAGES, claim, grant_for, is_missing
+from router.api.limits import place_of
 from router.api.oidc import Failed, Flow, Provider, wall_s
+from router.api.problems import ApiError, problem
 from router.api.table import Call
 from router.config import OidcSettings, read_secret
 from router.core.model import AgentId
@@ -212,9 +214,13 @@ class OidcPages:
 
         OpenID Connect Back-Channel Logout 1.0 section 2.8.
         """
-        api, address = self._api, self._api.address(request)
+        api, now_us = self._api, self._api.clock.now_us()
+        address = api.address(request)
         try:
-            api.limits.charge_address(address, api.clock.now_us())
+            api.limits.charge_address(address, now_us)
+        except ApiError as error:
+            return problem(error)
+        try:
             form = await request.post()
             token = form.get("logout_token")
             if not isinstance(token, str):
@@ -226,10 +232,13 @@ class OidcPages:
                 client=self._settings.client_id,
                 now_s=wall_s(),
             )
+            api.limits.addresses.give_back(place_of(address), now_us)
             await self._end(request, subject, session)
         except (Failed, id_token.Untrusted) as error:
             log.warning("identity provider's sign-out refused", extra={"why": str(error)})
             return web.json_response({"error": "invalid_request"}, status=400, headers=_PLAIN)
+        except RouterError as error:  # the store takes nothing: the provider may say it again
+            return problem(error)
         return web.Response(status=200, headers=_PLAIN)
 
     async def _end(self, request: web.Request, subject: str, session: str) -> None:

@@ -167,3 +167,19 @@ async def test_signing_out_at_the_provider_ends_the_session_here(tmp_path: Path)
         assert any(by == "oidc:ana-7" for action, by, _ in await audit(site)
                    if action == "session.close")  # fmt: skip
         await other.session.close()
+
+
+async def test_who_makes_up_sign_outs_is_slowed(tmp_path: Path) -> None:
+    async with company(tmp_path, consent=False, backchannel=True) as (site, _, person):
+        ana = await session_of(site, await person.sign_in("ana-7"))
+        statuses = []
+        for _ in range(60):
+            url = f"{person.base}/v1/oidc/logout"
+            form = {"logout_token": "e30.e30.e30"}
+            async with site.session.post(url, data=form) as answer:
+                statuses.append(answer.status)
+        assert set(statuses) == {400, 429}
+        assert statuses[0] == 400
+        async with site.session.post(f"{person.base}/v1/oidc/logout", data="x") as answer:
+            assert answer.status in {400, 429}
+        assert (await site.anybody(ana["token"])("GET", "/v1/reservations")).status == 200
