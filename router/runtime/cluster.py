@@ -313,12 +313,12 @@ class Cluster:
         except JournalError as error:
             self._store_fails(error)
             return self._beat_us // 2
-        if place.own is not own or place.moving:
-            return self._beat_us
-        if is_ours:
+        if is_ours:  # while it is handed over as well: its last commits need the lease
             self._store_error = ""
             lease.renewed(sent_us)
             return max(1, sent_us + self._beat_us - self._clock.now_us())
+        if place.own is not own or place.moving:
+            return self._beat_us
         self.metrics.fenced.inc()
         await self._lose(place, "another node has taken it over")
         return 1

@@ -32,6 +32,9 @@ pytestmark = [
         reason="redis-server is not installed (Debian: apt-get install redis-server)",
     ),
     pytest.mark.timeout(300),
+    # A robot whose connection breaks in the middle drops what it was about to do.
+    pytest.mark.filterwarnings("ignore:coroutine 'Agent.* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 BODY = "queues:" + single.CONFIG.partition("queues:")[2]
 
