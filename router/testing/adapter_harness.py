@@ -40,7 +40,7 @@ class Signal:
         """Something happened: look again."""
         self._changed.set()
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Until `holds()`; raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not holds():

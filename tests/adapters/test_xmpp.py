@@ -65,7 +65,7 @@ class XmppHarness(FailingHarness, AskingHarness, TypingHarness):
         file.chmod(0o600)
         settings = {
             "jid": DOMAIN, "secret_file": str(file), "port": self.prosody.component,
-            "waiting": 30, "answer_s": 0.8, "patience_s": 0.6, "connect_s": 5.0, **change,
+            "waiting": 30, "answer_s": 3.0, "patience_s": 0.6, "connect_s": 20.0, **change,
         }  # fmt: skip
         self.channel = self.xmpp = Xmpp("jabber", settings, self.router)
         self._run: asyncio.Task[None] | None = None
@@ -96,7 +96,7 @@ class XmppHarness(FailingHarness, AskingHarness, TypingHarness):
     async def lost(self) -> ChannelLost:
         assert self._run is not None
         with pytest.raises(ChannelLost) as error:
-            await asyncio.wait_for(self._run, 5)
+            await asyncio.wait_for(self._run, 30)
         return error.value
 
     async def client(self, who: str, resource: str = "phone") -> Client:
@@ -425,7 +425,7 @@ async def test_nobody_there_is_told_within_the_time(prosody: Prosody) -> None:
         harness.prosody.kill()
         await harness.lost()
         with pytest.raises(ChannelLost, match="cannot be reached"):
-            await asyncio.wait_for(harness.xmpp.run(), 5)
+            await asyncio.wait_for(harness.xmpp.run(), 30)
 
 
 async def test_stanzas_that_are_no_xml_end_the_stream_and_quote_nobody(
