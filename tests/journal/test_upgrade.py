@@ -1,6 +1,7 @@
 """A server goes on with what an earlier release left behind, and with rows of the next one.
 
-What was left behind lies in `releases/<release>`: a real server's files and its Redis, after kill -9.
+What was left behind lies in `releases/<release>`: a real server's files and its Redis, after a
+kill -9.
 The rule for those who change rows stands in docs/runbook.md.
 """
 
