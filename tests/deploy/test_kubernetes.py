@@ -1,7 +1,7 @@
 """The Kubernetes manifests: that what belongs together fits, and fits what the server does.
 
-There is no cluster here. The forms were held against the API's schemas by hand (docs/runbook.md);
-what the schemas cannot know is held here.
+There is no cluster here. The forms were held against the API's schemas of 1.29 and 1.33 by hand
+(kubernetes-validate --strict); what the schemas cannot know is held here.
 """
 
 from __future__ import annotations
