@@ -52,6 +52,8 @@ lab: setup ## three nodes in network namespaces, faults, robots, an auditor; roo
 compiled: setup ## a copy whose core is machine code, into build/compiled (needs a C compiler)
 	@$(BIN)/python -m router.compiled build/compiled
 	@cd build/compiled && ../../$(BIN)/python -m router.testing.simulator --count 200
+	@cp -r tests loadtest config pyproject.toml build/compiled/
+	@cd build/compiled && ../../$(BIN)/python -m pytest -q -p no:cacheprovider tests/core tests/simulation/test_golden.py
 
 reference: setup ## write config/contact-router.yaml anew from the types
 	@$(BIN)/python -m router.config.reference
