@@ -33,7 +33,7 @@ MAXIMUM = {"chat": 3, "sms": 5, "email": 10}
 READY_S = 60.0
 STOP_S = 30.0
 ANSWERED_S = 60.0
-DRAIN_S = 90.0
+DRAIN_S = 180.0
 WATCH_S = 0.2
 
 CONFIG = """
@@ -98,6 +98,7 @@ class World:
     last_owner: str = ROUTERS[0]
     epoch: int = 0
     watcher: asyncio.Task[None] | None = None
+    is_closing: bool = False
 
     # --- building -------------------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class World:
 
     async def _watch(self) -> None:
         """Who is master and who owns the workspace, as the store says; written when it changes."""
-        while True:
+        while not self.is_closing:  # a cancellation can get lost in a client that gives up
             await self.look()
             await asyncio.sleep(WATCH_S)
 
@@ -329,9 +330,10 @@ class World:
 
     async def close(self) -> None:
         """No process is left."""
+        self.is_closing = True
         if self.watcher is not None:
             self.watcher.cancel()
-            await asyncio.gather(self.watcher, return_exceptions=True)
+            await asyncio.wait([self.watcher], timeout=10)
         for process in (*self.robots.values(), *self.routers.values()):
             process.resume()
             process.kill()
