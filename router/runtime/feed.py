@@ -8,16 +8,20 @@ trimmed past that place does it miss events; `Subscription.skipped` says how man
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from router.core.events import Event
+from router.errors import JournalFailed
 from router.journal import StoredFrame
 from router.journal.codec import decode_event
 
 LIVE_EVENTS = 10_000
 """Most events kept in memory for one subscriber."""
 FRAMES_AT_ONCE = 50
+READ_AGAIN_S = 1.0
+log = logging.getLogger("router.feed")
 
 Item = tuple[int, Event]
 Tap = Callable[[int, Sequence[Event]], None]
@@ -62,6 +66,15 @@ class Subscription:
                 self._wake.clear()
                 await self._wake.wait()
         return []
+
+    async def insist(self) -> list[Item]:
+        """As `batch`; a store that does not answer is asked again until it does."""
+        while True:
+            try:
+                return await self.batch()
+            except JournalFailed as error:
+                log.warning("events could not be read", extra={"why": str(error)})
+                await asyncio.sleep(READ_AGAIN_S)
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self._each()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from router.core.events import ContactClosed, PolicyApplied
 from router.core.model import AgentId
 from router.core.policy import Policy
 from router.core.statistics import Measures
-from router.errors import JournalFailed, Refused
+from router.errors import Refused
 from router.journal import ArchiveWrite, Journal, KeyStore, Ownership
 from router.runtime.channels import AdapterSettings, Channels
 from router.runtime.clock import Clock
@@ -36,8 +35,6 @@ from router.runtime.webhooks import Webhook, Webhooks
 
 log = logging.getLogger("router.host")
 
-READ_AGAIN_S = 1.0
-"""After the store did not answer."""
 FOLD_EVENTS = 200_000
 """A log that is whole and not longer than this is folded into the measures at start."""
 
@@ -197,15 +194,7 @@ class Host:
         self._stream = stream = self.workspace.feed.subscribe(self._fold_from)
         count, measure = self.metrics.apply, self.measures.apply
         is_verbose = logging.getLogger("router.contact").isEnabledFor(logging.DEBUG)
-        while True:
-            try:
-                items = await stream.batch()
-            except JournalFailed as error:  # it goes on where it was
-                log.warning("events not read", extra={"workspace": self.name, "why": str(error)})
-                await asyncio.sleep(READ_AGAIN_S)
-                continue
-            if not items:
-                return
+        while items := await stream.insist():
             for seq, event in items:
                 measure(event)
                 if seq >= fresh_from:

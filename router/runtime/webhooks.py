@@ -93,7 +93,7 @@ class Webhooks:
         stream = self._workspace.feed.subscribe(place + 1)
         skipped = 0
         try:
-            while items := await stream.batch():
+            while items := await stream.insist():
                 if stream.skipped > skipped:
                     log.error(
                         "webhook missed events that were trimmed",

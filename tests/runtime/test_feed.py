@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from router.core import events as e
-from router.journal import AppendResult, Commit, Ownership
+from router.errors import JournalFailed
+from router.journal import AppendResult, Commit, Ownership, StoredFrame
 from router.journal.memory import MemoryJournal
 from router.runtime import feed
 from router.runtime.feed import Subscription
@@ -76,6 +79,27 @@ async def test_what_is_stored_and_not_yet_confirmed_is_shown_to_nobody(world: Wo
     rest = await take(stream, workspace.seq - confirmed)
     assert rest == list(range(confirmed + 1, workspace.seq + 1))
     assert stream.skipped == 0
+
+
+async def test_who_insists_reads_on_when_the_store_answers_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "READ_AGAIN_S", 0.0)
+    workspace = await world.workspace()
+    await contacts(workspace, 0, 3)
+    reading, refusals = workspace.feed.read, 2
+
+    async def read(first_seq: int, count: int) -> list[StoredFrame]:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise JournalFailed("planted: no answer")
+        return await reading(first_seq, count)
+
+    workspace.feed.read = read  # type: ignore[method-assign]
+    stream = workspace.feed.subscribe(1)
+    assert [seq for seq, _ in await stream.insist()] == list(range(1, workspace.seq + 1))
+    assert refusals < 0
 
 
 async def test_a_slow_reader_holds_bounded_memory_and_misses_nothing(
