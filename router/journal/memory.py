@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
-from router.errors import Fenced, JournalFailed
+from router.errors import Fenced, RouterError
 from router.journal import (
     AppendResult,
     Commit,
@@ -87,8 +87,8 @@ class MemoryJournal(SharedJournal):
         self._stores = self._world.stores
         self._failures: deque[tuple[Exception, bool]] = deque()
         self._stats = JournalStats()
-        self.cut_off = ""
-        """Why this journal cannot reach its store: all that asks it raises JournalFailed."""
+        self.cut_off: RouterError | None = None
+        """Why this journal cannot reach its store: all that asks it raises this."""
 
     def fail(self, error: Exception, *, stored: bool = False) -> None:
         """Let the next commit raise `error`; `stored`: although it was written (a lost answer)."""
@@ -153,8 +153,8 @@ class MemoryJournal(SharedJournal):
         return self._stores[own.workspace]
 
     def _reach(self) -> None:
-        if self.cut_off:
-            raise JournalFailed(self.cut_off)
+        if self.cut_off is not None:
+            raise self.cut_off
 
     async def load(self, own: Ownership) -> AsyncIterator[list[StoredRow]]:
         """See Journal."""

@@ -159,6 +159,10 @@ class RedisJournal(SharedJournal):
         for _ in range(_TRIES):
             written = owned.seq if owned else 0
             stored = await line.function("renew", (space.own,), own.epoch, own.nonce)
+            if stored is None:
+                raise JournalDamaged(
+                    f"workspace {own.workspace!r}: {space.own} names its owner and no sequence"
+                )
             if stored >= written:
                 return True
             # An owner that has nothing to commit hears of a loss here.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from router.errors import JournalBusy, JournalError, RouterError
+from router.errors import JournalBusy, JournalError, RouterError, StoreFull
 from router.journal import Ownership
 from router.journal.shared import NodeEntry, SharedJournal, Standing
 from router.runtime.clock import Clock, sleep
@@ -26,6 +26,8 @@ from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.cluster")
 
+STORE_FAILS = (JournalError, StoreFull)
+"""It does not answer, or takes nothing now: neither says anything about who owns what."""
 BEATS = 4
 """Renewals in one lease."""
 CALM_LEASES = 3
@@ -133,7 +135,7 @@ class Cluster:
     async def drain(self) -> list[str]:
         """Hand over all that others can take, and claim nothing any more; what was handed over."""
         self.draining = True
-        with contextlib.suppress(JournalError):
+        with contextlib.suppress(*STORE_FAILS):
             self._look_around(await self._journal.nodes())
         at_once = asyncio.Semaphore(BEATS)
 
@@ -155,7 +157,7 @@ class Cluster:
                 self._forget(place, "stopping")
         try:
             await self._journal.forget(self.me)
-        except JournalError as error:
+        except STORE_FAILS as error:
             log.warning("node not signed off", extra={"error": str(error)})
 
     def owner(self, workspace: str) -> NodeEntry | None:
@@ -228,7 +230,7 @@ class Cluster:
         """Watch the owner; claim what is free or abandoned. When to look again, in µs."""
         try:
             standing = await self._journal.standing(place.name)
-        except JournalError as error:
+        except STORE_FAILS as error:
             # A store that does not answer says nothing about the owner: count from anew.
             place.seen = None
             self._store_fails(error)
@@ -265,7 +267,7 @@ class Cluster:
         place.seen = None
         try:
             own = await self._journal.claim(place.name, standing, self.me.name)
-        except JournalError as error:
+        except STORE_FAILS as error:
             self._store_fails(error)
             place.not_before_us = sent_us + self._beat_us
             return self._beat_us
@@ -310,7 +312,7 @@ class Cluster:
         sent_us = self._clock.now_us()
         try:
             is_ours = await self._journal.renew(own)
-        except JournalError as error:
+        except STORE_FAILS as error:
             self._store_fails(error)
             return self._beat_us // 2
         if is_ours:  # while it is handed over as well: its last commits need the lease
@@ -334,7 +336,7 @@ class Cluster:
                 place.not_before_us = self._clock.now_us() + SICK_US
             else:
                 self.metrics.fenced.inc()
-        except JournalError as error:
+        except STORE_FAILS as error:
             self._store_fails(error)
         await self._lose(place, why)
         return 1
@@ -413,7 +415,7 @@ class Cluster:
             await sleep(self._clock, self._beat_us)
             try:
                 await self._announce()
-            except JournalError as error:
+            except STORE_FAILS as error:
                 self._store_fails(error)
 
     async def _announce(self) -> None:
@@ -463,7 +465,7 @@ class Cluster:
             alive.append(self.me.name)
         return next(iter(preference(place.name, alive)), "")
 
-    def _store_fails(self, error: JournalError) -> None:
+    def _store_fails(self, error: RouterError) -> None:
         """One line when it begins, not one for each try."""
         if not self._store_error:
             log.warning("the store does not answer the cluster", extra={"error": str(error)})

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from router.errors import JournalBusy, JournalFailed
+from router.errors import JournalBusy, JournalFailed, RouterError, StoreFull
 from router.journal import AppendResult, Commit, Ownership
 from router.journal.memory import MemoryJournal, MemoryWorld
 from router.journal.shared import NodeEntry
@@ -182,9 +182,9 @@ class Schedule:
             if node.is_paused:
                 await self.wake(node)
         elif what == "cut":
-            node.journal.cut_off = "cut off"
+            node.journal.cut_off = JournalFailed("cut off")
         elif what == "heal":
-            node.journal.cut_off = ""
+            node.journal.cut_off = None
         elif what == "kill" and len(self.nodes) > 1:
             await self.kill(node.name)
         elif what == "move" and not node.is_paused:
@@ -207,7 +207,7 @@ class Schedule:
 
     async def peace(self) -> None:
         for node in list(self.nodes.values()):
-            node.journal.cut_off = ""
+            node.journal.cut_off = None
             if node.is_paused:
                 await self.wake(node)
         await self.pass_time(2 * LEASE_US)
@@ -292,19 +292,22 @@ async def test_a_dead_owner_is_followed_within_two_leases_and_a_paused_one_fence
         await schedule.close()
 
 
-async def test_an_owner_without_its_store_may_not_act_and_goes_on_when_it_is_back() -> None:
+@pytest.mark.parametrize("error", [JournalFailed("no answer"), StoreFull("the disk is full")])
+async def test_an_owner_without_its_store_may_not_act_and_goes_on_when_it_is_back(
+    error: RouterError,
+) -> None:
     schedule = Schedule(2)
     try:
         a = await schedule.start("a")
         await schedule.pass_time(LEASE_US)
         own, lease = a.served["east"]
-        a.journal.cut_off = "the store is away"
+        a.journal.cut_off = error
         await schedule.pass_time(LEASE_US - LEASE_US // 4)
         await schedule.pass_time(LEASE_US // 2)
         assert lease.lapsed
         assert a.served["east"][0] is own, "nobody else has taken it: it is kept"
         waiting = asyncio.get_running_loop().create_task(lease.confirm())
-        a.journal.cut_off = ""
+        a.journal.cut_off = None
         await schedule.pass_time(LEASE_US // 2)
         await waiting
         assert not lease.lapsed
@@ -322,10 +325,10 @@ async def test_an_outage_of_the_store_is_no_reason_to_take_over() -> None:
         await schedule.pass_time(LEASE_US // 2)
         epochs = {space: a.served[space][0].epoch for space in a.served}
         for node in schedule.nodes.values():
-            node.journal.cut_off = "the store is away"
+            node.journal.cut_off = JournalFailed("the store is away")
         await schedule.pass_time(4 * LEASE_US)
         for node in schedule.nodes.values():
-            node.journal.cut_off = ""
+            node.journal.cut_off = None
         await schedule.pass_time(LEASE_US // 2)
         assert {space: a.served[space][0].epoch for space in a.served} == epochs
         assert not any(lease.lapsed for _, lease in a.served.values())
