@@ -58,6 +58,8 @@ class Breaker:
 class Bucket:
     """A rate: `burst` at once, then `per_s` a second."""
 
+    __slots__ = ("_at_s", "_left", "burst", "per_s")
+
     def __init__(self, per_s: float, burst: int) -> None:
         self.per_s = per_s
         self.burst = burst

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters import TRY_AGAIN, Crew, Fence, Remembered, insist, read_settings
+from adapters import TRY_AGAIN, Bucket, Crew, Fence, Remembered, insist, read_settings
 from adapters.webchat.codec import (
     AgentTyping,
     Answered,
     Ask,
-    Bucket,
     Down,
     Ended,
     Hold,

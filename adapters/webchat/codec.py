@@ -227,27 +227,6 @@ class Signer:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-class Bucket:
-    """A token bucket: `burst` messages at once, then `per_s` a second."""
-
-    __slots__ = ("_at_s", "_left", "burst", "per_s")
-
-    def __init__(self, per_s: float, burst: int) -> None:
-        self.per_s = per_s
-        self.burst = burst
-        self._left = float(burst)
-        self._at_s = 0.0
-
-    def take(self, now_s: float) -> float:
-        """0 and one is taken, or the seconds until one is there."""
-        self._left = min(float(self.burst), self._left + (now_s - self._at_s) * self.per_s)
-        self._at_s = now_s
-        if self._left >= 1.0:
-            self._left -= 1.0
-            return 0.0
-        return (1.0 - self._left) / self.per_s
-
-
 def too_long(text: str) -> str:
     """Why this text cannot be a message; empty when it can."""
     if not text.strip():

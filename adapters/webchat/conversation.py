@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from adapters import Bucket
 from adapters.webchat.codec import (
     Ask,
-    Bucket,
     Down,
     Message,
     Phase,

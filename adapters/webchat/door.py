@@ -7,7 +7,8 @@ from collections import Counter, OrderedDict
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import NamedTuple
 
-from adapters.webchat.codec import Bucket, Hello, Signer, Visitor
+from adapters import Bucket
+from adapters.webchat.codec import Hello, Signer, Visitor
 from adapters.webchat.identity import KNOWN, Identity, Notary, NotTrue
 
 NETWORKS = 10_000

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.webchat.codec import Bucket
+from adapters import Bucket
 
 SUFFIXES = {
     "image/png": ("png",),
