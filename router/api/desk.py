@@ -30,7 +30,7 @@ from router.api.websocket import (
 from router.api.wire import Malformed, typed
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
-from router.errors import Invalid, RouterError
+from router.errors import Invalid, RouterError, StoreFull
 from router.runtime.desks import DeskSession, Typing
 from router.runtime.tasks import TaskSet
 
@@ -134,21 +134,26 @@ async def serve_desk(
         link.close(FORBIDDEN, f"role {who.role} has no {mode} mode")
         return
     tenant = api.tenant_of(who)
-    await tenant.workspace.settled()
-    memory, resumed = api.memories.take(hello.resume, who.token, api.clock.now_us())
-    if memory.link is not None:
-        memory.link.close(REPLACED, "a newer connection of this session")
-    memory.link = link
-    desk = Desk(api, tenant, who, link, memory, mode)
-    link.on_tick = desk.tick
     try:
-        if mode == "agent":
-            await desk.open_agent(hello, resumed)
-        else:
-            await desk.open_board(resumed)
-        await desk.converse(socket)
-    finally:
-        await desk.shut()
+        await tenant.workspace.settled()
+        memory, resumed = api.memories.take(hello.resume, who.token, api.clock.now_us())
+        if memory.link is not None:
+            memory.link.close(REPLACED, "a newer connection of this session")
+        memory.link = link
+        desk = Desk(api, tenant, who, link, memory, mode)
+        link.on_tick = desk.tick
+        try:
+            if mode == "agent":
+                await desk.open_agent(hello, resumed)
+            else:
+                await desk.open_board(resumed)
+            tenant.hub.store.join(link)
+            await desk.converse(socket)
+        finally:
+            await desk.shut()
+    except StoreFull:  # memory is ahead of the store: nobody may see it, but why can be said
+        link.tell(tenant.hub.store.frame())
+        raise
 
 
 class Desk:
@@ -213,6 +218,7 @@ class Desk:
             self._memory.link = None
         self._memory.used_at_us = self._api.clock.now_us()
         self._tenant.hub.leave(self._agent, self)
+        self._tenant.hub.store.leave(self._link)
         board: Board | None = self._tenant.hub.board
         if board is not None:
             board.leave(self._link)

@@ -16,6 +16,7 @@ import msgspec
 from router.api.board import Board
 from router.api.directory import Directory
 from router.api.naming import agent_of, contact_of, reservation_of
+from router.api.store_watch import StoreWatch
 from router.api.tenant import message_view
 from router.api.trail import Trail
 from router.api.views import reservation_view
@@ -75,6 +76,7 @@ class Hub:
         self.board: Board | None = None
         self.directory = Directory(tenant)
         self.trail = Trail()
+        self.store = StoreWatch(tenant.workspace)
         state = tenant.state
         for reservation in state.reservations.values():
             self.owners[reservation.id] = reservation.agent

@@ -40,7 +40,7 @@ class Desk:
             await self.socket.send_str(json.dumps(frame))
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             message = await self.socket.receive()
         assert message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}, message
         if self.packed:

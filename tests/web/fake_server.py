@@ -53,6 +53,8 @@ class FakeServer:
         """Commands are taken but not answered, and nothing is pushed: a network that swallows."""
         self.closed_for = 0
         """So many connections are refused before one is let in."""
+        self.first: dict[str, Any] = {}
+        """Said instead of a welcome, and the connection closed."""
         self.missed: list[dict[str, Any]] = []
         self.broken: set[str] = set()
         """Readings that fail, by the last part of their path ("preference")."""
@@ -157,6 +159,10 @@ class FakeServer:
             await socket.close(code=4401, message=b"token")
             return socket
         mode = hello["mode"]
+        if self.first:
+            await socket.send_json(self.first)
+            await socket.close(code=4503, message=b"not now")
+            return socket
         await socket.send_json(self._welcome(hello, mode))
         self.sockets[socket] = mode
         try:
@@ -198,6 +204,9 @@ class FakeServer:
         cid = frame["cid"]
         if cid not in self.answers:
             error = self.refuse.pop(frame["type"], None)
+            if error and error["code"] == "store_full":  # no answer to keep: nothing was decided
+                await socket.send_json({"type": "answer", "cid": cid, "ok": False, "error": error})
+                return
             if error:
                 self.answers[cid] = {"ok": False, "error": error}
             else:

@@ -152,3 +152,19 @@ async def test_reports_arrivals_and_rules_tried(
     await page.locator("#evaluate").click()
     await page.wait_for_selector(".verdict")
     await check(page)
+
+
+async def test_both_pages_while_nothing_can_be_saved(
+    open_page: OpenPage, server: FakeServer, world: World, scheme: str
+) -> None:
+    busy(world)
+    for path, ticket, mode in (
+        ("desk", "crk_ana", "agent"),
+        ("wallboard", "crk_sup", "supervisor"),
+    ):
+        page = await open_page(f"{server.url}/{path}#ticket={ticket}", scheme=scheme)
+        await page.wait_for_selector(f".{'wall' if path == 'wallboard' else path}")
+        server.tell(mode, {"type": "store", "away": True, "since_us": 1})
+        await page.wait_for_selector(".store-away span")
+        await check(page)
+        await page.close()

@@ -1,5 +1,6 @@
 // The desk as a whole: top, my work, the conversation, the customer, and the keys.
 
+import { StoreAway } from "../page/connection.js";
 import { KeySheet, useKeys } from "../page/keys.js";
 import { useStore } from "../page/store.js";
 import { t } from "../page/texts.js";
@@ -125,6 +126,7 @@ export function Desk({ desk }) {
     <${Top} desk=${desk} sound=${sound} onKeys=${() => setKeysShown(true)} />
     <${Work} desk=${desk} offers=${offers} groups=${groups} />
     <main class="middle">
+      <${StoreAway} connection=${desk.view.connection} />
       <${Notices} desk=${desk} />
       <div class="panes">
         ${panes.map((id) => html`<${Conversation} key=${id} desk=${desk} contact=${desk.known.contacts.get(id)} onAside=${() => toggleAside(desk)} />`)}

@@ -1,5 +1,6 @@
 // The agent's desk: sign in, connect, draw.
 
+import { StoreAway } from "../page/connection.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
 import { forget } from "../page/session.js";
@@ -16,6 +17,7 @@ function Page({ desk }) {
   if (!desk.known.agent) {
     return html`<main class="empty waiting" aria-busy="true">
       <p class="brand">contact-router</p>
+      <${StoreAway} connection=${connection} />
       <p role="status">${t(connection?.name === "disconnected" ? "desk_unreachable" : "desk_loading")}</p>
     </main>`;
   }

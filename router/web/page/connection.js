@@ -36,3 +36,10 @@ export function ConnectionState({ connection }) {
     html`<button class="link" onClick=${() => location.reload()}>${t("connection_here")}</button>`}
   </div>`;
 }
+
+/** Nothing can be saved: said calmly, in line, for as long as it is so. The region is always there, so that it is read out. */
+export function StoreAway({ connection }) {
+  return html`<div class="store-away" role="status" aria-live="polite">
+    ${connection?.storeAway && html`<${Mark} meaning="attention" /><span>${t("store_away")}</span>`}
+  </div>`;
+}

@@ -20,7 +20,7 @@ export class CommandError extends Error {
 export class Connection {
   /**
    * `on`: { welcome(frame), push(frame), state(), signedOut() }; `state()` tells that one of the fields changed:
-   * `name` connecting | live | behind | disconnected | replaced, `heardAt`, `retryAt`, `lagUs`.
+   * `name` connecting | live | behind | disconnected | replaced, `heardAt`, `retryAt`, `lagUs`, `storeAway`.
    */
   constructor(token, mode, on) {
     this.token = token;
@@ -30,6 +30,7 @@ export class Connection {
     this.heardAt = 0;
     this.retryAt = 0;
     this.lagUs = 0;
+    this.storeAway = false; // the server says that it cannot save anything
     this.deadUs = 25e6;
     this.epoch = 0;
     this.seq = 0;
@@ -54,8 +55,13 @@ export class Connection {
     const frame = JSON.stringify({ type, cid, ...fields });
     return new Promise((resolve, reject) => {
       this.pending.set(cid, { frame, resolve, reject });
-      if (this.name === "live" || this.name === "behind") this.socket.send(frame);
+      if (this.isOpen) this.socket.send(frame);
     });
+  }
+
+  /** Has it its welcome, and not been lost since? */
+  get isOpen() {
+    return this.name === "live" || this.name === "behind";
   }
 
   open() {
@@ -80,6 +86,7 @@ export class Connection {
     this.heardAt = Date.now();
     if (frame.type === "welcome") this.welcome(frame);
     else if (frame.type === "answer") this.answer(frame);
+    else if (frame.type === "store") this.store(frame.away);
     else if (frame.type === "closing") this.wait = (frame.retry_after_s || 0) * 1000;
     else this.push(frame);
   }
@@ -93,6 +100,7 @@ export class Connection {
     this.attempt = 0;
     this.wait = 0;
     this.lagUs = 0;
+    this.storeAway = false; // if it is, that is said next
     this.remember();
     this.on.welcome(frame);
     this.become("live");
@@ -113,14 +121,20 @@ export class Connection {
     this.on.push(frame);
   }
 
+  /** May come before a welcome, too: the connection is then closed, and tried again. */
+  store(away) {
+    this.storeAway = !!away;
+    this.on.state();
+  }
+
   answer(frame) {
     const waiting = this.pending.get(frame.cid);
     if (!waiting) return;
     const code = frame.ok ? "" : frame.error?.code;
-    if (code === "outcome_unknown" || code === "overloaded") {
+    if (code === "outcome_unknown" || code === "overloaded" || code === "store_full") {
       // Not an answer yet: the same cid again is carried out at most once.
       const wait = Math.max(1000, (frame.error.retry_after_s || 0) * 1000);
-      setTimeout(() => this.name === "live" && this.socket.send(waiting.frame), wait);
+      setTimeout(() => this.isOpen && this.pending.has(frame.cid) && this.socket.send(waiting.frame), wait);
       return;
     }
     this.pending.delete(frame.cid);

@@ -41,6 +41,7 @@ export const de = {
   connection_retry: "nächster Versuch in {time}",
   connection_now: "Jetzt versuchen",
   connection_here: "Hier weiter",
+  store_away: "Im Moment lässt sich nichts speichern. Gespräche laufen weiter; was Sie tun, wird erneut versucht.",
 
   keys_title: "Tasten",
   keys_alt: "Einzelne Buchstaben gelten, solange Sie nicht schreiben. Mit Alt gelten sie überall.",

@@ -41,6 +41,7 @@ export const en = {
   connection_retry: "next try in {time}",
   connection_now: "Try now",
   connection_here: "Use here",
+  store_away: "Nothing can be saved at the moment. Calls go on; what you do is tried again.",
 
   keys_title: "Keys",
   keys_alt: "Single letters work while you are not typing. With Alt they work everywhere.",

@@ -1,6 +1,6 @@
 // The wallboard as a whole: headline, queues, agents, and at the right what needs attention or was opened.
 
-import { ConnectionState } from "../page/connection.js";
+import { ConnectionState, StoreAway } from "../page/connection.js";
 import { KeySheet, useKeys } from "../page/keys.js";
 import { signOut } from "../page/session.js";
 import { language, setLanguage, t, tables } from "../page/texts.js";
@@ -92,6 +92,7 @@ export function Board({ wall }) {
   useKeys(bindings);
   return html`<div class="wall" data-open=${open ? "yes" : "no"}>
     <${Top} wall=${wall} big=${big} onBig=${toggleBig} onKeys=${() => setKeysShown(true)} />
+    <div class="store-row"><${StoreAway} connection=${wall.connection} /></div>
     <${Headline} board=${board} />
     <${Left} wall=${wall} board=${board} place=${place} />
     <aside class="right" aria-label=${t("wall_side")}>

@@ -2,6 +2,7 @@
 
 import { now } from "../page/clock.js";
 import { withAgents } from "../page/directory.js";
+import { StoreAway } from "../page/connection.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
 import { forget } from "../page/session.js";
@@ -25,6 +26,7 @@ function Page({ wall }) {
   if (!wall.board.loaded) {
     return html`<main class="empty waiting" aria-busy="true">
       <p class="brand">contact-router</p>
+      <${StoreAway} connection=${wall.connection} />
       <p role="status">${t(wall.connection.name === "disconnected" ? "desk_unreachable" : "wall_loading")}</p>
     </main>`;
   }
