@@ -21,6 +21,7 @@ from adapters.kit.sending import (
     retry_after,
 )
 from adapters.kit.settings import Finding, read_secret, read_settings
+from adapters.kit.store_watch import watch_store
 from adapters.kit.texts import JOINED, Remembered, pieces, without_leg
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "read_secret",
     "read_settings",
     "retry_after",
+    "watch_store",
     "without_leg",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from adapters import Crew, Fence, Remembered, insist, read_settings
+from adapters import Crew, Fence, Remembered, read_settings, watch_store
 from adapters.asterisk import ari
 from adapters.asterisk.conversation import Conversation
 from adapters.asterisk.effects import Effects
@@ -94,11 +94,15 @@ class Asterisk(Channel):
             self._hear(event)
         self._backlog = None
         # Who is there when it is said: callers have come since the channels were listed.
-        await insist(lambda: self.router.live(self.board.book.customers()))
+        await self.talk.say_who_is_there()
         if not reader.done():
             self.up = True
             self.router.state("up")
-        await reader
+        watch = self.crew.start(self._watch_store(), "store")
+        try:
+            await reader
+        finally:
+            watch.cancel()
         if self.events.replaced.is_set():
             # It has the calls now: whoever fights back takes the events away from it again.
             self.up = False
@@ -107,6 +111,14 @@ class Asterisk(Channel):
             await asyncio.sleep(self.config.replaced_pause_s)
             raise ChannelLost("another router has taken the application over")
         raise ChannelLost("the event socket is closed")
+
+    async def _watch_store(self) -> None:
+        await watch_store(
+            self.router,
+            after_s=self.config.fallback_after_s,
+            away=self.talk.fall_back,
+            back=self.talk.say_who_is_there,
+        )
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:

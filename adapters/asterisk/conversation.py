@@ -7,6 +7,7 @@ to the router first (`connected` is refused to the second of two phones), then l
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from adapters import TRY_AGAIN, insist
@@ -15,6 +16,8 @@ from adapters.asterisk.announce import media_of
 from adapters.asterisk.calls import BROKEN, Ask, Call, Leg, Monitor, State
 from adapters.asterisk.switchboard import Switchboard
 from router.channel import ChannelError, Refused, Router
+
+log = logging.getLogger(__name__)
 
 FAREWELL_S = 15.0
 """A farewell is cut off after so long."""
@@ -229,15 +232,48 @@ class Conversation:
     async def _let_go(self, call: Call, *, deflected: bool) -> None:
         customer = call.customer
         if customer is not None and deflected and customer.lives and not call.is_over:
-            context, _, extension = self.board.settings.deflect_to.partition("/")
-            customer.is_unwanted = True  # its StasisEnd may come before the answer
-            try:
-                request = ari.go_on(customer.id, context, extension)
-                customer.is_unwanted = await self.board.try_(request, 404, 409, 412)
-            except ChannelError:
-                customer.is_unwanted = False
-                raise
+            await self._send_on(customer, self.board.settings.deflect_to)
         self.board.clear(call)
+
+    async def _send_on(self, customer: Leg, place: str) -> None:
+        """On in the dialplan, out of our hands. Raises ChannelError."""
+        context, _, extension = place.partition("/")
+        customer.is_unwanted = True  # its StasisEnd may come before the answer
+        try:
+            request = ari.go_on(customer.id, context, extension)
+            customer.is_unwanted = await self.board.try_(request, 404, 409, 412)
+        except ChannelError:
+            customer.is_unwanted = False
+            raise
+
+    # -- while nothing can be saved ------------------------------------------------------------
+
+    async def fall_back(self) -> None:
+        """Whoever waits goes on in the dialplan; who has been put through talks on."""
+        if self.board.settings.fallback_to:
+            await asyncio.gather(*(self._fall_back(call) for call in self.book.calls()))
+
+    async def _fall_back(self, call: Call) -> None:
+        if not self._is_waiting(call):
+            return
+        try:
+            async with call.lock:
+                if call.customer is not None and self._is_waiting(call):
+                    await self._send_on(call.customer, self.board.settings.fallback_to)
+                    self.board.clear(call)
+        except ChannelError as error:  # at the next look once more
+            log.info("a caller could not be sent on: %s", error)
+
+    def _is_waiting(self, call: Call) -> bool:
+        """Taken in, and not with an agent; who is hearing a farewell is on the way out."""
+        customer = call.customer
+        is_there = customer is not None and customer.is_up and customer.is_joined
+        is_ours = bool(call.contact) and call.starting is None and not call.is_over
+        return is_there and is_ours and call.serving() is None and not call.farewell
+
+    async def say_who_is_there(self) -> None:
+        """Whoever went while nobody listened, or while nothing could be saved, is over."""
+        await insist(lambda: self.router.live(self.book.customers()))
 
     # -- digits --------------------------------------------------------------------------------
 

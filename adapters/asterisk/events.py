@@ -218,7 +218,8 @@ class Events:
 
     async def turn_away(self, channel: str, reason: str) -> None:
         """On in the dialplan if it has a place for them, else the network's busy signal."""
-        context, _, extension = self.board.settings.overflow_to.partition("/")
+        settings = self.board.settings
+        context, _, extension = (settings.overflow_to or settings.fallback_to).partition("/")
         if context and reason == "congestion":
             await self.board.try_(ari.go_on(channel, context, extension), 404, 409, 412)
         else:

@@ -41,7 +41,11 @@ class Settings(Value, kw_only=True):
     deflect_to: str = ""
     """``context/extension`` where callers go on who are turned away (voicemail). Empty: hung up."""
     overflow_to: str = ""
-    """The same for callers whom the router cannot take now. Empty: they hear congestion."""
+    """The same for callers whom the router cannot take now. Empty: `fallback_to`, or congestion."""
+    fallback_to: str = ""
+    """The same for callers who wait while the router can save nothing. Empty: they keep music."""
+    fallback_after_s: float = 20.0
+    """So long must that have lasted."""
     announcements: dict[str, str] = {}
     """Media for texts: ``{"Welcome.": "sound:custom/welcome"}``; several with commas. A text that
     begins with a kind of media is media itself."""
@@ -71,15 +75,21 @@ class Settings(Value, kw_only=True):
             raise ValueError("user and app must not be empty, app has no comma")
         if self.trunk and "{number}" not in self.trunk:
             raise ValueError("trunk must hold {number}")
-        for name in ("deflect_to", "overflow_to"):
+        for name in ("deflect_to", "overflow_to", "fallback_to"):
             context, _, extension = getattr(self, name).partition("/")
             if getattr(self, name) and not (context and extension):
                 raise ValueError(f"{name}: expected context/extension")
         for name in ("ring_s", "calls", "connections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be > 0")
-        if self.timeout_s <= 0 or self.ping_s <= 0 or self.replaced_pause_s < 0:
-            raise ValueError("timeout_s and ping_s must be > 0, replaced_pause_s >= 0")
+        if (
+            self.timeout_s <= 0
+            or self.ping_s <= 0
+            or min(self.replaced_pause_s, self.fallback_after_s) < 0
+        ):
+            raise ValueError(
+                "timeout_s and ping_s must be > 0, replaced_pause_s and fallback_after_s >= 0"
+            )
         for text, media in self.announcements.items():
             if not media.startswith(PLAYABLE):
                 raise ValueError(f"announcements: {text!r}: media begins with {PLAYABLE}")

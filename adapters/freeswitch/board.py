@@ -133,7 +133,7 @@ class Board:
             self.later(self._tell_all(call), "report")
 
     def say_what_is_left(self) -> None:
-        """After a reconnect: facts that were not taken when the connection broke."""
+        """Facts that were not taken: when the connection broke, or for too long."""
         for call in self.unsaid:
             if not call.is_telling:
                 call.is_telling = True
@@ -150,6 +150,11 @@ class Board:
             self.unsaid.pop(call, None)
         finally:
             call.is_telling = False
+
+    async def say_again(self) -> None:
+        """It can save again: whoever went meanwhile is over, and all else that was not taken."""
+        await insist(lambda: self.router.live(list(self.calls)))
+        self.say_what_is_left()
 
     # -- making it so --------------------------------------------------------------------------
 
@@ -266,6 +271,35 @@ class Board:
         self.forget(call, cause)
         if call.customer:
             await self.link.ask(esl.api(f"uuid_kill {esl.channel_id(call.customer)} {cause}"))
+
+    async def send_on(self, call: LiveCall, place: str) -> None:
+        """The PBX's own dialplan goes on: voicemail, an announcement. `place` is
+        ``extension@context``. Raises ChannelError, ChannelLost.
+        """
+        extension, _, context = place.partition("@")
+        uuid = call.customer
+        self.forget(call, "ORIGINATOR_CANCEL")
+        for line in (
+            f"uuid_setvar {uuid} park_after_bridge false",
+            f"uuid_setvar {uuid} cr_router",
+        ):
+            await self.link.ask(esl.api(line))  # not ours any more, also after a restart
+        await self.link.do(f"uuid_transfer {uuid} {extension} XML {context}")
+
+    async def fall_back(self) -> None:
+        """Nothing can be saved: who waits goes on in the dialplan, who was put through talks on."""
+        place = self.config.fallback_to
+        for call in list(self.calls.values()) if place else ():
+            if _is_waiting(call):
+                self.tell(call, lambda gone=call.customer: self.router.left(gone, "no_store"))  # type: ignore[misc]
+                self.later(self.send_on(call, place), "fallback")
+
+
+def _is_waiting(call: LiveCall) -> bool:
+    """Taken in, and not with an agent; who is hearing a farewell is on the way out."""
+    is_leaving = call.playing is not None and call.playing.ends
+    is_ours = call.is_there and bool(call.contact) and not call.start and not call.is_over
+    return is_ours and not call.serving and not is_leaving
 
 
 def _place_of(call: Call, uuid: str) -> str:

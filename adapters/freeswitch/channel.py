@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from typing import Any
 
-from adapters import Crew, Fence, read_settings
+from adapters import Crew, Fence, read_settings, watch_store
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board, LiveCall
 from adapters.freeswitch.connection import Connection
@@ -110,9 +110,18 @@ class FreeSwitch(Channel):
         await self._listener.start()
         self.board.is_serving = True
         self.router.state("up")
+        self._crew.start(self._watch_store(), "store")
         while True:
             await asyncio.sleep(self.config.ping_s)
             await self._owner.beat(connection)
+
+    async def _watch_store(self) -> None:
+        await watch_store(
+            self.router,
+            after_s=self.config.fallback_after_s,
+            away=self.board.fall_back,
+            back=self.board.say_again,
+        )
 
     @property
     def listening_on(self) -> int:
@@ -296,18 +305,6 @@ class FreeSwitch(Channel):
         if found is None:
             return  # gone by itself
         if effect.outcome == "deflected" and found.is_there and self.config.deflect_to:
-            await self._deflect(found)
+            await board.send_on(found, self.config.deflect_to)
         elif not (found.is_there and await self._player.farewell(found, effect)):
             await board.hang_up(found)
-
-    async def _deflect(self, call: LiveCall) -> None:
-        """The PBX's own dialplan goes on: voicemail, an announcement."""
-        extension, _, context = self.config.deflect_to.partition("@")
-        uuid = call.customer
-        self.board.forget(call, "ORIGINATOR_CANCEL")
-        for line in (
-            f"uuid_setvar {uuid} park_after_bridge false",
-            f"uuid_setvar {uuid} cr_router",
-        ):
-            await self.board.link.ask(esl.api(line))  # not ours any more, also after a restart
-        await self.board.link.do(f"uuid_transfer {uuid} {extension} XML {context}")

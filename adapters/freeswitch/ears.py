@@ -124,7 +124,8 @@ class Ears:
         await self._turn_away(call.customer, cause)
 
     async def _turn_away(self, uuid: str, cause: str) -> None:
-        extension, _, context = self.board.config.overflow_to.partition("@")
+        config = self.board.config
+        extension, _, context = (config.overflow_to or config.fallback_to).partition("@")
         if extension and cause == "SWITCH_CONGESTION":
             line = f"uuid_transfer {esl.channel_id(uuid)} {extension} XML {context}"
             await self.board.link.ask(esl.api(line))

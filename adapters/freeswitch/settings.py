@@ -52,7 +52,13 @@ class Settings(Value, kw_only=True):
     deflect_to: str = ""
     """``extension@context`` where deflected callers go on (voicemail); empty: they are hung up."""
     overflow_to: str = ""
-    """``extension@context`` for callers that a full router cannot take; empty: congestion."""
+    """``extension@context`` for callers that a full router cannot take; empty: `fallback_to`, or
+    congestion."""
+    fallback_to: str = ""
+    """``extension@context`` for callers who wait while the router can save nothing; empty: they
+    keep their music."""
+    fallback_after_s: float = 20.0
+    """So long must that have lasted."""
     conference: str = "default"
     """Profile of mod_conference for consults and conferences."""
     recordings: str = "/var/lib/freeswitch/recordings"
@@ -75,7 +81,10 @@ class Settings(Value, kw_only=True):
             raise ValueError("ring_s, dial_s, reply_s, ping_s and calls must be > 0")
         if self.dial and "{number}" not in self.dial:
             raise ValueError(f"dial: expected {{number}} in it, got {self.dial!r}")
-        for name, place in (("deflect_to", self.deflect_to), ("overflow_to", self.overflow_to)):
+        if self.fallback_after_s < 0:
+            raise ValueError("fallback_after_s must be >= 0")
+        for name in ("deflect_to", "overflow_to", "fallback_to"):
+            place = getattr(self, name)
             if place and not _PLACE.fullmatch(place):
                 raise ValueError(f"{name}: expected extension@context, got {place!r}")
         try:

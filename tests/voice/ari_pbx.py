@@ -16,6 +16,7 @@ from tests.voice.pbx import Answers, Pbx
 
 class ConformanceAsterisk(Pbx):
     kind = "asterisk"
+    voicemail = "voicemail/s"
 
     def __init__(self, directory: Path, races: Races | None = None) -> None:
         self.pbx = AriPbx(races=races)
@@ -32,7 +33,7 @@ class ConformanceAsterisk(Pbx):
             "user": self.pbx.user,
             "password_file": str(self._secret),
             "trunk": "PJSIP/{number}@trunk",
-            "deflect_to": "voicemail/s",
+            "deflect_to": self.voicemail,
         }
 
     def endpoint(self, phone: str) -> str:

@@ -30,7 +30,7 @@ from router.core.model import (
     Reservation,
     ReservationState,
 )
-from router.errors import NotFound
+from router.errors import JournalFailed, NotFound
 from router.journal.keys import BlockKeys, MemoryBlocks
 from router.journal.memory import MemoryJournal
 from router.runtime.clock import SystemClock
@@ -41,7 +41,7 @@ from router.runtime.loop import Answer
 from router.runtime.metrics import Metrics
 from tests.voice.pbx import Pbx
 
-WITHIN_S = 8.0
+WITHIN_S = 20.0
 """So long may anything take that a story waits for."""
 LOOK_AGAIN_S = 0.05
 SECRET = b"secret of the stories, 32 bytes."
@@ -174,6 +174,27 @@ class Centre:
                 self._seen = seq
                 self.events.append(event)
             self._changed.set()
+
+    # -- its store -----------------------------------------------------------------------------
+
+    async def lose_store(self) -> None:
+        """Nothing can be saved from now on, and the router has noticed."""
+        self._journal.cut_off = JournalFailed("no store")
+        assert self._host is not None
+        trial = c.SetPresence(agent=AgentId("sue"), presence=Presence.READY)
+        answer = self._host.workspace.put(trial)  # nobody waits: it may take until the story's end
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        await self.until(self.can_save, is_=False)
+
+    async def can_save(self) -> bool:
+        """Whether the router can save."""
+        assert self._host is not None
+        return not self._host.workspace.suspended
+
+    def find_store(self) -> None:
+        """It is back."""
+        self._journal.cut_off = None
 
     # -- agents and supervisors at their desks ---------------------------------------------------
 

@@ -18,6 +18,7 @@ NOT_LEFT = "dialplan"
 
 class FreeSwitchEdge(Pbx):
     kind = "freeswitch"
+    voicemail = "0@voicemail"
 
     def __init__(self, *, tick_s: float = 0.004, **settings: Any) -> None:
         self.pbx = EslPbx(password=PASSWORD, tick_s=tick_s)
@@ -38,7 +39,7 @@ class FreeSwitchEdge(Pbx):
         return {
             "port": self.pbx.port,
             "password_file": str(file),
-            "deflect_to": "0@voicemail",
+            "deflect_to": self.voicemail,
             "dial": "user/{number}@127.0.0.1",
             "recordings": "/recordings",
             "sounds": {"greeting": "welcome.wav", "callback_offer": "offer.wav",

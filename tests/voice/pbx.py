@@ -26,6 +26,9 @@ class Pbx(ABC):
     kind: str
     """The adapter's type in the configuration."""
 
+    voicemail: str
+    """A place in its dialplan, as the adapter's settings name one."""
+
     on_change: Callable[[], None]
     """Set by the story before `start`: to be called whenever an answer may have changed."""
 

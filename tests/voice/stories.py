@@ -17,13 +17,14 @@ from tests.voice.centre import LINE, Centre
 from tests.voice.pbx import Pbx
 from tests.voice.stories_faults import FaultStories
 from tests.voice.stories_out import AskingStories, OutboundStories
+from tests.voice.stories_store import StoreStories
 from tests.voice.stories_talk import TalkStories
 
 KIM = "+4930900100"
 LEE = "+4930900200"
 
 
-class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories):
+class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories, StoreStories):
     """All stories; here those of one caller and the agents' phones."""
 
     async def test_a_caller_waits_with_music_and_is_answered(

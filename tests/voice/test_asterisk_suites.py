@@ -572,6 +572,8 @@ async def test_no_personal_data_is_logged(
         ({"app": "a,b"}, "app has no comma"),
         ({"trunk": "PJSIP/carrier"}, "must hold {number}"),
         ({"deflect_to": "voicemail"}, "expected context/extension"),
+        ({"fallback_to": "voicemail"}, "expected context/extension"),
+        ({"fallback_after_s": -1}, "fallback_after_s >= 0"),
         ({"announcements": {"Hello": "hello.wav"}}, "media begins with"),
         ({"dial_first": "nobody"}, "dial_first"),
         ({"usr": "x"}, "did you mean 'user'?"),

@@ -447,6 +447,8 @@ def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
     [
         ({"dial": "sofia/gateway/x/"}, "expected {number}"),
         ({"deflect_to": "voicemail"}, "expected extension@context"),
+        ({"fallback_to": "voicemail"}, "expected extension@context"),
+        ({"fallback_after_s": -1}, "fallback_after_s must be >= 0"),
         ({"music": "moh;fsctl shutdown"}, "no spaces, quotes or characters"),
         ({"listen": "here:1"}, "here"),
         ({"ring_s": 0}, "must be > 0"),

@@ -25,6 +25,7 @@ SOUNDS = ("welcome", "closed", "menu")
 
 class RealAsterisk(Pbx):
     kind = "asterisk"
+    voicemail = "voicemail/s"
 
     def __init__(self, sounds: tuple[str, ...] = SOUNDS) -> None:
         # Short: the path of Asterisk's control socket has at most 107 bytes.
@@ -49,7 +50,7 @@ class RealAsterisk(Pbx):
             "user": pbx_server.USER,
             "password_file": str(secret),
             "trunk": "PJSIP/{number}@trunk",
-            "deflect_to": "voicemail/s",
+            "deflect_to": self.voicemail,
         }
 
     def endpoint(self, phone: str) -> str:
