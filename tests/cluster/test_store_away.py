@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -31,6 +32,15 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     await made.close()
 
 
+async def next_of(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:
+    """The next frame of this type."""
+    async with asyncio.timeout(60):
+        while True:
+            frame: dict[str, Any] = await socket.receive_json()
+            if frame["type"] == kind:
+                return frame
+
+
 async def test_without_its_store_an_owner_acknowledges_nothing_and_goes_on_when_it_is_back(
     site: Site,
 ) -> None:
@@ -51,6 +61,9 @@ async def test_without_its_store_an_owner_acknowledges_nothing_and_goes_on_when_
 
     for node in nodes:
         assert await post(node) == 201
+    board = await nodes[1].session.ws_connect("/v1/desk", protocols=("contact-router.v1.json",))
+    await board.send_json({"type": "hello", "token": site.admin})
+    assert await next_of(board, "welcome")
     site.store.kill()
     refused = await asyncio.gather(*(post(node) for node in nodes for _ in range(3)))
     assert set(refused) <= {0, 503, 507}, refused
@@ -60,7 +73,10 @@ async def test_without_its_store_an_owner_acknowledges_nothing_and_goes_on_when_
 
     await until(is_suspended, owner.log_end)
     assert await post(owner) in (503, 507), "now it is refused at once"
+    assert (await next_of(board, "store"))["away"] is True, "said through the other node, too"
     site.store.restart()
+    assert (await next_of(board, "store"))["away"] is False
+    await board.close()
 
     async def takes_again() -> bool:
         return await post(nodes[1]) == 201
