@@ -237,10 +237,11 @@ async def test_no_schedule_makes_two_owners_or_leaves_none(part: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", range(8))
-async def test_nor_do_two_thousand_others(part: int) -> None:
-    await play(range(1000 + part * 250, 1250 + part * 250))
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(2))
+async def test_nor_does_any_of_many_others(part: int, schedules: int) -> None:
+    """`pytest tests/cluster -k many_others --schedules 2000`: some five minutes."""
+    await play(range(1000 + part, 1000 + schedules, 2))
 
 
 async def play(seeds: range) -> None:

@@ -188,6 +188,7 @@ async def test_an_owner_that_is_killed_frozen_or_stopped_takes_nothing_with_it(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_nor_do_thirty(site: Site) -> None:
+async def test_nor_do_many(site: Site, losses: int) -> None:
+    """`pytest tests/cluster -k do_many --losses 30`: two minutes."""
     rng = random.Random(12)
-    await befall(site, [rng.choice(LOSSES) for _ in range(30)], seed=12)
+    await befall(site, [rng.choice(LOSSES) for _ in range(losses)], seed=12)

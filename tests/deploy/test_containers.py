@@ -147,10 +147,11 @@ def commands(name: str, secrets: Path, data: Path, *, until_exec: bool = False) 
     if until_exec:
         text = text[: text.index("exec")]
     shipped = SERVICES[name]["volumes"][0].partition(":")[0]
-    text = text.replace("/shipped/", f"{(COMPOSE / shipped).resolve()}/")
-    # In sed's expressions and in file names alike; /run/secrets last, as it is made by one of them.
+    # In sed's expressions and in file names alike. Places of this machine may hold the names that
+    # are still to be replaced (/tmp, /data): so those go first.
     text = text.replace("/tmp/", "/data/").replace("/data", str(data))
-    return str(text.replace("/run/secrets", str(secrets)))
+    text = text.replace("/run/secrets", str(secrets))
+    return str(text.replace("/shipped/", f"{(COMPOSE / shipped).resolve()}/"))
 
 
 @REDIS

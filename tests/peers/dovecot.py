@@ -13,6 +13,7 @@ import datetime
 import ipaddress
 import os
 import pwd
+import re
 import shutil
 import signal
 import smtplib
@@ -196,7 +197,8 @@ class Dovecot:
         """What is in a mailbox or one of its folders, oldest first."""
         place = self.base / "mail" / user / (f".{folder}" if folder else "")
         paths = [path for sub in ("new", "cur") for path in (place / sub).glob("*")]
-        paths.sort(key=lambda path: path.name)
+        # <seconds>.M<microseconds>P<process>...: numbers without leading zeros.
+        paths.sort(key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)[:2]])
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]  # type: ignore[misc]
 
     def subjects(self, user: str, folder: str = "") -> list[str]:
