@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,14 +40,10 @@ def redis_settings(settings: JournalSettings, *, keys: bool = False) -> RedisSet
         master=settings.master,
         cluster=_endpoints(settings.cluster),
         access=access,
-        sentinel_access=Access(
+        sentinel_access=replace(
+            access,
             user=settings.sentinel_user,
             password=_secret(settings.sentinel_password_file),
-            is_tls=settings.tls,
-            ca_file=settings.ca_file,
-            certificate_file=settings.certificate_file,
-            certificate_key_file=settings.private_key_file,
-            timeout_s=settings.timeout_s,
         ),
         replicas=replicas,
         degrade_after_s=settings.degrade_after_s if degrades else None,

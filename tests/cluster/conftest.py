@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
+
+from tests.cluster.nodes import Site
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,3 +24,11 @@ def schedules(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def losses(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--losses", 8))
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """Nodes of one workspace on one Redis; leases of a second."""
+    made = Site(tmp_path, lease_s=1.0)
+    yield made
+    await made.close()

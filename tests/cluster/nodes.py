@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import redis
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 40.0
+NEEDS_REDIS = pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="redis-server is not installed (Debian: apt-get install redis-server)",
+)
 
 CONFIG = """
 server:

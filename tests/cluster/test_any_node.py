@@ -10,32 +10,19 @@ import hashlib
 import hmac
 import io
 import json
-import shutil
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster.nodes import Node, Site, contact, owner_among, until
+from tests.cluster.nodes import NEEDS_REDIS, Node, Site, contact, owner_among, until
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.skipif(
-        shutil.which("redis-server") is None,
-        reason="redis-server is not installed (Debian: apt-get install redis-server)",
-    ),
+    NEEDS_REDIS,
     pytest.mark.timeout(180),
 ]
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    made = Site(tmp_path, lease_s=1.0)
-    yield made
-    await made.close()
 
 
 async def next_frame(socket: aiohttp.ClientWebSocketResponse, kind: str, **wanted: Any) -> Any:

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster.nodes import Node, Site, contact, owner_among, until
+from tests.cluster.nodes import NEEDS_REDIS, Node, Site, contact, owner_among, until
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.skipif(
-        shutil.which("redis-server") is None,
-        reason="redis-server is not installed (Debian: apt-get install redis-server)",
-    ),
+    NEEDS_REDIS,
     pytest.mark.timeout(180),
 ]
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    made = Site(tmp_path, lease_s=1.0)
-    yield made
-    await made.close()
 
 
 async def next_of(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:

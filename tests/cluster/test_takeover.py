@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -21,16 +20,13 @@ import aiohttp
 import pytest
 
 from loadtest.checker import Checker
-from tests.cluster.nodes import Node, Site, owner_among, until
+from tests.cluster.nodes import NEEDS_REDIS, Node, Site, owner_among, until
 from tests.outside import test_kill as single
 from tests.outside.robots import Adapter, Agent, Reader, World, submit_batches, submit_singly
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.skipif(
-        shutil.which("redis-server") is None,
-        reason="redis-server is not installed (Debian: apt-get install redis-server)",
-    ),
+    NEEDS_REDIS,
     pytest.mark.timeout(300),
     # A robot whose connection breaks in the middle drops what it was about to do.
     pytest.mark.filterwarnings("ignore:coroutine 'Agent.* was never awaited:RuntimeWarning"),

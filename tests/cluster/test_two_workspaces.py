@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.nodes import WORKSPACE, Site, contact, owner_among, until
+from tests.cluster.nodes import NEEDS_REDIS, WORKSPACE, Site, contact, owner_among, until
 
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("redis-server") is None,
-        reason="redis-server is not installed (Debian: apt-get install redis-server)",
-    ),
+    NEEDS_REDIS,
     pytest.mark.timeout(180),
 ]
 
