@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from router.core.model import DAY_US
 from router.core.recount import Recount, Row
@@ -19,8 +21,12 @@ EVENTS_MOST = 5_000_000
 """Most events that are read for one report; about half a minute of a core."""
 _FRAMES = 20
 """Frames at a time: what they take is how long commands may have to wait."""
-_at_work: dict[str, None] = {}
-"""Workspaces for which a report is being made: one at a time."""
+WAITING_MOST = 8
+"""So many reports of a workspace wait for the one that is being made; a page asks for a new one
+with every choice."""
+_turns: WeakKeyDictionary[Workspace, asyncio.Semaphore] = WeakKeyDictionary()
+_asked: Counter[str] = Counter()
+"""Reports that are being made or wait, by workspace."""
 
 
 async def first_seq(workspace: Workspace, at_us: int) -> int:
@@ -41,20 +47,21 @@ async def make_report(
 ) -> list[Row]:
     """Lines of a span, see `Recount.rows`; its ends are moved to whole quarters of an hour.
 
-    Raises Invalid for a span that is none or is trimmed from the log already, Overloaded while
-    another report is being made.
+    One of a workspace is made at a time, the others wait for it. Raises Invalid for a span that is
+    none or is trimmed from the log already, Overloaded when too many wait.
     """
     if not 0 < to_us - from_us <= SPAN_MOST_US:
         raise Invalid("span", "a report is about more than nothing, and at most 32 days")
     from_us -= from_us % INTERVAL_US
     to_us += -to_us % INTERVAL_US
-    if workspace.name in _at_work:
-        raise Overloaded("another report is being made: ask again in a moment", 2.0)
-    _at_work[workspace.name] = None
+    if _asked[workspace.name] > WAITING_MOST:
+        raise Overloaded("other reports are being made: ask again in a moment", 2.0)
+    _asked[workspace.name] += 1
     try:
-        recount = await _recount(workspace, from_us, to_us)
+        async with _turns.setdefault(workspace, asyncio.Semaphore(1)):
+            recount = await _recount(workspace, from_us, to_us)
     finally:
-        del _at_work[workspace.name]
+        _asked[workspace.name] -= 1
     return list(recount.rows(by, every, workspace.now_us()))
 
 

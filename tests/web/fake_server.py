@@ -51,6 +51,8 @@ class FakeServer:
         """Command type -> the error that the next one gets."""
         self.silent = False
         """Commands are taken but not answered, and nothing is pushed: a network that swallows."""
+        self.late: dict[str, asyncio.Event] = {}
+        """Command type -> what its answers wait for; the events of the command do not."""
         self.closed_for = 0
         """So many connections are refused before one is let in."""
         self.first: dict[str, Any] = {}
@@ -212,4 +214,14 @@ class FakeServer:
             else:
                 more = self.world.carry_out(frame) or {}
                 self.answers[cid] = {"ok": True, "seq": self.world.seq, **more}
-        await socket.send_json({"type": "answer", "cid": cid, **self.answers[cid]})
+        answer = {"type": "answer", "cid": cid, **self.answers[cid]}
+        if late := self.late.get(frame["type"]):
+            asyncio.ensure_future(self._answer_late(socket, answer, late))  # noqa: TID251, RUF006 - a test's fake
+            return
+        await socket.send_json(answer)
+
+    async def _answer_late(
+        self, socket: web.WebSocketResponse, answer: dict[str, Any], late: asyncio.Event
+    ) -> None:
+        await late.wait()
+        await socket.send_json(answer)

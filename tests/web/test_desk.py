@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -371,6 +372,25 @@ async def test_a_consult_says_how_far_it_is_and_ends_in_handing_over(
     await page.get_by_role("button", name="Hand over").click()
     assert (await server.got("end_consult"))["hand_over"] is True
     await expect(page.get_by_text("Nothing to do.")).to_be_visible()
+
+
+async def test_a_sheet_stays_open_when_the_answer_to_the_acceptance_comes_after_it(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await sign_in(open_page, server)
+    server.late["accept"] = asyncio.Event()
+    await offered(page, world, "chat", "Maria", "Hello")
+    await page.keyboard.press("a")
+    await page.wait_for_selector("#composer")
+    await page.keyboard.press("o")
+    await page.keyboard.type("be")
+    server.late["accept"].set()
+    # The answer to a later command comes after that of the acceptance, and draws.
+    await page.keyboard.press("Alt+r")
+    await expect(page.locator("#presence")).to_have_value("not_ready/break")
+    await page.keyboard.type("n")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".strip")).to_contain_text("You are consulting a colleague")
 
 
 async def test_the_reason_for_a_contact_is_told_in_words(

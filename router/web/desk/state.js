@@ -137,9 +137,10 @@ export class DeskState {
   accept(offer) {
     if (!offer) return;
     this.act("accept", { reservation: offer.id }).then((done) => {
-      // Do not take away what is being typed: choose the new one only when nothing is.
+      // Do not take away what is being typed or chosen: the events of the acceptance come before its
+      // answer, so the agent may be at work on the contact already.
       const composing = document.activeElement?.tagName === "TEXTAREA" && document.activeElement.value;
-      if (done && !composing) this.choose(offer.contact);
+      if (done && !composing && !this.view.sheet) this.choose(offer.contact);
     });
   }
 
