@@ -102,8 +102,21 @@ async def test_what_cannot_be_reported_is_refused(site: Site, query: str, why: s
     assert why in answer.body["detail"]
 
 
-async def test_one_report_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(reports._at_work, "oak", None)
+async def test_reports_wait_for_each_other(site: Site) -> None:
+    supervisor = await site.client("supervisor")
+    asked = [supervisor("GET", f"/v1/reports?by={by}") for by in ("queue", "agent", "channel")]
+    answers = await asyncio.gather(*asked)
+    assert [(each.status, each.body["by"]) for each in answers] == [
+        (200, ["queue"]),
+        (200, ["agent"]),
+        (200, ["channel"]),
+    ]
+
+
+async def test_too_many_reports_at_once_are_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(reports._asked, "oak", reports.WAITING_MOST + 1)
     supervisor = await site.client("supervisor")
     answer = await supervisor("GET", "/v1/reports")
     assert (answer.status, answer.code) == (503, "overloaded")
