@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters import Bucket
+from router.media_types import by_first_bytes
 
 SUFFIXES = {
     "image/png": ("png",),
@@ -22,14 +23,6 @@ SUFFIXES = {
     "text/plain": ("txt", "log"),
 }
 """The media types that first bytes tell, and what a file of each may be called."""
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-)
 HELD = 10
 """Most files of one conversation that no message has named yet."""
 HELD_S = 900.0
@@ -44,11 +37,8 @@ class NoFile(Exception):
 
 def kind_of(data: bytes) -> str:
     """The media type by the content, whatever the sender says; empty for one that is not known."""
-    for magic, kind in _MAGIC:
-        if data.startswith(magic):
-            return kind
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
+    if kind := by_first_bytes(data):
+        return kind if kind in SUFFIXES else ""
     if not data or b"\0" in data:
         return ""
     try:

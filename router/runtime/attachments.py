@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from router.core.record import Value
 from router.errors import Invalid, StoreFull
+from router.media_types import by_first_bytes
 
 FILE_BYTES = 25 * 1024 * 1024
 NAME_CHARS = 120
@@ -30,16 +31,6 @@ FREE_BYTES = 256 * 1024 * 1024
 """So much of the disk stays free for the journal: nothing is taken below."""
 ROLES = ("attachment", "html", "original")
 _NONCE_BYTES = 12
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"ID3", "audio/mpeg"),
-    (b"OggS", "application/ogg"),
-)
 _HIDDEN = {"\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 """Marks of direction: they make ``exe.txt`` of ``txt.exe``."""
 
@@ -192,15 +183,8 @@ def clean_name(name: str) -> str:
 
 def sniffed(data: bytes, declared: str) -> str:
     """The type by the first bytes. Never one that a browser would run or render as a page."""
-    for magic, found in _MAGIC:
-        if data.startswith(magic):
-            return found
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return "audio/wav"
-    if data[4:8] == b"ftyp":
-        return "video/mp4"
+    if found := by_first_bytes(data):
+        return found
     is_text = declared.startswith("text/") or declared in ("", "message/rfc822", "application/json")
     if is_text and data and b"\0" not in data[:4096]:
         try:
