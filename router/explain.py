@@ -215,7 +215,7 @@ def _place(place: Mapping[str, Any]) -> Iterator[str]:
     yield f"{INDENT}queue {place['queue']} ({is_open}), position {place['position']}"
     wait_us = place.get("wait_us", -1)
     if wait_us >= 0:
-        yield f"{INDENT}estimated wait {_length(wait_us)}"
+        yield f"{INDENT}estimated wait {wait_us / SECOND_US:.0f} s"
     head_start = place.get("head_start_us", 0)
     yield f"{INDENT}tier {place.get('tier', 0)}, head start {_length(head_start)}"
     yield f"{INDENT}asks for {_levels(place.get('requirements'))}"
