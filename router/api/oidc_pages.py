@@ -14,7 +14,6 @@ import hmac
 import logging
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,30 +23,24 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from router.api import id_token
-from router.api.audit import audit_row
-from router.api.auth import TICKET_US, Principal, Role, TokenRow, Use, make_token
 from router.api.grants import PAGES, claim, grant_for, is_missing
 from router.api.limits import place_of
 from router.api.oidc import Failed, Flow, Provider, wall_s
+from router.api.oidc_nodes import Arrived, OidcNodes, SignedOut
 from router.api.problems import ApiError, problem
-from router.api.table import Call
 from router.config import OidcSettings, read_secret
-from router.core.model import AgentId
-from router.errors import NotFound, RouterError
+from router.errors import RouterError
 
 if TYPE_CHECKING:
     from router.api.http import Api
-    from router.api.tenant import Tenant
 
 log = logging.getLogger("router.api.oidc")
 
 FLOW_US = 600_000_000
 """Within this time somebody has signed in at the provider, second factor and all."""
-NAME_CHARS = 64
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Flow).decode
 _PLAIN = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-_NOBODY = Principal(workspace="", token="", role="")  # type: ignore[arg-type]  # stands for no token
 
 
 def mount(app: web.Application, api: Api) -> None:
@@ -62,6 +55,8 @@ def mount(app: web.Application, api: Api) -> None:
     app.router.add_get("/v1/oidc/leave", pages.leave)
     app.router.add_post("/v1/oidc/logout", pages.logout)
     app.on_cleanup.append(pages.close)
+    if api.proxy is not None:
+        pages.nodes.mount(app)
 
 
 class OidcPages:
@@ -75,6 +70,7 @@ class OidcPages:
         key = hmac.digest(api.context.secret, b"oidc-flow", "sha256")
         self._cipher = AESGCM(key)
         file = settings.client_secret_file
+        self.nodes = OidcNodes(api)
         self.provider = Provider(
             settings,
             secret=read_secret(Path(file)).decode() if file else "",
@@ -155,30 +151,14 @@ class OidcPages:
         name = claim(claims, settings.name_claim)
         if not isinstance(name, str) or not name.strip():
             raise Failed("no_name")
-        workspace = grant.workspace or next(iter(api.context.config.workspaces))
-        tenant = api.tenants.get(workspace)
-        if tenant is None or tenant.workspace.stopped:
-            raise Failed("later", f"workspace {workspace} is not served here")
-        role = Role(grant.role.value)
-        if role is Role.AGENT:
-            await tenant.workspace.settled()
-            if AgentId(name) not in tenant.state.agents:
-                raise Failed("no_agent")
-        text, row = make_token(
-            role,
-            now_us=api.clock.now_us(),
-            name=name[:NAME_CHARS],
-            use=Use.TICKET,
-            agent=name if role is Role.AGENT else "",
-            once=True,
-            length_us=TICKET_US,
-            by=f"oidc:{subject}",
+        arrived = Arrived(
+            workspace=grant.workspace or next(iter(api.context.config.workspaces)),
+            role=grant.role.value,
+            name=name,
+            subject=subject,
+            session=_text(claims.get("sid")),
         )
-        row.subject, row.provider_session = subject, _text(claims.get("sid"))
-        who = f"agent:{name}" if role is Role.AGENT else f"token:{row.name}"
-        audit = audit_row(self._call(request, tenant), "session.oidc", row.by, who)
-        await api.tokens.add(workspace, row, (audit,))
-        return text
+        return await self.nodes.ticket(request, arrived)
 
     def _lacks(self, page: str, claims: Mapping[str, Any]) -> bool:
         settings = self._settings
@@ -233,27 +213,15 @@ class OidcPages:
                 now_s=wall_s(),
             )
             api.limits.addresses.give_back(place_of(address), now_us)
-            await self._end(request, subject, session)
+            await self.nodes.end_everywhere(request, SignedOut(subject, session))
         except (Failed, id_token.Untrusted) as error:
             log.warning("identity provider's sign-out refused", extra={"why": str(error)})
             return web.json_response({"error": "invalid_request"}, status=400, headers=_PLAIN)
-        except RouterError as error:  # the store takes nothing: the provider may say it again
+        except (ApiError, RouterError) as error:  # not in all: the provider may say it again
             return problem(error)
         return web.Response(status=200, headers=_PLAIN)
 
-    async def _end(self, request: web.Request, subject: str, session: str) -> None:
-        for name, tenant in self._api.tenants.items():
-            for row in self._api.tokens.of(name):
-                if _is_of(row, subject, session):
-                    by = f"oidc:{row.subject}"
-                    audit = audit_row(self._call(request, tenant), "session.close", row.id, by)
-                    with suppress(NotFound):  # signed out by hand at the same moment
-                        await self._api.tokens.revoke(name, row.id, by, (audit,))
-
     # --- words --------------------------------------------------------------------------------
-
-    def _call(self, request: web.Request, tenant: Tenant) -> Call:
-        return Call(self._api, request, _NOBODY, tenant, self._api.clock.now_us(), "")
 
     def _refuse(self, page: str, failed: Failed) -> web.Response:
         """Back to the page, which has words for it."""
@@ -263,12 +231,6 @@ class OidcPages:
 
     def _count(self, outcome: str) -> None:
         self._api.context.metrics.sign_ins.labels("oidc", outcome).inc()
-
-
-def _is_of(row: TokenRow, subject: str, session: str) -> bool:
-    if not row.subject or (subject and row.subject != subject):
-        return False
-    return not session or row.provider_session == session
 
 
 def _text(value: Any) -> str:

@@ -38,14 +38,29 @@ class Peers:
             )
         return self._session
 
-    async def call(self, method: str, address: str, path: str, wait_s: float = CALL_S) -> Any:
-        """The JSON that the node at `address` answers. Raises PeerFailed."""
+    async def call(
+        self,
+        method: str,
+        address: str,
+        path: str,
+        wait_s: float = CALL_S,
+        *,
+        body: bytes | None = None,
+        asker: str = "",
+    ) -> Any:
+        """The JSON that the node at `address` answers. Raises PeerFailed.
+
+        `body` is not covered by the signature: whoever sends one seals it. `asker` is the address
+        of the client on whose behalf is asked.
+        """
         url = URL(address.rstrip("/") + path, encoded=True)
-        headers = {HEADER: self.hops.sign(method, path)}
+        headers = {HEADER: self.hops.sign(method, path, asker)}
         try:
             async with (
                 asyncio.timeout(wait_s),
-                self.session.request(method, url, headers=headers, allow_redirects=False) as answer,
+                self.session.request(
+                    method, url, headers=headers, data=body, allow_redirects=False
+                ) as answer,
             ):
                 if answer.status != 200:
                     raise PeerFailed(f"{address} answered {answer.status}")

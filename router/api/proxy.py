@@ -126,8 +126,8 @@ class Proxy:
         parts = path.split("/")
         if len(parts) > 3 and (parts[2], parts[3]) in api.door_places:
             return api.door_places[parts[2], parts[3]]
-        if path.startswith("/v1/oidc/") and len(api.context.config.workspaces) == 1:
-            return next(iter(api.context.config.workspaces))
+        if path.startswith("/v1/oidc/"):
+            return ""  # whose it is stands in claims that nobody has yet (`oidc_nodes.py`)
         if path == "/v1/files":
             return workspace_of_ticket(request.query.get("ticket", ""))
         if path in ("/v1/session", "/v1/session:password") and request.method == "POST":
