@@ -45,6 +45,11 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
     command.add_argument("--live", type=int, default=100_000)
     command.add_argument("--kills", type=int, default=3)
     command = commands.add_parser(
+        "takeover", parents=[served], help="silence while a workspace changes its node"
+    )
+    command.add_argument("--live", type=int, default=10_000)
+    command.add_argument("--times", type=int, default=3, help="each way to lose the owner")
+    command = commands.add_parser(
         "matching", parents=[common], help="a decision, and a whole command, in floors"
     )
     command.add_argument("--cycles", type=int, default=20_000)
@@ -177,6 +182,12 @@ def _restart(arguments: argparse.Namespace) -> Report:
     return uvloop.run(restart.run(arguments.live, arguments.kills, arguments.tree))
 
 
+def _takeover(arguments: argparse.Namespace) -> Report:
+    from loadtest import takeover
+
+    return uvloop.run(takeover.run(arguments.live, arguments.times, arguments.tree))
+
+
 def _pages(arguments: argparse.Namespace) -> Report:
     from loadtest import pages
 
@@ -276,6 +287,7 @@ RUN = {
     "model": _model,
     "compare": _compare,
     "restart": _restart,
+    "takeover": _takeover,
     "matching": _matching,
     "customers": _customers,
     "pages": _pages,
