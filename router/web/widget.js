@@ -462,7 +462,7 @@ header :focus-visible { outline-color: var(--on-accent); outline-offset: -3px; }
   background: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere; }
 .visitor { align-self: flex-end; }
 .visitor .text { background: var(--accent); color: var(--on-accent); }
-.visitor[data-state=sending] .text { opacity: .65; }
+.visitor[data-state=sending] .text { background: none; color: inherit; outline: 1px solid; outline-offset: -1px; }
 .message a { color: inherit; text-decoration: underline; }
 .state { display: block; font-size: 12px; text-align: right; }
 .state:empty, .choices:empty { display: none; }

@@ -27,7 +27,9 @@ ARGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-expect.set_options(timeout=10_000)  # shared machines are slow at times
+HANGS_MS = 30_000
+"""No wait of a test of pages is a measure: what is not there by then does not come."""
+expect.set_options(timeout=HANGS_MS)
 OpenPage = Callable[..., Awaitable[Page]]
 GUARD = """
     addEventListener("securitypolicyviolation", (event) =>
@@ -35,6 +37,7 @@ GUARD = """
     Object.defineProperty(window, "ran", { set: () => console.error("a stranger's script ran") });
 """
 """What would otherwise pass in silence becomes an error of the page."""
+LATE = (Path(__file__).parent / "late.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -102,8 +105,10 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
             locale=locale,
             timezone_id="Europe/Berlin",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(HANGS_MS)
         await context.add_init_script(GUARD)
+        if most := os.environ.get("LATE_MS"):
+            await context.add_init_script(LATE.replace("MOST", str(int(most))))
         page = await context.new_page()
         page.on("request", lambda request: asked(request.url))
         page.on("console", heard)

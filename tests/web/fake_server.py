@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,33 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+class Listener:
+    """A page that is connected: what it is told goes out in the order in which it was said."""
+
+    def __init__(self, socket: web.WebSocketResponse, mode: str) -> None:
+        self.mode = mode
+        self._socket = socket
+        self._said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._writer = asyncio.ensure_future(self._write())  # noqa: TID251 - a test's fake
+
+    def tell(self, frame: dict[str, Any]) -> None:
+        self._said.put_nowait(frame)
+
+    def end(self) -> None:
+        self._writer.cancel()
+
+    async def _write(self) -> None:
+        with suppress(ConnectionError):  # the page has gone, or was cut off
+            while True:
+                await self._socket.send_json(await self._said.get())
+
+
 class FakeServer:
     """Serve with `async with FakeServer(world) as server`; `server.url` is its address."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.sockets: dict[web.WebSocketResponse, str] = {}
+        self.sockets: dict[web.WebSocketResponse, Listener] = {}
         self.commands: list[dict[str, Any]] = []
         """All that pages have sent, in order."""
         self.refuse: dict[str, dict[str, str]] = {}
@@ -52,7 +74,8 @@ class FakeServer:
         self.silent = False
         """Commands are taken but not answered, and nothing is pushed: a network that swallows."""
         self.late: dict[str, asyncio.Event] = {}
-        """Command type -> what its answers wait for; the events of the command do not."""
+        """Command type -> what its answers wait for; the events of the command do not. As on the
+        real server, an answer never comes before the events of its command."""
         self.closed_for = 0
         """So many connections are refused before one is let in."""
         self.first: dict[str, Any] = {}
@@ -99,16 +122,16 @@ class FakeServer:
 
     def tell(self, mode: str, frame: dict[str, Any]) -> None:
         """Push a frame to every page of a mode; kept as missed while nobody listens."""
-        listening = [each for each, its in self.sockets.items() if its == mode]
+        listening = [each for each in self.sockets.values() if each.mode == mode]
         if self.silent or not listening:
             self.missed.append(frame)
             return
-        for socket in listening:
-            asyncio.ensure_future(socket.send_json(frame))  # noqa: TID251, RUF006 - a test's fake
+        for each in listening:
+            each.tell(frame)
 
     async def got(self, type_: str, count: int = 1) -> dict[str, Any]:
         """Wait until a page has sent `count` commands of this type; gives the last."""
-        async with asyncio.timeout(10), self._seen:
+        async with asyncio.timeout(30), self._seen:
             await self._seen.wait_for(
                 lambda: sum(1 for each in self.commands if each["type"] == type_) >= count
             )
@@ -165,14 +188,15 @@ class FakeServer:
             await socket.send_json(self.first)
             await socket.close(code=4503, message=b"not now")
             return socket
-        await socket.send_json(self._welcome(hello, mode))
-        self.sockets[socket] = mode
+        listener = self.sockets[socket] = Listener(socket, mode)
+        listener.tell(self._welcome(hello, mode))
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    await self._command(socket, json.loads(message.data))
+                    await self._command(listener, json.loads(message.data))
         finally:
             self.sockets.pop(socket, None)
+            listener.end()
             if not socket.closed:
                 await socket.close(code=WSCloseCode.GOING_AWAY)
         return socket
@@ -197,7 +221,7 @@ class FakeServer:
             **self.world.whole(mode),
         }
 
-    async def _command(self, socket: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+    async def _command(self, listener: Listener, frame: dict[str, Any]) -> None:
         async with self._seen:
             self.commands.append(frame)
             self._seen.notify_all()
@@ -207,7 +231,7 @@ class FakeServer:
         if cid not in self.answers:
             error = self.refuse.pop(frame["type"], None)
             if error and error["code"] == "store_full":  # no answer to keep: nothing was decided
-                await socket.send_json({"type": "answer", "cid": cid, "ok": False, "error": error})
+                listener.tell({"type": "answer", "cid": cid, "ok": False, "error": error})
                 return
             if error:
                 self.answers[cid] = {"ok": False, "error": error}
@@ -216,12 +240,12 @@ class FakeServer:
                 self.answers[cid] = {"ok": True, "seq": self.world.seq, **more}
         answer = {"type": "answer", "cid": cid, **self.answers[cid]}
         if late := self.late.get(frame["type"]):
-            asyncio.ensure_future(self._answer_late(socket, answer, late))  # noqa: TID251, RUF006 - a test's fake
+            asyncio.ensure_future(self._answer_late(listener, answer, late))  # noqa: TID251, RUF006 - a test's fake
             return
-        await socket.send_json(answer)
+        listener.tell(answer)
 
     async def _answer_late(
-        self, socket: web.WebSocketResponse, answer: dict[str, Any], late: asyncio.Event
+        self, listener: Listener, answer: dict[str, Any], late: asyncio.Event
     ) -> None:
         await late.wait()
-        await socket.send_json(answer)
+        listener.tell(answer)

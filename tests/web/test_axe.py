@@ -94,6 +94,19 @@ async def test_the_desk(open_page: OpenPage, server: FakeServer, world: World, s
     await check(page)
 
 
+async def test_a_message_on_its_way(
+    open_page: OpenPage, server: FakeServer, world: World, scheme: str
+) -> None:
+    held = at_work(world)
+    page = await open_page(f"{server.url}/desk#ticket=crk_ana", scheme=scheme)
+    await page.locator(f"[data-contact={held[0]}]").click()
+    server.silent = True
+    await page.locator("#composer").fill("It is corrected.")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".unsent")
+    await check(page)
+
+
 async def test_the_wallboard(
     open_page: OpenPage, server: FakeServer, world: World, scheme: str
 ) -> None:
@@ -125,6 +138,9 @@ async def test_the_chat_widget(open_page: OpenPage, demo: Demo, scheme: str) -> 
     await box.fill("Is my table there?")
     await box.press("Enter")
     await page.get_by_text("Is my table there?").wait_for()
+    await check(page)
+    sent = page.locator(".visitor:not([data-state=sending])")
+    await sent.evaluate("(each) => each.dataset.state = 'sending'")
     await check(page)
 
 

@@ -196,7 +196,8 @@ async def test_a_contact_that_ends_while_typing_keeps_the_draft_and_obeys_no_str
     await page.keyboard.press("m")
     await page.keyboard.type("We will ")
     world.carry_out({"type": "complete", "contact": contact})  # the customer closed the chat
-    await page.wait_for_selector("#finish-wrap-up")
+    while not await page.locator("#finish-wrap-up").count():  # and the agent types on
+        await page.keyboard.type("w")
     await page.keyboard.type("write rest")  # w would finish the wrap-up, r change the presence
     await expect(page.locator(".wrap-up")).to_contain_text("We will")
     assert not [each for each in server.commands if each["type"] in {"finish_wrap_up", "presence"}]
@@ -215,7 +216,7 @@ async def test_after_a_cut_the_page_resumes_says_what_happened_and_sends_once(
     first = await server.got("send")
     world.carry_out(first)
     server.answers[first["cid"]] = {"ok": True, "seq": world.seq, "message": first["message"]}
-    server.closed_for = 2
+    server.closed_for = 1000
     await server.cut()
     await expect(page.locator(".connection")).to_have_attribute("data-state", "disconnected")
     await page.locator("#composer").fill("Typed while away")
@@ -223,6 +224,7 @@ async def test_after_a_cut_the_page_resumes_says_what_happened_and_sends_once(
     await expect(page.get_by_text("goes out when the connection is back")).to_have_count(2)
     world.customer_writes(contact, "Are you there?")
     server.silent = False
+    server.closed_for = 0
     await expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     await expect(page.locator(".notice")).to_contain_text("message came in")
     await expect(page.locator(".message.from-customer").last).to_contain_text("Are you there?")

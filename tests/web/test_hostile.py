@@ -44,12 +44,12 @@ workspaces:
 """
 
 READ = """async (ids) => {
-    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    const drawn = () => new Promise((done) => setTimeout(done));  // a choice draws at once
     const text = (selector) => document.querySelector(selector)?.textContent ?? null;
     const found = [];
     for (const id of ids) {
         document.querySelector(`.row[data-contact="${id}"]`).click();
-        await frame(); await frame();
+        await drawn();
         const columns = document.querySelectorAll(".work, .said, .aside");
         const wide = [document.documentElement, ...columns]
             .filter((each) => each.scrollWidth > each.clientWidth + 1);
@@ -73,7 +73,7 @@ LIVES = """async (ids) => {
         location.hash = `#contact=${id}`;
         await frame();
         const life = () => document.querySelector(".life li[data-event]");
-        for (let n = 0; n < 100 && !life(); n++) await frame();
+        for (let n = 0; n < 1500 && !life(); n++) await frame();
         if (!life()) wrong.push(`${id}: nothing is shown`);
         const parts = document.querySelectorAll(".right, .life");
         for (const each of [document.documentElement, ...parts])

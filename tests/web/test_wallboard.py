@@ -167,10 +167,11 @@ async def test_a_cut_is_said_and_the_board_is_whole_again_afterwards(
 ) -> None:
     busy(world)
     page = await sign_in(open_page, server)
-    server.closed_for = 1
+    server.closed_for = 1000
     await server.cut()
     await expect(page.locator(".connection")).to_have_attribute("data-state", "disconnected")
     world.board["totals"]["waiting"] = 3
+    server.closed_for = 0
     await expect(page.locator(".connection")).to_have_attribute("data-state", "live")
     await expect(page.get_by_role("region", name="Waiting")).to_contain_text("3")
 

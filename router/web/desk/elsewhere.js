@@ -34,7 +34,7 @@ export function Elsewhere({ desk, contact, kind }) {
     event.preventDefault();
     const at = minutes ? { not_before_us: now() + minutes * MINUTE_US } : {};
     const where = { contact: contact.id, channel, ...(address && { address }) };
-    if (await desk.act(kind, kind === "callback" ? { ...where, ...at } : where)) desk.open("");
+    if (await desk.act(kind, kind === "callback" ? { ...where, ...at } : where)) desk.done(kind, contact.id);
   };
   if (!possible.length) return html`<h2>${t(`sheet_${kind}`)}</h2><p class="quiet">${t("elsewhere_none")}</p>`;
   return html`<h2>${t(`sheet_${kind}`)}</h2>

@@ -23,10 +23,13 @@ export function Note({ desk, contact }) {
     desk.drafts.write(place, "");
     setOpen(false);
   };
+  const written = () => (own.current ? own.current.value : desk.drafts.read(place)).trim();
   const save = async (event) => {
     event?.preventDefault();
-    const text = own.current.value.trim();
-    if (await desk.act("update", { contact: contact.id, attributes: { [NOTE]: text || null } })) end();
+    const text = written();
+    const saved = await desk.act("update", { contact: contact.id, attributes: { [NOTE]: text || null } });
+    // Whoever went on writing meanwhile has not finished.
+    if (saved && written() === text) end();
   };
   const pressed = (event) => {
     if (event.key === "Escape") end();

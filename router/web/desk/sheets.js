@@ -53,7 +53,7 @@ function Destinations({ desk, contact, kind }) {
     if (!to) return;
     const where = to.queue ? { queue: to.queue } : { target_agent: to.target_agent };
     const more = kind === "transfer" && reason ? { reason } : {};
-    if (await desk.act(kind, { contact: contact.id, ...where, ...more })) desk.open("");
+    if (await desk.act(kind, { contact: contact.id, ...where, ...more })) desk.done(kind, contact.id);
   };
   const pressed = (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -100,7 +100,7 @@ function Complete({ desk, contact }) {
   const go = async (event) => {
     event?.preventDefault();
     if (missing) return;
-    if (await desk.act("complete", { contact: contact.id, disposition, ...(reason && { reason }) })) desk.open("");
+    if (await desk.act("complete", { contact: contact.id, disposition, ...(reason && { reason }) })) desk.done("complete", contact.id);
   };
   const pressed = (event) => {
     // A digit in the empty field names a disposition; anything else is the note.
@@ -127,7 +127,7 @@ function Requeue({ desk, contact }) {
   useLayoutEffect(() => own.current.focus(), []);
   const go = async (event) => {
     event.preventDefault();
-    if (await desk.act("requeue", { contact: contact.id, ...(reason && { reason }) })) desk.open("");
+    if (await desk.act("requeue", { contact: contact.id, ...(reason && { reason }) })) desk.done("requeue", contact.id);
   };
   return html`<h2>${t("sheet_requeue", { queue: contact.queue })}</h2>
     <p class="quiet">${t("requeue_words")}</p>

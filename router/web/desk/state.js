@@ -24,6 +24,7 @@ export class DeskState {
     this.store = new Store({ view: this.view });
     this.noticeNo = 0;
     this.typing = new Map(); // contact -> when its customer was last seen typing
+    this.choices = 0; // made by the agent so far
   }
 
   connect(connection) {
@@ -41,6 +42,7 @@ export class DeskState {
   }
 
   push(frame) {
+    if (frame.type === "tick") this.known.shift = frame.shift || null;
     if (frame.type === "directory") this.known.directory = frame.directory;
     if (frame.type === "directory_agents") this.known.directory = withAgents(this.known.directory, frame);
     if (frame.type === "typing") {
@@ -74,6 +76,7 @@ export class DeskState {
 
   /** Choose a contact to work on. */
   choose(contact) {
+    this.choices += 1;
     this.view.chosen = contact;
     if (contact !== this.view.kept) this.view.main = contact;
     this.view.sheet = "";
@@ -117,6 +120,13 @@ export class DeskState {
     this.store.touch();
   }
 
+  /** What an open sheet was for is done: close it, unless another one, or another contact, was opened meanwhile. */
+  done(sheet, contact) {
+    if (this.view.sheet !== sheet || this.view.chosen !== contact) return;
+    this.view.sheet = "";
+    this.store.touch();
+  }
+
   /** Send a command. What is refused is said, in words; gives true when it was carried out. */
   async act(type, fields, what) {
     const key = `${type}/${fields.reservation || fields.contact || ""}`;
@@ -136,11 +146,12 @@ export class DeskState {
 
   accept(offer) {
     if (!offer) return;
+    const choices = this.choices;
     this.act("accept", { reservation: offer.id }).then((done) => {
       // Do not take away what is being typed or chosen: the events of the acceptance come before its
       // answer, so the agent may be at work on the contact already.
       const composing = document.activeElement?.tagName === "TEXTAREA" && document.activeElement.value;
-      if (done && !composing && !this.view.sheet) this.choose(offer.contact);
+      if (done && !composing && !this.view.sheet && choices === this.choices) this.choose(offer.contact);
     });
   }
 

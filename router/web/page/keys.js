@@ -1,7 +1,7 @@
 // Keys. A single letter works while nothing is typed; with Alt it works everywhere.
 
 import { t } from "./texts.js";
-import { html, useEffect, useLayoutEffect, useRef } from "./view.js";
+import { html, useLayoutEffect, useRef } from "./view.js";
 
 const TYPING_MS = 1500;
 const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
@@ -13,7 +13,8 @@ const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELEC
 export function useKeys(bindings) {
   const latest = useRef(bindings);
   latest.current = bindings;
-  useEffect(() => {
+  // Not an effect after the drawing: what is on the screen hears its keys.
+  useLayoutEffect(() => {
     // A field may vanish under somebody who types (the customer left): the rest of the word must not
     // become commands. Leaving on purpose (mouse, Tab, Esc, Enter) ends that at once.
     let typedAt = -TYPING_MS;

@@ -20,7 +20,8 @@ export function useActing(wall, after = () => {}) {
     try {
       await wall.connection.command(asked.type, asked.fields);
       wall.say("good", t("action_done", { words: asked.words }));
-      setAsked(null);
+      // The answer may come late: what was asked meanwhile stays.
+      setAsked((now) => (now === asked ? null : now));
       after();
     } catch (error) {
       setProblem(t("refused", { what: t(`act_${asked.type}`), why: error.message || word("code", error.code) }));
