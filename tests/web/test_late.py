@@ -1,4 +1,4 @@
-"""Answers that come after the agent has gone on: they take away nothing that was begun meanwhile."""
+"""Answers that come after the agent went on: they take away nothing that was begun meanwhile."""
 
 from __future__ import annotations
 
