@@ -57,6 +57,10 @@ class Exchange:
         self.on_change: Callable[[], None] = _nothing
         self.on_ring: Callable[[Leg], None] = _ignore
         self.on_end: Callable[[Leg], None] = _ignore
+        self.on_answer: Callable[[Leg], None] = _ignore
+        """A call of ours was answered."""
+        self.on_heard: Callable[[Leg], None] = _ignore
+        """A tone has begun at this leg's ear."""
         self.resent = 0
         """Datagrams that had to be sent again: the machine is too busy."""
         self.tones = Tones()
@@ -305,6 +309,8 @@ class Exchange:
         leg.state, leg.answered_at = "up", at
         if leg.by_us:  # our CANCEL and their 200 crossed (RFC 3261 9.1): end it properly
             leg.hang_up()
+        else:
+            self.on_answer(leg)
         self.on_change()
 
     def _acknowledge(self, leg: Leg, message: Message) -> None:
@@ -398,8 +404,9 @@ class Exchange:
             self.resent += 1  # as if the network had lost it: it is sent again
 
     def _attach_sound(self, leg: Leg) -> None:
-        if self._sound:
+        if self._sound and self.tones.has_room(leg.party):
             leg.sound = Sound(self._loop, self.tones, leg.party)
+            leg.sound.on_heard = lambda: self.on_heard(leg)
 
 
 def _nothing() -> None:

@@ -51,6 +51,8 @@ class Leg:
     """Why the other side ended it (RFC 3326), if it said so."""
     by_us: bool = False
     """We ended it."""
+    told_from: float = 0.0
+    """When the party at the other end meant to hang up, by whoever drives both; 0: they did not."""
     cseq: int = 1
     version: int = 1
     offering: bool = False

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -36,25 +37,38 @@ class Tones:
     def __init__(self) -> None:
         self.hertz: dict[str, int] = {"music": MUSIC_HZ}
         self._waves = np.zeros((0, WINDOW), dtype=np.complex128)
+        self._names: list[str] = []
+        """Whose tones the waves are."""
+
+    def has_room(self, name: str) -> bool:
+        """Does this one have a tone, or can have one?"""
+        return name in self.hertz or len(self.hertz) <= MOST
+
+    def forget(self, name: str) -> None:
+        """Its tone is free for somebody else."""
+        self.hertz.pop(name, None)
 
     def of(self, name: str) -> int:
         """Its tone. Raises ValueError for more than there are."""
         if name not in self.hertz:
-            if len(self.hertz) > MOST:
+            if not self.has_room(name):
                 raise ValueError(f"no more than {MOST} tones")
-            self.hertz[name] = FIRST_HZ + STEP_HZ * (len(self.hertz) - 1)
+            taken = set(self.hertz.values())
+            steps = (FIRST_HZ + STEP_HZ * step for step in range(MOST))
+            self.hertz[name] = next(hertz for hertz in steps if hertz not in taken)
         return self.hertz[name]
 
     def in_(self, samples: np.ndarray) -> set[str]:
         """Whose tones are in the last 80 ms (WINDOW samples)."""
-        if len(self._waves) != len(self.hertz):
+        names = list(self.hertz)
+        if self._names != names:
+            self._names = names
             at_s = np.arange(WINDOW) / RATE_HZ
             hann = np.hanning(WINDOW) * 2
             self._waves = np.array(
                 [hann * np.exp(-2j * np.pi * hz * at_s) for hz in self.hertz.values()]
             )
         strength = np.abs(self._waves @ samples) * 2 / WINDOW
-        names = list(self.hertz)
         return {names[int(i)] for i in np.flatnonzero(strength > HEARD * LOUD)}
 
 
@@ -68,6 +82,8 @@ class Sound:
         """Received so far."""
         self.heard: list[str] = []
         """Every tone that began, oldest first."""
+        self.on_heard: Callable[[], None] = _nothing
+        """Called when a tone begins."""
         self._loop = loop
         self._tones = tones
         self._party = party
@@ -126,8 +142,11 @@ class Sound:
             if self._fresh >= 2:  # every 40 ms
                 self._fresh = 0
                 found = self._tones.in_(self._samples)
-                self.heard += sorted(found - self._now)
+                begun = sorted(found - self._now)
+                self.heard += begun
                 self._now = found
+                if begun:
+                    self.on_heard()
 
     def _tick(self) -> None:
         """Send 20 ms of what is to be sent now."""
@@ -166,6 +185,10 @@ class Sound:
             self._socket.sendto(head + payload, ("127.0.0.1", self._towards))
         except (BlockingIOError, ConnectionRefusedError):
             return  # lost on the way, as sound is
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _decode(byte: int) -> int:

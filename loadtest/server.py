@@ -36,13 +36,17 @@ class Server:
         self.config = directory / "router.yaml"
         self.data = directory / "data"
         self.log = directory / "log"
-        self.config.write_text(config.replace("PORT", str(self.port)))
+        self.configure(config)
         self.process: asyncio.subprocess.Process | None = None
         self.admin = ""
         self.root = ROOT
         """The source tree that is served: another one to compare two builds."""
         self.url = f"http://127.0.0.1:{self.port}"
         self._session: aiohttp.ClientSession | None = None
+
+    def configure(self, config: str) -> None:
+        """Write the configuration, in which PORT stands for the port; before the start."""
+        self.config.write_text(config.replace("PORT", str(self.port)))
 
     # --- the process --------------------------------------------------------------------------
 

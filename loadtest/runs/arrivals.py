@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from loadtest.runs.profile import Phase
+from loadtest.runs.profile import Customers, Phase
 
 
 def moments(
@@ -28,6 +28,12 @@ def moments(
         for at_s in sorted(made):
             yield began_s + at_s
         began_s += phase.seconds
+
+
+def share_of(customers: Sequence[Customers], *over: str) -> float:
+    """The part of all contacts that comes over these."""
+    theirs = sum(kind.share for kind in customers if kind.over in over)
+    return theirs / sum(kind.share for kind in customers)
 
 
 def _poisson(phase: Phase, rng: random.Random, factor: float) -> Iterator[float]:

@@ -24,6 +24,10 @@ class Audit:
     outcomes: dict[str, int] = field(default_factory=dict)
     """Closed contacts by outcome."""
     live: int = 0
+    received: dict[str, int] = field(default_factory=dict)
+    """Contacts by channel."""
+    settled: dict[str, str] = field(default_factory=dict)
+    """What became of messages of ours, as the stream has it at its end."""
 
 
 async def read(
@@ -36,6 +40,8 @@ async def read(
 ) -> Audit:
     """Judge one workspace. `maximum`: contacts of a channel that an agent may have."""
     checker = Checker(CAPACITY, maximum, keep_events=False)
+    received: dict[str, int] = {}
+    settled: dict[str, str] = {}
     headers = {"Authorization": f"Bearer {token}"}
     status, health = await server.ask("GET", "/v1/health", token=token)
     assert status == 200, health
@@ -52,11 +58,17 @@ async def read(
             elif raw.startswith(b"event: gap"):
                 checker.find(f"the stream has a gap after {checker.seq}")
             elif raw.startswith(b"data: ") and seq:
-                checker.event(seq, json.loads(raw[6:]))
+                event = json.loads(raw[6:])
+                checker.event(seq, event)
+                if event["type"] == "ContactReceived":
+                    received[event["channel"]] = received.get(event["channel"], 0) + 1
+                elif event["type"] == "EffectSettled" and event.get("message"):
+                    settled[event["message"]] = event["result"]
                 if seq >= last:
                     break
     checker.finish_stream(acknowledged, accepted)
     outcomes: dict[str, int] = {}
     for outcome in checker.closed.values():
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    return Audit(checker.wrong, checker.seq, outcomes, len(checker.live))
+    live = len(checker.live)
+    return Audit(checker.wrong, checker.seq, outcomes, live, received, settled)

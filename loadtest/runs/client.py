@@ -21,6 +21,7 @@ from loadtest.runs.crowd import Crowd
 from loadtest.runs.desks import Agent
 from loadtest.runs.measures import Mark, Measures
 from loadtest.runs.profile import Profile
+from loadtest.runs.writing import Notes
 
 SIGN_IN_AT_ONCE = 32
 LAG_EVERY_S = 0.05
@@ -49,6 +50,8 @@ class Plan(msgspec.Struct):
     of: int
     tokens: dict[str, str]
     seats: list[Seat]
+    real: list[str] = []
+    """Channels whose customers come over their own protocol, by a line."""
 
 
 class Wish(msgspec.Struct):
@@ -122,8 +125,10 @@ class Client:
         self.measures = Measures()
         rng = random.Random(f"{plan.profile.seed}/{plan.index}")
         self.rng = rng
+        self.notes = Notes()
+        submitted = [kind for kind in plan.profile.customers if kind.over == "api"]
         self.crowd = Crowd(
-            plan.index, plan.profile.customers, plan.tokens,
+            plan.index, submitted, plan.tokens,
             port=plan.port, measures=self.measures, rng=rng,
         )  # fmt: skip
         self.hall = Hall(plan.index, self.crowd)
@@ -131,6 +136,7 @@ class Client:
             Agent(
                 seat.name, seat.token, plan.profile.agents[seat.kind],
                 port=plan.port, measures=self.measures, tell=self.hall.tell, rng=rng,
+                notes=self.notes, real=frozenset(plan.real),
             )
             for seat in plan.seats
         ]  # fmt: skip
@@ -160,7 +166,8 @@ class Client:
         measures.start_s = at_s
         measures.legs.clear()
         measures.counts.clear()
-        drawn = arrivals.moments(profile.phases, self.rng, 1 / self.plan.of, base)
+        share = arrivals.share_of(profile.customers, "api") / self.plan.of
+        drawn = arrivals.moments(profile.phases, self.rng, share, base)
         moments = ((moment_s, "") for moment_s in drawn)
         if profile.trace:
             file, index, of = Path(self.plan.folder) / profile.trace, self.plan.index, self.plan.of
@@ -219,6 +226,7 @@ class Client:
             "acknowledged": self.crowd.acknowledged,
             "accepted": [[agent.kind.workspace, id_] for agent in self.agents
                          for id_ in agent.accepted],
+            "notes": msgspec.to_builtins(self.notes),
         }  # fmt: skip
         Path(self.plan.seen).write_bytes(msgspec.json.encode(seen))
 

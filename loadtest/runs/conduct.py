@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,11 +21,14 @@ from typing import Any
 import msgspec
 import yaml
 
+from loadtest.lines import compare
+from loadtest.lines.switchboard import Switchboard
 from loadtest.runs import audit, ceilings
 from loadtest.runs.client import Plan, Seat
 from loadtest.runs.measures import Measures
 from loadtest.runs.profile import Profile
 from loadtest.runs.watch import Sample, Watch
+from loadtest.runs.writing import Notes
 from loadtest.server import Server
 
 LEAD_S = 0.5
@@ -62,6 +66,10 @@ class Outcome:
     unanswered: int = 0
     drained_s: float = 0.0
     """How long it took after the last phase until nobody was left; the limit if some were."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why nobody came over a real protocol, by protocol."""
+    channels: dict[str, float] = field(default_factory=dict)
+    """Figures of channels over a real protocol, counted at their peers."""
 
 
 Tell = Callable[[str], None]
@@ -88,6 +96,8 @@ class Run:
         self._tell = tell
         self._place = Path(tempfile.mkdtemp(prefix="lt-"))
         self.server = Server(self._place, yaml.safe_dump(_config(profile), allow_unicode=True))
+        self._lines = Switchboard(profile, self._place)
+        self.outcome.left_out = self._lines.left_out
         if root is not None:
             self.server.root = root
         self._admins: dict[str, str] = {}
@@ -98,6 +108,7 @@ class Run:
         """Everything; what was made is gone afterwards, whatever happens."""
         async with AsyncExitStack() as stack:
             stack.callback(shutil.rmtree, self._place, ignore_errors=True)
+            stack.push_async_callback(self._lines.close)
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(self._end_clients)
             await self._open()
@@ -112,6 +123,13 @@ class Run:
     # --- before -------------------------------------------------------------------------------
 
     async def _open(self) -> None:
+        for over, reason in self._lines.left_out.items():
+            self._tell(f"nobody comes over {over}: {reason}")
+        if self._profile.lines:
+            self._tell("peers of real protocols are started")
+            await self._lines.open()
+            config = _config(self._profile, self._lines)
+            self.server.configure(yaml.safe_dump(config, allow_unicode=True))
         names = list(workspaces(self._profile))
         for name in names:
             words = ("-w", name) if name else ()
@@ -120,13 +138,14 @@ class Run:
         self.server.admin = self._admins[names[0]]
         await self.server.start()
         self._tell("the server is ready; agents are made")
+        await self._lines.until_up(self.server)
         seats = await self._seats()
         of = self._profile.clients
         for index in range(of):
             plan = Plan(
                 profile=self._profile, folder=str(self._folder), seen=str(self._seen(index)),
                 port=self.server.port, index=index, of=of, tokens=self._admins,
-                seats=seats[index::of],
+                seats=seats[index::of], real=self._lines.channels,
             )  # fmt: skip
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "loadtest.runs.client", cwd=Path(__file__).parents[2],
@@ -211,7 +230,10 @@ class Run:
     async def _day(self, base: float) -> None:
         profile, measures = self._profile, self.outcome.measures
         self._start_s = measures.start_s = perf_counter() + LEAD_S
-        await self._ask_all({"do": "start", "at_s": self._start_s, "base": base})
+        await asyncio.gather(
+            self._ask_all({"do": "start", "at_s": self._start_s, "base": base}),
+            self._lines.start(self._start_s),
+        )
         watch = Watch(self.server, self._admins, measures)
         self.outcome.samples = watch.samples
         watching = asyncio.get_running_loop().create_task(watch.look(self._start_s))
@@ -245,6 +267,8 @@ class Run:
     async def _progress(self, left_s: float) -> None:
         tallies = await self._ask_all({"do": "tell"})
         total = {name: sum(one[name] for one in tallies) for name in tallies[0]}
+        for name, count in (await self._lines.tally()).items():
+            total[name] = total.get(name, 0) + count
         self._tell(
             f"{total['due']:,} due, {total['taken']:,} taken, {total['served']:,} served, "
             f"{total['shed']:,} shed, {total['unanswered']:,} open; {max(0.0, left_s):.0f} s left"
@@ -254,8 +278,8 @@ class Run:
 
     async def _close(self) -> None:
         await self._ask_all({"do": "end"})
-        self._tell("reading the event stream for the audit")
         outcome = self.outcome
+        notes = Notes()
         acknowledged: list[tuple[str, str, str]] = []
         accepted: list[tuple[str, str]] = []
         for index in range(self._profile.clients):
@@ -264,6 +288,14 @@ class Run:
             outcome.unanswered += seen["unanswered"]
             acknowledged += [tuple(item) for item in seen["acknowledged"]]
             accepted += [tuple(item) for item in seen["accepted"]]
+            theirs = msgspec.convert(seen["notes"], Notes)
+            notes.offers += theirs.offers
+            notes.heard |= theirs.heard
+            notes.wrote |= theirs.wrote
+        answers = Counter(channel for channel, _ in notes.wrote.values())
+        await self._lines.settle(dict(answers))
+        await self._lines.end(outcome.measures)
+        self._tell("reading the event stream for the audit")
         for name, plain in workspaces(self._profile).items():
             channels = plain.get("channels", {})
             most = {**MAXIMUM, **{c: s["maximum"] for c, s in channels.items() if "maximum" in s}}
@@ -272,11 +304,14 @@ class Run:
                 [(mark, contact) for where, mark, contact in acknowledged if where == name],
                 [id_ for where, id_ in accepted if where == name],
             )  # fmt: skip
+        first = outcome.audits[next(iter(outcome.audits))]
+        books = self._lines.books
+        outcome.channels, wrong = compare.read(books, notes, first, outcome.measures)
+        first.wrong += wrong
         code = await self.server.stop()
         log = self.server.log.read_text()
         if code != 0 or "Traceback" in log:
-            wrong = outcome.audits[next(iter(outcome.audits))].wrong
-            wrong.append(f"the server ended with {code}; its log: {self.server.log_end()}")
+            first.wrong.append(f"the server ended with {code}; its log: {self.server.log_end()}")
 
     async def _ask_all(self, wish: dict[str, Any]) -> list[dict[str, Any]]:
         line = msgspec.json.encode(wish)
@@ -327,7 +362,7 @@ def lasting(profile: Profile, seconds: float) -> Profile:
     return shorter
 
 
-def _config(profile: Profile) -> dict[str, Any]:
+def _config(profile: Profile, lines: Switchboard | None = None) -> dict[str, Any]:
     # By way of JSON, an alias in the profile becomes two things.
     config: dict[str, Any] = json.loads(json.dumps(profile.router))
     places = config.get("workspaces") or {"": config}
@@ -341,6 +376,10 @@ def _config(profile: Profile) -> dict[str, Any]:
             if skills:
                 person["skills"] = skills
             people[f"{agents.name}{number:04}"] = person
+            if agents.phone and lines is not None and "sip" in lines.adapters:
+                person["endpoints"] = {"voice": f"PJSIP/{agents.name}{number:04}"}
+    if lines is not None and lines.adapters:
+        config["adapters"] = {**config.get("adapters", {}), **lines.adapters}
     config["server"] = {**SERVER, "durability": profile.durability}
     return config
 

@@ -12,9 +12,9 @@ import msgspec
 
 from loadtest.contacts import TOPICS
 from loadtest.drivers import answers, http
-from loadtest.runs.desks import drawn
 from loadtest.runs.measures import Mark, Measures
 from loadtest.runs.profile import Customers, Span
+from loadtest.runs.spans import drawn
 
 CONNECTIONS = 96
 """Of each process and workspace, for submissions: so many that what waits, waits in the server."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from time import perf_counter
 from typing import Protocol
@@ -11,8 +10,11 @@ from typing import Protocol
 import msgspec
 
 from loadtest.drivers import websocket
+from loadtest.lines import marks
 from loadtest.runs.measures import Mark, Measures, shared_s
 from loadtest.runs.profile import Agents, Span
+from loadtest.runs.spans import drawn
+from loadtest.runs.writing import Conversations, Message, Notes, Offer
 
 SAME_MOMENT_US = 1_000
 """A contact that is offered within so much of its arrival met an agent who was free."""
@@ -35,6 +37,13 @@ class Held(msgspec.Struct):
     id: str = ""
     state: str = ""
     contact: str = ""
+    channel: str = ""
+
+
+class Peer(msgspec.Struct):
+    """As much of a customer as is read."""
+
+    address: str = ""
 
 
 class Seen(msgspec.Struct):
@@ -42,13 +51,10 @@ class Seen(msgspec.Struct):
 
     id: str = ""
     external_id: str = ""
+    channel: str = ""
+    peer: Peer | None = None
     created_at_us: int = 0
-
-
-class Wrote(msgspec.Struct):
-    """As much of a message as is read."""
-
-    text: str = ""
+    messages: list[Message] = []
 
 
 class Pushed(msgspec.Struct):
@@ -63,7 +69,8 @@ class Pushed(msgspec.Struct):
     event: Happened | None = None
     reservation: Held | None = None
     contact: Seen | None = None
-    message: Wrote | None = None
+    message: Message | str | None = None
+    """Of an event: what was written; of an answer: the id of what we wrote."""
     reservations: list[Held] = []
     contacts: list[Seen] = []
     cid: str = ""
@@ -88,7 +95,8 @@ class Asked(msgspec.Struct):
     leg: str
     due_s: float
     frame: bytes
-    reservation: str
+    about: str
+    """Reservation or contact."""
     line: int
     """On which connection it was said; 0: on none."""
 
@@ -98,8 +106,9 @@ class Agent:
 
     def __init__(
         self, name: str, token: str, kind: Agents, *, port: int, measures: Measures, tell: Tell,
-        rng: random.Random,
+        rng: random.Random, notes: Notes, real: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
+        """`real`: channels whose customers come over their own protocol."""
         self.name = name
         self.kind = kind
         self.accepted: list[str] = []
@@ -122,6 +131,9 @@ class Agent:
         self._lines = 0
         self._leaving = False
         self._welcome: asyncio.Future[None] | None = None
+        self._notes = notes
+        self._real = real
+        self._writing = Conversations(name, notes, measures)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def come(self, due_s: float, leg: str) -> None:
@@ -224,9 +236,8 @@ class Agent:
                 measures.record("connected", due_s, now_s)
             measures.count("connected", at_s=now_s)
             self._tell("connected", self._marks.get(event.contact, ""), event.reservation)
-        elif event.type == "MessageReceived" and frame.message is not None:
-            if frame.message.text.startswith("lt-"):
-                measures.record("message", Mark.due_s(frame.message.text), now_s)
+        elif event.type == "MessageReceived" and isinstance(frame.message, Message):
+            self._received(event.contact, frame.message, now_s)
         elif event.type in {"OfferExpired", "OfferRescinded"}:
             measures.count("expired" if event.type == "OfferExpired" else "rescinded")
         elif event.type == "PresenceChanged" and frame.agent.get("presence") == "not_ready":
@@ -237,22 +248,29 @@ class Agent:
     def _offered(self, frame: Pushed, contact: Seen, event: Happened, now_s: float) -> None:
         measures = self._measures
         measures.count("offered", at_s=now_s)
-        if not contact.external_id.startswith("lt-"):
+        is_real = contact.channel in self._real and contact.peer is not None
+        if not is_real and not contact.external_id.startswith("lt-"):
             return
-        due_s, decided_s = Mark.due_s(contact.external_id), shared_s(event.at_us)
-        sent_s = shared_s(frame.now_us)
+        decided_s, sent_s = shared_s(event.at_us), shared_s(frame.now_us)
         measures.record("pushed", decided_s, sent_s)
         measures.record("seen", sent_s, now_s)
-        if event.at_us - contact.created_at_us <= SAME_MOMENT_US:
+        is_free = event.at_us - contact.created_at_us <= SAME_MOMENT_US
+        if contact.peer is not None and is_real:
+            address = contact.peer.address
+            offer = Offer(contact.channel, address, contact.id, now_s, is_free)
+            self._writing.offered(offer, contact.messages)
+        elif is_free:
+            due_s = Mark.due_s(contact.external_id)
             measures.record("decided", due_s, decided_s)
             measures.record("offer", due_s, now_s)
-        elif self._freed_s and shared_s(contact.created_at_us) < self._freed_s:
+        if not is_free and self._freed_s and shared_s(contact.created_at_us) < self._freed_s:
             measures.record("freed", self._freed_s, now_s)
         self._freed_s = 0.0
 
     def _look_at(self, held: Held) -> None:
         known, contact = self._done.get(held.id, ("", held.contact))
         if held.state in OVER:  # it says no more than its id
+            self._writing.over(contact)
             mark = self._marks.pop(contact, "")
             if self._done.pop(held.id, None) and held.state == "done":
                 self._measures.count("served")
@@ -262,10 +280,17 @@ class Agent:
             return
         self._done[held.id] = (held.state, held.contact)
         match held.state:
+            case "offered" if held.channel == "voice" and self._has_phone:
+                pass  # it rings there, too, and there they decide
             case "offered":
                 self._choose(held)
             case "connecting":
                 self._tell("ringing", self._marks.get(held.contact, ""), held.id)
+            case "connected" if held.channel == "voice" and self._has_phone:
+                pass  # until one of them hangs up
+            case "connected" if held.channel in self._real:
+                if self._writing.connected(held.contact):
+                    self._later(self.kind.talk, self._answer, held)
             case "connected":
                 self._later(self.kind.talk, self._complete, held)
             case "wrapping":
@@ -282,10 +307,14 @@ class Agent:
                 leg = asked.leg if asked.line == self._lines else "resent"
                 self._measures.record(leg, asked.due_s, now_s)
             if asked.leg == "accept":
-                self.accepted.append(asked.reservation)
+                self.accepted.append(asked.about)
                 self._measures.count("accepted", at_s=now_s)
             elif asked.leg == "complete":
                 self._measures.count("completed", at_s=now_s)
+            elif asked.leg == "send" and isinstance(frame.message, str):
+                contact = asked.about
+                if self._writing.answered(frame.cid, frame.message):
+                    self._complete(perf_counter(), Held(contact=contact))
             return
         code = str((frame.error or {}).get("code", "unknown"))
         self._measures.count(f"desk_refused.{code}", at_s=now_s)
@@ -316,6 +345,21 @@ class Agent:
         self._freed_s = due_s
         self._say("complete", "complete", due_s, held.id, contact=held.contact)
 
+    def _received(self, contact: str, message: Message, now_s: float) -> None:
+        if self._writing.said(contact, message, now_s):
+            self._later(self.kind.talk, self._answer, Held(contact=contact))
+        elif message.text.startswith("lt-") and marks.read(message.text) is None:
+            self._measures.record("message", Mark.due_s(message.text), now_s)
+
+    def _answer(self, due_s: float, held: Held) -> None:
+        text = self._writing.answer(held.contact, f"k{self._cid + 1}", due_s)
+        if text:
+            self._say("send", "send", due_s, held.contact, contact=held.contact, text=text)
+
+    @property
+    def _has_phone(self) -> bool:
+        return self.kind.phone and "voice" in self._real
+
     def _finish(self, due_s: float, held: Held) -> None:
         self._freed_s = due_s
         self._say("finish_wrap_up", "", due_s, reservation=held.id)
@@ -329,14 +373,14 @@ class Agent:
         due_s = perf_counter() + wait_s
         asyncio.get_running_loop().call_later(wait_s, do, due_s, *held)  # type: ignore[arg-type]
 
-    def _say(self, type_: str, leg: str, due_s: float, reserved: str = "", **fields: str) -> None:
+    def _say(self, type_: str, leg: str, due_s: float, about: str = "", **fields: str) -> None:
         if self._leaving:
             return
         self._cid += 1
         cid = f"k{self._cid}"
         frame = _encode({"type": type_, "cid": cid, **fields})
         line = self._lines if self._socket is not None and self._socket.is_open else 0
-        self._asked[cid] = Asked(leg, due_s, frame, reserved, line)
+        self._asked[cid] = Asked(leg, due_s, frame, about, line)
         self._write(frame)
 
     def _write(self, frame: bytes) -> None:
@@ -347,13 +391,6 @@ class Agent:
     def unanswered(self) -> int:
         """Commands without an answer."""
         return len(self._asked)
-
-
-def drawn(span: Span, rng: random.Random) -> float:
-    """A length of this span, in seconds: log-normal, whose mean is the given one."""
-    if not span.spread or not span.mean_s:
-        return span.mean_s
-    return rng.lognormvariate(math.log(span.mean_s) - span.spread**2 / 2, span.spread)
 
 
 def _ignore(_: int) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from loadtest.lines.compare import OF_CHANNEL
 from loadtest.runs.conduct import Outcome
-from loadtest.runs.measures import LEGS
-from loadtest.runs.profile import Phase, Profile, ProfileError
+from loadtest.runs.measures import LEGS, REAL_LEGS
+from loadtest.runs.profile import CHANNEL, Phase, Profile, ProfileError
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
-OTHER_LEGS = ("probe", "lag", "client_lag")
+OTHER_LEGS = (*REAL_LEGS, "probe", "lag", "client_lag")
 SETTLED_S = 0.25
 """A second is calm when nothing was shed in it and the p99 of submits was below this."""
 OF_PHASE = {
@@ -93,6 +95,8 @@ def names(profile: Profile) -> set[str]:
     found = legs | set(OF_RUN)
     for phase in profile.phases:
         found |= {f"{phase.name}: {name}" for name in (*legs, *OF_PHASE)}
+    for over in profile.lines:
+        found |= {f"{CHANNEL[over]}: {name}" for name in OF_CHANNEL}
     return found
 
 
@@ -127,6 +131,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
         **_totals(outcome),
         **_process(outcome),
         **outcome.ceilings,
+        **outcome.channels,
     }
     if outcome.ceilings and found.get("cpu_us_per_contact"):
         found["ceiling_share"] = found["bare_life_us"] / found["cpu_us_per_contact"]
@@ -154,11 +159,13 @@ def figures(outcome: Outcome) -> dict[str, float]:
     return found
 
 
-def judge(profile: Profile, found: dict[str, float]) -> list[Verdict]:
-    """What was expected, and what came of it."""
+def judge(profile: Profile, found: dict[str, float], left_out: Iterable[str] = ()) -> list[Verdict]:
+    """What was expected, and what came of it; of channels that were left out nothing is."""
+    gone = [CHANNEL[over] for over in left_out]
     return [
         Verdict(name, found.get(name), expected.least, expected.most)
         for name, expected in profile.expect.items()
+        if not any(name.startswith(f"{c}: ") or f".{c}_" in name for c in gone)
     ]
 
 

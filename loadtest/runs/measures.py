@@ -24,6 +24,7 @@ LEGS = {
     "accept": "accept due to answer, durable",
     "connected": "accept due to contact connected at the desk",
     "put_through": "exchange puts a call through: due to answer, durable",
+    "send": "agent's answer to who wrote, over a real protocol: due to answer, durable",
     "complete": "complete due to answer, durable",
     "freed": "agent freed to the next waiting contact's offer seen",
     "message": "customer's message due to seen at the desk",
@@ -33,6 +34,22 @@ LEGS = {
     "reconnect": "reconnect due to welcome",
 }
 """The legs of a contact's way, in its order."""
+REAL_LEGS = {
+    "taken.sms": "text due to the centre's packet answered: durable",
+    "offer.sms": "text due to offer seen at the desk (agent was free)",
+    "message.sms": "customer's further text due to seen at the desk",
+    "reply.sms": "agent's answer due to the SMS centre has it for the handset",
+    "taken.email": "mail due to laid into our mailbox",
+    "offer.email": "mail due to offer seen at the desk (agent was free)",
+    "message.email": "customer's further mail due to seen at the desk",
+    "reply.email": "agent's answer due to in the customer's mailbox",
+    "taken.voice": "call due to answered by the PBX: durable",
+    "offer.voice": "call due to offer seen at the desk (agent was free)",
+    "rings.voice": "call due to the agent's phone rings (agent was free)",
+    "hears.voice": "agent picks up, due to both hear each other",
+    "ends.voice": "one hangs up, due to the other's phone is told",
+}
+"""Legs of customers who come over a real protocol, by channel, taken at their peers."""
 AHEAD_S = time() - perf_counter()
 """The wall clock against the clock that is measured with, which all processes share (Linux)."""
 

@@ -8,10 +8,12 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from loadtest.lines.compare import OF_CHANNEL
 from loadtest.runs import plot, theory
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.judge import OF_PHASE, OF_RUN, SHARES, Verdict, seconds_of
-from loadtest.runs.measures import LEGS, Measures
+from loadtest.runs.measures import LEGS, REAL_LEGS, Measures
+from loadtest.runs.profile import CHANNEL
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -34,6 +36,7 @@ def plain(
         "title": outcome.profile.title,
         "passed": all(verdict.passed for verdict in verdicts),
         "machine": machine,
+        "left_out": outcome.left_out,
         "expectations": [asdict(v) | {"passed": v.passed} for v in verdicts],
         "figures": {name: round(value, 4) for name, value in found.items()},
         "theory": [asdict(row) for row in theory.rows(outcome)],
@@ -58,11 +61,14 @@ def html(
             f"<title>{escape(profile.title)}</title><style>{STYLE}</style>",
             f"<h1>{escape(profile.title)}: {_word(passed)}</h1><p>{escape(profile.about)}</p>",
             f"<p class=small>{escape(about)}</p>",
+            *(f"<p class=miss>Left out: {CHANNEL[over]} over {over}: {escape(reason)}</p>"
+              for over, reason in outcome.left_out.items()),
             "<h2>Expected</h2>", _expected(verdicts),
             "<h2>Contradictions</h2><pre>" + escape("\n".join(faults[:50])) + "</pre>"
             if faults else "",
             "<h2>Over time</h2>", *_figures(outcome),
             "<h2>Legs</h2><p>All from the intended start, in milliseconds.</p>", _legs(found),
+            _channels(outcome, found),
             "<h2>Phases</h2>", _phases(outcome, found),
             _theory(outcome),
             "<h2>The whole run</h2>", _run(found), "</html>",
@@ -81,11 +87,14 @@ def _figures(outcome: Outcome) -> list[str]:
         if measures.total(name)
     }
     found = [plot.lines("Throughput against offered load", "contacts a second", rates, bands=bands)]
+    shown: tuple[str, ...] = OVER_TIME
+    if profile.lines:
+        shown = tuple(leg for leg in REAL_LEGS if leg in measures.legs)
     for share, word in ((0.5, "p50"), (0.99, "p99")):
         series = {
             leg: [(float(s), measures.leg(leg, [s]).percentile(share) * 1e3)
                   for s in range(last) if s in measures.legs.get(leg, {})]
-            for leg in OVER_TIME
+            for leg in shown
         }  # fmt: skip
         title = f"Latency by leg, {word} of each second (by intended start)"
         found.append(plot.lines(title, "ms", series, logarithmic=True, bands=bands))
@@ -146,6 +155,29 @@ def _legs(found: dict[str, float]) -> str:
         if values[0] is not None:
             rows.append((escape(f"{leg}: {words}"), *(figure(v or 0.0) for v in values)))
     return _table(("leg", *SHARES), rows)
+
+
+def _channels(outcome: Outcome, found: dict[str, float]) -> str:
+    """Customers over real protocols: legs and counts, by channel."""
+    parts = []
+    for channel in outcome.profile.channels:
+        legs = [leg for leg in REAL_LEGS if leg.endswith(f".{channel}")]
+        rows = [
+            (escape(f"{leg}: {REAL_LEGS[leg]}"),
+             *(figure(found[f"{leg}_{name}_ms"]) for name in SHARES))
+            for leg in legs
+            if f"{leg}_p50_ms" in found
+        ]  # fmt: skip
+        counts = [
+            (escape(words), figure(found[f"{channel}: {name}"]))
+            for name, words in OF_CHANNEL.items()
+            if f"{channel}: {name}" in found
+        ]
+        if counts:
+            parts += [f"<h3>{channel}</h3>", _table(("leg", *SHARES), rows),
+                      _table(("counted at the peer", ""), counts)]  # fmt: skip
+    about = "<h2>By channel, over real protocols</h2><p>Taken at the peers' ends.</p>"
+    return about + "".join(parts) if parts else ""
 
 
 def _phases(outcome: Outcome, found: dict[str, float]) -> str:

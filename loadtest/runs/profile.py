@@ -7,6 +7,7 @@ works, what befalls them, and what is expected. Rates are contacts a second; len
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,9 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
+Over = Literal["api", "smpp", "mail", "sip"]
+CHANNEL = {"smpp": "sms", "mail": "email", "sip": "voice"}
+"""Which channel each real protocol is."""
 
 
 class Form(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,6 +68,8 @@ class Customers(Form, kw_only=True):
     share: Positive = 1.0
     """Of all contacts, against the other kinds' shares."""
     workspace: str = ""
+    over: Over = "api"
+    """How they come: submitted by HTTP, or over a real protocol with a real peer (`lines`)."""
     patience: Span | None = None
     """How long they wait for an agent, then give up; default: for ever."""
     requirements: dict[str, int] = {}
@@ -97,6 +103,9 @@ class Agents(Form, kw_only=True):
     ignore: Share = 0.0
     """Of the offers; the router takes them back when their time is over."""
     talk: Span = msgspec.field(default_factory=lambda: Span(mean_s=1.0, spread=0.5))
+    """How long a contact takes; with customers who write over a real protocol: each answer."""
+    phone: bool = False
+    """They have one at the PBX, where calls over ``sip`` ring; they pick up there."""
     wrap: Span = msgspec.field(default_factory=lambda: Span(mean_s=0.0))
 
 
@@ -149,6 +158,16 @@ class Profile(Form, kw_only=True):
         """From the first phase's beginning to the last one's end."""
         return sum(phase.seconds for phase in self.phases)
 
+    @property
+    def lines(self) -> list[str]:
+        """The real protocols over which customers come."""
+        return sorted({kind.over for kind in self.customers} - {"api"})
+
+    @property
+    def channels(self) -> list[str]:
+        """Their channels."""
+        return [CHANNEL[over] for over in self.lines]
+
 
 class ProfileError(Exception):
     """The file cannot be used; the text begins with the place."""
@@ -180,7 +199,36 @@ def read(file: Path) -> Profile:
     for cut in profile.cuts:
         if cut.agents and cut.agents not in groups:
             raise ProfileError(f"{file}: cuts: no agents are called {cut.agents!r}")
+    for words in _impossible(profile):
+        raise ProfileError(f"{file}: {words}")
     return profile
+
+
+def _impossible(profile: Profile) -> Iterator[str]:
+    """What cannot be where customers come over real protocols."""
+    if profile.lines and (profile.calibrate_s or profile.trace):
+        yield "customers over a real protocol come by rates: no calibrate_s, no trace"
+    if "sip" in profile.lines and not any(agents.phone for agents in profile.agents):
+        yield "calls over sip need agents with `phone: true`"
+    ways: dict[str, str] = {}
+    for kind in profile.customers:
+        place = f"customers {kind.name!r} over {kind.over}"
+        if ways.setdefault(kind.channel, kind.over) != kind.over:
+            yield f"{place}: others of channel {kind.channel} come over {ways[kind.channel]}"
+        if kind.over == "api":
+            continue
+        if kind.channel != CHANNEL[kind.over]:
+            yield f"{place}: their channel is {CHANNEL[kind.over]}"
+        if kind.workspace:
+            yield f"{place}: they have no workspace"
+        if kind.requirements or kind.one_skill_of or kind.attributes:
+            yield f"{place}: nothing there says requirements or attributes"
+        if kind.over == "sip" and kind.messages:
+            yield f"{place}: a caller writes nothing"
+        if kind.over != "sip" and kind.patience is not None:
+            yield f"{place}: whoever writes cannot take it back: no patience"
+        if "address" not in profile.router.get("entry_points", {}).get(kind.entry_point, {}):
+            yield f"{place}: entry point {kind.entry_point!r} needs an address"
 
 
 def _refuse_doubles(file: Path, node: yaml.Node) -> None:

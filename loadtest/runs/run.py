@@ -13,13 +13,17 @@ from typing import Any
 
 import uvloop
 
+from loadtest.lines.compare import OF_CHANNEL
+from loadtest.lines.switchboard import NoLine
 from loadtest.runs import conduct, judge, page, profile
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.judge import Verdict
+from loadtest.runs.measures import REAL_LEGS
+from loadtest.runs.profile import CHANNEL
 
 BUSY_MS = 20.0
 """Robots later than this measure the machine, and not the server."""
-BRIEF = ("title", "passed", "machine", "expectations", "theory", "audit", "figures")
+BRIEF = ("title", "passed", "machine", "left_out", "expectations", "theory", "audit", "figures")
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
@@ -51,9 +55,29 @@ class Result:
         file.write_text(page.html(self.outcome, self.figures, self.verdicts, self.machine))
         return file
 
+    def _channels(self) -> list[str]:
+        """Legs of customers over real protocols, and what was counted at their peers."""
+        rows = []
+        for leg in REAL_LEGS:
+            p50, p99 = (self.figures.get(f"{leg}_{at}_ms") for at in ("p50", "p99"))
+            if p50 is not None and p99 is not None:
+                rows.append(f"  {leg:14} p50 {p50:8.1f} ms  p99 {p99:8.1f} ms  {REAL_LEGS[leg]}")
+        for channel in self.outcome.profile.channels:
+            counts = [
+                f"{self.figures[key]:,.0f} {name.replace('_', ' ')}"
+                for name in OF_CHANNEL
+                if (key := f"{channel}: {name}") in self.figures
+            ]
+            if counts:
+                rows.append(f"  {channel}: {', '.join(counts)}")
+        return rows
+
     def text(self) -> str:
         """What was expected, one line each."""
         rows = [self.outcome.profile.title]
+        for over, reason in self.outcome.left_out.items():
+            rows.append(f"  left out: {CHANNEL[over]} over {over}: {reason}")
+        rows += self._channels()
         for verdict in self.verdicts:
             value = "not there" if verdict.value is None else page.figure(verdict.value)
             word = "pass" if verdict.passed else "MISS"
@@ -112,7 +136,8 @@ def run(
         "clients": wanted.clients,
         "durability": wanted.durability,
     }
-    return Result(outcome, found, judge.judge(wanted, found), machine)
+    verdicts = judge.judge(wanted, found, outcome.left_out)
+    return Result(outcome, found, verdicts, machine)
 
 
 def command(
@@ -127,7 +152,7 @@ def command(
         wanted, folder = read(name, seconds, clients)
         svg = out / f"{Path(name).stem}.svg" if flame else None
         result = run(wanted, folder, flame=svg, ceilings=True)
-    except (profile.ProfileError, conduct.NoProfiler) as error:
+    except (profile.ProfileError, conduct.NoProfiler, NoLine) as error:
         print(error, file=sys.stderr)
         return 2
     file = result.write(out, Path(name).stem)

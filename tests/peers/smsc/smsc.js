@@ -52,6 +52,8 @@ const lines = (file) =>
   fs.existsSync(file)
     ? fs.readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
     : [];
+// Moments of the machine's monotonic clock, in microseconds: comparable with another process's.
+const nowUs = () => Number(process.hrtime.bigint() / 1000n);
 const append = (file, row) => fs.appendFileSync(file, JSON.stringify(row) + '\n');
 
 let accepted = lines(SUBMITS).filter((row) => row.status === 0).length;
@@ -106,7 +108,7 @@ function deliver() {
       }
     }, how.patience);
     session.deliver_sm(pduOf(row), (answer) => {
-      say('answered', { id: row.id, status: answer.command_status, name: row.name });
+      say('answered', { id: row.id, status: answer.command_status, name: row.name, at_us: nowUs() });
       session.outstanding.delete(key);
       if (row.sent !== key) return;
       clearTimeout(row.timer);
@@ -158,6 +160,7 @@ function textOf(pdu) {
 }
 
 function submitted(session, pdu) {
+  const at_us = nowUs();
   session.unanswered += 1;
   const most = (session.most = Math.max(session.most, session.unanswered));
   let status = 0;
@@ -177,7 +180,7 @@ function submitted(session, pdu) {
     sar: [pdu.sar_msg_ref_num, pdu.sar_segment_seqnum, pdu.sar_total_segments],
     bytes: pdu.raw.length, session: session.number,
   });
-  say('submitted', { id, status, text: textOf(pdu) });
+  say('submitted', { id, status, text: textOf(pdu), destination: pdu.destination_addr, at_us });
   const wantsReceipt = !status && how.receipts !== 'none' && pdu.registered_delivery & 1;
   if (!status && how.drop > 0) {
     how.drop -= 1;
