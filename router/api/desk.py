@@ -14,7 +14,7 @@ from router.api import bodies as b
 from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
 from router.api.auth import Principal, Role
 from router.api.board import Board
-from router.api.hub import event_view
+from router.api.hub import OVER, event_view
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
 from router.api.views import ContactView, reservation_view
@@ -31,6 +31,7 @@ from router.api.wire import Malformed, typed
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
 from router.errors import Invalid, RouterError, StoreFull
+from router.runtime.clock import Timer
 from router.runtime.desks import DeskSession, Typing
 from router.runtime.tasks import TaskSet
 
@@ -43,6 +44,8 @@ MEMORIES = 20_000
 MEMORY_US = 600 * 1_000_000
 SIGNED_US = 12 * 3600 * 1_000_000
 """So long after its welcome a desk may go on with its session at another node."""
+NUMBERS_US = 1_000_000
+"""So long after the end of an offer or a reservation its agent's numbers are told anew."""
 TYPING_US = 2 * 1_000_000
 """Typing in a contact is passed on so often at most."""
 SUPERVISOR_ONLY = frozenset(
@@ -176,6 +179,8 @@ class Desk:
         """The version that this desk has."""
         self._typed: tuple[str, int] = ("", 0)
         """The contact for which typing was passed on last, and when."""
+        self._numbers: Timer | None = None
+        """When the agent's numbers are told next, besides every ten seconds."""
 
     # --- coming and going -----------------------------------------------------------------------
 
@@ -200,6 +205,7 @@ class Desk:
             "agent": tenant.agent(row) if row is not None else {"id": self._agent},
             "reservations": [reservation_view(r) for r in reservations],
             "contacts": [view for view in views if view is not None],
+            "shift": self._shift(),
             "missed": missed,
             "missed_more": more,
         }
@@ -225,6 +231,8 @@ class Desk:
         await self._tasks.stop()
         if self._session is not None:
             await self._tenant.desks.shut(self._session)
+        if self._numbers is not None:
+            self._numbers.cancel()
 
     async def _watch(self, session: DeskSession) -> None:
         while items := await session.pull():
@@ -239,6 +247,9 @@ class Desk:
     def push(self, frame: dict[str, Any]) -> None:
         """Show an event."""
         self._link.tell(frame)
+        if self._numbers is None and isinstance(frame["event"], OVER):
+            clock = self._api.clock
+            self._numbers = clock.call_at(clock.now_us() + NUMBERS_US, self._tell_time)
 
     def tick(self) -> None:
         """Every ten seconds: alive, still allowed, directory still right."""
@@ -249,12 +260,26 @@ class Desk:
         if workspace.stopped:
             self._link.close(NOT_SERVED, workspace.stopped)
             return
-        frame = {"type": "tick", "epoch": workspace.epoch, "seq": workspace.seq}
-        self._link.tell(frame | {"now_us": workspace.now_us()})
+        self._tell_time()
         directory = self._tenant.hub.directory
         if directory.look() != self._directory:
             self._link.send(directory.since(self._directory, self._link.is_msgpack))
             self._directory = directory.version
+
+    def _tell_time(self) -> None:
+        """How far this connection is; and to an agent, the numbers of the shift."""
+        if self._numbers is not None:
+            self._numbers.cancel()
+            self._numbers = None
+        workspace = self._tenant.workspace
+        frame = {"type": "tick", "epoch": workspace.epoch, "seq": workspace.seq}
+        if self._mode == "agent":
+            frame["shift"] = self._shift()
+        self._link.tell(frame | {"now_us": workspace.now_us()})
+
+    def _shift(self) -> dict[str, object]:
+        tenant = self._tenant
+        return tenant.measures.shift(self._agent, tenant.workspace.now_us())
 
     # --- the welcome ----------------------------------------------------------------------------
 

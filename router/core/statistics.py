@@ -164,6 +164,11 @@ class Measures:
         """The agents and their numbers, times summed up to `Shift.since_us`."""
         yield from self._agents.items()
 
+    def shift(self, agent: AgentId, now_us: int) -> dict[str, object]:
+        """One agent's numbers as JSON; empty for one that is not known."""
+        found = self._agents.get(agent)
+        return found.until(now_us).numbers() if found is not None else {}
+
     def snapshot(self, now_us: int) -> dict[str, object]:
         """All measures as JSON: `totals`, `queues` by id and channel (the last day), `agents`."""
         queues: dict[str, dict[str, object]] = {}

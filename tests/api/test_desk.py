@@ -142,6 +142,25 @@ async def test_a_contact_lives_its_life_at_the_desk(site: Site, packed: bool) ->
         assert welcome["reservations"] == []
 
 
+async def test_the_numbers_of_the_shift_follow_what_has_ended(site: Site) -> None:
+    async with desk(site) as (ana, welcome):
+        assert (welcome["shift"]["handled"], welcome["shift"]["aht_us"]) == (0, None)
+        await ana.do("presence", presence="ready")
+        contact = await submit(site, peer={"address": "a@b.c"})
+        offer = await ana.until(event="ContactOffered")
+        await ana.do("accept", reservation=offer["reservation"]["id"])
+        await ana.do("complete", contact=contact)
+        await ana.do("finish_wrap_up", reservation=offer["reservation"]["id"])
+        tick = await ana.until(type="tick")
+        while not tick["shift"]["handled"]:  # one that was under way already
+            tick = await ana.until(type="tick")
+        stats = (await (await site.client("supervisor"))("GET", "/v1/stats")).body["agents"]["ana"]
+        for name in ("offers", "accepted", "handled", "missed", "aht_us", "started_at_us"):
+            assert tick["shift"][name] == stats[name], name
+    async with desk(site, "supervisor") as (_, welcome):
+        assert "shift" not in welcome
+
+
 async def test_typing_reaches_the_customer_and_nothing_else(site: Site) -> None:
     texts = site.server.hosts["oak"].channels.get("texts")
     assert isinstance(texts, Loopback)

@@ -39,6 +39,13 @@ class World:
             "skills": {"en": 8, "billing": 6},
             "capacity": 100,
         }
+        self.shift: dict[str, Any] = {
+            "started_at_us": now_us() - 3 * 3600 * 1_000_000,
+            "handled": 12,
+            "missed": 1,
+            "aht_us": 184_000_000,
+            "occupancy": 0.716,
+        }
         self.reservations: dict[str, dict[str, Any]] = {}
         self.contacts: dict[str, dict[str, Any]] = {}
         self.messages: dict[str, list[dict[str, Any]]] = {}
@@ -96,6 +103,7 @@ class World:
         ]
         return {
             "agent": self.agent,
+            "shift": self.shift,
             "reservations": list(self.reservations.values()),
             "contacts": contacts,
             "directory": self.directory,

@@ -8,12 +8,13 @@ const DELIVERIES = 1000;
 
 /** Nothing known yet. */
 export function emptyDesk() {
-  return { agent: null, directory: {}, reservations: new Map(), contacts: new Map(), messages: new Map(), delivery: new Map() };
+  return { agent: null, shift: null, directory: {}, reservations: new Map(), contacts: new Map(), messages: new Map(), delivery: new Map() };
 }
 
 /** The full state of a welcome replaces everything, but keeps older messages that were loaded. */
 export function applyWelcome(desk, frame) {
   desk.agent = frame.agent;
+  desk.shift = frame.shift || null;
   desk.directory = frame.directory || {};
   desk.reservations = new Map((frame.reservations || []).map((each) => [each.id, each]));
   desk.contacts = new Map((frame.contacts || []).map((each) => [each.id, each]));

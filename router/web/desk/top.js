@@ -2,6 +2,7 @@
 
 import { Since } from "../page/clock.js";
 import { ConnectionState } from "../page/connection.js";
+import { clockTime, duration, share } from "../page/format.js";
 import { Icon, Mark, presenceMark } from "../page/icons.js";
 import { signOut } from "../page/session.js";
 import { language, setLanguage, t, tables, word } from "../page/texts.js";
@@ -51,6 +52,26 @@ function Load({ agent }) {
   </div>`;
 }
 
+/** My numbers since I signed in; each says its formula. */
+function Numbers({ shift }) {
+  if (!shift?.started_at_us) return null;
+  const since = clockTime(shift.started_at_us);
+  const shown = [
+    ["handled", shift.handled],
+    ["aht_us", shift.aht_us === null ? "–" : duration(shift.aht_us)],
+    ["missed", shift.missed],
+    ["occupancy", share(shift.occupancy)],
+  ];
+  return html`<dl class="numbers" aria-label=${t("numbers", { since })} title=${t("numbers", { since })}>
+    ${shown.map(
+      ([name, value]) => html`<div key=${name} data-number=${name} title=${`${t(`formula_${name}`)} · ${t("numbers", { since })}`}>
+        <dt class="quiet">${t(`number_${name}`)}</dt>
+        <dd class="time">${value}</dd>
+      </div>`,
+    )}
+  </dl>`;
+}
+
 function Bell({ sound: [on, toggle, allowed] }) {
   const said = !on ? t("sound_off") : allowed ? t("sound_on") : t("sound_waits");
   return html`<button class="icon-button" aria-pressed=${on} title=${said} aria-label=${said} onClick=${toggle}>
@@ -75,6 +96,7 @@ export function Top({ desk, sound, onKeys }) {
     <span class="brand">contact-router</span>
     <${Presence} desk=${desk} />
     <${Load} agent=${agent} />
+    <${Numbers} shift=${desk.known.shift} />
     <span class="grow" />
     <${ConnectionState} connection=${desk.view.connection} />
     <span class="me" title=${agent.id}>${agent.name || agent.id}</span>
