@@ -6,6 +6,7 @@ closes what it loses (`runtime/cluster.py`), while it serves.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import hmac
 import logging
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from router.api.http import Api
-from router.api.peers import PeerFailed
+from router.api.peers import CALL_S, PeerFailed
 from router.config import WorkspaceSettings, read_secret
 from router.errors import JournalDamaged, RouterError
 from router.journal import Journal, KeyStore, Ownership
@@ -26,10 +27,16 @@ from router.runtime.context import AppContext
 from router.runtime.host import Host
 from router.runtime.lease import Lease
 from router.runtime.upkeep import Upkeep
+from router.runtime.warm import Warm
 from router.runtime.webhooks import Webhook
 from router.secret import fingerprint
 
 log = logging.getLogger("router.app")
+
+WARM_S = 10.0
+"""An heir that has not read ahead after so long is handed over to as it is."""
+WARM_KEPT_US = 30_000_000
+"""So long read rows wait for the workspace to come."""
 
 
 class Hosts:
@@ -53,9 +60,15 @@ class Hosts:
         self._keys = keys
         self._rng = rng
         self._files = files
+        self._warm: dict[str, Warm] = {}
+        """Workspaces that will be handed over to this node, as they were read ahead."""
 
     async def start(
-        self, name: str, own: Ownership | None = None, lease: Lease | None = None
+        self,
+        name: str,
+        own: Ownership | None = None,
+        lease: Lease | None = None,
+        warm: Warm | None = None,
     ) -> Host:
         """Make a host and start it; not served yet. Raises what `Host.start` raises."""
         context, host = self._context, self.make(name)
@@ -63,7 +76,7 @@ class Hosts:
         if context.node:
             host.workspace.on_loaded.insert(0, lambda: self._check_secret(host))
         try:
-            await host.start(settings.agents, own, lease)
+            await host.start(settings.agents, own, lease, warm)
         except BaseException:
             if own is not None:
                 host.workspace.release = _keep  # it is the cluster's to give up
@@ -130,13 +143,16 @@ class Hosts:
         assert cluster is not None, "opened by the cluster"
         gc.disable()  # 100,000 rows come in: nothing of them is garbage
         try:
-            host = await self.start(name, own, lease)
+            warm = self._warm.pop(name, None)
+            host = await self.start(name, own, lease, warm)
         except RouterError as error:
             self._context.health.refuse(name, str(error))
             raise
         finally:
             gc.enable()
             gc.freeze()
+        if warm is not None:
+            log.info("rows were read ahead", extra={"workspace": name, "rows": warm.used})
         host.on_lost = lambda why: cluster.ended(name, why)
         self._context.health.refuse(name, "")
         self.serve(host)
@@ -163,16 +179,42 @@ class Hosts:
             log.warning("not given up", extra={"workspace": name, "error": str(error)})
         host.metrics.left()
 
+    async def warm_heir(self, address: str, workspace: str) -> None:
+        """Let the node at this address read ahead; wait until it has, or does not."""
+        await self._call(address, f"/nodes/warm?workspace={quote(workspace, safe='')}", WARM_S)
+
+    async def warm_up(self, workspace: str) -> None:
+        """Read ahead what another node will hand over. What fails here costs only time later."""
+        if not isinstance(self._journal, SharedJournal) or workspace in self.all:
+            return
+        warm = Warm(self._keys)
+        try:
+            async with asyncio.timeout(WARM_S):
+                await warm.read(self._journal, workspace)
+        except (RouterError, TimeoutError) as error:
+            log.warning("not read ahead", extra={"workspace": workspace, "error": str(error)})
+            return
+        self._warm[workspace] = warm
+        clock = self._context.clock
+        clock.call_at(clock.now_us() + WARM_KEPT_US, lambda: self._cool(workspace, warm))
+
+    def _cool(self, workspace: str, warm: Warm) -> None:
+        """It was not handed over after all: its rows must not lie here for nothing."""
+        if self._warm.get(workspace) is warm:
+            del self._warm[workspace]
+
     async def tell_heir(self, address: str, workspace: str) -> None:
         """Say that a workspace waits for it; it looks by itself, if it does not hear this."""
+        await self._call(address, f"/nodes/take?workspace={quote(workspace, safe='')}", CALL_S)
+
+    async def _call(self, address: str, path: str, wait_s: float) -> None:
         proxy = self.api.proxy if self.api is not None else None
         if proxy is None:
             return
         try:
-            path = f"/nodes/take?workspace={quote(workspace, safe='')}"
-            await proxy.peers.call("POST", address, path)
+            await proxy.peers.call("POST", address, path, wait_s)
         except PeerFailed as error:
-            log.warning("heir not told", extra={"workspace": workspace, "error": str(error)})
+            log.warning("heir not told", extra={"path": path, "error": str(error)})
 
     def usurped(self, why: str) -> None:
         """Another process has this node's name."""

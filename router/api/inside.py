@@ -56,11 +56,17 @@ def mount(app: web.Application, api: Api) -> None:
             await cluster.served(name, TAKEN_S)
         return {"serves": name in api.tenants}
 
+    async def warm(request: web.Request, cluster: Cluster) -> dict[str, Any]:
+        """A workspace will be handed over to this node; answered when its rows are read."""
+        await cluster.warm_up(request.query.get("workspace", ""))
+        return {}
+
     async def drain(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """Hand over everything; claim nothing until the next start."""
         return {"handed_over": await cluster.drain(), "kept": list(api.tenants)}
 
     app.router.add_get("/nodes/find", signed(find))
+    app.router.add_post("/nodes/warm", signed(warm))
     app.router.add_post("/nodes/take", signed(take))
     app.router.add_post("/nodes/drain", signed(drain))
     app.router.add_get("/nodes/state", signed(state))

@@ -42,6 +42,7 @@ from router.journal.frame import (
 from router.journal.shared import NodeEntry, SharedJournal, Standing
 
 _CHUNK_ROWS = 2000
+_PEEK_ROWS = 50
 
 
 @dataclass(slots=True)
@@ -130,6 +131,18 @@ class MemoryJournal(SharedJournal):
         store = self._store(own)
         if self._owns(store, own):
             store.nonce, store.heir = "", heir
+
+    async def peek(self, workspace: str) -> AsyncIterator[list[StoredRow]]:
+        """See SharedJournal."""
+        self._reach()
+        store = self._stores.get(workspace) or _Store()
+        keys = sorted(store.rows)
+        for start in range(0, len(keys), _PEEK_ROWS):
+            yield [
+                StoredRow(k, i, open_row(workspace, "live", k, i, store.rows[k, i]))
+                for k, i in keys[start : start + _PEEK_ROWS]
+                if (k, i) in store.rows
+            ]
 
     async def announce(self, node: NodeEntry) -> None:
         """See SharedJournal."""

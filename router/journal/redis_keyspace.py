@@ -17,6 +17,8 @@ from router.journal.shared import NodeEntry, Standing
 from router.journal.workspace_file import Own, own_crc
 
 CHUNK_ROWS = 2000
+PEEK_ROWS = 500
+"""Who reads for later serves others meanwhile: no long turns."""
 _MOMENT = struct.Struct(">q")
 
 
@@ -181,12 +183,14 @@ def open_nodes(flat: Sequence[bytes]) -> list[NodeEntry]:
     return sorted(nodes)
 
 
-async def scan(line: Line, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+async def scan(
+    line: Line, key: str, at_once: int = CHUNK_ROWS
+) -> AsyncIterator[list[tuple[bytes, bytes]]]:
     """All fields and values of a hash, in chunks, each field once."""
     seen: set[bytes] = set()  # HSCAN may name a field twice
     cursor: str | bytes = "0"
     while True:
-        cursor, flat = await line.ask("HSCAN", key, cursor, "COUNT", CHUNK_ROWS)
+        cursor, flat = await line.ask("HSCAN", key, cursor, "COUNT", at_once)
         pairs = [pair for pair in zip(flat[::2], flat[1::2], strict=True) if pair[0] not in seen]
         seen.update(field for field, _ in pairs)
         if pairs:

@@ -48,6 +48,7 @@ from router.journal.redis_copy import copy_workspace, restore_workspace, workspa
 from router.journal.redis_keyspace import (
     NODES,
     NODES_TAG,
+    PEEK_ROWS,
     Keyspace,
     Line,
     node_mark,
@@ -58,6 +59,7 @@ from router.journal.redis_keyspace import (
     open_nodes,
     read_own,
     read_standing,
+    scan,
     scan_still,
     seq_of,
 )
@@ -221,6 +223,12 @@ class RedisJournal(SharedJournal):
                 gc.enable()
         if owned is not None:
             owned.rows = kept
+
+    async def peek(self, workspace: str) -> AsyncIterator[list[StoredRow]]:
+        """See SharedJournal."""
+        space = Keyspace(file_name(workspace))
+        async for pairs in scan(self._servers.reading(space.name), space.live, PEEK_ROWS):
+            yield [open_live(workspace, field, stored) for field, stored in pairs]
 
     async def append(self, own: Ownership, commit: Commit) -> AppendResult:
         """See Journal."""

@@ -12,9 +12,10 @@ returns: an owner that is cut off with a cut-off master can neither renew nor co
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from router.journal import Journal, Ownership
+from router.journal import Journal, Ownership, StoredRow
 
 
 class Standing(NamedTuple):
@@ -70,6 +71,15 @@ class SharedJournal(Journal):
     @abstractmethod
     async def hand_over(self, own: Ownership, heir: str = "") -> None:
         """Give the workspace up, in favour of the node `heir` if one is named."""
+
+    @abstractmethod
+    def peek(self, workspace: str) -> AsyncIterator[list[StoredRow]]:
+        """The live rows of a workspace that another node owns, in chunks, checksums verified.
+
+        They are of no one moment: a row that changes meanwhile may be there as it was, as it is, or
+        not at all. Good for nothing but to be compared with what `load` gives later. Raises
+        JournalFailed, JournalDamaged.
+        """
 
     @abstractmethod
     async def announce(self, node: NodeEntry) -> None:

@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from router.errors import JournalBusy, JournalError, RouterError, StoreFull
 from router.journal import Ownership
@@ -22,6 +20,7 @@ from router.runtime.clock import Clock, sleep
 from router.runtime.lease import Lease
 from router.runtime.members import Members, preference
 from router.runtime.node_metrics import NodeMetrics
+from router.runtime.places import Hosting, Place
 from router.runtime.tasks import TaskSet
 
 log = logging.getLogger("router.cluster")
@@ -40,49 +39,6 @@ LOOK_US = 50_000
 """A workspace is looked at no more often, however many clients wait for it."""
 GONE_US = 3_600_000_000
 """The entry of a node that is silent for so long is taken out."""
-
-
-class Hosting(Protocol):
-    """What carries out what is decided here: the composition root."""
-
-    async def open_workspace(self, name: str, own: Ownership, lease: Lease) -> None:
-        """Load and serve it. What it raises means that it is not served."""
-
-    async def close_workspace(self, name: str, why: str, heir: str | None) -> None:
-        """Serve it no more. With `heir`: finish what is under way, then give it up in its favour
-        (empty: whoever comes). None: it is another node's already."""
-
-    async def tell_heir(self, address: str, workspace: str) -> None:
-        """Say to the node at this address that the workspace is free for it."""
-
-    def usurped(self, why: str) -> None:
-        """Another process has this node's name: end this one."""
-
-
-@dataclass(slots=True)
-class Place:
-    """One workspace, as this node sees it."""
-
-    name: str
-    seen: Standing | None = None
-    since_us: int = 0
-    """Since when it has been seen unchanged."""
-    looked_us: int = 0
-    own: Ownership | None = None
-    lease: Lease | None = None
-    is_open: bool = False
-    opening: asyncio.Task[None] | None = None
-    moving: bool = False
-    broken: str = ""
-    """Why it ended by itself on this node."""
-    not_before_us: int = 0
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set and cleared each time when who serves it may have changed."""
-    given: tuple[str, int] = ("", 0)
-    """To whom it was handed over last, and when."""
-    declined: dict[str, int] = field(default_factory=dict)
-    """Nodes that did not keep it, and until when they are passed over."""
 
 
 class Cluster:
@@ -178,6 +134,12 @@ class Cluster:
         place = self.places.get(workspace)
         if place is not None:
             place.wake.set()
+
+    async def warm_up(self, workspace: str) -> None:
+        """It is about to be handed over to this node."""
+        place = self.places.get(workspace)
+        if place is not None and place.own is None and not self.draining:
+            await self._hosting.warm_up(workspace)
 
     def look_soon(self) -> None:
         """An owner does not answer: perhaps there is another one."""
@@ -361,8 +323,17 @@ class Cluster:
     async def hand_over(self, workspace: str, heir: str) -> bool:
         """Give a workspace to another node, after what is under way; False: it is not ours."""
         place = self.places[workspace]
-        if place.own is None or place.moving or place.broken:
+        async with place.handing:
+            return await self._hand_over(place, heir)
+
+    async def _hand_over(self, place: Place, heir: str) -> bool:
+        workspace, own, entry = place.name, place.own, self.members.get(heir)
+        if own is None or place.broken:
             return False
+        if entry is not None:  # while it is served here
+            await self._hosting.warm_heir(entry.address, workspace)
+            if place.own is not own or place.broken:
+                return False
         began_us = self._clock.now_us()
         place.moving = True
         try:
@@ -380,7 +351,6 @@ class Cluster:
             "workspace handed over",
             extra={"workspace": workspace, "heir": heir, "took_s": round(took_s, 3)},
         )
-        entry = self.members.get(heir)
         if entry is not None:
             await self._hosting.tell_heir(entry.address, workspace)
         return True

@@ -31,6 +31,7 @@ from router.runtime.profiles import Profiles
 from router.runtime.sending import Sending
 from router.runtime.tasks import TaskSet
 from router.runtime.tracing import Tracing
+from router.runtime.warm import Warm
 from router.runtime.webhooks import Webhook, Webhooks
 
 log = logging.getLogger("router.host")
@@ -120,13 +121,15 @@ class Host:
         agents: Sequence[AgentSeed],
         own: Ownership | None = None,
         lease: Lease | None = None,
+        warm: Warm | None = None,
     ) -> None:
         """Own the workspace, restate what is open, make the agents that the file seeds.
 
-        With several nodes it is `own` already, as long as the `lease` holds. Raises JournalBusy and
+        With several nodes it is `own` already, as long as the `lease` holds; `warm`: rows of it
+        that were read before. Raises JournalBusy and
         JournalDamaged, and Fenced or Stopped if it is lost at once.
         """
-        await self.workspace.start(own, lease)
+        await self.workspace.start(own, lease, warm)
         self._tasks.spawn(self._record(), "record")
         self._tasks.spawn(self.intake.load(), "seen")
         self._tasks.spawn(self.workspace.customers.known.load(self.workspace), "customers")

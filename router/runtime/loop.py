@@ -42,6 +42,7 @@ from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
 from router.runtime.tasks import spawn
 from router.runtime.veil import Veil
+from router.runtime.warm import Warm
 from router.runtime.writer import Stopped, Writer
 
 __all__ = ["Answer", "Asker", "Stopped", "Workspace", "shed_class"]
@@ -229,10 +230,13 @@ class Workspace:
 
     # --- starting and stopping ----------------------------------------------------------------
 
-    async def start(self, own: Ownership | None = None, lease: Lease | None = None) -> None:
+    async def start(
+        self, own: Ownership | None = None, lease: Lease | None = None, warm: Warm | None = None
+    ) -> None:
         """Take the workspace, unless it is `own` already; load its rows, restate what is open.
 
-        Raises JournalBusy, JournalDamaged, and Fenced or Stopped if it is lost at once.
+        `warm`: rows that were read before. Raises JournalBusy, JournalDamaged, and Fenced or
+        Stopped if it is lost at once.
         """
         self.own = own or await self.journal.acquire(self.name)
         self._writer.lease = lease
@@ -240,7 +244,7 @@ class Workspace:
         self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
         self._last_us = self.own.committed_at_us
         self.oldest_seq = await self.journal.oldest_seq(self.own)
-        await self._load()
+        await self._load(warm)
         for tell in self.on_loaded:
             tell()
         self.metrics.started(self.own.epoch)
@@ -271,7 +275,7 @@ class Workspace:
             self.stopped = "stopped"
             await self.release(self.own)
 
-    async def _load(self) -> None:
+    async def _load(self, warm: Warm | None = None) -> None:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
         state = State()
         self.customers.drop()
@@ -280,7 +284,9 @@ class Workspace:
         async for chunk in self.journal.load(self.own):
             for row in chunk:
                 if row.kind in ROWS:
-                    state.load(row.kind, self.veil.load(ROWS[row.kind], row.data))
+                    known = warm and warm.take(row.kind, row.id, row.data)
+                    read = known or self.veil.row(ROWS[row.kind], row.data)
+                    state.load(row.kind, self.veil.load(*read))
                 else:
                     self._own_rows.load(row)
         self._own_rows.loaded()

@@ -201,6 +201,10 @@ class Reader:
         """A contact's row, live or closed. Raises JournalDamaged."""
         return self._contact(data)[0]
 
+    def row(self, kind: type[Row], data: bytes) -> tuple[Row, Sealed | None]:
+        """A state row, and what is sealed of it. Raises JournalDamaged."""
+        return self._contact(data) if kind is Contact else (decode_row(kind, data), None)
+
     def _contact(self, data: bytes) -> tuple[Contact, Sealed | None]:
         contact, sealed = split_row(Contact, data)
         if sealed is None:
@@ -272,16 +276,14 @@ class Veil(Reader):
 
     # --- what is known ------------------------------------------------------------------------
 
-    def load(self, kind: type[Row], data: bytes) -> Row:
-        """A state row at start; a contact's may be written again as it is sealed."""
-        if kind is not Contact:
-            return decode_row(kind, data)
-        contact, hidden = self._contact(data)
-        if hidden == IN_ENVELOPE:
-            self.enveloped[contact.id] = _Cover(IN_ENVELOPE, contact)
-        elif hidden is not None:
-            self._covers[contact.id] = _Cover(hidden, contact)
-        return contact
+    def load(self, row: Row, hidden: Sealed | None) -> Row:
+        """A state row at start, as `row` reads it: a contact's may be written as it is sealed."""
+        if isinstance(row, Contact) and hidden is not None:
+            if hidden == IN_ENVELOPE:
+                self.enveloped[row.id] = _Cover(IN_ENVELOPE, row)
+            else:
+                self._covers[row.id] = _Cover(hidden, row)
+        return row
 
     def closed(self, contacts: Iterable[Contact]) -> None:
         """These end with the commit that is being written: what is said of them later is theirs."""

@@ -39,6 +39,7 @@ class Process:
     spaces: tuple[str, ...] = SPACES
     served: dict[str, tuple[Ownership, Lease]] = field(default_factory=dict)
     seqs: dict[str, int] = field(default_factory=dict)
+    warmed: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     ended: str = ""
     behind_us: int = 0
@@ -64,6 +65,14 @@ class Process:
         if own is not None and heir is not None:
             with contextlib.suppress(JournalFailed):
                 await self.journal.hand_over(own, heir)
+
+    async def warm_heir(self, address: str, workspace: str) -> None:
+        peer = self.peers.get(address)
+        if peer is not None and not peer.is_paused:
+            await peer.cluster.warm_up(workspace)
+
+    async def warm_up(self, workspace: str) -> None:
+        self.warmed.append(workspace)
 
     async def tell_heir(self, address: str, workspace: str) -> None:
         self.told.append((address, workspace))
