@@ -26,7 +26,7 @@ from loadtest.report import Report, progress
 from loadtest.server import ROOT, Server, free_port
 from loadtest.throughput import CONFIG, add_agents, created, post
 
-BATCH = 500
+BATCH = 200
 EVERY_S = 0.02
 ANSWER_S = 10.0
 SERVED_S = 60.0
@@ -122,7 +122,7 @@ class Nodes:
                 for at in range(first, last, BATCH)
             ]
             requests = [http.request("/v1/contacts:batch", b, self.admin) for b in bodies]
-            await post(owner.port, requests, "200", connections=4, window=1, needle=created(BATCH))
+            await post(owner.port, requests, "200", connections=1, window=1, needle=created(BATCH))
             progress(f"{last:,} of {live:,} contacts")
 
     async def lose(self, number: signal.Signals) -> tuple[float, int]:

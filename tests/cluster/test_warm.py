@@ -63,7 +63,7 @@ class Owner:
             c.ReprioritizeContact(contact=contact.id, tier=rng.randrange(3)),
             c.SetPresence(agent=ANA, presence=rng.choice(list(Presence))),
             *(c.AcceptOffer(reservation=id_, agent=ANA) for id_ in contact.reservations),
-            *(c.CompleteContact(contact=contact.id, by="ana") for _ in contact.reservations),
+            *(c.CompleteContact(contact=contact.id) for _ in contact.reservations),
         ]
         what = rng.randrange(12)
         if what == 0:
