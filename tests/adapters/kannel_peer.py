@@ -159,7 +159,7 @@ class Boxes:
         return self._running[name].returncode is not None
 
     async def _until_open(self, port: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 with suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

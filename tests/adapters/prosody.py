@@ -85,7 +85,7 @@ class Prosody:
         with (self.folder / "out").open("ab") as out:
             command = [PROSODY, "-F", "--config", str(self.config)]
             self.process = subprocess.Popen(command, stdout=out, stderr=out)  # noqa: ASYNC220
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             for port in (self.c2s, self.component):
                 while not await _answers(port):  # another process: only asking tells
                     assert self.is_running, (self.folder / "out").read_text()
@@ -151,7 +151,7 @@ class Client(slixmpp.ClientXMPP):  # type: ignore[misc]
             self.add_event_handler(f"chatstate_{state}", self._state)
 
     async def open(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             self.connect("127.0.0.1", self.port)
             await self.online.wait()
 

@@ -40,7 +40,7 @@ async def outcomes(harness: TwilioHarness | TelegramHarness, proxy: FaultProxy) 
                     CUSTOMER, deliver(number), id_=f"e{number}", text=f"text {number}"
                 )
                 try:
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(30):
                         await harness.channel.perform(task)
                     found["done"] += 1
                 except ChannelError as error:

@@ -194,7 +194,7 @@ async def test_a_kannel_without_room_is_tried_again_and_has_it_once(tmp_path: Pa
         harness.kannel.out._ask = seen  # type: ignore[method-assign]
         loop = asyncio.get_running_loop()
         sending = [loop.create_task(harness.send(n, f"text {n}")) for n in range(8)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while 503 not in statuses:
                 await asyncio.wait(sending, timeout=0.1)
         await harness.line.connect()

@@ -64,7 +64,7 @@ async def test_a_customer_and_an_agent_write_to_each_other_through_kannel(tmp_pa
 
 
 async def first_contact(served: Served) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             rows: list[dict[str, Any]] = (await served.good("GET", "/v1/contacts"))["contacts"]
             if rows:

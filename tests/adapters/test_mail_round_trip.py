@@ -68,7 +68,7 @@ class Post:
 
     async def found(self, look: Callable[[], Awaitable[Any]]) -> Any:
         """What `look` gives, when it gives something."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not (seen := await look()):  # noqa: ASYNC110 - what is there gives no signal
                 await asyncio.sleep(0.02)
         return seen

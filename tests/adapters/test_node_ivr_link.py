@@ -70,7 +70,7 @@ class LyingRouter:
             wanted["type"] = kind
             return [f for f in self.frames if all(f.get(k) == v for k, v in wanted.items())]
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while len(found()) < count:
                 self._changed.clear()
                 await self._changed.wait()

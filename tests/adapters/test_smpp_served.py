@@ -19,7 +19,7 @@ CUSTOMER = "+4930900100"
 
 
 async def first_contact(served: Served) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             rows: list[dict[str, Any]] = (await served.good("GET", "/v1/contacts"))["contacts"]
             if rows:

@@ -370,7 +370,7 @@ async def test_a_provider_that_keeps_failing_is_left_in_peace_and_tried_again(
     assert not isinstance(error.value, UnknownOutcome)
     assert harness.provider.asked["create"] == asked
     del harness.provider.modes[CUSTOMER]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while harness.router.states[-1] != "up":  # one attempt each pause
             with suppress(ChannelError):
                 task = harness.task(CUSTOMER, deliver(9), id_="e9", text="at last")

@@ -291,7 +291,7 @@ async def test_a_slow_body_is_given_up_and_a_cut_one_is_nothing(harness: WebChat
     _, writer = await connected(harness)
     writer.write(head(harness, token, 500) + PNG)
     shelf = next(iter(harness.chat.conversations.values())).files
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not shelf.busy:  # noqa: ASYNC110 - nothing tells when a head was read
             await asyncio.sleep(0)
         writer.transport.abort()

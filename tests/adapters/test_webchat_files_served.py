@@ -33,7 +33,7 @@ async def enter(served: Served, token: str) -> tuple[aiohttp.ClientWebSocketResp
     """An open page, and its token."""
     socket = await served.session.ws_connect("/v1/webchat/site/ws", headers={"Origin": SHOP})
     await socket.send_json({"type": "hello", "key": "my-site", "token": token})
-    welcome = await socket.receive_json(timeout=10)
+    welcome = await socket.receive_json(timeout=30)
     assert (welcome["type"], welcome["files"]) == ("welcome", True)
     return socket, welcome["token"]
 
@@ -50,7 +50,7 @@ async def say(socket: aiohttp.ClientWebSocketResponse, id_: str, file: str) -> s
     """``message`` or why not."""
     await socket.send_json({"type": "say", "id": id_, "text": "", "files": [file]})
     while True:
-        frame = await socket.receive_json(timeout=10)
+        frame = await socket.receive_json(timeout=30)
         if frame.get("id") == id_:
             return str(frame.get("code", frame["type"]))
 

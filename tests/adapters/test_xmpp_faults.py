@@ -40,7 +40,7 @@ async def one_run(xmpp: Xmpp, number: int) -> str:
     before = len(router.states)
     run = asyncio.get_running_loop().create_task(xmpp.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await router.signal.until(lambda: set(router.states[before:]) & {"up", "down"} != set())
             if "up" not in router.states[before:]:
                 return "not up"
@@ -82,7 +82,7 @@ async def test_a_component_behind_a_bad_line(tmp_path: Path) -> None:
                         way.flow()
                         await proxy.reset()
             # The server drops the last session when it sees the reset; until then: conflict.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await one_run(xmpp, 99) != "done":
                     pass
             await signal.until(lambda: "text 99" in [text for _, text in client.got])

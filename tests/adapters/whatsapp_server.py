@@ -131,5 +131,5 @@ class WhatsApp:
             return answer.status, await answer.text()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.signal.until(lambda: len(self.sent) >= count)

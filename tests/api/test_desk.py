@@ -68,7 +68,7 @@ class Desk:
         return await self.until(type="answer", cid=cid)
 
     async def closed(self) -> int:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 message = await self.socket.receive()
                 if message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}:

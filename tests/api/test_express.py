@@ -14,7 +14,7 @@ from router.errors import StoreFull
 from router.runtime.tasks import spawn
 from tests.api.site import Site
 
-SOON_S = 5
+SOON_S = 30
 
 
 class Raw:

@@ -30,7 +30,8 @@ profiles: {all: {front: 1}}
 agents: {ana: {name: Ana, profile: all}}
 """
 PAGES = 20
-SOON_S = 3.0
+SOON_S = 8.0
+"""A socket whose close is waited for costs 10 s each."""
 
 
 @pytest.fixture

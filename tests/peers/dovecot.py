@@ -261,7 +261,7 @@ def free_ports(count: int) -> list[int]:
 
 async def until_listening(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
     """Until somebody answers on the port. Raises TimeoutError, or AssertionError: it ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             assert process is None or process.poll() is None, f"ended with {process.returncode}"
             try:

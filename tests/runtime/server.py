@@ -110,7 +110,7 @@ class Served:
 
     async def until(self, path: str, **wanted: str) -> Any:
         """The object once these fields are as wanted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found = await self.good("GET", path)
                 if all(found.get(key) == value for key, value in wanted.items()):
@@ -142,6 +142,6 @@ class Served:
 
 async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Ask another process until it says so: nothing here would wake us."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.03)

@@ -58,7 +58,7 @@ async def test_a_full_disk_refuses_new_contacts_and_recovers_without_a_restart(
     assert statuses <= {201, 503, 507}
     assert (await served.call("GET", "/readyz"))[0] == 503
     ballast.unlink()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while await post(5000) not in (200, 201):  # noqa: ASYNC110
             await asyncio.sleep(0.1)  # the server tries again by itself
     for contact in set(acknowledged):

@@ -33,7 +33,7 @@ async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"Ready to accept" not in await process.stdout.readline():
             pass
     yield f"redis://127.0.0.1:{port}/0"

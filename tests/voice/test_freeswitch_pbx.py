@@ -75,7 +75,7 @@ class Session:
             self.changed.set()
 
     async def until(self, number: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.said) < number:
                 self.changed.clear()
                 await self.changed.wait()

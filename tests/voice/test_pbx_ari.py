@@ -101,7 +101,7 @@ class Replay:
                 self.changed.set()
 
     async def until(self, holds: Any) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()

@@ -154,7 +154,7 @@ async def test_a_cancelled_phone_is_told_that_somebody_else_answered(
 
 
 async def _event(events: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             event: dict[str, Any] = await events.receive_json()
             if event["type"] == kind:
@@ -162,6 +162,6 @@ async def _event(events: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str
 
 
 async def _all_gone(asterisk: Asterisk) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await asterisk.ask("channels"):  # noqa: ASYNC110 - only asking tells
             await asyncio.sleep(0.02)
