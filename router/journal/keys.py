@@ -130,12 +130,17 @@ class BlockKeys(KeyStore):
         """Believe nothing that was read before: other nodes may have erased keys meanwhile.
 
         Also in blocks that were made here: their keys are of contacts that moved to another node.
+        No key is handed out any more of a block that the store does not have, or has with other
+        keys: it fell back, or a backup was brought back, and the number is somebody else's by now.
         """
         self._cache.clear()
         for number, block in list(self._unused):
             stored = await asyncio.to_thread(self._blocks.read, number)
-            if stored is not None and len(stored) == BLOCK_BYTES:
+            if stored is None or not _is_same(stored, block):
+                self._drop(number)
+            else:
                 block[:] = stored
+        await self.refill()
 
     async def erase(self, key_ids: Iterable[str]) -> None:
         """See KeyStore. Ids that are no keys' are ignored: there is nothing to erase."""
@@ -179,6 +184,11 @@ class BlockKeys(KeyStore):
             )
         return self._keep(number, bytearray(stored))
 
+    def _drop(self, number: int) -> None:
+        if self._unused and self._unused[0][0] == number:
+            self._place = 0
+        self._unused = [pair for pair in self._unused if pair[0] != number]
+
     def _keep(self, number: int, block: bytearray) -> bytearray:
         self._cache[number] = block
         if len(self._cache) > self._cached_max:
@@ -189,6 +199,17 @@ class BlockKeys(KeyStore):
         for known, block in (*self._unused, *self._cache.items()):
             if known == number:
                 block[place * KEY_BYTES : (place + 1) * KEY_BYTES] = ERASED
+
+
+def _is_same(stored: bytes, block: bytearray) -> bool:
+    """Are these the same keys, less those that one of the two has erased?"""
+    if len(stored) != BLOCK_BYTES:
+        return False
+    if stored == block:
+        return True
+    pairs = ((stored[at : at + KEY_BYTES], block[at : at + KEY_BYTES])
+             for at in range(0, BLOCK_BYTES, KEY_BYTES))  # fmt: skip
+    return all(one == other or ERASED in (one, other) for one, other in pairs)
 
 
 def _key_at(block: bytearray, place: int) -> bytes:

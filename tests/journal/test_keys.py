@@ -256,3 +256,38 @@ def test_random_pieces_are_handed_out_once() -> None:
     made = [pieces.take() for _ in range(5_000)]
     assert {len(piece) for piece in made} == {12}
     assert len(set(made)) == len(made)
+
+
+@pytest.mark.peer
+async def test_two_nodes_hand_out_no_key_twice_after_a_backup_came_back(
+    empty_redis: RedisServer, tmp_path: Path
+) -> None:
+    first = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    [copy] = await first.backup(tmp_path / "copy")
+    frozen = await BlockKeys.open(RedisBlocks(empty_redis.url))  # has blocks that the copy lacks
+    lost_id, lost = frozen.new_key()
+    await first.close()
+    empty_redis.client.flushall()
+    bringing = RedisBlocks(empty_redis.url)
+    bringing.restore(copy.parent)
+    bringing.close()
+    second = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    theirs = [second.new_key() for _ in range(3)]
+    assert lost_id in dict(theirs), "the number is another block's by now"
+    await frozen.reread()  # it takes a workspace over
+    assert frozen.unused >= LEAST_UNUSED
+    assert frozen.key(lost_id) == dict(theirs)[lost_id] != lost
+    ours = [frozen.new_key() for _ in range(3)]
+    assert not {*dict(ours)} & {*dict(theirs)}
+    await second.close()
+    again = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    assert [again.key(key_id) for key_id, _ in ours] == [key for _, key in ours]
+    # What was erased meanwhile is no reason to give up the rest of a block.
+    kept_id, kept = frozen.new_key()
+    await again.erase([ours[0][0], frozen.new_key()[0]])
+    await frozen.reread()
+    assert frozen.key(kept_id) == kept
+    assert frozen.key(ours[0][0]) is None
+    assert frozen.new_key()[0].partition("-")[0] == kept_id.partition("-")[0]
+    await again.close()
+    await frozen.close()
