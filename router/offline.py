@@ -9,7 +9,7 @@ import platform
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,11 +46,13 @@ from router.journal import (
     KeyStore,
     Ownership,
     erasures,
+    redis_copy,
 )
 from router.journal.directory import sync_directory
 from router.journal.redis_audit import audit_store
 from router.journal.seal import Opener
 from router.journal.shared import SharedJournal
+from router.journal.workspace_file import open_read_only, read_own
 from router.runtime.veil import Reader
 from router.runtime.webhooks import public
 from router.secret import secret_of, write_secret
@@ -324,6 +326,7 @@ async def restore(config: Config, data: Path | None, journals: Path, keys: Path)
     target, configured = _directories(config, data)
     copies = _whole_backup(journals, keys)
     _refuse_what_is_there(target)
+    await _refuse_running_nodes(config)
     since = await asyncio.to_thread(_erased_since, journals.parent, keys, target, configured)
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".keys-", dir=target) as partial:
@@ -336,7 +339,50 @@ async def restore(config: Config, data: Path | None, journals: Path, keys: Path)
         else:
             lines = await asyncio.to_thread(_restore_files, [*copies, source / "keys.db"], target)
     write_secret(target, (keys / "secret").read_bytes())
-    return [*lines, f"{target / 'secret'}", *_said_of(since)]
+    moments = await asyncio.to_thread(_moments, copies)
+    return [*lines, f"{target / 'secret'}", *moments, *_said_of(since)]
+
+
+async def _refuse_running_nodes(config: Config) -> None:
+    """Raises JournalBusy while nodes run on the store, after watching it for three leases.
+
+    An owner that lives writes its workspace into an emptied store again, beside what is restored.
+    One that cannot be seen (frozen, cut off) is deposed by the backup's epoch when it comes back.
+    """
+    cluster = config.server.cluster
+    if cluster is None or config.server.journal.store is not Store.REDIS:
+        return
+    journal = app.journal_of(config, Path())
+    assert isinstance(journal, SharedJournal), "Redis is shared"
+    alive: list[str] = []
+    try:
+        before = {*await journal.nodes()}
+        for _ in range(3):
+            await asyncio.sleep(cluster.lease_s)
+            alive = sorted({entry.name for entry in await journal.nodes() if entry not in before})
+            if alive:
+                break
+    finally:
+        await journal.close()
+    if alive:
+        raise JournalBusy(
+            f"nodes run on this store: {', '.join(alive)}. Stop all of them, empty the store, and "
+            "restore again: nothing has been written"
+        )
+
+
+def _moments(copies: list[Path]) -> list[str]:
+    """What each restored workspace does not know, in words."""
+    lines = []
+    for copy in copies:
+        with closing(open_read_only(copy)) as db:
+            own = read_own(db, redis_copy.workspace_of(copy))
+        moment = datetime.fromtimestamp(own.at_us / 1e6, UTC)
+        lines.append(
+            f"workspace {own.workspace} is as of {moment:%Y-%m-%d %H:%M:%S} UTC: what was "
+            "acknowledged later is not in it. Send it again with the same external ids"
+        )
+    return lines
 
 
 def _directories(config: Config, data: Path | None) -> tuple[Path, Path]:
