@@ -62,6 +62,7 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m loadtest") -
         return run.command(
             arguments.profile, arguments.out, seconds=arguments.seconds,
             clients=arguments.clients, flame=arguments.flame, keep=arguments.keep,
+            counting=not arguments.no_allocations,
         )  # fmt: skip
     if arguments.command == "trace":
         return _trace(arguments)
@@ -120,6 +121,9 @@ def _add_days(
     command.add_argument("--out", type=Path, default=Path("var/loadtest"), help="for the report")
     command.add_argument("--flame", action="store_true", help="a flame graph too (py-spy)")
     command.add_argument("--keep", type=Path, help="a folder for the page and a small JSON")
+    command.add_argument(
+        "--no-allocations", action="store_true", help="leave out the short day that counts them"
+    )
     command = commands.add_parser(
         "knee", parents=[common], help="how large a centre of a profile the server carries"
     )

@@ -42,6 +42,8 @@ class Server:
         self.root = ROOT
         """The source tree that is served: another one to compare two builds."""
         self.url = f"http://127.0.0.1:{self.port}"
+        self.environment: dict[str, str] = {}
+        """Variables for the process besides those that there are."""
         self._session: aiohttp.ClientSession | None = None
 
     def configure(self, config: str) -> None:
@@ -76,7 +78,7 @@ class Server:
 
     async def spawn(self, crash_at: str = "") -> None:
         """Start the process; `crash_at` names a place at which it kills itself."""
-        environment = {**os.environ, "CONTACT_ROUTER_CRASH_AT": crash_at}
+        environment = {**os.environ, "CONTACT_ROUTER_CRASH_AT": crash_at, **self.environment}
         # An installed server has its bytecode; without, each start would compile all of it again.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:

@@ -19,7 +19,8 @@ class Call(msgspec.Struct):
     """Both ends had a tone of their own."""
     heard_s: float = 0.0
     """Both heard each other."""
-    ended_s: float = 0.0
+    is_silent: bool = False
+    """They had a call for long, and did not."""
     gave_up: bool = False
     turned_away: bool = False
     """The other side ended it, and no agent had been there."""

@@ -25,6 +25,8 @@ from loadtest.runs.measures import AHEAD_S
 from loadtest.runs.profile import Agents, Customers
 
 END_S = 15.0
+SILENT_S = 20.0
+"""A call in which not both hear each other after so long is broken."""
 NOBODY = "anonymous"
 """Asterisk's caller number for a leg made for a channel that has just gone."""
 DECLINE, BUSY = 603, 486
@@ -40,6 +42,11 @@ class Caller:
         self.leg = leg
         self.phone: Leg | None = None
         self.giving_up: asyncio.TimerHandle | None = None
+
+    @property
+    def talks(self) -> bool:
+        """An agent and they hear each other: whoever picked up too late does not count."""
+        return bool(self.call.heard_s) and self.phone is not None and self.phone.state == "up"
 
 
 class Calls(Line):
@@ -121,7 +128,7 @@ class Calls(Line):
             if number != NOBODY:
                 self.book.faults.append("voice: a phone rings for nobody who called")
             return
-        if caller.phone is not None and caller.phone.state == "up":
+        if caller.talks:
             self.book.faults.append(f"voice: {leg.party} is rung for {number}, who has an agent")
         if not caller.call.rung_s:
             caller.call.rung_s = shared_s(leg.began)
@@ -144,16 +151,30 @@ class Calls(Line):
             return  # hung up, or somebody else has it
         leg.answer()
         call = caller.call
-        if caller.phone is not None and caller.phone.state == "up":
+        if caller.talks:
             self.book.faults.append(f"voice: two agents have {caller.leg.party}")
         caller.phone = leg
         self._legs[leg.call_id] = caller
         if caller.giving_up is not None:
             caller.giving_up.cancel()
-        call.picked_s = due_s
+        call.picked_s, call.heard_s = due_s, 0.0
         call.sounded = leg.sound is not None and caller.leg.sound is not None
+        if call.sounded:  # they begin to talk when they hear each other
+            leg.plans.append(
+                asyncio.get_running_loop().call_later(SILENT_S, self._silent, leg, caller)
+            )
+        else:
+            self._talk(leg, caller)
+
+    def _talk(self, leg: Leg, caller: Caller) -> None:
         who = self.rng.choice((leg, caller.leg))
         self.later(self._agents(leg.party).talk, self._hang_up, who)
+
+    def _silent(self, leg: Leg, caller: Caller) -> None:
+        """The agent says hello, and hello, and hangs up."""
+        if leg.state == "up" and caller.leg.state == "up" and not caller.call.heard_s:
+            caller.call.is_silent = True
+            leg.hang_up()
 
     def _hang_up(self, due_s: float, leg: Leg) -> None:
         if leg.state == "up":
@@ -176,9 +197,10 @@ class Calls(Line):
         ours, theirs = caller.leg.sound, caller.phone.sound
         if ours is None or theirs is None:
             return
-        if caller.phone.party in ours.hears() and caller.leg.party in theirs.hears():
+        if caller.phone.party in ours.heard and caller.leg.party in theirs.heard:
             caller.call.heard_s = perf_counter()
             self.record("hears", caller.call.picked_s, caller.call.heard_s)
+            self._talk(caller.phone, caller)
 
     def _on_end(self, leg: Leg) -> None:
         caller = self._legs.pop(leg.call_id, None)
@@ -189,7 +211,6 @@ class Calls(Line):
         if leg.incoming:
             return
         self.exchange.tones.forget(leg.party)
-        caller.call.ended_s = shared_s(leg.ended_at)
         if caller.giving_up is not None:
             caller.giving_up.cancel()
         if not leg.by_us and caller.phone is None:

@@ -37,8 +37,6 @@ OF_CHANNEL = {
     "faults": "what must not be, as the peer saw it",
 }
 """Figures of a channel over a real protocol, counted at the peer."""
-HEARS_WITHIN_S = 3.0
-"""A call that goes on for longer, and in which not both hear each other, is broken."""
 UNSETTLED = frozenset({"failed", "unknown", "undelivered"})
 
 
@@ -75,10 +73,7 @@ def _counts(
     if book.over == "sip":
         talked = [call for call in book.calls.values() if call.picked_s]
         own["served"] = len(talked)
-        own["unheard"] = sum(
-            call.sounded and not call.heard_s and call.ended_s - call.picked_s > HEARS_WITHIN_S
-            for call in talked
-        )
+        own["unheard"] = sum(call.is_silent for call in talked)
         return own
     heard = Counter(notes.heard.values())
     arrived = [mark for mark, is_there in book.sent.items() if is_there]

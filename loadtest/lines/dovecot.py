@@ -16,6 +16,7 @@ import signal
 import smtplib
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,7 @@ LMTP_S = 20.0
 AT_ONCE = 6
 """Deliveries under way."""
 TRIES = 5
+PAUSE_S = 0.05
 CONFIG = """
 base_dir = {base}/run
 state_dir = {base}/run/state
@@ -139,17 +141,23 @@ class Dovecot:
         await loop.run_in_executor(self._pool, self._deliver, to, data, sender)
 
     def _deliver(self, to: str, data: bytes, sender: str) -> None:
-        for attempt in range(TRIES):  # two deliveries to one mailbox get in each other's way: 451
-            with smtplib.LMTP("127.0.0.1", self.lmtp, local_hostname="loadtest") as client:
-                assert client.sock is not None, "connected"
-                client.sock.settimeout(LMTP_S)
+        for attempt in range(1, TRIES + 1):  # two for one mailbox get in each other's way: 451
+            with smtplib.LMTP(
+                "127.0.0.1", self.lmtp, local_hostname="loadtest", timeout=LMTP_S
+            ) as client:
                 try:
                     client.sendmail(sender, [to], data)
-                except smtplib.SMTPRecipientsRefused as error:
-                    if error.recipients[to][0] != 451 or attempt + 1 == TRIES:
+                except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
+                    code = (
+                        error.smtp_code
+                        if isinstance(error, smtplib.SMTPDataError)
+                        else error.recipients[to][0]
+                    )
+                    if not 400 <= code < 500 or attempt == TRIES:
                         raise
                 else:
                     return
+            time.sleep(PAUSE_S * attempt)  # in a thread
 
     def mails(self, besides: str) -> Iterator[bytes]:
         """Every mail in every mailbox but this one."""

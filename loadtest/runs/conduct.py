@@ -23,7 +23,7 @@ import yaml
 
 from loadtest.lines import compare
 from loadtest.lines.switchboard import Switchboard
-from loadtest.runs import audit, ceilings
+from loadtest.runs import allocations, audit, ceilings
 from loadtest.runs.client import Plan, Seat
 from loadtest.runs.measures import Measures
 from loadtest.runs.profile import Profile
@@ -66,6 +66,8 @@ class Outcome:
     unanswered: int = 0
     drained_s: float = 0.0
     """How long it took after the last phase until nobody was left; the limit if some were."""
+    idle: tuple[float, float] = (0.0, 0.0)
+    """Allocations and bytes a second of the server before anybody came, where they are counted."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Why nobody came over a real protocol, by protocol."""
     channels: dict[str, float] = field(default_factory=dict)
@@ -84,9 +86,14 @@ class Run:
 
     def __init__(
         self, profile: Profile, folder: Path, tell: Tell, root: Path | None, flame: Path | None,
-        *, with_ceilings: bool = False,
+        *, with_ceilings: bool = False, counting: bool = False,
     ) -> None:  # fmt: skip
-        """`root`: the source tree of the server, if it is not this one; `flame`: for a graph."""
+        """`root`: the source tree of the server, if it is not this one; `flame`: for a graph.
+
+        `counting`: the server runs under an allocator that counts, and is slower.
+        """
+        self._counting = counting
+        self._counter: allocations.Counter | None = None
         self._profiler = _profiler() if flame is not None else ""
         self._flame = flame
         self._with_ceilings = with_ceilings
@@ -111,11 +118,16 @@ class Run:
             stack.push_async_callback(self._lines.close)
             stack.push_async_callback(self.server.close)
             stack.push_async_callback(self._end_clients)
+            if self._counting:
+                self._counter = await allocations.counter(self._place)
+                self.server.environment = self._counter.environment
             await self._open()
             if self._with_ceilings:
                 self._tell("what the bare stack does on this machine now")
                 self.outcome.ceilings = await ceilings.take(self._place)
             base = await self._calibrate()
+            if self._counter is not None:
+                self.outcome.idle = await self._idle()
             await self._day(base)
             await self._close()
         return self.outcome
@@ -206,6 +218,23 @@ class Run:
         await self._quiet(10.0)
         return self.outcome.peak_per_s
 
+    async def _idle(self) -> tuple[float, float]:
+        """Allocations and bytes a second of the server while nobody comes and it is watched."""
+        watch = Watch(self.server, self._admins, Measures(), self._counter)
+        watching = asyncio.get_running_loop().create_task(watch.look(perf_counter()))
+        try:
+            first = await watch.now()
+            await asyncio.wait([watching], timeout=allocations.IDLE_S)
+            last = await watch.now()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        took_s = last.at_s - first.at_s
+        return (
+            (last.allocations - first.allocations) / took_s,
+            (last.allocated - first.allocated) / took_s,
+        )
+
     async def _quiet(self, most_s: float) -> float:
         """Wait until nobody is left; how long that took."""
         began_s = perf_counter()
@@ -234,7 +263,7 @@ class Run:
             self._ask_all({"do": "start", "at_s": self._start_s, "base": base}),
             self._lines.start(self._start_s),
         )
-        watch = Watch(self.server, self._admins, measures)
+        watch = Watch(self.server, self._admins, measures, self._counter)
         self.outcome.samples = watch.samples
         watching = asyncio.get_running_loop().create_task(watch.look(self._start_s))
         spy = await self._spy()

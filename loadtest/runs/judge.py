@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadtest.lines.compare import OF_CHANNEL
+from loadtest.runs.allocations import LEAST_SERVED
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.measures import LEGS, REAL_LEGS
 from loadtest.runs.profile import CHANNEL, Phase, Profile, ProfileError
@@ -43,6 +44,9 @@ OF_RUN = {
     "loop_lag_ms": "worst lag that the server's own gauge showed, sampled each second",
     "peak_per_s": "served a second in the closed loop",
     "cpu_us_per_contact": "processor time of the server for each contact served, in all",
+    "allocations_per_contact": "allocations of the server for each contact served, in a day of "
+    "their own (see docs/capacity.md)",
+    "allocated_kb_per_contact": "what they asked for, in kilobytes",
     "starved_share": "part of the time that the machine let the server wait for a processor",
     "cpu_share": "processor time of the server against the time of the day: 1 = one core",
     "rss_mb": "most memory of the server",
@@ -214,6 +218,22 @@ def _process(outcome: Outcome) -> dict[str, float]:
         **grown,
         "timers_grown": _grown(outcome, "timers", by_live=True),
         "commit_ms": (last.commit_s - first.commit_s) / max(1.0, commits) * 1e3,
+    }
+
+
+def allocated(outcome: Outcome) -> dict[str, float]:
+    """Allocations for each contact served, without what the idle server makes in that time."""
+    samples, served = outcome.samples, outcome.measures.total("served")
+    if len(samples) < 2 or not samples[-1].allocations or served < LEAST_SERVED:
+        return {}
+    first, last = samples[0], samples[-1]
+    calls_per_s, bytes_per_s = outcome.idle
+    took_s = last.at_s - first.at_s
+    calls = last.allocations - first.allocations - calls_per_s * took_s
+    asked = last.allocated - first.allocated - bytes_per_s * took_s
+    return {
+        "allocations_per_contact": calls / served,
+        "allocated_kb_per_contact": asked / served / 1e3,
     }
 
 

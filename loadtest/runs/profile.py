@@ -199,12 +199,12 @@ def read(file: Path) -> Profile:
     for cut in profile.cuts:
         if cut.agents and cut.agents not in groups:
             raise ProfileError(f"{file}: cuts: no agents are called {cut.agents!r}")
-    for words in _impossible(profile):
+    for words in impossible(profile):
         raise ProfileError(f"{file}: {words}")
     return profile
 
 
-def _impossible(profile: Profile) -> Iterator[str]:
+def impossible(profile: Profile) -> Iterator[str]:
     """What cannot be where customers come over real protocols."""
     if profile.lines and (profile.calibrate_s or profile.trace):
         yield "customers over a real protocol come by rates: no calibrate_s, no trace"

@@ -15,7 +15,7 @@ import uvloop
 
 from loadtest.lines.compare import OF_CHANNEL
 from loadtest.lines.switchboard import NoLine
-from loadtest.runs import conduct, judge, page, profile
+from loadtest.runs import allocations, conduct, judge, page, profile
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.judge import Verdict
 from loadtest.runs.measures import REAL_LEGS
@@ -24,6 +24,11 @@ from loadtest.runs.profile import CHANNEL
 BUSY_MS = 20.0
 """Robots later than this measure the machine, and not the server."""
 BRIEF = ("title", "passed", "machine", "left_out", "expectations", "theory", "audit", "figures")
+COSTS = {
+    "cpu_us_per_contact": "µs of processor",
+    "allocations_per_contact": "allocations",
+    "allocated_kb_per_contact": "kB asked for in them",
+}
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
@@ -78,6 +83,9 @@ class Result:
         for over, reason in self.outcome.left_out.items():
             rows.append(f"  left out: {CHANNEL[over]} over {over}: {reason}")
         rows += self._channels()
+        cost = [f"{self.figures[name]:,.0f} {words}" for name, words in COSTS.items()
+                if name in self.figures]  # fmt: skip
+        rows.append(f"  a contact costs the server: {', '.join(cost)}")
         for verdict in self.verdicts:
             value = "not there" if verdict.value is None else page.figure(verdict.value)
             word = "pass" if verdict.passed else "MISS"
@@ -140,18 +148,36 @@ def run(
     return Result(outcome, found, verdicts, machine)
 
 
+def count(wanted: profile.Profile, folder: Path) -> dict[str, float]:
+    """Allocations for each contact, from a short day of their own. Raises NotCounted."""
+    short = conduct.lasting(wanted, min(wanted.seconds, allocations.DAY_S))
+    tell = Teller()
+    day = conduct.Run(short, folder, tell, None, None, counting=True)
+    tell("a short day in which allocations are counted")
+    found = judge.allocated(uvloop.run(day.run()))
+    if not found:
+        raise allocations.NotCounted("too few contacts were served in a short day")
+    return found
+
+
 def command(
     name: str, out: Path, *, seconds: float = 0.0, clients: int = 0, flame: bool = False,
-    keep: Path | None = None,
+    keep: Path | None = None, counting: bool = True,
 ) -> int:  # fmt: skip
     """The whole command; its exit code: 0 passed, 1 missed, 2 the profile cannot be used.
 
-    `keep`: a folder for the page and a small JSON, to be kept.
+    `keep`: a folder for the page and a small JSON, to be kept; `counting`: a second, short day in
+    which allocations are counted.
     """
     try:
         wanted, folder = read(name, seconds, clients)
         svg = out / f"{Path(name).stem}.svg" if flame else None
         result = run(wanted, folder, flame=svg, ceilings=True)
+        if counting:
+            try:
+                result.figures |= count(wanted, folder)
+            except allocations.NotCounted as error:
+                print(f"allocations are not counted: {error}", file=sys.stderr)
     except (profile.ProfileError, conduct.NoProfiler, NoLine) as error:
         print(error, file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter
 
 from loadtest.drivers import answers
+from loadtest.runs.allocations import Counter
 from loadtest.runs.measures import Measures
 from loadtest.server import Server
 
@@ -47,13 +48,20 @@ class Sample:
     tasks: float = 0.0
     timers: float = 0.0
     """Of the event loop, and of the engine: deadlines that are set."""
+    allocations: int = 0
+    allocated: int = 0
+    """Calls and bytes since the start; 0: not counted."""
 
 
 class Watch:
     """Of one server."""
 
-    def __init__(self, server: Server, admins: Mapping[str, str], measures: Measures) -> None:
-        """`admins`: an admin token by workspace."""
+    def __init__(
+        self, server: Server, admins: Mapping[str, str], measures: Measures,
+        counter: Counter | None = None,
+    ) -> None:  # fmt: skip
+        """`admins`: an admin token by workspace; `counter`: of the process's allocations."""
+        self._counter = counter
         self.samples: list[Sample] = []
         self._server = server
         self._admins = admins
@@ -81,6 +89,7 @@ class Watch:
         for token in self._admins.values():
             self._server.admin = token
             seen |= await self._server.metrics()
+        calls, asked = self._counter.read() if self._counter is not None else (0, 0)
         return Sample(
             at_s=perf_counter() - self._start_s,
             cpu_s=self._server.cpu_s(),
@@ -95,6 +104,8 @@ class Watch:
             threads=len(os.listdir(f"/proc/{pid}/task")),
             tasks=_sum(seen, "router_tasks"),
             timers=_sum(seen, "router_timers"),
+            allocations=calls,
+            allocated=asked,
         )
 
     async def _probe(self) -> None:
