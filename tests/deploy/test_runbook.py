@@ -17,13 +17,13 @@ import pytest
 
 from loadtest.server import ROOT, Server, is_ready
 from tests.deploy import machines as stand_in
-from tests.deploy.store import Store, missing, password
+from tests.deploy.store import Store, missing, password, until
 
 PROGRAMS = ("redis-server", "redis-sentinel", "redis-cli", "curl", "openssl")
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(missing(PROGRAMS)), reason=missing(PROGRAMS)),
 ]
 PAGE = (ROOT / "docs/runbook.md").read_text()
@@ -59,6 +59,8 @@ class Site:
         self.nodes: list[Server] = []
         self.safe = directory / "safe"
         self.token = ""
+        self.known: dict[str, str] = {}
+        """What an operator knows and a block asks for, as variables."""
 
     async def start(self) -> None:
         await asyncio.to_thread(self.store.start)
@@ -141,27 +143,39 @@ class Site:
         environment = {
             **os.environ, "LAB": str(self.lab), "PATH": f"{self.lab / 'bin'}:{os.environ['PATH']}",
             "TOKEN": self.token, "ROUTER": self.nodes[1].url, "SAFE": str(self.safe),
-            "OLD_MASTER_PORT": str(self.store.nodes[0].port),
+            **self.known,
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             "sh", "-euc", block, cwd=self.lab, env=environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(150):
                 out, _ = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()
-            return 1, "not within 90 s"
+            return 1, "not within 150 s"
         return process.returncode or 0, out.decode()
 
     async def before(self, what: str) -> None:
         """What a block says has happened."""
         if what == "node-1 is killed":
             os.kill(int((self.lab / "node-1.pid").read_text()), signal.SIGKILL)
-        elif what == "redis-1 is killed":
-            self.store.nodes[0].kill()
+        elif what == "redis-1, the master, is killed":
+            assert self._master() == 1
+            self.known["OLD_MASTER"] = f"127.0.0.1 {self.store.nodes[0].port}"
+            self._kill_redis(1)
+        elif what == "both replicas are killed":
+            lost = [number for number in (1, 2, 3) if number != self._master()]
+            self.known["LOST"] = " ".join(f"redis-{number}" for number in lost)
+            for number in lost:
+                self._kill_redis(number)
+            status, said = await self.nodes[1].ask("POST", "/v1/contacts", contact("short"))
+            assert status in (503, 507), (status, said)
+        elif what == "every Redis is killed":
+            for number in (1, 2, 3):
+                self._kill_redis(number)
         elif what == "the store is emptied":
             # A node that still runs would write everything anew.
             for node in self.nodes:
@@ -170,10 +184,23 @@ class Site:
         else:
             assert not what, f"the test does not know how to do this: {what}"
 
+    def _master(self) -> int:
+        port = self.store.sentinels[0].knows()["port"]
+        return 1 + [node.port for node in self.store.nodes].index(port)
+
+    def _kill_redis(self, number: int) -> None:
+        """Started by this test at first, by a block afterwards."""
+        self.store.nodes[number - 1].kill()
+        file = self.lab / f"redis-{number}.pid"
+        if file.exists():
+            pid = int(file.read_text())
+            file.unlink()
+            if stand_in.is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not stand_in.is_alive(pid), f"redis-{number} is gone")
+
     def _empty(self) -> None:
-        master = self.store.sentinels[0].knows()
-        (node,) = [one for one in self.store.nodes if one.port == master["port"]]
-        node.admin.flushall()
+        self.store.nodes[self._master() - 1].admin.flushall()
 
     def close(self) -> None:
         for file in self.lab.glob("*.pid"):
