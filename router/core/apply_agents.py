@@ -14,6 +14,7 @@ from router.core.model import (
     Reservation,
     ReservationId,
 )
+from router.core.pauses import ChannelPause
 from router.core.roster import Seat
 from router.core.state import State, applies
 
@@ -305,6 +306,17 @@ def _agent_back(state: State, event: e.AgentBack) -> None:
 @applies(e.ClockStepped)
 def _clock_stepped(state: State, event: e.ClockStepped) -> None:
     state.step_clock(event.by_us)
+
+
+@applies(e.ChannelPaused)
+def _channel_paused(state: State, event: e.ChannelPaused) -> None:
+    row = ChannelPause(channel=event.channel, at_us=event.at_us, by=event.by, reason=event.reason)
+    state.pause(event.channel, row)
+
+
+@applies(e.ChannelResumed)
+def _channel_resumed(state: State, event: e.ChannelResumed) -> None:
+    state.pause(event.channel, None)
 
 
 @applies(e.RouteAnswered)

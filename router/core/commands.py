@@ -33,7 +33,9 @@ from router.core.model import (
 from router.core.record import Record
 from router.core.workspace_commands import ApplyPolicy as ApplyPolicy
 from router.core.workspace_commands import DeadLetter as DeadLetter
+from router.core.workspace_commands import PauseChannel as PauseChannel
 from router.core.workspace_commands import RecordAudit as RecordAudit
+from router.core.workspace_commands import ResumeChannel as ResumeChannel
 from router.core.workspace_commands import StepClock as StepClock
 
 
@@ -471,6 +473,8 @@ Command = (
     | CustomerCommand
     | ReportLive
     | ApplyPolicy
+    | PauseChannel
+    | ResumeChannel
     | StepClock
     | RecordAudit
     | DeadLetter

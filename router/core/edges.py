@@ -34,6 +34,8 @@ from router.errors import NotFound, Refused
 
 CONTACT_EDGE = 1
 AGENT_EDGE = 2
+CHANNEL_EDGE = 4
+"""Of whoever waits on a channel."""
 
 EDGES: dict[type, int] = {
     e.ContactQueued: CONTACT_EDGE,
@@ -55,6 +57,7 @@ EDGES: dict[type, int] = {
     e.AgentPut: AGENT_EDGE,
     e.PresenceChanged: AGENT_EDGE,
     e.AgentBack: AGENT_EDGE,
+    e.ChannelResumed: CHANNEL_EDGE,
 }
 """Events after which a contact may find an agent, or an agent a contact."""
 
@@ -94,6 +97,10 @@ class Edges:
         edge = EDGES.get(type(event))
         if edge is None:
             return
+        if edge & CHANNEL_EDGE:
+            for contact_id, entry in self.state.waiting.entries.items():
+                if entry.contact.channel == event.channel:  # type: ignore[union-attr]
+                    self.try_later(contact_id)
         if edge & CONTACT_EDGE:
             self.try_later(event.contact)  # type: ignore[union-attr]
         if edge & AGENT_EDGE:
@@ -181,14 +188,17 @@ class Edges:
         return self.wait_us(queue, channel, self.state.positions.of(queue, channel, key))
 
     def wait_us(self, queue: QueueId, channel: str, position: int) -> int:
-        """Estimated wait at a position; -1 = unknown."""
+        """Estimated wait at a position; -1 = unknown, as it is while the channel is paused."""
+        bit = self.state.roster.live[channel]
+        if not bit:
+            return -1
         pools = self.matcher.pools(queue)
         serving = 0
         for pool in pools:
             serving += pool.ready
         if not serving:
             return -1
-        classes = self.state.roster.available(pools, self.state.roster.bits[channel]) or ()
+        classes = self.state.roster.available(pools, bit) or ()
         free = 0
         for shelves in classes:
             for shelf in shelves:

@@ -103,6 +103,7 @@ class Engine:
             self.state.touch_totals()
         d.use(staff.keeping_live(d, self.policy))
         self.state.restart(d.now_us, self.policy.grace_us)
+        staff.drop_pauses(d)  # the file may have been changed meanwhile
         for reservation in self.state.reservations.values():
             if reservation.state is not ReservationState.OFFERED:
                 calls.restate(d, reservation)

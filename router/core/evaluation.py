@@ -25,6 +25,7 @@ from router.core.model import (
     Requirements,
 )
 from router.core.outbound import SEND, window_for
+from router.core.pauses import ChannelPause
 from router.core.policy import Full, Limit
 from router.core.record import Value
 from router.core.relaxation import Reach, preview
@@ -95,6 +96,8 @@ class Evaluation(Value, kw_only=True):
     """Whom each relaxation step would reach now; the first is without any."""
     step: int = 0
     """Steps taken already."""
+    pause: ChannelPause | None = None
+    """Its channel is paused: nobody would be offered it."""
     facts: Facts = Facts()
     going: Going | None = None
     """Of contacts that we begin."""
@@ -198,6 +201,7 @@ def _evaluation(
         agents=place.agents,
         steps=tuple(preview(d, queue, contact.channel, contact.requirements_asked)),
         step=contact.step,
+        pause=d.state.pauses.get(contact.channel),
         facts=contact.facts,
         going=going,
     )

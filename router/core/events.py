@@ -64,6 +64,8 @@ from router.core.reservation_events import (
     AgentPut,
     AgentRemoved,
     AuditRecorded,
+    ChannelPaused,
+    ChannelResumed,
     ClockStepped,
     CommandDeadLettered,
     ContactOffered,
@@ -96,6 +98,8 @@ __all__ = [
     "Asked",
     "AuditRecorded",
     "CallbackOffered",
+    "ChannelPaused",
+    "ChannelResumed",
     "ClockStepped",
     "CommandDeadLettered",
     "ConferenceEnded",
@@ -215,6 +219,8 @@ Event = (
     | PresenceChanged
     | AgentLost
     | AgentBack
+    | ChannelPaused
+    | ChannelResumed
     | OutboundReserved
     | OutboundSent
     | OutboundReleased

@@ -11,9 +11,9 @@ the longest idle; then the id.
 queues of equal rank the eligible contact with the smallest key wins:
 ``(tier, due - head start, arrival)``.
 
-*Eligible*: the profile serves the queue and its delay has passed, the queue is open, the agent is
-ready with room for the channel, the requirements are met as they stand now, the agent is not
-excluded or cooling down for this contact, and the contact is not held for another agent.
+*Eligible*: the profile serves the queue and its delay has passed, the queue is open, the channel is
+not paused, the agent is ready with room for it, the requirements are met as they stand now, the
+agent is not excluded or cooling down for this contact, nor is it held for another agent.
 """
 
 from __future__ import annotations
@@ -137,12 +137,13 @@ class Matcher:
 
     def select_agents(self, contact: Contact, now_us: int, count: int = 1) -> AgentSelection | None:
         """The best `count` eligible agents (and up to three who came after), or None."""
-        if not self.roster.open or (contact.queue in self.closed and not contact.target_agent):
+        bit = self.roster.live[contact.channel]
+        is_closed = contact.queue in self.closed and not contact.target_agent
+        if is_closed or not bit or not self.roster.open:
             return None
         if contact.target_agent or contact.hold_agent:
             return self._only_agent(contact, now_us)
         queue = self.policy.queues[contact.queue]
-        bit = self.roster.bits[contact.channel]
         simple = count == 1 and queue.strategy in (Strategy.LONGEST_IDLE, Strategy.ORDERED)
         found: list[AgentChoice] = []
         shelf: Shelf | None = None
@@ -179,10 +180,9 @@ class Matcher:
         seat = self.roster.seats.get(contact.target_agent or contact.hold_agent)
         if seat is None or not self.is_reachable(seat, contact, now_us):
             return None
-        bit = self.roster.bits[contact.channel]
-        by_interruption = not seat.room & bit
-        rank = self.rank_of(seat, contact, now_us)
-        return AgentSelection([AgentChoice(seat, rank, by_interruption)], [])
+        by_interruption = not seat.room & self.roster.bits[contact.channel]
+        choice = AgentChoice(seat, self.rank_of(seat, contact, now_us), by_interruption)
+        return AgentSelection([choice], [])
 
     def _ranks(self, contact: Contact, queue: Queue, now_us: int) -> list[Rank]:
         """Pools that may serve the contact now, by rank."""
@@ -228,7 +228,7 @@ class Matcher:
 
     def select_contact(self, seat: Seat, now_us: int) -> ContactChoice | None:
         """The contact that this agent should have next, or None."""
-        room = seat.room | seat.interrupted
+        room = (seat.room | seat.interrupted) & self.roster.running
         if not room:
             return None
         own = self._best_own(seat, now_us) if seat.agent.id in self.waiting.own else None
@@ -293,7 +293,7 @@ class Matcher:
 
     def is_reachable(self, seat: Seat, contact: Contact, now_us: int) -> bool:
         """Whether this one agent may have this contact now, room included."""
-        if not (seat.room | seat.interrupted) & self.roster.bits[contact.channel]:
+        if not (seat.room | seat.interrupted) & self.roster.live[contact.channel]:
             return False
         return self.may_serve(seat, contact, now_us)
 
@@ -395,7 +395,8 @@ class Matcher:
         """Next best contacts of the winner's rank, and how many there are, looking at few heads."""
         found: dict[int, Contact] = {}
         eligible, more = 1, False
-        for rank, lines, queues in self._walk(seat.agent.profile, seat.room | seat.interrupted):
+        room = (seat.room | seat.interrupted) & self.roster.running
+        for rank, lines, queues in self._walk(seat.agent.profile, room):
             if rank != choice.rank:
                 continue
             for heads in _runs(seat.reader.groups, queues):

@@ -278,6 +278,25 @@ class PolicyApplied(Record, kw_only=True):
     by: str = ""
 
 
+class ChannelPaused(Record, kw_only=True):
+    """Nobody is offered a contact of this channel until it is resumed; those that wait, wait."""
+
+    at_us: int
+    channel: str
+    reason: str = ""
+    by: str = ""
+
+
+class ChannelResumed(Record, kw_only=True):
+    """Contacts of this channel are offered again."""
+
+    at_us: int
+    channel: str
+    reason: str = ""
+    """``removed``: the settings have no such channel any more; empty = somebody resumed it."""
+    by: str = ""
+
+
 class ClockStepped(Record, kw_only=True):
     """The wall clock was set."""
 

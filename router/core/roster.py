@@ -362,6 +362,11 @@ class Roster:
         self.pools: dict[str, Pool] = {}
         self.bits: dict[str, int] = {}
         """Bit of each channel in room masks."""
+        self.live: dict[str, int] = {}
+        """The same; 0 while the channel is paused, and nobody is offered anything of it."""
+        self.running = 0
+        """All of `live` together."""
+        self._paused: tuple[str, ...] = ()
         self.open: dict[AgentId, Seat] = {}
         """Agents with room for anything, by interruption at least."""
         self._unplaced: dict[AgentId, Seat] = {}
@@ -381,6 +386,7 @@ class Roster:
             self.unshelve(seat)
         self._policy = policy
         self.bits = {name: 1 << i for i, name in enumerate(policy.channels)}
+        self.pause(self._paused)
         self._all = (1 << len(policy.channels)) - 1
         self._uniform = all(
             c.cost <= policy.capacity and c.maximum > 0 for c in policy.channels.values()
@@ -395,6 +401,12 @@ class Roster:
             if seat.agent.presence is Presence.READY:
                 self.pool(seat).ready += 1
             self.shelve(seat, now_us)
+
+    def pause(self, channels: Iterable[str]) -> None:
+        """Exactly these channels are paused. Who has room for them still has."""
+        self._paused = tuple(channels)
+        self.live = self.bits | {name: 0 for name in self._paused if name in self.bits}
+        self.running = sum(self.live.values())
 
     def pool(self, seat: Seat) -> Pool:
         """The agent's pool; an unknown profile serves nothing and has a pool all the same."""

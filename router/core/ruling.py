@@ -94,10 +94,10 @@ class EngineLook:
         return sum(pool.ready for pool in self._d.matcher.pools(QueueId(queue)))
 
     def available(self, queue: str, channel: str) -> int:
-        """Those of them with room for one more contact of this channel."""
+        """Those of them with room for one more contact of this channel; none while it is paused."""
         d = self._d
         pools = d.matcher.pools(QueueId(queue))
-        classes = d.state.roster.available(pools, d.state.roster.bits[channel]) or ()
+        classes = d.state.roster.available(pools, d.state.roster.live[channel]) or ()
         return sum(len(shelf.order) for shelves in classes for shelf in shelves)
 
     def eligible(self, queue: str, requirements: Required) -> int:
@@ -139,8 +139,11 @@ def count_reached(d: Edges, queues: tuple[QueueId, ...], requirements: Required)
 def count_available(
     d: Edges, queues: tuple[QueueId, ...], requirements: Required, channel: str
 ) -> int:
-    """Those of them with room for one more contact of the channel, interrupted ones included."""
-    bit = d.state.roster.bits[channel]
+    """Those of them with room for one more contact of the channel, interrupted ones included.
+
+    Nobody, while the channel is paused.
+    """
+    bit = d.state.roster.live[channel]
     return _count(d, queues, requirements, lambda seat: bool((seat.room | seat.interrupted) & bit))
 
 

@@ -20,7 +20,7 @@ from router.core.model import (
 from router.core.offers import declined, fail, release_held
 from router.core.outbound import bounced, not_sent
 from router.core.policy import Channel, Policy, Queue
-from router.errors import Invalid, Refused
+from router.errors import Invalid, NotFound, Refused
 
 SKILLS_MOST = 256
 SKILL_NAMES_MOST = 4096
@@ -158,6 +158,7 @@ def apply_policy(d: Decider, command: c.ApplyPolicy) -> None:
     waiting = list(d.state.waiting.entries)
     d.use(policy)
     d.emit(e.PolicyApplied(at_us=d.now_us, version=policy.version, by=command.by))
+    drop_pauses(d, by=command.by)
     for contact_id in waiting:
         d.try_later(contact_id)
     for agent in d.state.agents:
@@ -196,6 +197,35 @@ def keeping_live(d: Decider, new: Policy) -> Policy:
         "hours": hours,
     }
     return Policy(**settings)
+
+
+def pause_channel(d: Decider, command: c.PauseChannel) -> None:
+    """Nobody is offered anything of it; what is offered or served already goes on."""
+    if command.channel not in d.policy.channels:
+        raise NotFound("channel", command.channel)
+    if len(command.reason) > NAME_MOST:
+        raise Invalid("reason", f"a reason has at most {NAME_MOST} characters")
+    if command.channel not in d.state.pauses:
+        d.emit(
+            e.ChannelPaused(
+                at_us=d.now_us, channel=command.channel, reason=command.reason, by=command.by
+            )
+        )
+
+
+def resume_channel(d: Decider, command: c.ResumeChannel) -> None:
+    """All who wait on it look for an agent, in the order of the line."""
+    if command.channel not in d.policy.channels:
+        raise NotFound("channel", command.channel)
+    if command.channel in d.state.pauses:
+        d.emit(e.ChannelResumed(at_us=d.now_us, channel=command.channel, by=command.by))
+
+
+def drop_pauses(d: Decider, by: str = "") -> None:
+    """Channels that the settings have no more are not paused any more, either."""
+    for channel in list(d.state.pauses):
+        if channel not in d.policy.channels:
+            d.emit(e.ChannelResumed(at_us=d.now_us, channel=channel, reason="removed", by=by))
 
 
 def step_clock(d: Decider, command: c.StepClock) -> None:
@@ -256,6 +286,8 @@ HANDLERS: dict[type, Callable[[Decider, Any], None]] = {
     c.DeskLost: desk_lost,
     c.DeskBack: desk_back,
     c.ApplyPolicy: apply_policy,
+    c.PauseChannel: pause_channel,
+    c.ResumeChannel: resume_channel,
     c.StepClock: step_clock,
     c.SettleEffect: settle_effect,
     c.RecordAudit: record_audit,

@@ -1,8 +1,8 @@
 """All that is true, and the only code that changes it: `apply(event)`.
 
-Rows (contacts, reservations, agents, totals, estimates, counts of rules) are what is stored; the
-indexes (waiting, roster, timers) are kept beside them by the same handlers and rebuilt from the
-rows at start.
+Rows (contacts, reservations, agents, totals, estimates, counts of rules, pauses) are what is
+stored; the indexes (waiting, roster, timers) are kept beside them by the same handlers and rebuilt
+from the rows at start.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from router.core.model import (
     ReservationId,
     Totals,
 )
+from router.core.pauses import ChannelPause
 from router.core.policy import Channel, Policy
 from router.core.queues import Positions, Waiting
 from router.core.record import Row
@@ -44,6 +45,7 @@ ROWS: dict[str, type[Row]] = {
     "totals": Totals,
     "estimate": QueueEstimate,
     "rule": RuleCount,
+    "pause": ChannelPause,
 }
 
 Due = tuple[int, int, ContactId, int]
@@ -69,6 +71,8 @@ class State:
         self.totals = Totals()
         self.estimates: dict[str, QueueEstimate] = {}
         self.rule_counts: dict[str, RuleCount] = {}
+        self.pauses: dict[str, ChannelPause] = {}
+        """Channels of which nobody is offered anything."""
         self.by_external: dict[tuple[str, str], ContactId] = {}
         self.by_peer: dict[str, ContactId] = {}
         self.by_customer: dict[str, ContactId | dict[ContactId, None]] = {}
@@ -109,6 +113,8 @@ class State:
             self.estimates[row.id] = row
         elif isinstance(row, RuleCount):
             self.rule_counts[row.id] = row
+        elif isinstance(row, ChannelPause):
+            self.pauses[row.channel] = row
         else:
             raise TypeError(f"no state row {kind!r}")
 
@@ -157,6 +163,7 @@ class State:
         Raises AssertionError if rows contradict each other.
         """
         soonest_us = now_us + grace_us
+        self.roster.pause(self.pauses)
         for agent in sorted(self.agents.values(), key=lambda a: a.order):
             seat = self.roster.seats[agent.id] = Seat(agent)
             self.waiting.enroll(agent.id, seat.reader, agent.skills)
@@ -400,6 +407,15 @@ class State:
             row = self.rule_counts[id_] = RuleCount(id=id_, name=name)
         counted(row, at_us)
         self._dirty["rule", id_] = row
+
+    def pause(self, channel: str, row: ChannelPause | None) -> None:
+        """Nobody is offered anything of the channel; None = as always again."""
+        if row is None:
+            del self.pauses[channel]
+        else:
+            self.pauses[channel] = row
+        self._dirty["pause", channel] = row
+        self.roster.pause(self.pauses)
 
     def forget_counts(self) -> None:
         """Counts of rules and segments that the settings do not have any more are gone."""

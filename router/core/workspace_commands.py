@@ -13,6 +13,21 @@ class ApplyPolicy(Record, kw_only=True):
     by: str = ""
 
 
+class PauseChannel(Record, kw_only=True):
+    """Nobody is to be offered a contact of this channel until it is resumed; twice is once."""
+
+    channel: str
+    reason: str = ""
+    by: str = ""
+
+
+class ResumeChannel(Record, kw_only=True):
+    """Contacts of this channel are offered again; nothing happens if it was not paused."""
+
+    channel: str
+    by: str = ""
+
+
 class StepClock(Record, kw_only=True):
     """The wall clock was set: calendar deadlines move, lengths do not."""
 

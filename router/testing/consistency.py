@@ -45,6 +45,10 @@ def memory(world: World, state: State) -> Broken:
     yield from _compare("contacts", world.contacts, state.contacts)
     yield from _compare("reservations", world.reservations, state.reservations)
     yield from _compare("agents", world.agents, state.agents)
+    by_events = {name: (p.at_us, p.by, p.reason) for name, p in world.paused.items()}
+    in_memory = {name: (p.at_us, p.by, p.reason) for name, p in state.pauses.items()}
+    if by_events != in_memory:
+        yield "I7", f"paused are {in_memory}, by the events {by_events}"
 
 
 def _compare(kind: str, said: Mapping[Id, Row], held: Mapping[Id, Row]) -> Broken:
@@ -93,6 +97,7 @@ def _all_rows(state: State) -> Iterator[tuple[str, str, Row]]:
         ("reservation", state.reservations),
         ("agent", state.agents),
         ("estimate", state.estimates),
+        ("pause", state.pauses),
     ):
         for id_, row in found.items():
             yield kind, id_, row

@@ -6,14 +6,11 @@ Nothing of the engine is used here, only its vocabulary. Slow and obvious on pur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from router.core import events as e
 from router.core.model import (
     FOR_EVER_US,
-    MINUTE_US,
     Agent,
     AgentId,
     Contact,
@@ -25,7 +22,8 @@ from router.core.model import (
     ReservationId,
     ReservationState,
 )
-from router.core.policy import Channel, Hours, Policy, Queue
+from router.core.policy import Channel, Policy, Queue
+from router.testing.open_minutes import OpenMinutes
 
 SERVING = (
     ReservationState.ACCEPTED,
@@ -33,48 +31,6 @@ SERVING = (
     ReservationState.CONNECTED,
     ReservationState.SUSPENDED,
 )
-SEARCH_DAYS = 20
-_EPOCH = datetime.fromtimestamp(0, ZoneInfo("UTC"))
-
-
-class OpenMinutes:
-    """Opening hours looked up minute by minute on a wall clock."""
-
-    def __init__(self, hours: Hours) -> None:
-        self._hours = hours
-        self._zone = ZoneInfo(hours.zone)
-        self._holidays = {holiday.date: holiday.spans for holiday in hours.holidays}
-        self._known: dict[int, bool] = {}
-
-    def is_open(self, at_us: int) -> bool:
-        """Open in the minute that holds this moment."""
-        minute = at_us // MINUTE_US
-        known = self._known.get(minute)
-        if known is None:
-            known = self._known[minute] = self._look(minute)
-        return known
-
-    def add_open(self, at_us: int, length_us: int) -> int | None:
-        """When so much open time has passed; None when it would take longer than is searched."""
-        rest_us = length_us
-        for minute in range(at_us // MINUTE_US, at_us // MINUTE_US + SEARCH_DAYS * 1440):
-            start_us, end_us = max(at_us, minute * MINUTE_US), (minute + 1) * MINUTE_US
-            if self.is_open(start_us):
-                if end_us - start_us >= rest_us:
-                    return start_us + rest_us
-                rest_us -= end_us - start_us
-        return None
-
-    def _look(self, minute: int) -> bool:
-        local = (_EPOCH + timedelta(minutes=minute)).astimezone(self._zone)
-        of_day = local.hour * 60 + local.minute
-        holiday = self._holidays.get(local.date().isoformat())
-        if holiday is not None:
-            return any(start <= of_day < end for start, end in holiday)
-        return any(
-            local.weekday() in span.days and span.start_minute <= of_day < span.end_minute
-            for span in self._hours.spans
-        )
 
 
 class World:
@@ -91,6 +47,8 @@ class World:
         self.agents: dict[AgentId, Agent] = {}
         self.held: dict[AgentId, dict[ReservationId, Reservation]] = {}
         """Open reservations per agent."""
+        self.paused: dict[str, e.ChannelPaused] = {}
+        """Channels of which nobody may be offered anything."""
         self.use(policy)
 
     def use(self, policy: Policy) -> None:
@@ -190,6 +148,8 @@ class World:
 
     def eligible(self, agent: Agent, contact: Contact) -> tuple[int, int] | None:
         """(0 or 1 = by interruption, rank), or None when the pair may not meet now."""
+        if contact.channel in self.paused:
+            return None
         if not self.is_available(agent) or self.is_kept_from(agent.id, contact):
             return None
         if not contact.target_agent and not self._may_serve(agent, contact):
@@ -451,6 +411,13 @@ class World:
     def _stepped(self, event: e.ClockStepped) -> None:
         self.clock_offset_us += event.by_us
 
+    def _paused(self, event: e.ChannelPaused) -> None:
+        assert event.channel not in self.paused, f"{event.channel} is paused twice"
+        self.paused[event.channel] = event
+
+    def _running(self, event: e.ChannelResumed) -> None:
+        del self.paused[event.channel]
+
     def _desk(self, event: e.AgentLost | e.AgentBack) -> None:
         is_lost = isinstance(event, e.AgentLost)
         self.agents[event.agent].lost_at_us = event.at_us if is_lost else 0
@@ -495,5 +462,7 @@ FOLDS: dict[type, Callable[[World, Any], None]] = {
     e.ClockStepped: World._stepped,
     e.AgentLost: World._desk,
     e.AgentBack: World._desk,
+    e.ChannelPaused: World._paused,
+    e.ChannelResumed: World._running,
 }
 """Events that change nothing here (messages, routes, effects settled, ...) are not listed."""

@@ -153,6 +153,35 @@ def _edge_delay() -> Iterator[None]:
         yield
 
 
+@plant("no retry when a channel is resumed")
+def _edge_resume() -> Iterator[None]:
+    with entry(edges.EDGES, e.ChannelResumed, None):
+        yield
+
+
+@plant("a paused channel's own contacts are offered")
+def _pause_own() -> Iterator[None]:
+    def is_reachable(matcher: Matcher, seat: Seat, contact: Contact, now_us: int) -> bool:
+        room = seat.room | seat.interrupted
+        has_room = bool(room & matcher.roster.bits[contact.channel])
+        return has_room and matcher.may_serve(seat, contact, now_us)
+
+    with put(Matcher, "is_reachable", is_reachable):
+        yield
+
+
+@plant("a pause is forgotten in a restart")
+def _pause_lost() -> Iterator[None]:
+    before = State.load
+
+    def load(state: State, kind: str, row: Any) -> None:
+        if kind != "pause":
+            before(state, kind, row)
+
+    with put(State, "load", load):
+        yield
+
+
 @plant("no retry when the agent comes back")
 def _edge_back() -> Iterator[None]:
     with entry(edges.EDGES, e.PresenceChanged, None):

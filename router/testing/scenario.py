@@ -418,6 +418,12 @@ def _settle(_: Story, words: Words) -> Iterator[c.Command]:
     )
 
 
+def _pause(_: Story, words: Words) -> Iterator[c.Command]:
+    """``pause-channel sms nonsense comes in``: by a supervisor, for a reason."""
+    channel = words.name("channel")
+    yield c.PauseChannel(channel=channel, reason=words.rest(), by="sue")
+
+
 def _step_us(text: str) -> int:
     """``+5m`` or ``-5m``."""
     return length_us(text.lstrip("+-")) * (-1 if text.startswith("-") else 1)
@@ -476,6 +482,10 @@ INPUTS: dict[str, Play] = {
     "update": _update,
     "provide": _provide,
     "clock": lambda _, words: iter((c.StepClock(by_us=_step_us(words.name("length"))),)),
+    "pause-channel": _pause,
+    "resume-channel": lambda _, words: iter(
+        (c.ResumeChannel(channel=words.name("channel"), by="sue"),)
+    ),
     "lost": lambda _, words: iter((c.DeskLost(agent=AgentId(words.name("agent"))),)),
     "back": lambda _, words: iter((c.DeskBack(agent=AgentId(words.name("agent"))),)),
     "dismiss": lambda _, words: iter((c.RemoveAgent(agent=AgentId(words.name("agent"))),)),

@@ -55,6 +55,8 @@ class Workload:
     def soothing(self) -> c.Command | None:
         """The next step towards an empty house, everybody cooperating; None = done."""
         world, rng = self._world, self._rng
+        for channel in world.paused:
+            return c.ResumeChannel(channel=channel)
         for agent in world.agents.values():
             if agent.lost_at_us:
                 return c.DeskBack(agent=agent.id)
@@ -361,14 +363,20 @@ class Workload:
         return c.AskRoute(request=f"q{self._number}", channel=channel, queue=self._queue())
 
     def _collect(self) -> c.Command | None:
-        contact = self._contact(ContactState.QUEUED)
-        if contact is None:
-            return None
-        return c.CollectInput(contact=contact.id, name="menu", prompt="1 or 2?")
+        found = self._contact(ContactState.QUEUED)
+        return c.CollectInput(contact=found.id, name="menu", prompt="1 or 2?") if found else None
 
     def _step_clock(self) -> c.Command | None:
         by_us = self._rng.randrange(1, 900 * SECOND_US)
         return c.StepClock(by_us=by_us if self._rng.random() < 0.6 else -by_us)
+
+    def _pause(self) -> c.Command | None:
+        channel = self._rng.choice(list(self._world.policy.channels))
+        return c.PauseChannel(channel=channel, reason="nonsense", by="sue")
+
+    def _resume(self) -> c.Command | None:
+        paused = list(self._world.paused)
+        return c.ResumeChannel(channel=self._rng.choice(paused), by="sue") if paused else None
 
     def _audit(self) -> c.Command | None:
         return c.RecordAudit(action="token.create", subject="t1", by="somebody")
@@ -479,6 +487,8 @@ WEIGHTS: dict[Callable[[Workload], c.Command | None], float] = {
     Workload._put_agent: 0.7,
     Workload._remove_agent: 0.3,
     Workload._hire: 0.3,
+    Workload._pause: 0.4,
+    Workload._resume: 1.5,
     Workload._step_clock: 0.1,
     Workload._dead_letter: 0.05,
     Workload._audit: 0.05,

@@ -82,6 +82,7 @@ def test_every_kind_of_row_can_be_loaded() -> None:
     centre.agent("ana")
     centre.submit("c1")
     centre.accept("c1")
+    centre.say(c.PauseChannel(channel="sms"))
     rows = centre.engine.state.drain().upserts
     assert {kind for kind, _, _ in rows} == set(ROWS)
     fresh = State()

@@ -31,7 +31,7 @@ from router.core.policy import (
     Strategy,
 )
 from router.testing.auditor import Auditor
-from router.testing.naive import OpenMinutes
+from router.testing.open_minutes import OpenMinutes
 
 Q = QueueId("q")
 SHIP = QueueId("ship")

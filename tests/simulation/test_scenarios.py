@@ -79,6 +79,8 @@ PLAYED: dict[type, str] = {
     c.ReportLive: "adapter-says-what-is-there",
     c.ApplyPolicy: "reload",
     c.StepClock: "clock-is-set",
+    c.PauseChannel: "channel-paused",
+    c.ResumeChannel: "channel-paused",
 }
 
 
