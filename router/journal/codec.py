@@ -33,6 +33,9 @@ Upcaster = Callable[[str, dict[str, Any]], dict[str, Any]]
 UPCASTERS: Mapping[int, Upcaster] = {}
 """From version -> how to lift it to the next one. Version 1 is the first: nothing to lift yet."""
 
+_TAG = b"\xa4type"  # msgpack: a string of four bytes; records begin with it
+_MAP_HEADER_BYTES = 3
+_SHORT = 0xA0  # a string of up to 31 bytes
 _PAIR = 0x92  # msgpack: an array of two
 _FOUR = 0x94  # an array of four: a veiled record
 T = TypeVar("T")
@@ -137,6 +140,16 @@ encode_veiled_event = _events.encode_veiled
 split_event = _events.split
 encode_effect = _effects.encode
 decode_effect = _effects.decode
+
+
+def event_name(data: bytes) -> str:
+    """The type's name of an encoded event, at a tenth of what decoding costs; empty = unclear."""
+    at = data.find(_TAG, 2, 2 + _MAP_HEADER_BYTES + len(_TAG))
+    if at < 0:
+        return ""
+    at += len(_TAG)
+    length = data[at] - _SHORT
+    return data[at + 1 : at + 1 + length].decode("ascii", "replace") if 0 < length < 32 else ""
 
 
 def encode_row(row: Row) -> bytes:

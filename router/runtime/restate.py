@@ -7,6 +7,7 @@ the log, here. An adapter that has heard it finds nothing left to do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from router.core import events as e
@@ -26,13 +27,35 @@ from router.core.events import Event
 from router.core.model import AgentId, Contact, ContactId, ReservationId, ReservationState
 from router.core.state import State
 from router.journal import Journal, Ownership
-from router.journal.codec import decode_event
+from router.journal.codec import decode_event, event_name
 
 AGAIN_US = 600 * 1_000_000
 """So far back from the last commit: an adapter that was away longer asks with `open` itself."""
 EVENTS = 20_000
 """Most events that are looked at."""
 FRAMES = 500
+TURN_EVENTS = 500
+"""So many are looked at in one turn of the event loop."""
+SAID_AGAIN = frozenset(
+    kind.__name__
+    for kind in (
+        e.ContactClosed,
+        e.ReservationMoved,
+        e.MonitorEnded,
+        e.RecordingEnded,
+        e.ConferenceEnded,
+        e.ContactSwitched,
+        e.OfferRescinded,
+        e.OfferExpired,
+        e.OfferRejected,
+        e.WrapUpStarted,
+        e.ReservationEnded,
+        e.ReservationFailed,
+        e.CustomerHeld,
+        e.CustomerResumed,
+    )
+)
+"""Events after which something may have to be said again: `said_again` knows what."""
 
 
 async def log_end(
@@ -41,7 +64,7 @@ async def log_end(
     last_seq: int,
     decode: Callable[[bytes], Event] = decode_event,
 ) -> list[Event]:
-    """The events of the last minutes before the stop, oldest first."""
+    """The events of the last minutes before the stop that `said_again` looks at, oldest first."""
     oldest = await journal.oldest_seq(own)
     seq = max(oldest, last_seq - EVENTS + 1)
     found: list[tuple[int, bytes]] = []
@@ -53,7 +76,13 @@ async def log_end(
             found += [(frame.at_us, data) for data in frame.events]
         seq = frames[-1].first_seq + len(frames[-1].events)
     since_us = found[-1][0] - AGAIN_US if found else 0
-    return [decode(data) for at_us, data in found if at_us >= since_us]
+    events: list[Event] = []
+    for number, (at_us, data) in enumerate(found):
+        if at_us >= since_us and ((name := event_name(data)) in SAID_AGAIN or not name):
+            events.append(decode(data))
+        if number % TURN_EVENTS == 0:
+            await asyncio.sleep(0)  # whoever waits to be served after a takeover goes first
+    return events
 
 
 def said_again(events: Iterable[Event], state: State, closed: dict[str, Contact]) -> list[Effect]:

@@ -20,12 +20,15 @@ from router.errors import JournalDamaged
 from router.journal.codec import (
     VERSION,
     Codec,
+    Sealed,
     decode_effect,
     decode_event,
     decode_row,
     encode_effect,
     encode_event,
     encode_row,
+    encode_veiled_event,
+    event_name,
     split_event,
     split_row,
 )
@@ -99,6 +102,14 @@ def test_the_msgpack_package_reads_and_writes_the_same_bytes(type_: type[Any]) -
     assert version == VERSION
     assert fields.get("type", type_.__name__) == type_.__name__
     assert decode(type_, msgpack.packb([version, fields])) == record
+
+
+@pytest.mark.parametrize("type_", EVENTS, ids=lambda t: t.__name__)
+def test_the_name_of_an_event_is_told_without_decoding_it(type_: type[Any]) -> None:
+    event = sample(type_)
+    assert event_name(encode_event(event)) == type_.__name__
+    assert event_name(encode_veiled_event(event, Sealed("1-1", b"sealed"))) == type_.__name__
+    assert event_name(b"\x92\x01\x80") == ""
 
 
 def test_defaults_cost_no_bytes() -> None:

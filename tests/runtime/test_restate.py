@@ -114,6 +114,7 @@ async def test_only_the_last_minutes_are_looked_at(world: World) -> None:
     await host.workspace.ask(c.CancelContact(contact=ContactId(old.contact)))
     world.clock.advance(AGAIN_US + 1_000_000)
     new = await site.arrive("v2", text="hello", external_id="x2")
+    await host.workspace.ask(c.CancelContact(contact=ContactId(new.contact)))
     events = await log_end(world.journal, host.workspace.own, host.workspace.seq)
     contacts = {getattr(event, "contact", "") for event in events}
     assert (new.contact in contacts, old.contact in contacts) == (True, False)
