@@ -1,4 +1,4 @@
-"""The wallboard's own work for one delta, in a real browser: data, drawing, layout.
+"""The pages in a real browser: one update of the wallboard, and what a day leaves behind.
 
 The page's modules are served as they are from `router/web`; the board is drawn, not the server's.
 """
@@ -14,6 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
+from loadtest.pages_day import (
+    CONTACTS_AN_HOUR,
+    DELTAS_AN_HOUR,
+    DESK,
+    HOURS,
+    WALLBOARD,
+    grown,
+)
 from loadtest.report import Report, percentile
 
 WEB = Path(__file__).parents[1] / "router" / "web"
@@ -23,6 +31,8 @@ FRAMES = 40
 ROUNDS = 8
 FRAME_MS = 16.0
 """One frame of a screen at 60 Hz."""
+GROWN_MB = 2.0
+"""What a page may keep of seven hours."""
 SECOND = 1_000_000
 QUEUES = ("care", "billing", "technical", "retention", "sales")
 TARGETS = {"voice": 20 * SECOND, "chat": 60 * SECOND, "sms": 300 * SECOND, "email": 14_400 * SECOND}
@@ -65,8 +75,8 @@ MEASURE = """async ([whole, frames, rounds]) => {
 }"""
 
 
-async def run(rounds: int = ROUNDS) -> Report:
-    """Measure. Raises RuntimeError where there is no Chromium."""
+async def run(rounds: int = ROUNDS, hours: int = HOURS) -> Report:
+    """Measure. Raises RuntimeError where there is no Chromium, or a page goes wrong."""
     from playwright.async_api import async_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -81,15 +91,24 @@ async def run(rounds: int = ROUNDS) -> Report:
     try:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
-            page = await browser.new_page(viewport={"width": 1440, "height": 900})
-            await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/shell")
-            took = await page.evaluate(MEASURE, [board, deltas(board), rounds])
+            shell = f"http://127.0.0.1:{runner.addresses[0][1]}/shell"
+
+            async def fresh() -> Any:
+                page = await browser.new_page(viewport={"width": 1440, "height": 900})
+                await page.goto(shell)
+                return page
+
+            took = await (await fresh()).evaluate(MEASURE, [board, deltas(board), rounds])
+            wall = await grown(await fresh(), WALLBOARD, DELTAS_AN_HOUR, [board], hours)
+            desk = await grown(await fresh(), DESK, CONTACTS_AN_HOUR, [], hours)
             await browser.close()
     finally:
         await runner.cleanup()
     report = Report(f"One delta of {CHANGED} agents and {CHANGED} contacts on a board of {ROWS}")
     report.add("wallboard update, p50", percentile(took, 0.50), "ms")
     report.add("wallboard update, p95", percentile(took, 0.95), "ms", most=FRAME_MS)
+    report.add(f"wallboard, heap grown from hour 1 to {hours}", wall, "MB", most=GROWN_MB)
+    report.add(f"desk, heap grown from hour 1 to {hours}", desk, "MB", most=GROWN_MB)
     return report
 
 
