@@ -1,0 +1,142 @@
+"""What a machine runs out of, or takes away: a real server says so and goes on when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from loadtest.server import ROOT, Server
+from tests.deploy.running import SMALL, output
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def contact(mark: str) -> dict[str, Any]:
+    return {
+        "channel": "sms", "external_id": mark, "peer": {"address": "+4930123", "to": "+49302"},
+        "message": {"text": mark},
+    }  # fmt: skip
+
+
+async def until_taken(server: Server, mark: str) -> None:
+    """As a client that asks again."""
+    async with asyncio.timeout(60):
+        while True:
+            status, said = await server.ask("POST", "/v1/contacts", contact(mark))
+            if status in (200, 201):
+                return
+            assert status in (503, 507), (status, said)
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which a test may make read-only."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_a_directory_that_cannot_be_written_is_named_and_nothing_is_served(
+    tmp_path: Path, disk: Path
+) -> None:
+    server = Server(tmp_path, SMALL)
+    server.data = disk / "data"
+    try:
+        await server.make_admin()
+        await server.start()
+        await until_taken(server, "before")
+        assert await server.stop() == 0
+        assert (await output("mount", "-o", "remount,ro", str(disk)))[0] == 0
+        await server.spawn()
+        assert server.process is not None
+        async with asyncio.timeout(60):
+            assert await server.process.wait() != 0
+        assert "Read-only file system: " in server.log_end()
+        assert str(server.data) in server.log_end()
+        assert "Traceback" not in server.log_end()
+        assert (await output("mount", "-o", "remount,rw", str(disk)))[0] == 0
+        await server.start()
+        status, _ = await server.ask("POST", "/v1/contacts", contact("before"))
+        assert status == 200, "it is the one that there was"
+    finally:
+        await server.close()
+
+
+async def test_who_holds_every_connection_keeps_nobody_out_for_longer_than_that(
+    tmp_path: Path,
+) -> None:
+    server = Server(tmp_path, SMALL)
+    held: list[socket.socket] = []
+    try:
+        await server.make_admin()
+        await server.start()
+        await until_taken(server, "before")
+        assert server.process is not None
+        files = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        most = files + 20
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        held += [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+        # A connection that there is goes on, and what it brings is stored.
+        await until_taken(server, "meanwhile")
+        for one in held:
+            one.close()
+        async with aiohttp.ClientSession(server.url) as anew, asyncio.timeout(60):
+            headers = {"Authorization": f"Bearer {server.admin}"}
+            body = contact("after")
+            async with anew.post("/v1/contacts", json=body, headers=headers) as answer:
+                assert answer.status == 201, await answer.text()
+        assert len(server.log.read_text().splitlines()) < 50, "it does not fill its log with it"
+        assert await server.stop() == 0
+    finally:
+        for one in held:
+            one.close()
+        await server.close()
+
+
+BLOCKS = """
+import asyncio, time
+from router.runtime.clock import SystemClock
+from router.runtime.health import Health
+from router.runtime.metrics import Metrics
+from router.runtime.upkeep import Upkeep
+
+def a_rule_that_never_ends():
+    time.sleep(7)
+
+async def main():
+    upkeep = Upkeep([], SystemClock(), Metrics(), health := Health(), dump_stacks=True)
+    upkeep.start()
+    await asyncio.sleep(0.1)
+    a_rule_that_never_ends()
+    while not health.lag_s > 5:
+        await asyncio.sleep(0.01)
+    await upkeep.stop()
+    print("late")
+
+asyncio.run(main())
+"""
+
+
+async def test_a_loop_that_does_not_turn_says_where_it_stands() -> None:
+    code, said = await output(sys.executable, "-c", BLOCKS, cwd=ROOT)
+    assert code == 0, said
+    assert "in a_rule_that_never_ends" in said
+    assert said.endswith("late\n"), "and how late it was is a metric"
