@@ -4,7 +4,7 @@ PORT ?= 8080
 DATA ?= var/demo
 SEED ?= 1
 COUNT ?= 1
-JOBS ?= 2
+JOBS ?= 3
 MINUTES ?= 3
 BIN := .venv/bin
 export PYTHON
@@ -24,7 +24,7 @@ setup: ## make .venv with everything that tests and checks need
 
 test: setup ## run every test; install the servers they talk to where that is allowed (ARGS=...)
 	@.ci/servers
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 240 $(ARGS)
 
 check: lint ## format, lint, types, imports, quick tests: under two minutes
 	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not slow and not peer" $(ARGS)

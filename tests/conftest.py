@@ -1,20 +1,37 @@
-"""Skips are said aloud: `--expected-skips FILE` makes every other skip a failure."""
+"""How tests are run: what is drawn, in which order, and skips that are said aloud.
+
+`--expected-skips FILE` makes every other skip a failure.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
+
+# No drawn test measures speed: a busy machine makes any example slow.
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", _CALM)
+settings.register_profile("examined", _CALM, derandomize=True)  # the same for everybody
+settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--expected-skips", metavar="FILE", help="a skip that FILE does not list is a failure"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers: browsers and servers are spread over the run, so that few of them meet."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: zlib.crc32(item.nodeid.partition("::")[0].encode()))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -277,7 +277,7 @@ class KannelHarness(FailingHarness, AskingHarness):
     async def start(self) -> None:
         before = len(self.router.states)
         self._run = asyncio.get_running_loop().create_task(self._supervise())
-        await self.signal.until(lambda: "up" in self.router.states[before:], 15)
+        await self.signal.until(lambda: "up" in self.router.states[before:])
 
     async def stop(self) -> None:
         assert self._run is not None
@@ -343,7 +343,7 @@ class KannelHarness(FailingHarness, AskingHarness):
         before = len(self.router.states)
         await self.signal.until(lambda: "down" in self.router.states)
         await self.boxes.start("smsbox")
-        await self.signal.until(lambda: "up" in self.router.states[before:], 15)
+        await self.signal.until(lambda: "up" in self.router.states[before:])
 
     async def stall(self) -> int:
         self.proxy.answers.hang()

@@ -213,7 +213,7 @@ class MailHarness(FailingHarness):
     async def start(self) -> None:
         before = len(self.router.states)
         self._run = asyncio.get_running_loop().create_task(self.mail.run())
-        await self.signal.until(lambda: "up" in self.router.states[before:], 30)
+        await self.signal.until(lambda: "up" in self.router.states[before:])
 
     async def stop(self) -> None:
         if self._run is None:
@@ -238,7 +238,7 @@ class MailHarness(FailingHarness):
         """A mail is put into our mailbox; returns what the adapter decided about it first."""
         before = len(self.verdicts)
         await self.dovecot.deliver(OURS, data, sender)
-        await self.signal.until(lambda: len(self.verdicts) > before, 30)
+        await self.signal.until(lambda: len(self.verdicts) > before)
         return self.verdicts[before]
 
     async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
@@ -246,7 +246,7 @@ class MailHarness(FailingHarness):
         if again and self.verdicts and self.verdicts[-1] == "again":
             # It waits in the mailbox, and is looked at again by itself.
             before = len(self.verdicts)
-            await self.signal.until(lambda: len(self.verdicts) > before, 30)
+            await self.signal.until(lambda: len(self.verdicts) > before)
             return told(self.verdicts[-1])
         id_ = self.ids.setdefault(who, make_msgid(domain="customer.example"))
         return told(await self.bring(mail(address, text, message_id=id_), address))
@@ -282,7 +282,7 @@ class MailHarness(FailingHarness):
     async def back(self) -> None:
         if self.relay._server is None:
             await self.relay.open()
-        await self.signal.until(lambda: self.router.states[-1] == "up", 30)
+        await self.signal.until(lambda: self.router.states[-1] == "up")
 
 
 def told(verdict: Verdict) -> str:

@@ -179,7 +179,7 @@ class Client(slixmpp.ClientXMPP):  # type: ignore[misc]
         if state:
             message["chat_state"] = state
         message.send()
-        await self.signal.until(lambda: id_ in self.received or id_ in self.errors, 10)
+        await self.signal.until(lambda: id_ in self.received or id_ in self.errors)
         return self.errors.get(id_, "")
 
     def show(self, to: str, state: str) -> None:

@@ -58,7 +58,7 @@ class Smsc:
         self._reading = asyncio.get_running_loop().create_task(self._read(self._process))
         if how:
             await self.do("set", **how)
-        await self.signal.until(lambda: bool(self.seen("listening", since=begun)), 15)
+        await self.signal.until(lambda: bool(self.seen("listening", since=begun)))
         return self
 
     async def kill(self) -> None:
@@ -83,7 +83,7 @@ class Smsc:
         self._process.stdin.write(line.encode() + b"\n")
         await self._process.stdin.drain()
         await self.signal.until(
-            lambda: any(event.get("tag") == tag for event in self.seen("did", since=begun)), 15
+            lambda: any(event.get("tag") == tag for event in self.seen("did", since=begun))
         )
 
     def seen(self, event: str, *, since: int = 0) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ class Smsc:
             found = self.seen("answered", since=since)
             return [int(event["status"]) for event in found if event["id"] == id_]
 
-        await self.signal.until(lambda: bool(answers()), 20)
+        await self.signal.until(lambda: bool(answers()))
         return answers()[0]
 
     def submits(self) -> list[dict[str, Any]]:
@@ -203,7 +203,7 @@ class SmppHarness(FailingHarness, AskingHarness):
     async def start(self) -> None:
         before = len(self.router.states)
         self._run = asyncio.get_running_loop().create_task(self._supervise())
-        await self.signal.until(lambda: "up" in self.router.states[before:], 15)
+        await self.signal.until(lambda: "up" in self.router.states[before:])
 
     async def stop(self) -> None:
         assert self._run is not None
@@ -264,7 +264,7 @@ class SmppHarness(FailingHarness, AskingHarness):
         return TROUBLED[word]
 
     async def back(self) -> None:
-        await self.signal.until(lambda: self.router.states[-1] == "up", 15)
+        await self.signal.until(lambda: self.router.states[-1] == "up")
 
     async def stall(self) -> int:
         await self.smsc.do("set", silent=1_000_000)

@@ -182,7 +182,7 @@ async def test_a_kannel_without_room_is_tried_again_and_has_it_once(tmp_path: Pa
         harness.boxes.most = 3
         await harness.line.close()  # nothing leaves Kannel
         await harness.boxes.start()
-        await harness.signal.until(lambda: harness.router.states[-1] == "up", 10)
+        await harness.signal.until(lambda: harness.router.states[-1] == "up")
         statuses: list[int] = []
         ask = harness.kannel.out._ask
 
@@ -262,7 +262,7 @@ async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
     smsc = await Smsc(tmp_path / "smsc").start(delay=5, retry=100, patience=2_000)
     settings: dict[str, Any] = {"timeout_s": 4.0, "patience_s": 10.0, "waiting": 500}
     async with KannelHarness(tmp_path, centre=smsc.port, **settings) as harness:
-        await smsc.signal.until(lambda: bool(smsc.seen("bound")), 15)
+        await smsc.signal.until(lambda: bool(smsc.seen("bound")))
         outcomes: dict[str, str] = {}
 
         async def agent(which: int) -> None:
@@ -276,7 +276,7 @@ async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
 
         async def death() -> None:
             for goal in (count // 5, count // 2):
-                await smsc.signal.until(lambda goal=goal: len(smsc.got()) >= goal, 30)
+                await smsc.signal.until(lambda goal=goal: len(smsc.got()) >= goal)
                 await harness.boxes.kill("bearerbox")
                 await asyncio.sleep(0.2)  # as long as an init system takes
                 await harness.boxes.start("bearerbox")
@@ -288,8 +288,8 @@ async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
             all_of_it.create_task(death())
         sent = {text for text, how in outcomes.items() if how == "sent"}
         texts = {f"in{number}" for number in range(count)}
-        await smsc.signal.until(lambda: sent <= set(smsc.got()), 20)
-        await harness.signal.until(lambda: texts <= set(harness.router.messages.values()), 30)
+        await smsc.signal.until(lambda: sent <= set(smsc.got()))
+        await harness.signal.until(lambda: texts <= set(harness.router.messages.values()))
         await smsc.kill()
         requests, got = Counter(harness.boxes.taken()), Counter(smsc.got())
         came = Counter(harness.router.messages.values())

@@ -40,7 +40,7 @@ async def test_a_customer_and_an_agent_write_to_each_other_through_kannel(tmp_pa
             await accept(served, contact)
             answer = "Guten Tag, wir sehen nach. " * 10
             await served.good("POST", f"/v1/contacts/{contact}/messages", {"text": answer})
-            await signal.until(lambda: len(line.got) == 2, 10)
+            await signal.until(lambda: len(line.got) == 2)
             assert parts(line.got) == answer
 
             # The router is killed; what the customer writes meanwhile is brought when it is back.
@@ -49,7 +49,7 @@ async def test_a_customer_and_an_agent_write_to_each_other_through_kannel(tmp_pa
             await served.start()
             await until_brought(served, contact, "are you there")
             await served.good("POST", f"/v1/contacts/{contact}/messages", {"text": "yes"})
-            await signal.until(lambda: len(line.got) == 3, 10)
+            await signal.until(lambda: len(line.got) == 3)
             texts = await texts_of(served, contact)
             assert await served.stop() == 0
             events = (await served.command("tail")).splitlines()

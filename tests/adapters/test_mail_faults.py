@@ -54,12 +54,12 @@ async def test_a_mailbox_server_killed_under_traffic_loses_nothing_and_doubles_n
 
     traffic = asyncio.get_running_loop().create_task(customers())
     for taken in (10, 30):
-        await harness.signal.until(lambda most=taken: len(harness.router.messages) >= most, 20)  # type: ignore[misc]
+        await harness.signal.until(lambda most=taken: len(harness.router.messages) >= most)  # type: ignore[misc]
         await harness.dovecot.kill()
         await harness.dovecot.start()
     await traffic
     delivered = Counter(harness.dovecot.subjects(OURS))
-    await harness.signal.until(lambda: set(harness.router.messages.values()) >= set(written), 30)
+    await harness.signal.until(lambda: set(harness.router.messages.values()) >= set(written))
     assert set(delivered) == set(written)
     assert Counter(harness.router.messages.values()) == Counter(written)
     assert "degraded" in harness.router.states
@@ -70,9 +70,9 @@ async def test_an_adapter_killed_under_traffic_takes_each_mail_once(harness: Mai
     for text in written:
         await harness.dovecot.deliver(OURS, mail(KIM, text))
     for taken in (5, 15):
-        await harness.signal.until(lambda most=taken: len(harness.router.messages) >= most, 20)  # type: ignore[misc]
+        await harness.signal.until(lambda most=taken: len(harness.router.messages) >= most)  # type: ignore[misc]
         await harness.renew()
-    await harness.signal.until(lambda: len(harness.router.messages) >= len(written), 20)
+    await harness.signal.until(lambda: len(harness.router.messages) >= len(written))
     assert Counter(harness.router.messages.values()) == Counter(written)
 
 
@@ -103,7 +103,7 @@ async def test_a_sending_server_killed_under_traffic_sends_nothing_twice(
     loop = asyncio.get_running_loop()
     work = [loop.create_task(agents(range(start, start + 10))) for start in range(0, 40, 10)]
     for sent in (8, 20):
-        await harness.relay.signal.until(lambda most=sent: len(harness.relay.taken) >= most, 20)  # type: ignore[misc]
+        await harness.relay.signal.until(lambda most=sent: len(harness.relay.taken) >= most)  # type: ignore[misc]
         await harness.relay.close()
         await asyncio.sleep(0)
         await harness.relay.open()
@@ -127,10 +127,10 @@ async def test_what_cannot_be_sent_is_kept_by_the_router_until_the_server_is_bac
     harness.make()
     await harness.start()
     await harness.relay.close()
-    await harness.signal.until(lambda: harness.router.states[-1] == "down", 10)
+    await harness.signal.until(lambda: harness.router.states[-1] == "down")
     await harness.bring(mail(KIM, "can you read this?"))
     await harness.relay.open()
-    await harness.signal.until(lambda: harness.router.states[-1] == "up", 15)
+    await harness.signal.until(lambda: harness.router.states[-1] == "up")
     await harness.channel.perform(harness.task(KIM, deliver(), text="yes"))
     assert [m.get_content().strip() for m in harness.dovecot.mails(KIM)] == ["yes"]
 
@@ -245,11 +245,11 @@ async def test_a_connection_cut_in_the_middle_of_a_mail_loses_nothing(
             # Within the literal of the next mail, wherever the conversation stands now.
             setattr(answers, fault, answers.passed + extra)
             await harness.dovecot.deliver(OURS, mail(KIM, f"{text} {extra}"))
-            await harness.signal.until(lambda: harness.router.states[-1] == "degraded", 15)
+            await harness.signal.until(lambda: harness.router.states[-1] == "degraded")
             setattr(answers, fault, -1)
-            await harness.signal.until(lambda: harness.router.states[-1] == "up", 15)
+            await harness.signal.until(lambda: harness.router.states[-1] == "up")
         wanted = {f"{text} {extra}" for extra in (200, 5_000, 20_000)}
-        await harness.signal.until(lambda: len(harness.router.messages) == 3, 20)
+        await harness.signal.until(lambda: len(harness.router.messages) == 3)
         assert set(harness.router.messages.values()) == wanted
 
 
@@ -263,10 +263,10 @@ async def test_a_server_that_hangs_is_left_and_found_again(
         between.proxy.answers.hang_at = between.proxy.answers.passed + 10
         await harness.dovecot.deliver(OURS, mail(KIM, "hello"))
         await between.proxy.reset()  # the reader connects again, into the silence
-        await harness.signal.until(lambda: harness.router.states[-1] == "degraded", 15)
+        await harness.signal.until(lambda: harness.router.states[-1] == "degraded")
         between.proxy.answers.hang_at = -1
         between.proxy.answers.flow()
-        await harness.signal.until(lambda: "hello" in harness.router.messages.values(), 20)
+        await harness.signal.until(lambda: "hello" in harness.router.messages.values())
         assert len(harness.router.messages) == 1
 
 
@@ -310,7 +310,7 @@ async def test_a_server_that_talks_nonsense_is_left_in_peace_and_tried_again(
         lambda state, why: told.append((state, why)), random.Random(1),
     )  # fmt: skip
     thread.start()
-    await signal.until(lambda: seen >= 6, 20)
+    await signal.until(lambda: seen >= 6)
     thread.end()
     thread.cut()
     await asyncio.to_thread(thread.join, 10)
@@ -332,7 +332,7 @@ async def test_a_certificate_must_be_trusted(tmp_path: Path, tls: str) -> None:
             told.append(f"{state} {detail}") or harness.signal.notify()
         )  # type: ignore[method-assign, func-returns-value]
         harness._run = asyncio.get_running_loop().create_task(harness.mail.run())
-        await harness.signal.until(lambda: any("is not trusted" in word for word in told), 15)
+        await harness.signal.until(lambda: any("is not trusted" in word for word in told))
         await harness.stop()
         del harness.router.state
         harness.given["ca_file"] = str(harness.dovecot.ca_file)
@@ -377,7 +377,7 @@ async def test_a_wrong_password_is_told_and_nothing_is_lost(harness: MailHarness
     harness.given["box"] = {"password_file": str(wrong)}
     harness.make()
     harness._run = asyncio.get_running_loop().create_task(harness.mail.run())
-    await harness.signal.until(lambda: harness.router.states[-1] == "degraded", 30)
+    await harness.signal.until(lambda: harness.router.states[-1] == "degraded")
     assert harness.router.details[-1] == "1 mailboxes: the login was refused"
     # What comes meanwhile stays where it is, unread; what is to go out goes.
     await harness.dovecot.deliver(OURS, mail(KIM, "meanwhile"))
@@ -389,7 +389,7 @@ async def test_a_wrong_password_is_told_and_nothing_is_lost(harness: MailHarness
     # The right password: it is taken then, once, and what was taken before is not taken again.
     harness.given.pop("box")
     await harness.renew()
-    await harness.signal.until(lambda: "meanwhile" in harness.router.messages.values(), 30)
+    await harness.signal.until(lambda: "meanwhile" in harness.router.messages.values())
     await harness.bring(mail(KIM, "after"))  # in order: nothing else comes before it
     brought = [
         s.args[0].message.text for s in harness.router.calls if s.call in ("submit", "message")

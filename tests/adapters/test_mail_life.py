@@ -151,14 +151,14 @@ async def test_two_mails_with_one_message_id_are_two_messages(harness: MailHarne
 async def test_a_mail_is_marked_only_when_the_router_has_it(harness: MailHarness) -> None:
     gate = harness.router.gates["submit"] = asyncio.Event()
     await harness.dovecot.deliver(OURS, mail(KIM, "dead"))
-    await harness.signal.until(lambda: bool(harness.router.said("submit")), 10)
+    await harness.signal.until(lambda: bool(harness.router.said("submit")))
     assert flags_of(harness) == [""]
     await harness.stop()  # dies in between
     gate.set()
     assert flags_of(harness) == [""]
     harness.make()
     await harness.start()
-    await harness.signal.until(lambda: "done" in harness.verdicts, 10)
+    await harness.signal.until(lambda: "done" in harness.verdicts)
     await harness.stop()
     assert "S" in flags_of(harness)[0]
     assert list(harness.router.messages.values()) == ["dead"]
@@ -230,7 +230,7 @@ async def test_the_first_start_takes_what_was_asked_for(
         harness.make()
         await harness.start()
         await harness.dovecot.deliver(OURS, mail(KIM, "later"))
-        await harness.signal.until(lambda: "later" in harness.router.messages.values(), 10)
+        await harness.signal.until(lambda: "later" in harness.router.messages.values())
         assert sorted(harness.router.messages.values()) == sorted([*taken, "later"])
         # At later starts, what somebody has read meanwhile is taken, too.
         await harness.stop()
@@ -239,7 +239,7 @@ async def test_the_first_start_takes_what_was_asked_for(
             path.rename(place / "cur" / f"{path.name}:2,S")
         harness.make()
         await harness.start()
-        await harness.signal.until(lambda: "while away" in harness.router.messages.values(), 10)
+        await harness.signal.until(lambda: "while away" in harness.router.messages.values())
     finally:
         await harness.__aexit__()
 
@@ -387,7 +387,7 @@ async def test_a_bounce_waits_while_the_router_takes_nothing(harness: MailHarnes
     own = str(received(harness)["Message-ID"])
     harness.router.fail("receipt", OutcomeUnknown("?"), OutcomeUnknown("?"))
     await harness.bring(bounce(own), "")
-    await harness.signal.until(lambda: len(harness.router.said("receipt")) == 3, 10)
+    await harness.signal.until(lambda: len(harness.router.said("receipt")) == 3)
 
 
 async def test_html_and_files_are_handed_over(harness: MailHarness) -> None:

@@ -192,10 +192,10 @@ async def test_a_token_that_is_not_good_is_told_and_its_renewal_is_noticed(
                 ("error", "the sending server refused the login (535)"),
             ]
             harness._run = asyncio.get_running_loop().create_task(harness.mail.run())
-            await harness.signal.until(lambda: harness.router.states[-1:] == ["down"], 30)
+            await harness.signal.until(lambda: harness.router.states[-1:] == ["down"])
             assert harness.router.details[-1].startswith("sending: the sending server refused the")
             provider.give(token, "ya29.fresh")
-            await harness.signal.until(lambda: harness.router.states[-1] == "up", 30)
+            await harness.signal.until(lambda: harness.router.states[-1] == "up")
             await harness.bring(mail(KIM, "at last"))
             assert list(harness.router.messages.values()) == ["at last"]
             assert relay.sent == []

@@ -46,14 +46,14 @@ async def test_a_customer_and_an_agent_write_to_each_other_and_both_ends_die(
     assert str(smsc.port) in config
     try:
         async with serving(tmp_path, config, {"smsc.password": "secret"}) as served:
-            await smsc.signal.until(lambda: bool(smsc.seen("bound")), 10)
+            await smsc.signal.until(lambda: bool(smsc.seen("bound")))
             await served.good("POST", "/v1/agents/ana:presence", {"presence": "ready"})
             assert await smsc.write("m0", "Mein Anschluß ist tot, bitte €5 zurück") == 0
             contact = await first_contact(served)
             await accept(served, contact)
             answer = "Guten Tag! " + "Wir sehen nach. 😀 " * 12
             await served.good("POST", f"/v1/contacts/{contact}/messages", {"text": answer})
-            await smsc.signal.until(lambda: len(smsc.got(CUSTOMER)) >= 4, 10)
+            await smsc.signal.until(lambda: len(smsc.got(CUSTOMER)) >= 4)
             assert "".join(smsc.got(CUSTOMER)) == answer
 
             async def answers(first: int, count: int) -> None:
@@ -70,7 +70,7 @@ async def test_a_customer_and_an_agent_write_to_each_other_and_both_ends_die(
             await smsc.kill()
             await answers(60, 20)
             await smsc.start(receipts="both", retry=100)
-            await smsc.signal.until(lambda: "answer 79" in smsc.got(CUSTOMER), 30)
+            await smsc.signal.until(lambda: "answer 79" in smsc.got(CUSTOMER))
 
             # The server dies with customers' messages under way.
             await writes(61, 60)

@@ -119,7 +119,7 @@ async def test_a_centre_killed_under_traffic_loses_and_doubles_nothing(tmp_path:
                 await submitted(harness, number * messages // (kills + 2))
                 await harness.smsc.kill()
                 await harness.smsc.start(delay=5, retry=50)
-                await harness.signal.until(lambda: harness.router.states[-1] == "up", 15)
+                await harness.signal.until(lambda: harness.router.states[-1] == "up")
 
         await harness.smsc.do("set", delay=5)
         async with asyncio.TaskGroup() as all_of_it:
@@ -145,7 +145,7 @@ async def test_a_centre_killed_under_traffic_loses_and_doubles_nothing(tmp_path:
 
 
 async def submitted(harness: SmppHarness, count: int) -> None:
-    await harness.signal.until(lambda: len(harness.smsc.submits()) >= count, 30)
+    await harness.signal.until(lambda: len(harness.smsc.submits()) >= count)
 
 
 async def drained(harness: SmppHarness) -> None:

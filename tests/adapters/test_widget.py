@@ -222,7 +222,7 @@ async def test_a_message_written_while_the_server_restarts_arrives_once(visit: V
     await visit.page.get_by_text("The connection is lost").wait_for()
     await visit.say("meanwhile")
     await visit.harness.start()
-    await visit.harness.signal.until(lambda: len(visit.harness.router.messages) == 2, 15)
+    await visit.harness.signal.until(lambda: len(visit.harness.router.messages) == 2)
     assert list(visit.harness.router.messages.values()) == ["before", "meanwhile"]
     assert (await visit.texts())[1:] == ["before", "meanwhile"]
     visit.complaints = [c for c in visit.complaints if "503" not in c]

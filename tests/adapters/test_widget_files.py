@@ -89,7 +89,7 @@ class FilesVisit(Visit):
         def found() -> list[NewMessage]:
             return [s.args[0].message for s in said if s.call in ("submit", "message")]
 
-        await self.harness.signal.until(lambda: len(found()) >= count, 10)
+        await self.harness.signal.until(lambda: len(found()) >= count)
         return found()
 
 

@@ -53,7 +53,7 @@ async def test_a_chat_survives_the_death_of_both_sides(tmp_path: Path) -> None:
             await answers(0)
             for number in range(1, 10):
                 await insist(client, f"hello {number}", f"m{number}")
-            await client.signal.until(lambda: len(client.got) >= 15, 20)
+            await client.signal.until(lambda: len(client.got) >= 15)
             prosody.kill()
             await answers(15)
             await client.close()

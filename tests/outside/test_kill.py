@@ -1,6 +1,6 @@
 """The real server, killed again and again while robots use it: nothing acknowledged is lost.
 
-`pytest tests/outside -m slow` kills it 50 times, `--kills N` as often as you like.
+`pytest tests/outside -m slow` kills it 27 times, `--kills N` as often as you like.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ POINTS = (
 )
 LIFE_S = (0.3, 1.2)
 """How long the server lives under load before it is killed."""
-SELF_S = 4.0
+SELF_S = 20.0
 """How long it may take until it kills itself at a named place."""
 DRAIN_S = 40.0
 
@@ -101,7 +101,7 @@ async def test_no_kill_loses_or_doubles_anything_acknowledged(
     assert not failures, failures[:3]
     assert world.acknowledged > 10 * kills
     assert restated > kills / 5, "too few offers were open at a restart to prove anything"
-    if kills >= 40:
+    if kills >= 27:  # each three times
         assert all(deaths.get(point) for point in POINTS), deaths
 
 

@@ -29,7 +29,7 @@ async def test_a_call_goes_through_a_pbx_behind_tls(tmp_path: Path) -> None:
             await harness.arrive(CUSTOMER)
             await harness.channel.perform(harness.task(CUSTOMER, offer("phone/ana"), id_="e1"))
             await harness.channel.perform(harness.task(CUSTOMER, connect("phone/ana"), id_="e2"))
-            await harness.signal.until(lambda: bool(harness.router.said("connected")), 30)
+            await harness.signal.until(lambda: bool(harness.router.said("connected")))
             findings = await check("pbx", dict(harness.channel.settings), [])
             assert findings[0].level == "ok", findings
 

@@ -67,7 +67,7 @@ async def started(folder: Path) -> AsyncIterator[Demo]:
     assert process.stdout is not None
     printed = ""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "Ctrl-C" not in printed:
                 line = await process.stdout.readline()
                 assert line, f"the demo ended at once:\n{printed}"
@@ -76,5 +76,5 @@ async def started(folder: Path) -> AsyncIterator[Demo]:
     finally:
         if process.returncode is None:
             process.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await process.communicate()

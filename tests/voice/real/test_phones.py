@@ -112,12 +112,12 @@ async def test_a_call_comes_up_and_ends_although_every_datagram_is_lost_once(
     here.pbx_port = there.pbx_port = middle
     there.phone("ana").answers_after_s = 0.01
     kim = here.dial(KIM, "ana")
-    await until(lambda: there.phone("ana").leg, 10)
+    await until(lambda: there.phone("ana").leg, 30)
     [ana] = there.phone("ana").rings
-    await until(lambda: kim.state == "up", 10)
-    await until(lambda: ana.timer is None, 10)  # acknowledged
+    await until(lambda: kim.state == "up", 30)
+    await until(lambda: ana.timer is None, 30)  # acknowledged
     kim.hang_up()
-    await until(lambda: ana.state == "ended", 10)
+    await until(lambda: ana.state == "ended", 30)
     assert len(there.phone("ana").rings) == 1
     assert here.resent
     assert there.resent
