@@ -169,7 +169,8 @@ class RedisLine:
             except BaseException as error:
                 # Also when the caller gave up: a late answer must not meet the next command.
                 await self._connection.disconnect(nowait=True)
-                if not (may_repeat and isinstance(error, RedisConnectionError)):
+                is_lost = isinstance(error, RedisConnectionError) and not self._is_closed
+                if not (may_repeat and is_lost):
                     raise
                 may_repeat = False
 

@@ -8,13 +8,14 @@ connection only. Reads go over another connection to the same master.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from router.errors import JournalFailed, StoreFull
 from router.journal.redis_keyspace import Line
@@ -31,6 +32,7 @@ from router.journal.redis_line import (
 from router.journal.redis_masters import ByCluster, BySentinels, Masters, OneServer
 
 log = logging.getLogger("router.journal")
+T = TypeVar("T")
 
 LIBRARY = "router_journal_2"
 CODE = (Path(__file__).parent / "functions.lua").read_text(encoding="utf-8")
@@ -41,6 +43,8 @@ _WAIT_DEGRADED_MS = 20
 _BATCH = 256
 _BATCH_BYTES = 8 << 20
 _REDIRECTS = 5
+_NEWS_S = 0.3
+"""An exchange that takes longer may be one with a machine that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,9 @@ class Servers:
             is_tls = is_tls or self._access.is_tls
             self._access = replace(self._access, is_tls=is_tls, database=database)
         self._shards: dict[Endpoint, Shard] = {}
+        self._under_way = 0
+        """Exchanges, where Sentinels may name another master meanwhile."""
+        self._news: asyncio.Task[None] | None = None
 
     def reading(self, tag: str) -> Line:
         """For reading the keys with this hash tag; what it writes is not waited for."""
@@ -269,7 +276,7 @@ class Servers:
         commands = [words]
         for _ in range(_REDIRECTS):
             try:
-                answer = (await shard.reading.exchange(commands))[-1]
+                answer = (await self._attended(shard.reading.exchange(commands)))[-1]
                 if not isinstance(answer, Exception):
                     return answer
                 raise answer
@@ -291,7 +298,7 @@ class Servers:
         shard, asking = await self._shard(slot), False
         for _ in range(_REDIRECTS):
             try:
-                return await shard.write(words, durable=durable, asking=asking)
+                return await self._attended(shard.write(words, durable=durable, asking=asking))
             except Redirected as error:
                 shard, asking = await self._follow(error)
             except NoFunction:
@@ -313,6 +320,31 @@ class Servers:
         _, _, replicas = await self.read(slot, ("ROLE",))
         places = (Endpoint(host.decode(), int(port)) for host, port, _ in replicas)
         return [RedisLine(self._access, at) for at in places]
+
+    async def _attended(self, exchange: Coroutine[Any, Any, T]) -> T:
+        """Carry it out. Once it takes long the Sentinels are asked whether the master is another
+        one by now: a server that is gone does not even say so, and its time-out is long.
+        """
+        if not isinstance(self._masters, BySentinels):
+            return await exchange
+        self._under_way += 1
+        late = asyncio.get_running_loop().call_later(_NEWS_S, self._ask_for_news)
+        try:
+            return await exchange
+        finally:
+            self._under_way -= 1
+            late.cancel()
+
+    def _ask_for_news(self) -> None:
+        if self._news is None or self._news.done():
+            self._news = asyncio.get_running_loop().create_task(self._hear(), name="redis: news")
+
+    async def _hear(self) -> None:
+        while self._under_way:  # each exchange ends, by its time-out if not before
+            self._masters.doubt()
+            with contextlib.suppress(JournalFailed):
+                await self._shard(0)  # ends what is under way with a master that was deposed
+            await asyncio.sleep(_NEWS_S)
 
     async def _follow(self, error: Redirected) -> tuple[Shard, bool]:
         if not error.is_moving:
@@ -342,6 +374,9 @@ class Servers:
 
     async def close(self) -> None:
         """Safe to repeat."""
+        if self._news is not None:
+            self._news.cancel()
+            await asyncio.wait([self._news])
         for shard in self._shards.values():
             await shard.close()
 

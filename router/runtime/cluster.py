@@ -68,6 +68,8 @@ class Cluster:
         self._clock = clock
         self._hosting = hosting
         self._beat_us = lease_us // BEATS
+        self._look_us = self._beat_us // 2
+        """So soon a new beat is seen: what is seen late is counted late."""
         self._admitted = False
         """Nobody else has this node's name."""
         self._store_error = ""
@@ -205,17 +207,21 @@ class Cluster:
                 self._tell(place)
         place.looked_us = now_us
         if not self._admitted or self.draining or now_us < place.not_before_us:
-            return self._beat_us
+            return self._look_us
         wait_us = self._due_us(place, standing) - now_us
         if wait_us > 0:
-            return min(wait_us, self._beat_us)
+            return min(wait_us, self._look_us)
         return await self._claim(place, standing)
 
     def _due_us(self, place: Place, standing: Standing) -> int:
         """When this node may claim what it has seen so since `place.since_us`."""
         if standing.is_free and standing.heir == self.me.name:
             return place.since_us
+        if (standing.epoch, standing.node) == (place.tried_epoch, self.me.name):
+            return place.since_us  # claimed already, but not known to be on enough replicas
         alive = {*self.members.alive(self._clock.now_us()), self.me.name}
+        if standing.node != self.me.name:
+            alive.discard(standing.node)  # it is silent for a lease, or has given it up
         rank = preference(place.name, alive).index(self.me.name)
         due_us = place.since_us + rank * (self.lease_us // 8)
         if standing.is_free and not standing.heir and standing.epoch:
@@ -231,11 +237,12 @@ class Cluster:
             own = await self._journal.claim(place.name, standing, self.me.name)
         except STORE_FAILS as error:
             self._store_fails(error)
-            place.not_before_us = sent_us + self._beat_us
-            return self._beat_us
+            place.tried_epoch = standing.epoch + 1  # it may have happened
+            place.not_before_us = sent_us + self._look_us
+            return self._look_us
         if own is None:
             return 1  # somebody was faster
-        since_us = place.since_us
+        since_us, place.tried_epoch = place.since_us, 0
         place.own = own
         place.lease = lease = Lease(self._clock, self.lease_us, sent_us)
         if place.given[0]:

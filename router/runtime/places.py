@@ -55,6 +55,8 @@ class Place:
     broken: str = ""
     """Why it ended by itself on this node."""
     not_before_us: int = 0
+    tried_epoch: int = 0
+    """The epoch of a claim of this node of which nobody knows yet whether it counts."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and cleared each time when who serves it may have changed."""

@@ -18,7 +18,7 @@ import pytest
 from router.errors import JournalBusy, JournalFailed, RouterError, StoreFull
 from router.journal import AppendResult, Commit, Ownership
 from router.journal.memory import MemoryJournal, MemoryWorld
-from router.journal.shared import NodeEntry
+from router.journal.shared import NodeEntry, Standing
 from router.runtime.clock import ManualClock
 from router.runtime.cluster import Cluster
 from router.runtime.lease import Lease
@@ -26,6 +26,20 @@ from router.runtime.members import preference
 
 LEASE_US = 3_000_000
 SPACES = ("east", "west", "north")
+
+
+class ShortJournal(MemoryJournal):
+    """Claims are carried out, and not known to be on enough replicas."""
+
+    short = 0
+    """So many of them."""
+
+    async def claim(self, workspace: str, seen: Standing, node: str) -> Ownership | None:
+        own = await super().claim(workspace, seen, node)
+        if own is not None and self.short:
+            self.short -= 1
+            raise JournalFailed("0 of 1 replicas have it in time")
+        return own
 
 
 @dataclass
@@ -49,7 +63,7 @@ class Process:
     start: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.journal = MemoryJournal(self.world)
+        self.journal = ShortJournal(self.world)
         self.clock = ManualClock(self.now_us)
         boot = f"{self.number:016d}"
         me = NodeEntry(self.name, boot, f"http://{self.name}", 0)
@@ -178,7 +192,9 @@ class Schedule:
 
     async def befall(self) -> None:
         rng = self.rng
-        what = rng.choice(("pause", "wake", "cut", "heal", "kill", "start", "move", "rollback"))
+        what = rng.choice(
+            ("pause", "wake", "cut", "heal", "kill", "start", "move", "rollback", "short")
+        )
         names = sorted(self.nodes)
         node = self.nodes[rng.choice(names)] if names else None
         if what == "start" or node is None:
@@ -201,6 +217,8 @@ class Schedule:
                 await node.cluster.hand_over(space, rng.choice(self.names))
         elif what == "rollback":
             await self.roll_back(rng.choice(SPACES))
+        elif what == "short":
+            node.journal.short = rng.randrange(1, 4)
 
     async def roll_back(self, space: str) -> None:
         """A failover forgets the last acquisition, and nothing that was acknowledged."""
@@ -217,6 +235,7 @@ class Schedule:
     async def peace(self) -> None:
         for node in list(self.nodes.values()):
             node.journal.cut_off = None
+            node.journal.short = 0
             if node.is_paused:
                 await self.wake(node)
         await self.pass_time(2 * LEASE_US)
@@ -322,6 +341,22 @@ async def test_an_owner_without_its_store_may_not_act_and_goes_on_when_it_is_bac
         await waiting
         assert not lease.lapsed
         assert await a.commit("east") is AppendResult.OK
+    finally:
+        await schedule.close()
+
+
+async def test_a_claim_that_too_few_replicas_had_in_time_does_not_cost_another_lease() -> None:
+    schedule = Schedule(4)
+    try:
+        await schedule.start("a")
+        await schedule.pass_time(LEASE_US)
+        b = await schedule.start("b")
+        await schedule.pass_time(LEASE_US)
+        await schedule.kill("a")
+        b.journal.short = 2 * len(SPACES)
+        await schedule.pass_time(LEASE_US + LEASE_US // 2 + LEASE_US // 8)
+        assert set(b.served) == set(SPACES)
+        assert not b.journal.short
     finally:
         await schedule.close()
 

@@ -344,3 +344,27 @@ async def test_a_master_of_a_cluster_is_killed_and_the_others_serve_on(tmp_path:
     finally:
         await owner.close()
         store.close()
+
+
+async def test_who_waits_for_a_master_that_is_gone_hears_of_another_one_before_the_time_out(
+    store: Replicated,
+) -> None:
+    owner, watcher = (
+        Owner(store.settings(timeout_s=10 * WITHIN_S)),
+        RedisJournal(store.settings(timeout_s=10 * WITHIN_S)),
+    )
+    await owner.begin()
+    await owner.write(3)
+    assert (await watcher.standing("w")).epoch == 1
+    master = store.master()
+    master.pause()  # connections stay open, and nothing comes any more
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            _, standing = await asyncio.gather(owner.write(3), watcher.standing("w"))
+        assert standing.epoch == 1
+        assert owner.failures
+        has_all(store.failed_over(master), owner)
+    finally:
+        master.resume()
+        await owner.close()
+        await watcher.close()
