@@ -400,6 +400,17 @@ class SharedJournalSuite(JournalSuite):
         assert await another.claim("w", seen, "n2") is None
         assert await journal.append(own, commit(1)) is OK
 
+    async def test_another_node_may_look_at_the_rows_and_changes_nothing_by_it(
+        self, journal: SharedJournal, another: SharedJournal
+    ) -> None:
+        own = await journal.acquire("w")
+        for seq in range(1, 4):
+            assert await journal.append(own, commit(seq)) is OK
+        seen = [row async for chunk in another.peek("w") for row in chunk]
+        assert {(row.kind, row.id): row.data for row in seen} == await live_rows(journal, own)
+        assert [row async for chunk in another.peek("nobody") for row in chunk] == []
+        assert await journal.append(own, commit(4)) is OK
+
     async def test_whoever_stopped_renewing_is_fenced(
         self, journal: SharedJournal, another: SharedJournal
     ) -> None:

@@ -53,7 +53,7 @@ class Process:
     spaces: tuple[str, ...] = SPACES
     served: dict[str, tuple[Ownership, Lease]] = field(default_factory=dict)
     seqs: dict[str, int] = field(default_factory=dict)
-    warmed: list[str] = field(default_factory=list)
+    warmed: list[tuple[str, bool]] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     ended: str = ""
     behind_us: int = 0
@@ -81,12 +81,13 @@ class Process:
                 await self.journal.hand_over(own, heir)
 
     async def warm_heir(self, address: str, workspace: str) -> None:
+        self.warmed.append((address, workspace in self.served))
         peer = self.peers.get(address)
         if peer is not None and not peer.is_paused:
             await peer.cluster.warm_up(workspace)
 
     async def warm_up(self, workspace: str) -> None:
-        self.warmed.append(workspace)
+        self.warmed.append(("", workspace in self.served))
 
     async def tell_heir(self, address: str, workspace: str) -> None:
         self.told.append((address, workspace))
@@ -341,6 +342,25 @@ async def test_an_owner_without_its_store_may_not_act_and_goes_on_when_it_is_bac
         await waiting
         assert not lease.lapsed
         assert await a.commit("east") is AppendResult.OK
+    finally:
+        await schedule.close()
+
+
+async def test_an_heir_reads_ahead_while_the_owner_still_serves_and_may_be_out_of_reach() -> None:
+    schedule = Schedule(5)
+    try:
+        a = await schedule.start("a")
+        await schedule.pass_time(LEASE_US)
+        b = await schedule.start("b")
+        await schedule.pass_time(LEASE_US // 2)
+        assert await a.cluster.hand_over("east", "b")
+        assert (a.warmed, b.warmed) == ([("http://b", True)], [("", False)])
+        await schedule.pass_time(LEASE_US // 8)
+        assert "east" in b.served
+        b.is_paused = True
+        assert await a.cluster.hand_over("west", "b"), "it gets what it has not read"
+        assert a.warmed[1:] == [("http://b", True)]
+        assert b.warmed[1:] == []
     finally:
         await schedule.close()
 
