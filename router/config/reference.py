@@ -57,7 +57,7 @@ EXAMPLES = {
   secret_file: cluster.secret
   node: router-1
   url: http://router-1.internal:8080
-  lease_s: 3
+  lease_s: 2
   attachments_dir: /mnt/contact-router/attachments""",
     "ServerSettings.tracing": '{url: "http://localhost:4318/v1/traces"}',
     "JournalSettings.url": "redis://localhost:6379/0",

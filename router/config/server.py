@@ -113,7 +113,7 @@ class ClusterSettings(Value, kw_only=True):
     url: Annotated[str, Written(web_url)] = ""
     """How the other nodes reach this one; default: the variable CONTACT_ROUTER_NODE_URL, or the
     node's name and `port`."""
-    lease_s: Annotated[float, Between(0.5, 60)] = 3.0
+    lease_s: Annotated[float, Between(0.5, 60)] = 2.0
     """Seconds. A node that is silent for so long loses its workspaces to the others."""
     attachments_dir: Annotated[str, Between(1, 1000)] = ""
     """Directory on storage that all nodes share, for customers' files; default: in `data_dir`,

@@ -75,7 +75,7 @@ class Plan:
     replicas: int = 1
     """How many replicas confirm what is acknowledged; 0 plants a loss that the lab has to find."""
     min_replicas: int = 1
-    lease_s: float = 3.0
+    lease_s: float = 2.0
     down_after_s: float = 2.0
     is_cluster: bool = False
     """A Redis Cluster instead of Sentinels."""
