@@ -24,6 +24,8 @@ import aiohttp
 ROOT = Path(__file__).parents[1]
 READY_S = 60.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+WITH_ME = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+"""Ends with whoever started it, also if that is killed."""
 
 
 class Server:
@@ -83,7 +85,7 @@ class Server:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "router", "serve", "-c", str(self.config),
+                *WITH_ME, sys.executable, "-m", "router", "serve", "-c", str(self.config),
                 "--data", str(self.data), cwd=self.root, env=environment, stderr=log,
             )  # fmt: skip
 

@@ -151,6 +151,9 @@ class Calls(Line):
             return  # hung up, or somebody else has it
         leg.answer()
         call = caller.call
+        if call.gave_up or caller.leg.state == "ended":
+            self.count("picked_in_vain", due_s)
+            return
         if caller.talks:
             self.book.faults.append(f"voice: two agents have {caller.leg.party}")
         caller.phone = leg

@@ -17,6 +17,7 @@ COMPILE_S = 60.0
 IDLE_S = 3.0
 """So long the server is watched before anybody comes: what that costs is taken off."""
 DAY_S = 10.0
+DRAIN_S = 30.0
 LEAST_SERVED = 20
 """Fewer contacts say nothing about one."""
 

@@ -60,6 +60,12 @@ class Result:
         file.write_text(page.html(self.outcome, self.figures, self.verdicts, self.machine))
         return file
 
+    def keep(self, out: Path, kept: Path | None, name: str) -> Path:
+        """Write it to `out`, and what is to be kept to `kept`, if there is one."""
+        if kept is not None:
+            self.write(kept, name, is_brief=True)
+        return self.write(out, name)
+
     def _channels(self) -> list[str]:
         """Legs of customers over real protocols, and what was counted at their peers."""
         rows = []
@@ -151,6 +157,10 @@ def run(
 def count(wanted: profile.Profile, folder: Path) -> dict[str, float]:
     """Allocations for each contact, from a short day of their own. Raises NotCounted."""
     short = conduct.lasting(wanted, min(wanted.seconds, allocations.DAY_S))
+    short.drain_s = min(short.drain_s, allocations.DRAIN_S)
+    talk_s = max(agents.talk.mean_s for agents in wanted.agents)
+    if talk_s > allocations.DAY_S:
+        raise allocations.NotCounted(f"a contact takes {talk_s:g} s here, too long for a short day")
     tell = Teller()
     day = conduct.Run(short, folder, tell, None, None, counting=True)
     tell("a short day in which allocations are counted")
@@ -173,17 +183,16 @@ def command(
         wanted, folder = read(name, seconds, clients)
         svg = out / f"{Path(name).stem}.svg" if flame else None
         result = run(wanted, folder, flame=svg, ceilings=True)
-        if counting:
-            try:
-                result.figures |= count(wanted, folder)
-            except allocations.NotCounted as error:
-                print(f"allocations are not counted: {error}", file=sys.stderr)
     except (profile.ProfileError, conduct.NoProfiler, NoLine) as error:
         print(error, file=sys.stderr)
         return 2
-    file = result.write(out, Path(name).stem)
-    if keep is not None:
-        result.write(keep, Path(name).stem, is_brief=True)
+    file = result.keep(out, keep, Path(name).stem)
+    if counting:
+        try:
+            result.figures |= count(wanted, folder)
+            result.keep(out, keep, Path(name).stem)
+        except (allocations.NotCounted, NoLine, OSError, RuntimeError, TimeoutError) as error:
+            print(f"allocations are not counted: {error}", file=sys.stderr)
     print(result.text())
     print(f"{file}: {'passed' if result.passed else 'MISSED'}", flush=True)
     return 0 if result.passed else 1
