@@ -203,7 +203,7 @@ async def test_progress_is_shown_and_nothing_is_said_before_the_file_is_there(
     await visit.page.get_by_text("a file is still on its way").wait_for()
     assert visit.harness.router.messages == {}
     gate.set()
-    await visit.page.get_by_text("slow.png is ready").wait_for(timeout=15_000)
+    await visit.page.get_by_text("slow.png is ready").wait_for()
     await visit.page.get_by_role("button", name="Send").click()
     (message,) = await visit.sent(1)
     assert (message.text, len(message.attachments)) == ("here it is", 1)
