@@ -27,7 +27,7 @@ class Asked(NamedTuple):
     tenant: Tenant
     who: Principal
     id: str
-    """Of the contact, reservation or agent."""
+    """Of the contact, reservation or agent; of a channel its name."""
     now_us: int
 
     @property
@@ -49,12 +49,17 @@ class Action(NamedTuple):
 
     name: str
     target: str
-    """``contact``, ``reservation`` or ``agent``"""
+    """``contact``, ``reservation``, ``agent`` or ``channel``"""
     body: type[b.Body]
     plan: Callable[[Asked, Any], Planned] | None
     """None: `send`, whose text the intake seals."""
     roles: frozenset[Role]
     doc: str
+
+    @property
+    def word(self) -> str:
+        """Its name without what it is done to: what stands in the path and in the audit."""
+        return self.name.removesuffix(f"_{self.target}")
 
 
 def _accept(a: Asked, _: b.EmptyBody) -> Planned:
@@ -322,6 +327,14 @@ def _presence(a: Asked, body: b.PresenceBody) -> Planned:
     )
 
 
+def _pause_channel(a: Asked, body: b.ReasonBody) -> Planned:
+    return Planned(c.PauseChannel(channel=a.id, reason=body.reason, by=a.who.by))
+
+
+def _resume_channel(a: Asked, _: b.EmptyBody) -> Planned:
+    return Planned(c.ResumeChannel(channel=a.id, by=a.who.by))
+
+
 def _roles(text: str) -> frozenset[Role]:
     return frozenset(Role(word) for word in text.split())
 
@@ -396,7 +409,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("send", "contact", b.SendBody, None, STAFF, "Write to the customer."),
     Action("presence", "agent", b.PresenceBody, _presence, STAFF,
            "Ready, not ready (why), offline."),
+    Action("pause_channel", "channel", b.ReasonBody, _pause_channel, LEADS,
+           "Offer nobody its contacts until it is resumed; what waits keeps its place and age."),
+    Action("resume_channel", "channel", b.EmptyBody, _resume_channel, LEADS,
+           "Offer its contacts again, those first that come first in the line."),
 )  # fmt: skip
+
+ALWAYS = ("monitor", "stop_monitor", "record", "pause_channel", "resume_channel")
+SUPERVISING = ("move", "reprioritize", "require", "pull", "presence")
 
 BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}
 
@@ -423,6 +443,26 @@ async def perform(
         archive = (*archive, *await asked.tenant.disposed(plan.command))
     answer = await asked.tenant.workspace.ask(plan.command, archive)
     return answer, plan.extra
+
+
+def is_audited(asked: Asked, action: Action) -> bool:
+    """Listening in, recording and pauses always; what else supervisors do to others' work."""
+    return action.name in ALWAYS or (
+        asked.who.role is Role.SUPERVISOR and action.name in SUPERVISING
+    )
+
+
+def audited_as(action: Action) -> str:
+    """The audit's name for it."""
+    return f"{action.target}.{action.word}"
+
+
+def subject(asked: Asked, action: Action, body: b.Body) -> str:
+    """What it was done to; for listening also for whose ears, for a pause why."""
+    if action.target == "channel":
+        return ": ".join(filter(None, (asked.id, getattr(body, "reason", ""))))
+    listener = getattr(body, "agent", "") if action.name == "monitor" else ""
+    return f"{asked.id} for {listener}" if listener else asked.id
 
 
 def check_owner(asked: Asked, action: Action) -> None:

@@ -33,13 +33,17 @@ decode_audit = msgspec.msgpack.Decoder(AuditRow).decode
 
 def audit_row(call: Call, action: str, subject: str, by: str = "") -> ArchiveWrite:
     """The row to write along with a change."""
-    row = AuditRow(
-        at_us=call.now_us,
-        action=action,
-        by=by or call.who.by,
-        subject=subject,
-        address=call.api.address(call.request),
+    return audit_write(
+        AuditRow(
+            at_us=call.now_us,
+            action=action,
+            by=by or call.who.by,
+            subject=subject,
+            address=call.api.address(call.request),
+        )
     )
-    return ArchiveWrite(
-        KIND, f"{call.now_us:017d}-{secrets.token_hex(4)}", call.now_us, _encode(row)
-    )
+
+
+def audit_write(row: AuditRow) -> ArchiveWrite:
+    """A row as it is written."""
+    return ArchiveWrite(KIND, f"{row.at_us:017d}-{secrets.token_hex(4)}", row.at_us, _encode(row))

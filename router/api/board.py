@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from router.api.naming import agent_of, contact_of, reservation_of
+from router.api.pause_watch import CHANGES
 from router.api.views import View
 from router.core import events as e
 from router.core.edges import Edges
@@ -42,7 +43,7 @@ SHOWN = frozenset({ContactState.QUEUED, ContactState.OFFERED, ContactState.ACTIV
 TOLD = (
     e.ContactOffered, e.OfferAccepted, e.OfferRejected, e.OfferExpired, e.OfferRescinded,
     e.ReservationFailed, e.PresenceChanged, e.AgentLost, e.AgentBack, e.ContactClosed,
-    e.ContactOverflowed, e.CommandDeadLettered, e.PolicyApplied, e.EffectSettled,
+    e.ContactOverflowed, e.CommandDeadLettered, e.PolicyApplied, e.EffectSettled, *CHANGES,
 )  # fmt: skip
 
 
@@ -204,6 +205,8 @@ class Board:
                 self._agents[agent] = None
             if type(event) in TOLD:
                 self._events.append(event)
+            if type(event) in CHANGES:  # the estimates of all queues
+                self._queues |= dict.fromkeys(self._tenant.policy.queues)
         self._changed = True
         if self._links and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELTA_S, self._tell)

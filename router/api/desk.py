@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from router.api import bodies as b
-from router.api.actions import BY_NAME, Action, Asked, check_owner, perform
+from router.api.actions import (
+    BY_NAME,
+    Action,
+    Asked,
+    audited_as,
+    check_owner,
+    is_audited,
+    perform,
+    subject,
+)
+from router.api.audit import AuditRow, audit_write
 from router.api.auth import Principal, Role
 from router.api.board import Board
+from router.api.channel_views import pause_views
 from router.api.hub import OVER, event_view
 from router.api.problems import ApiError, socket_error
 from router.api.tenant import Tenant
@@ -31,6 +42,7 @@ from router.api.wire import Malformed, typed
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
 from router.errors import Invalid, RouterError, StoreFull
+from router.journal import ArchiveWrite
 from router.runtime.clock import Timer
 from router.runtime.desks import DeskSession, Typing
 from router.runtime.tasks import TaskSet
@@ -49,8 +61,9 @@ NUMBERS_US = 1_000_000
 TYPING_US = 2 * 1_000_000
 """Typing in a contact is passed on so often at most."""
 SUPERVISOR_ONLY = frozenset(
-    ["cancel", "move", "reprioritize", "require", "reschedule", "monitor", "stop_monitor"]
-)
+    ["cancel", "move", "reprioritize", "require", "reschedule", "monitor", "stop_monitor",
+     "pause_channel", "resume_channel"]
+)  # fmt: skip
 AGENT_ONLY = frozenset({"accept", "reject", "consult", "end_consult", "conference"})
 NOT_AT_DESKS = frozenset(
     ["connected", "failed", "hung_up", "abandon", "collect", "input", "recording_ended"]
@@ -143,13 +156,14 @@ async def serve_desk(
         if memory.link is not None:
             memory.link.close(REPLACED, "a newer connection of this session")
         memory.link = link
-        desk = Desk(api, tenant, who, link, memory, mode)
+        desk = Desk(api, tenant, who, link, memory, mode, api.address(request))
         link.on_tick = desk.tick
         try:
             if mode == "agent":
                 await desk.open_agent(hello, resumed)
             else:
                 await desk.open_board(resumed)
+            tenant.hub.pauses.join(link)
             tenant.hub.store.join(link)
             await desk.converse(socket)
         finally:
@@ -163,9 +177,18 @@ class Desk:
     """One connection of an agent or a supervisor."""
 
     def __init__(
-        self, api: Api, tenant: Tenant, who: Principal, link: Link, memory: Memory, mode: str
+        self,
+        api: Api,
+        tenant: Tenant,
+        who: Principal,
+        link: Link,
+        memory: Memory,
+        mode: str,
+        address: str,
     ) -> None:
         self._api = api
+        self._address = address
+        """Where the connection comes from, for the audit."""
         self._tenant = tenant
         self._who = who
         self._link = link
@@ -224,6 +247,7 @@ class Desk:
             self._memory.link = None
         self._memory.used_at_us = self._api.clock.now_us()
         self._tenant.hub.leave(self._agent, self)
+        self._tenant.hub.pauses.leave(self._link)
         self._tenant.hub.store.leave(self._link)
         board: Board | None = self._tenant.hub.board
         if board is not None:
@@ -308,6 +332,7 @@ class Desk:
             "now_us": workspace.now_us(),
             "ping_s": 10,
             "dead_s": 25,
+            "paused": pause_views(self._tenant),
         }
 
     def _mine(self) -> list[ContactId]:
@@ -406,7 +431,7 @@ class Desk:
         try:
             self._api.limits.charge(self._who.token, self._api.clock.now_us())
             action, asked, body = self._asked(frame)
-            done, extra = await perform(action, asked, body)
+            done, extra = await perform(action, asked, body, self._audit(action, asked, body))
             answer |= {"ok": True, "seq": done.seq, **extra}
         except asyncio.CancelledError:
             self._memory.answers.pop(cid, None)
@@ -423,6 +448,19 @@ class Desk:
             self._remember(cid, answer)
         link = self._memory.link or self._link  # resumed meanwhile: the newer one hears it
         link.tell(answer)
+
+    def _audit(self, action: Action, asked: Asked, body: b.Body) -> tuple[ArchiveWrite, ...]:
+        """As over HTTP: what a supervisor does leaves a row."""
+        if self._mode == "agent" or not is_audited(asked, action):
+            return ()
+        row = AuditRow(
+            at_us=asked.now_us,
+            action=audited_as(action),
+            by=self._who.by,
+            subject=subject(asked, action, body),
+            address=self._address,
+        )
+        return (audit_write(row),)
 
     def _asked(self, frame: dict[str, Any]) -> tuple[Action, Asked, Any]:
         """The action that a frame means. Raises Invalid, ApiError, NotFound."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from router.api.channel_views import PauseView, pause_view
 from router.api.views import (
     OutboundView,
     OutboundWindowView,
@@ -107,6 +108,8 @@ class PlaceView(View):
     hold_agent: str = ""
     hold_us: int = 0
     limit: LimitView | None = None
+    pause: PauseView | None = None
+    """Its channel is paused: nobody would be offered it."""
 
 
 class CandidateView(View):
@@ -304,6 +307,7 @@ def _place(found: Evaluation) -> PlaceView:
         hold_agent=found.hold_agent,
         hold_us=found.hold_us,
         limit=limit,
+        pause=pause_view(found.pause) if found.pause is not None else None,
     )
 
 
@@ -353,6 +357,20 @@ def permission_view(permission: Permission) -> PermissionNowView:
 
 def summary(found: Evaluation) -> str:
     """What would happen, in a sentence or two."""
+    return f"{_outcome(found)}{_paused(found)}"
+
+
+def _paused(found: Evaluation) -> str:
+    """Why nobody gets it, if that is so because of a pause."""
+    if found.pause is None or found.outcome not in ("queued", "waits", "scheduled"):
+        return ""
+    pause = found.pause
+    by = f" by {pause.by}" if pause.by else ""
+    why = f" ({pause.reason})" if pause.reason else ""
+    return f" Channel {pause.channel} is paused since {_moment(pause.at_us)}{by}{why}."
+
+
+def _outcome(found: Evaluation) -> str:
     if found.is_live:
         return f"It is {found.outcome}{_where(found) if found.outcome == 'queued' else ''}."
     by = f" by {', '.join(found.plan.rules)}" if found.plan.rules else ""

@@ -16,6 +16,7 @@ import msgspec
 from router.api.board import Board
 from router.api.directory import Directory
 from router.api.naming import agent_of, contact_of, reservation_of
+from router.api.pause_watch import CHANGES, PauseWatch
 from router.api.store_watch import StoreWatch
 from router.api.tenant import message_view
 from router.api.trail import Trail
@@ -77,6 +78,7 @@ class Hub:
         self.directory = Directory(tenant)
         self.trail = Trail()
         self.store = StoreWatch(tenant.workspace)
+        self.pauses = PauseWatch(tenant)
         state = tenant.state
         for reservation in state.reservations.values():
             self.owners[reservation.id] = reservation.agent
@@ -143,6 +145,8 @@ class Hub:
             for contact, agent in self._lost:
                 self._untell(contact, agent)
             self._lost.clear()
+            if any(type(event) in CHANGES for event in events):
+                self.pauses.tell()
             if self.board is not None:
                 self.board.follow(first_seq, events)
         except Exception:

@@ -140,6 +140,7 @@ class _Families:
         self.inbox = gauge("inbox", "Inputs waiting for the loop")
         self.adapters = gauge("adapter_up", "1 while the adapter serves", "adapter")
         self.sessions = gauge("desk_sessions", "Open desk connections")
+        self.paused = gauge("channel_paused", "1 while nobody is offered its contacts", "channel")
         self.attempts = counter("outbound_attempts", "Attempts to reach a customer", "channel")
         self.explored = counter(
             "outbound_explored", "Of these, those made to learn something", "channel"
@@ -249,6 +250,7 @@ class WorkspaceMetrics:
         _set_all(self._f.oldest, name, {(q,): at / SECOND_US for q, at in oldest.items()})
         _set_all(self._f.agents, name, {(p.value,): count for p, count in agents.items()})
         _set_all(self._f.due, name, {(channel,): count for channel, count in due.items()})
+        _set_all(self._f.paused, name, {(ch,): ch in state.pauses for ch in state.policy.channels})
         self._f.inbox.labels(name).set(inbox)
         self._f.sessions.labels(name).set(sessions)
 

@@ -51,6 +51,7 @@ MATRIX = {
     "getPermission": "y y y n y n", "getPreference": "y y y n y n", "recordOutcome": "y y y y y n",
     "exportCustomer": "y n n n n n", "eraseCustomer": "y n n n n n",
     "listQueues": "y y y n y n", "getQueue": "y y y n y n", "putQueue": "y n n n n n",
+    "listChannels": "y y y n n n", "channelPause": "y y n n n n", "channelResume": "y y n n n n",
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
     "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
@@ -61,7 +62,7 @@ MATRIX = {
     "listTokens": "y n n n n n", "revokeToken": "y n n n n n", "getConfig": "y n n n n n",
     "reloadConfig": "y n n n n n", "checkConfig": "y n n n n n", "listAudit": "y n n n n n",
     "healthz": "open", "readyz": "open", "getHealth": "y y n n n y", "getMetrics": "y n n n n y",
-    "getOpenapi": "open",
+    "getOpenapi": "open", "listNodes": "y y n n n y",
 }  # fmt: skip
 
 ROLES = [Role.ADMIN, Role.SUPERVISOR, Role.AGENT, Role.ADAPTER, Role.CLIENT, Role.METRICS]
@@ -172,7 +173,7 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
     theirs = await ids_of(site, "elm")
     await ids_of(site, "oak")
     # Names of the file are not secrets; both have `front`.
-    theirs |= dict.fromkeys(("queues", "rules", "segments"), "elms-own")
+    theirs |= dict.fromkeys(("queues", "rules", "segments", "channels"), "elms-own")
     # Reservations are numbered per workspace: the one to ask for must not exist here too.
     admin = await site.client("admin", "elm")
     for _ in range(3):

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.api import bodies as b
-from router.api.actions import ACTIONS, BY_NAME, Action, Asked, check_owner, perform
+from router.api.actions import (
+    ACTIONS,
+    ALWAYS,
+    BY_NAME,
+    SUPERVISING,
+    Action,
+    Asked,
+    audited_as,
+    check_owner,
+    is_audited,
+    perform,
+    subject,
+)
 from router.api.audit import audit_row
-from router.api.auth import Role
+from router.api.channel_views import ChannelView, channel_view
 from router.api.idempotency import once
 from router.api.problems import ApiError
 from router.api.reach import check_contact, check_reservation, reaches
@@ -26,7 +38,10 @@ from router.core.model import AgentId, ContactId, ReservationId
 from router.errors import Invalid, NotFound
 from router.journal import ArchiveWrite
 
-PLACES = {"contact": "/v1/contacts", "reservation": "/v1/reservations", "agent": "/v1/agents"}
+PLACES = {
+    "contact": "/v1/contacts", "reservation": "/v1/reservations", "agent": "/v1/agents",
+    "channel": "/v1/channels",
+}  # fmt: skip
 
 
 class ActionAnswer(View):
@@ -36,6 +51,7 @@ class ActionAnswer(View):
     contact: ContactView | None = None
     reservation: ReservationView | None = None
     agent: AgentView | None = None
+    channel: ChannelView | None = None
     consult: str = ""
     """Id of the consult that was begun."""
     callback: str = ""
@@ -74,9 +90,8 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         await check_reservation(call.tenant, call.who, call.id)
 
     async def run(archive: tuple[ArchiveWrite, ...]) -> Reply:
-        if _is_audited(call, action):
-            name = f"{action.target}.{action.name}"
-            archive = (*archive, audit_row(call, name, _subject(call, action, body)))
+        if is_audited(asked, action):
+            archive = (*archive, audit_row(call, audited_as(action), subject(asked, action, body)))
         answer, extra = await perform(action, asked, body, archive)
         return await _answer(call, action, answer.seq, extra)
 
@@ -85,19 +100,6 @@ async def act(call: Call, action: Action, body: b.Body) -> Reply:
         return await _answer(call, action, 0, {})
 
     return await once(call, action.name, run, replay)
-
-
-def _is_audited(call: Call, action: Action) -> bool:
-    """Listening in and recording always; what else supervisors do to others' work."""
-    return action.name in LISTENING or (
-        call.who.role is Role.SUPERVISOR and action.name in SUPERVISING
-    )
-
-
-def _subject(call: Call, action: Action, body: b.Body) -> str:
-    """What it was done to; for listening also for whose ears."""
-    listener = getattr(body, "agent", "") if action.name == "monitor" else ""
-    return f"{call.id} for {listener}" if listener else call.id
 
 
 async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]) -> Reply:
@@ -115,6 +117,8 @@ async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]
         row = state.reservations.get(ReservationId(call.id))
         if row is not None:
             answer.reservation = reservation_view(row)
+    elif action.target == "channel":
+        answer.channel = channel_view(call.tenant, call.id)
     else:
         agent = state.agents.get(AgentId(call.id))
         if agent is not None:
@@ -123,21 +127,16 @@ async def _answer(call: Call, action: Action, seq: int, extra: Mapping[str, str]
     return Reply(200, answer, headers)
 
 
-LISTENING = ("monitor", "stop_monitor", "record")
-SUPERVISING = ("move", "reprioritize", "require", "pull", "presence")
-AUDITED = (*LISTENING, *SUPERVISING)
-
-
 def _route(action: Action) -> Route:
     async def handler(call: Call) -> Reply:
         return await act(call, action, call.body)
 
-    verb = action.name.replace("_", "-")
-    operation = action.target + "".join(part.capitalize() for part in action.name.split("_"))
+    verb = action.word.replace("_", "-")
+    operation = action.target + "".join(part.capitalize() for part in action.word.split("_"))
     return Route(
         operation, "POST", f"{PLACES[action.target]}/{{id}}:{verb}", handler, action.roles,
         {200: ActionAnswer}, action.doc, body=action.body, idempotent=True, errors=(404, 409, 507),
-        audited=f"{action.target}.{action.name}" if action.name in AUDITED else "",
+        audited=audited_as(action) if action.name in (*ALWAYS, *SUPERVISING) else "",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Queues, route requests and measures over HTTP."""
+"""Queues, channels, route requests and measures over HTTP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from router.api import bodies as b
 from router.api.board import BoardQueue
+from router.api.channel_views import ChannelList, PauseView, channel_view, pause_views
 from router.api.problems import ApiError
 from router.api.reach import check_channel
 from router.api.table import Call, Reply, Route, roles
@@ -87,6 +88,8 @@ class StatsView(View):
     queues: dict[str, Any]
     agents: dict[str, Any]
     formulas: dict[str, str]
+    paused: list[PauseView] = []
+    """Channels of which nobody is offered a contact now."""
 
 
 def _place(call: Call, id_: str) -> str:
@@ -206,11 +209,19 @@ async def route(call: Call) -> Reply:
     raise AssertionError("a route request was not answered")
 
 
+async def list_channels(call: Call) -> Reply:
+    """All channels, and which of them are paused."""
+    await call.tenant.read()
+    channels = [channel_view(call.tenant, name) for name in call.tenant.policy.channels]
+    return Reply(200, ChannelList(channels=channels))
+
+
 async def stats(call: Call) -> Reply:
     """All measures of the workspace."""
     await call.tenant.read()
     numbers: dict[str, Any] = call.tenant.measures.snapshot(call.tenant.workspace.now_us())
-    return Reply(200, StatsView(**numbers, formulas=FORMULAS))
+    paused = pause_views(call.tenant)
+    return Reply(200, StatsView(**numbers, paused=paused, formulas=FORMULAS))
 
 
 STAFF = roles("admin supervisor agent")
@@ -230,6 +241,8 @@ ROUTES: tuple[Route, ...] = (
     Route("askRoute", "POST", "/v1/route", route, roles("admin adapter client"), {200: RouteView},
           "Where should this go, what is the wait? Queues nothing.", body=b.RouteBody,
           errors=(404, 409, 507)),
+    Route("listChannels", "GET", "/v1/channels", list_channels, STAFF, {200: ChannelList},
+          "All channels, and which of them are paused since when, by whom and why."),
     Route("getStats", "GET", "/v1/stats", stats, LEADS, {200: StatsView},
           "The measures, with their formulas."),
 )  # fmt: skip
