@@ -22,6 +22,8 @@ OUTSIDE = (
     e.AuditRecorded,
     e.CommandDeadLettered,
     e.PolicyApplied,
+    e.ChannelPaused,
+    e.ChannelResumed,
     e.OutcomeRecorded,
 )
 """Events that tell nothing of a contact's fate."""

@@ -318,6 +318,13 @@ class Notes:
         self._lost.pop(event.agent, None)
         self._at_moment(c.DeskBack(agent=event.agent))
 
+    def _channel_paused(self, event: e.ChannelPaused) -> None:
+        self._at_moment(copied(c.PauseChannel, event))
+
+    def _channel_resumed(self, event: e.ChannelResumed) -> None:
+        if event.reason != "removed":  # else new settings did it, as they do again
+            self._at_moment(copied(c.ResumeChannel, event))
+
     def _clock(self, event: e.ClockStepped) -> None:
         self._offset_us += event.by_us
         self._at_moment(c.StepClock(by_us=event.by_us))

@@ -475,6 +475,8 @@ _HANDLERS: dict[type, Callable[[Reader, Any], None]] = {
     e.PresenceChanged: Reader._presence,
     e.AgentLost: Reader._agent_lost,
     e.AgentBack: Reader._agent_back,
+    e.ChannelPaused: Reader._channel_paused,
+    e.ChannelResumed: Reader._channel_resumed,
     e.ClockStepped: Reader._clock,
     e.PolicyApplied: Reader._policy_applied,
 }
