@@ -218,6 +218,7 @@ class FakeServer:
             "now_us": now_us(),
             "ping_s": 10,
             "dead_s": 25,
+            "paused": self.world.paused,
             **self.world.whole(mode),
         }
 

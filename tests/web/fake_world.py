@@ -60,6 +60,7 @@ class World:
         }
         self.customers: dict[str, dict[str, Any]] = {}
         """By customer: ``profile``, ``preference``, ``contacts``, as far as there are any."""
+        self.paused: list[dict[str, Any]] = []
         self.number = 0
         self.directory = {
             "queues": [

@@ -2,6 +2,7 @@
 
 import { StoreAway } from "../page/connection.js";
 import { KeySheet, useKeys } from "../page/keys.js";
+import { Pauses } from "../page/pauses.js";
 import { useStore } from "../page/store.js";
 import { t } from "../page/texts.js";
 import { html, useEffect, useState } from "../page/view.js";
@@ -127,6 +128,7 @@ export function Desk({ desk }) {
     <${Work} desk=${desk} offers=${offers} groups=${groups} />
     <main class="middle">
       <${StoreAway} connection=${desk.view.connection} />
+      <${Pauses} pauses=${desk.known.pauses} />
       <${Notices} desk=${desk} />
       <div class="panes">
         ${panes.map((id) => html`<${Conversation} key=${id} desk=${desk} contact=${desk.known.contacts.get(id)} onAside=${() => toggleAside(desk)} />`)}

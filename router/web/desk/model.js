@@ -1,6 +1,8 @@
 // What the desk knows: the dictionaries of the protocol, replaced by id, and what can be read off them.
 // Pure: no DOM, no socket. The server's objects are never changed here, only replaced.
 
+import { pausesIn } from "../page/pauses.js";
+
 const OVER = new Set(["done", "rejected", "expired", "rescinded", "failed"]);
 const SERVING = new Set(["accepted", "connecting", "connected", "suspended"]);
 
@@ -8,7 +10,7 @@ const DELIVERIES = 1000;
 
 /** Nothing known yet. */
 export function emptyDesk() {
-  return { agent: null, shift: null, directory: {}, reservations: new Map(), contacts: new Map(), messages: new Map(), delivery: new Map() };
+  return { agent: null, shift: null, directory: {}, pauses: new Map(), reservations: new Map(), contacts: new Map(), messages: new Map(), delivery: new Map() };
 }
 
 /** The full state of a welcome replaces everything, but keeps older messages that were loaded. */
@@ -16,6 +18,7 @@ export function applyWelcome(desk, frame) {
   desk.agent = frame.agent;
   desk.shift = frame.shift || null;
   desk.directory = frame.directory || {};
+  desk.pauses = pausesIn(frame.paused);
   desk.reservations = new Map((frame.reservations || []).map((each) => [each.id, each]));
   desk.contacts = new Map((frame.contacts || []).map((each) => [each.id, each]));
   for (const id of [...desk.messages.keys()]) if (!desk.contacts.has(id)) desk.messages.delete(id);

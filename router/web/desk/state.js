@@ -2,6 +2,7 @@
 
 import { now } from "../page/clock.js";
 import { withAgents } from "../page/directory.js";
+import { pausesIn } from "../page/pauses.js";
 import { Store } from "../page/store.js";
 import { has, t, word } from "../page/texts.js";
 import { Drafts } from "./drafts.js";
@@ -43,6 +44,7 @@ export class DeskState {
 
   push(frame) {
     if (frame.type === "tick") this.known.shift = frame.shift || null;
+    if (frame.type === "paused") this.known.pauses = pausesIn(frame.channels);
     if (frame.type === "directory") this.known.directory = frame.directory;
     if (frame.type === "directory_agents") this.known.directory = withAgents(this.known.directory, frame);
     if (frame.type === "typing") {

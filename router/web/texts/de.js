@@ -3,6 +3,7 @@
 import { calls } from "./de_calls.js";
 import { customer } from "./de_customer.js";
 import { events } from "./de_events.js";
+import { pauses } from "./de_pauses.js";
 import { reports } from "./de_reports.js";
 import { signin } from "./de_signin.js";
 
@@ -10,6 +11,7 @@ export const de = {
   ...calls,
   ...customer,
   ...events,
+  ...pauses,
   ...reports,
   ...signin,
 

@@ -3,6 +3,7 @@
 import { calls } from "./en_calls.js";
 import { customer } from "./en_customer.js";
 import { events } from "./en_events.js";
+import { pauses } from "./en_pauses.js";
 import { reports } from "./en_reports.js";
 import { signin } from "./en_signin.js";
 
@@ -10,6 +11,7 @@ export const en = {
   ...calls,
   ...customer,
   ...events,
+  ...pauses,
   ...reports,
   ...signin,
 

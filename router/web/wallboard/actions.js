@@ -6,19 +6,25 @@ import { html, useLayoutEffect, useRef, useState } from "../page/view.js";
 
 const MINUTE_US = 60_000_000;
 
-/** Send after confirmation; refusals are said in words beside the button. `after`: when it was done. */
+/**
+ * Send after confirmation; refusals are said in words beside the button. `after`: when it was done.
+ * `input` of what is asked ({ name, label, most }): a field that may be written, and goes along.
+ */
 export function useActing(wall, after = () => {}) {
   const [asked, setAsked] = useState(null);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
-  const ask = (type, fields, words, value = "") => {
+  const [written, setWritten] = useState("");
+  const ask = (type, fields, words, value = "", input = null) => {
     setProblem("");
-    setAsked({ type, fields, words, value });
+    setWritten("");
+    setAsked({ type, fields, words, value, input });
   };
   const go = async () => {
     setBusy(true);
     try {
-      await wall.connection.command(asked.type, asked.fields);
+      const more = asked.input && written.trim() ? { [asked.input.name]: written.trim() } : {};
+      await wall.connection.command(asked.type, { ...asked.fields, ...more });
       wall.say("good", t("action_done", { words: asked.words }));
       // The answer may come late: what was asked meanwhile stays.
       setAsked((now) => (now === asked ? null : now));
@@ -32,6 +38,8 @@ export function useActing(wall, after = () => {}) {
   const confirmation = asked
     ? html`<div class="confirmation" role="alertdialog" aria-label=${asked.words}>
         <p>${asked.words}</p>
+        ${asked.input &&
+        html`<label class="written"><span>${asked.input.label}</span><input value=${written} maxlength=${asked.input.most} onInput=${(event) => setWritten(event.target.value)} /></label>`}
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="line">
           <button disabled=${busy} onClick=${() => setAsked(null)}>${t("cancel")}</button>

@@ -2,6 +2,7 @@
 
 import { ConnectionState, StoreAway } from "../page/connection.js";
 import { KeySheet, useKeys } from "../page/keys.js";
+import { Pauses } from "../page/pauses.js";
 import { signOut } from "../page/session.js";
 import { language, setLanguage, t, tables } from "../page/texts.js";
 import { html, useEffect, useState } from "../page/view.js";
@@ -13,6 +14,7 @@ import { Headline } from "./headline.js";
 import { Queues } from "./queues.js";
 import { Reports } from "./reports.js";
 
+const PAUSING = { channels: "all" };
 const WALL = "contact-router.wall";
 
 const VIEWS = { board: {}, arrivals: { view: "arrivals" }, reports: { view: "reports" } };
@@ -65,7 +67,7 @@ export function Board({ wall }) {
   const [keysShown, setKeysShown] = useState(false);
   const [big, setBig] = useState(localStorage.getItem(WALL) === "big");
   const { board, place } = wall;
-  const open = place.queue || place.contact || place.agent;
+  const open = place.queue || place.contact || place.agent || place.channels;
   const toggleBig = () => {
     localStorage.setItem(WALL, big ? "" : "big");
     setBig(!big);
@@ -86,14 +88,18 @@ export function Board({ wall }) {
     { key: "Escape", text: t("key_back"), act: () => (open || place.view ? void wall.go({}) : false) },
     { key: "w", text: t("key_board"), act: () => void wall.go({}) },
     { key: "a", text: t("key_arrivals"), act: () => void wall.go(VIEWS.arrivals) },
+    { key: "p", text: t("key_pauses"), act: () => void wall.go(PAUSING) },
     { key: "r", text: t("key_reports"), act: () => void wall.go(VIEWS.reports) },
     { key: "?", text: t("key_help"), act: () => setKeysShown(true) },
   ];
   useKeys(bindings);
   return html`<div class="wall" data-open=${open ? "yes" : "no"}>
     <${Top} wall=${wall} big=${big} onBig=${toggleBig} onKeys=${() => setKeysShown(true)} />
-    <div class="store-row"><${StoreAway} connection=${wall.connection} /></div>
-    <${Headline} board=${board} />
+    <div class="store-row">
+      <${StoreAway} connection=${wall.connection} />
+      <${Pauses} pauses=${board.pauses} more=${() => html`<button class="link" onClick=${() => wall.go(PAUSING)}>${t("pause_change")}</button>`} />
+    </div>
+    <${Headline} board=${board} onPause=${() => wall.go(PAUSING)} />
     <${Left} wall=${wall} board=${board} place=${place} />
     <aside class="right" aria-label=${t("wall_side")}>
       ${wall.notices.length > 0 &&

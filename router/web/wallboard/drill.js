@@ -8,6 +8,7 @@ import { html, memo, useLayoutEffect, useRef } from "../page/view.js";
 import { AgentActions } from "./actions.js";
 import { Life } from "./life.js";
 import { Due } from "./due.js";
+import { Pausing } from "./pausing.js";
 import { Rows } from "./rows.js";
 
 const LINE_HEIGHT = 60;
@@ -86,7 +87,13 @@ function AgentPanel({ wall, id }) {
 
 /** The panel for the place in the address. Esc goes back. */
 export function Drill({ wall }) {
-  const { queue, agent, contact } = wall.place;
+  const { queue, agent, contact, channels } = wall.place;
+  if (channels) {
+    return html`<section class="drill" data-drill="channels">
+      <${PanelHead} title=${t("pause_title")} onBack=${() => wall.go({})} />
+      <${Pausing} wall=${wall} />
+    </section>`;
+  }
   if (queue) return html`<section class="drill" data-drill="queue"><${QueuePanel} wall=${wall} id=${queue} /></section>`;
   if (agent) return html`<section class="drill" data-drill="agent"><${AgentPanel} wall=${wall} id=${agent} /></section>`;
   const back = () => {

@@ -52,7 +52,7 @@ function ChannelLine({ channel }) {
 }
 
 /** The worst state in large letters with its count; then each channel, those in trouble first and with why. */
-function Channels({ channels }) {
+function Channels({ channels, onPause }) {
   const all = [...channels.values()];
   const worst = STATES.find((state) => all.some((each) => each.state === state)) || "up";
   const count = all.filter((each) => each.state === worst).length;
@@ -60,14 +60,14 @@ function Channels({ channels }) {
   const meaning = all.length ? channelMarks[worst] : "neutral";
   all.sort((a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state));
   return html`<section class="tile channels" data-worst=${worst} aria-label=${t("channels")}>
-    <h2 class="tile-name">${t("channels")}</h2>
+    <div class="line"><h2 class="tile-name grow">${t("channels")}</h2><button class="link" onClick=${onPause}>${t("pause_open")}</button></div>
     <p class=${`tile-value ${meaning}`} role="status"><${Mark} meaning=${meaning} /> ${words}</p>
     <ul>${all.map((each) => html`<${ChannelLine} key=${each.name} channel=${each} />`)}</ul>
   </section>`;
 }
 
 /** What is measured says how, on hover and focus. */
-export function Headline({ board }) {
+export function Headline({ board, onPause }) {
   const { totals, formulas, channels } = board;
   const { ready = 0, not_ready: notReady = 0, offline = 0 } = totals.agents || {};
   const { service_level: level, goal } = totals;
@@ -90,6 +90,6 @@ export function Headline({ board }) {
         <span title=${t("presence_offline")}><${Mark} meaning="neutral" label=${t("presence_offline")} /> ${offline}</span>
       </span>
     <//>
-    <${Channels} channels=${channels} />
+    <${Channels} channels=${channels} onPause=${onPause} />
   </div>`;
 }

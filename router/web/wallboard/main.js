@@ -3,6 +3,7 @@
 import { now } from "../page/clock.js";
 import { withAgents } from "../page/directory.js";
 import { StoreAway } from "../page/connection.js";
+import { pausesIn } from "../page/pauses.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
 import { forget } from "../page/session.js";
@@ -15,9 +16,9 @@ import { applyBoardWelcome, applyChannels, applyDelta, emptyBoard } from "./mode
 const ROLES = ["supervisor", "admin"];
 const page = document.getElementById("page");
 
-/** Where the reader is: {queue}, {contact}, {agent}, {view}, or {} for the whole board. Kept in the address. */
+/** Where the reader is: {queue}, {contact}, {agent}, {channels}, {view}, or {} for the whole board. Kept in the address. */
 function placeIn(hash) {
-  const [, kind, id] = /^#(queue|contact|agent|view)=(.+)$/.exec(hash) || [];
+  const [, kind, id] = /^#(queue|contact|agent|channels|view)=(.+)$/.exec(hash) || [];
   return kind ? { [kind]: decodeURIComponent(id) } : {};
 }
 
@@ -58,6 +59,7 @@ function start(session) {
     },
     push(frame) {
       if (frame.type === "delta") applyDelta(board, frame);
+      if (frame.type === "paused") board.pauses = pausesIn(frame.channels);
       if (frame.type === "channels") applyChannels(board, frame.channels);
       if (frame.type === "directory") board.directory = frame.directory;
       if (frame.type === "directory_agents") board.directory = withAgents(board.directory, frame);

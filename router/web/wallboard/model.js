@@ -1,6 +1,7 @@
 // What the wallboard knows: the board's objects by id, as the server sent them, and what is read off them.
 // Pure. Objects are replaced, never changed, so a row is drawn again only when its object is another.
 
+import { pausesIn } from "../page/pauses.js";
 import { isTold } from "../page/words.js";
 
 export const KINDS = ["queues", "agents", "contacts"];
@@ -14,6 +15,7 @@ export function emptyBoard() {
     agents: new Map(),
     contacts: new Map(),
     channels: new Map(),
+    pauses: new Map(),
     totals: {},
     formulas: {},
     directory: {},
@@ -32,6 +34,7 @@ export function applyBoardWelcome(board, frame) {
   board.agents = byId(agents);
   board.contacts = byId(contacts);
   applyChannels(board, channels);
+  board.pauses = pausesIn(frame.paused);
   board.contactsMore = !!frame.board.contacts_more;
   board.totals = totals;
   board.formulas = frame.formulas || {};
