@@ -76,10 +76,10 @@ def test_no_document_breaks_a_path(document: Any, path: str) -> None:
 def test_a_document_made_to_be_slow_is_given_up_soon() -> None:
     inner: Any = [0] * 2_000
     document = {"a": [{"b": inner}] * 2_000}
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(TooMany, match=str(FOUND)):
         walk(path_of("a[*].b[*]"), Node(document))
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 5.0  # all of it would be millions of steps
 
 
 @pytest.mark.parametrize(

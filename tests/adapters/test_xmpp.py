@@ -292,13 +292,13 @@ async def test_questions_about_us_are_answered(harness: XmppHarness) -> None:
     assert {"urn:xmpp:receipts", "http://jabber.org/protocol/chatstates"} <= set(
         features["disco_info"]["features"]
     )
-    assert await client.plugin["xep_0199"].ping(SUPPORT, timeout=5) is not None
+    assert await client.plugin["xep_0199"].ping(SUPPORT, timeout=30) is not None
     client.send_presence_subscription(pto=SUPPORT)
     await harness.signal.until(lambda: len(client.presences) >= 2)
     assert {SUPPORT} == {who for _, who in client.presences if who.startswith("support")}
     unknown = client.make_iq_get(queryxmlns="jabber:iq:nothing", ito=SUPPORT)
     with pytest.raises(Exception, match="service-unavailable"):
-        await unknown.send(timeout=5)
+        await unknown.send(timeout=30)
 
 
 async def test_a_customer_who_types_is_shown_to_the_agent_once_there_is_a_contact(
