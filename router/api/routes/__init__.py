@@ -12,6 +12,7 @@ from router.api.routes import (
     events,
     history,
     logins,
+    nodes,
     preference,
     privacy,
     queues,
@@ -35,4 +36,5 @@ ROUTES: tuple[Route, ...] = (
     *reports.ROUTES,
     *rules.ROUTES,
     *admin.ROUTES,
+    *nodes.ROUTES,
 )
