@@ -278,6 +278,9 @@ class World:
 
     async def collect(self) -> None:
         """Write down all that the installation has at the end."""
+        # What is shown to them after the last event that is written down here has no counterpart.
+        for name in ("streams", "desks"):
+            self.robots[name].kill()
         final = Raw(self.directory / "final.jsonl")
         for state in ("", "&state=closed"):
             cursor = ""
