@@ -167,8 +167,8 @@ def build(context: AppContext) -> web.Application:
         middlewares=[] if api.proxy is None else [_elsewhere(api.proxy)],
     )
     app[API] = api
+    api.sockets.mount(app)  # first: routes refuse other methods, and share a path with a socket
     _mount(app, api)
-    api.sockets.mount(app)
     if api.proxy is not None:
         inside.mount(app, api)
     oidc_pages.mount(app, api)
