@@ -80,13 +80,16 @@ class Server:
 
     async def spawn(self, crash_at: str = "") -> None:
         """Start the process; `crash_at` names a place at which it kills itself."""
-        environment = {**os.environ, "CONTACT_ROUTER_CRASH_AT": crash_at, **self.environment}
+        environment = {**os.environ, "CONTACT_ROUTER_CRASH_AT": crash_at}
+        # Said by env: they are for the server, not for what starts it.
+        more = [f"{name}={value}" for name, value in self.environment.items()]
+        words = [*WITH_ME, *(["env", *more] if more else []), sys.executable, "-m", "router"]
         # An installed server has its bytecode; without, each start would compile all of it again.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *WITH_ME, sys.executable, "-m", "router", "serve", "-c", str(self.config),
-                "--data", str(self.data), cwd=self.root, env=environment, stderr=log,
+                *words, "serve", "-c", str(self.config), "--data", str(self.data),
+                cwd=self.root, env=environment, stderr=log,
             )  # fmt: skip
 
     async def until_ready(self) -> None:

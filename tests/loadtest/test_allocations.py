@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.runs import allocations, judge, profile
+from loadtest.runs import allocations, conduct, judge, profile, run
 from loadtest.runs.conduct import Outcome
 from loadtest.runs.watch import Sample
 
@@ -35,6 +35,17 @@ async def test_each_object_is_one_and_children_do_not_count(tmp_path: Path) -> N
     assert many - few == pytest.approx(OBJECTS, rel=0.02)
     child = f"subprocess.run([sys.executable, '-c', '[object() for _ in [0] * {OBJECTS}]'])"
     assert await spent(0, child) - few < OBJECTS / 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(shutil.which("cc") is None, reason="compiling needs a C compiler")
+def test_a_short_day_counts_what_the_server_makes_for_a_contact() -> None:
+    wanted, folder = run.read("freed", 4.0)
+    found = run.count(conduct.grown(wanted, 0.3), folder)
+    # A contact's life is some requests and frames, each of some hundred objects.
+    assert 200 < found["allocations_per_contact"] < 50_000
+    assert found["allocated_kb_per_contact"] > 1
 
 
 async def test_without_a_compiler_the_words_say_what_brings_one(
