@@ -121,3 +121,37 @@ async def test_a_move_answered_late_leaves_the_question_that_was_asked_meanwhile
     await page.get_by_role("button", name="Confirm").click()
     await server.got("reprioritize")
     await expect(asked).to_have_count(0)
+
+
+async def test_a_key_that_undoes_what_is_not_answered_yet_is_heard_and_a_slip_is_not(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    at_work(world)
+    page = await desk(open_page, server)
+    late = server.late["presence"] = server.late["accept"] = asyncio.Event()
+    await page.keyboard.press("a")
+    await page.keyboard.press("a")
+    await page.keyboard.press("r")
+    await expect(page.locator("#presence")).to_have_value("not_ready/break")
+    await page.keyboard.press("r")
+    await expect(page.locator("#presence")).to_have_value("ready")
+    sent = [each["type"] for each in server.commands]
+    assert sent == ["accept", "presence", "presence"]
+    late.set()
+
+
+async def test_a_question_that_follows_one_not_answered_yet_is_confirmed_by_key_as_well(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    busy(world)
+    page = await open_page(f"{server.url}/wallboard#ticket=crk_sup", width=1440, height=900)
+    await page.wait_for_selector(".wall")
+    late = server.late["presence"] = asyncio.Event()
+    await page.locator("[data-agent]").first.click()
+    drill = page.locator("[data-drill=agent]")
+    for name, shown in (("Set: Ready", "Ready"), ("Set: Offline", "Offline")):
+        await drill.get_by_role("button", name=name).click()
+        await page.keyboard.press("Enter")
+        await expect(drill.locator(".facts")).to_contain_text(shown)
+    late.set()
+    await expect(page.get_by_role("alertdialog")).to_have_count(0)

@@ -131,7 +131,8 @@ export class DeskState {
 
   /** Send a command. What is refused is said, in words; gives true when it was carried out. */
   async act(type, fields, what) {
-    const key = `${type}/${fields.reservation || fields.contact || ""}`;
+    // The same twice is a slip of the finger; another one is meant, whether or not this one was answered.
+    const key = `${type}/${fields.reservation || fields.contact || ""} ${JSON.stringify(fields)}`;
     if (this.view.busy.has(key)) return false;
     this.view.busy.add(key);
     this.store.touch();
@@ -212,7 +213,7 @@ export class DeskState {
 
   /** A contact's or reservation's command is on its way. */
   isBusy(type, id = "") {
-    return this.view.busy.has(`${type}/${id}`);
+    return [...this.view.busy].some((each) => each.startsWith(`${type}/${id} `));
   }
 
   agentName(id) {

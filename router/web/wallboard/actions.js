@@ -12,8 +12,10 @@ const MINUTE_US = 60_000_000;
  */
 export function useActing(wall, after = () => {}) {
   const [asked, setAsked] = useState(null);
-  const [busy, setBusy] = useState(false);
+  const [busy, setBusy] = useState(null); // what was confirmed last and is not answered yet
   const [problem, setProblem] = useState("");
+  const latest = useRef(asked);
+  latest.current = asked;
   const [written, setWritten] = useState("");
   const ask = (type, fields, words, value = "", input = null) => {
     setProblem("");
@@ -21,7 +23,7 @@ export function useActing(wall, after = () => {}) {
     setAsked({ type, fields, words, value, input });
   };
   const go = async () => {
-    setBusy(true);
+    setBusy(asked);
     try {
       const more = asked.input && written.trim() ? { [asked.input.name]: written.trim() } : {};
       await wall.connection.command(asked.type, { ...asked.fields, ...more });
@@ -30,9 +32,11 @@ export function useActing(wall, after = () => {}) {
       setAsked((now) => (now === asked ? null : now));
       after();
     } catch (error) {
-      setProblem(t("refused", { what: t(`act_${asked.type}`), why: error.message || word("code", error.code) }));
+      const why = t("refused", { what: t(`act_${asked.type}`), why: error.message || word("code", error.code) });
+      if (latest.current === asked) setProblem(why);
+      else wall.say("bad", why);
     } finally {
-      setBusy(false);
+      setBusy((now) => (now === asked ? null : now));
     }
   };
   const confirmation = asked
@@ -42,8 +46,8 @@ export function useActing(wall, after = () => {}) {
         html`<label class="written"><span>${asked.input.label}</span><input value=${written} maxlength=${asked.input.most} onInput=${(event) => setWritten(event.target.value)} /></label>`}
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="line">
-          <button disabled=${busy} onClick=${() => setAsked(null)}>${t("cancel")}</button>
-          <${Confirm} busy=${busy} go=${go} takesFocus=${!asked.value} />
+          <button disabled=${busy === asked} onClick=${() => setAsked(null)}>${t("cancel")}</button>
+          <${Confirm} key=${asked.words} busy=${busy === asked} go=${go} takesFocus=${!asked.value} />
         </div>
       </div>`
     : null;
