@@ -87,17 +87,18 @@ def _figures(outcome: Outcome) -> list[str]:
         if measures.total(name)
     }
     found = [plot.lines("Throughput against offered load", "contacts a second", rates, bands=bands)]
-    shown: tuple[str, ...] = OVER_TIME
-    if profile.lines:
-        shown = tuple(leg for leg in REAL_LEGS if leg in measures.legs)
-    for share, word in ((0.5, "p50"), (0.99, "p99")):
-        series = {
-            leg: [(float(s), measures.leg(leg, [s]).percentile(share) * 1e3)
-                  for s in range(last) if s in measures.legs.get(leg, {})]
-            for leg in shown
-        }  # fmt: skip
-        title = f"Latency by leg, {word} of each second (by intended start)"
-        found.append(plot.lines(title, "ms", series, logarithmic=True, bands=bands))
+    groups: dict[str, Sequence[str]] = {"": OVER_TIME}
+    for channel in profile.channels:
+        groups[f" of {channel}"] = [leg for leg in REAL_LEGS if leg.endswith(f".{channel}")]
+    for place, legs in groups.items():
+        for share, word in ((0.5, "p50"), (0.99, "p99")):
+            series = {
+                leg: [(float(s), measures.leg(leg, [s]).percentile(share) * 1e3)
+                      for s in range(last) if s in measures.legs.get(leg, {})]
+                for leg in legs
+            }  # fmt: skip
+            title = f"Latency by leg{place}, {word} of each second (by intended start)"
+            found.append(plot.lines(title, "ms", series, logarithmic=True, bands=bands))
     lag = {
         "server asked, worst": _worst(measures, "probe", last),
         "its own part": _worst(measures, "lag", last),
