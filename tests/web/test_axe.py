@@ -11,7 +11,7 @@ from playwright.async_api import Page
 from tests.web import fake_customer
 from tests.web.conftest import OpenPage
 from tests.web.fake_board import busy
-from tests.web.fake_server import FakeServer
+from tests.web.fake_server import FakeServer, now_us
 from tests.web.fake_world import World
 from tests.web.live import Demo
 from tests.web.scenes import at_work
@@ -184,3 +184,23 @@ async def test_both_pages_while_nothing_can_be_saved(
         await page.wait_for_selector(".store-away span")
         await check(page)
         await page.close()
+
+
+async def test_both_pages_while_channels_are_paused(
+    open_page: OpenPage, server: FakeServer, world: World, scheme: str
+) -> None:
+    busy(world)
+    world.paused = [
+        {"channel": "sms", "at_us": now_us(), "by": "token:sue", "reason": "nonsense"},
+        {"channel": "voice", "at_us": now_us(), "by": "token:sue"},
+    ]
+    desk = await open_page(f"{server.url}/desk#ticket=crk_ana", scheme=scheme)
+    await desk.wait_for_selector(".pauses p")
+    await check(desk)
+    await desk.close()
+    wall = await open_page(f"{server.url}/wallboard#ticket=crk_sup", scheme=scheme)
+    await wall.wait_for_selector(".pauses p")
+    await wall.keyboard.press("p")
+    await wall.locator("[data-drill=channels] [data-channel=chat] button").click()
+    await wall.wait_for_selector(".confirmation")
+    await check(wall)

@@ -101,6 +101,7 @@ async def test_what_the_server_refuses_is_said_beside_the_button(
     await wall.keyboard.press("p")
     chat = wall.locator("[data-drill=channels] [data-channel=chat]")
     await chat.get_by_role("button", name="Pause").click()
+    await expect(chat.get_by_label("Why? Everybody sees it.")).to_be_focused()
     server.refuse["pause_channel"] = {"code": "rate_limited", "text": "too many requests"}
     await chat.get_by_role("button", name="Confirm").click()
     await expect(chat.get_by_role("alert")).to_contain_text("too many requests")
@@ -108,7 +109,7 @@ async def test_what_the_server_refuses_is_said_beside_the_button(
     assert sent["channel"] == "chat"
     assert "reason" not in sent
     await chat.get_by_label("Why? Everybody sees it.").fill("  all on the phone ")
-    await chat.get_by_role("button", name="Confirm").click()
+    await chat.get_by_label("Why? Everybody sees it.").press("Enter")
     again = await server.got("pause_channel", 2)
     assert again["reason"] == "all on the phone"
     await expect(chat.get_by_role("alertdialog")).to_have_count(0)

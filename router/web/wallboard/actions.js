@@ -43,11 +43,11 @@ export function useActing(wall, after = () => {}) {
     ? html`<div class="confirmation" role="alertdialog" aria-label=${asked.words}>
         <p>${asked.words}</p>
         ${asked.input &&
-        html`<label class="written"><span>${asked.input.label}</span><input value=${written} maxlength=${asked.input.most} onInput=${(event) => setWritten(event.target.value)} /></label>`}
+        html`<${Written} input=${asked.input} value=${written} onInput=${setWritten} go=${busy ? () => {} : go} />`}
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="line">
           <button disabled=${busy === asked} onClick=${() => setAsked(null)}>${t("cancel")}</button>
-          <${Confirm} key=${asked.words} busy=${busy === asked} go=${go} takesFocus=${!asked.value} />
+          <${Confirm} key=${asked.words} busy=${busy === asked} go=${go} takesFocus=${!asked.value && !asked.input} />
         </div>
       </div>`
     : null;
@@ -63,6 +63,16 @@ function Confirm({ busy, go, takesFocus }) {
   const own = useRef(null);
   useLayoutEffect(() => void (takesFocus && own.current.focus()), []);
   return html`<button ref=${own} class="primary" disabled=${busy} onClick=${go}>${t("confirm")}</button>`;
+}
+
+/** A field that goes along; it takes the focus, and Enter in it confirms. */
+function Written({ input, value, onInput, go }) {
+  const own = useRef(null);
+  useLayoutEffect(() => own.current.focus(), []);
+  return html`<label class="written">
+    <span>${input.label}</span>
+    <input ref=${own} value=${value} maxlength=${input.most} onInput=${(event) => onInput(event.target.value)} onKeyDown=${(event) => event.key === "Enter" && go()} />
+  </label>`;
 }
 
 function Choice({ id, label, options, value, onChange }) {
