@@ -33,7 +33,8 @@ from router.testing.workload import Workload
 Frames = list[tuple[int, list[e.Event]]]
 WORKSPACE = "main"
 ROOT = Path(__file__).parents[2]
-NOT_ASKED = tuple(kind for kind in OUTSIDE if kind is not e.PolicyApplied)
+SETTINGS = (e.PolicyApplied, e.ChannelPaused, e.ChannelResumed)
+NOT_ASKED = tuple(kind for kind in OUTSIDE if kind not in SETTINGS)
 """Events of inputs that a replay does not give again."""
 
 

@@ -52,6 +52,7 @@ async def test_drawn_worlds_from_a_real_journal_are_repeated_event_by_event(
         e.OfferExpired, e.OfferRejected, e.ContactParked, e.ContactRelaxed, e.ContactOverflowed,
         e.ConsultStarted, e.ReservationMoved, e.ReservationSuspended, e.ContactReprioritized,
         e.MessageReceived, e.AgentLost, e.ClockStepped, e.ContactSwitched, e.CoolDownEnded,
+        e.ChannelPaused, e.ChannelResumed,
     } <= seen  # fmt: skip
 
 
