@@ -91,7 +91,7 @@ def test_every_answer_is_described(name: str, known: bool, served: Served) -> No
     checks = [CHECKS.get_one(check) for check in WANTED]
 
     @settings(
-        max_examples=40, deadline=None, derandomize=True, database=None,
+        max_examples=20, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=SCHEMA.find_operation_by_id(name).as_strategy())

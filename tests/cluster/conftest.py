@@ -9,7 +9,7 @@ from tests.cluster.nodes import Site
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--schedules", type=int, default=300, help="how many lives of nodes are drawn")
+    parser.addoption("--schedules", type=int, default=100, help="how many lives of nodes are drawn")
     parser.addoption("--losses", type=int, default=8, help="how often an owner is lost")
 
 
@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def schedules(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--schedules", 300))
+    return int(request.config.getoption("--schedules", 100))
 
 
 @pytest.fixture

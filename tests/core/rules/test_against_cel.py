@@ -31,7 +31,7 @@ CHECKED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-LONG = settings(CHECKED, max_examples=2_000)
+LONG = settings(CHECKED, max_examples=500)
 KINDS = st.sampled_from([*COMPARABLE, "bool", "bool", "bool", "dyn", "list(int)"])
 NANOSECONDS_US = (1 << 63) // 1000
 DEVIATIONS = ("this never has a value", "is never", "expected at most", "expected a constant")
@@ -117,7 +117,7 @@ def test_a_well_typed_expression_has_the_value_that_cel_gives(text: str, context
 @pytest.mark.timeout(600)
 @LONG
 @given(KINDS.flatmap(typed), contexts())
-def test_thousands_of_well_typed_expressions(text: str, context: Context) -> None:
+def test_hundreds_of_well_typed_expressions(text: str, context: Context) -> None:
     compare(text, context)
 
 
@@ -131,7 +131,7 @@ def test_what_cel_refuses_by_type_is_refused(text: str, context: Context) -> Non
 @pytest.mark.timeout(600)
 @LONG
 @given(untyped(), contexts())
-def test_thousands_of_expressions_put_together_blindly(text: str, context: Context) -> None:
+def test_hundreds_of_expressions_put_together_blindly(text: str, context: Context) -> None:
     compare(text, context)
 
 
@@ -154,7 +154,7 @@ def test_code_walk_and_reasoning_agree(text: str, context: Context) -> None:
 @pytest.mark.timeout(600)
 @LONG
 @given(typed("bool", 4), contexts())
-def test_code_walk_and_reasoning_agree_thousands_of_times(text: str, context: Context) -> None:
+def test_code_walk_and_reasoning_agree_hundreds_of_times(text: str, context: Context) -> None:
     agree(text, context)
 
 
