@@ -274,3 +274,23 @@ def restarted(engine: Engine, settings: Policy | None = None) -> Engine:
         data = msgspec.msgpack.encode(row)
         state.load(kind, msgspec.msgpack.decode(data, type=ROWS[kind]))
     return Engine(settings or policy(), state)
+
+
+def test_a_transfer_and_a_consult_wait_like_the_others() -> None:
+    centre = Centre()
+    for name in ("ana", "ben"):
+        centre.agent(name)
+    centre.submit("s1", "sms")
+    centre.submit("s2", "sms")
+    centre.talk("s1")
+    centre.talk("s2")
+    pause(centre)
+    ask = c.StartConsult(
+        contact=ContactId("s1"), consult=ContactId("k1"), target_agent=AgentId("ben")
+    )
+    centre.say(ask)
+    centre.say(c.TransferContact(contact=ContactId("s2"), target_agent=AgentId("ana")))
+    assert [centre.of(id_).state for id_ in ("k1", "s2")] == ["queued", "queued"]
+    assert centre.of("s1").state == "active", "the customer is talked to meanwhile"
+    resume(centre)
+    assert (centre.agents_of("k1"), centre.agents_of("s2")) == (["ben"], ["ana"])
