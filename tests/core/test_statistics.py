@@ -58,7 +58,7 @@ PASSED_OVER = (
     *(e.MessageReceived, e.MessageSent),
     *(e.ConsultStarted, e.ConsultEnded, e.WrapUpExtended, e.AgentLost, e.AgentBack),
     *(e.RouteAnswered, e.EffectSettled, e.PolicyApplied, e.ClockStepped, e.CommandDeadLettered),
-    *(e.ContactLinked, e.AuditRecorded),
+    *(e.ContactLinked, e.AuditRecorded, e.ChannelPaused, e.ChannelResumed),
     *(e.CustomerChanged, e.IdentityAdded, e.IdentityRemoved, e.CustomersMerged),
     *(e.ConsentChanged, e.DoNotContactChanged, e.CustomerErased),
     *(e.ConferenceStarted, e.ConferenceEnded, e.MonitorStarted, e.MonitorChanged, e.MonitorEnded),
