@@ -95,7 +95,7 @@ async def test_a_store_whose_disk_is_full_takes_nothing_and_has_all_that_it_took
     await owner_among([node])
     free = os.statvfs(small_disk)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize - 200_000))
+    ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize - 80_000))
     acknowledged: list[str] = []
     numbers = itertools.count(1)
 
