@@ -145,3 +145,16 @@ async def test_a_pause_is_on_the_event_stream(site: Site) -> None:
     assert [name for name in seen if name.startswith("Channel")] == [
         "ChannelPaused", "ChannelResumed",
     ]  # fmt: skip
+
+
+async def test_what_else_a_supervisor_does_at_the_wallboard_is_audited_as_over_http(
+    site: Site,
+) -> None:
+    contact = await submit(site)
+    async with desk(site, "supervisor") as (wall, _):
+        assert (await wall.do("move", contact=contact, queue="billing"))["ok"]
+        assert (await wall.do("watch", contact=contact, watched=True))["ok"]
+        assert (await wall.do("presence", agent="ben", presence="not_ready"))["ok"]
+    rows = (await (await site.client("admin"))("GET", "/v1/audit?limit=500")).body["rows"]
+    said = [(row["action"], row["subject"]) for row in rows if row["by"] == "token:supervisor"]
+    assert said == [("contact.move", contact), ("agent.presence", "ben")]
