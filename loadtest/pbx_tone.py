@@ -21,6 +21,7 @@ WINDOW = 4 * FRAME
 LOUD = 8000.0
 HEARD = 0.3
 """A tone counts from this share of its full strength on: that much of the last 80 ms."""
+LATE_S = 0.2
 SILENT_S = 0.1
 """Nothing came for so long: nothing is heard."""
 MUSIC_HZ = 440
@@ -149,16 +150,22 @@ class Sound:
                     self.on_heard()
 
     def _tick(self) -> None:
-        """Send 20 ms of what is to be sent now."""
-        if self._towards:
-            if self._digits:
-                self._send_digit()
-            elif not self.muted:
-                start = self._stamp % RATE_HZ
-                self._send(PCMU, self._stamp, self._speech[start : start + FRAME])
-        self._stamp = (self._stamp + FRAME) & 0xFFFFFFFF
-        # Late ticks are made up for, as a phone's own clock would have it.
-        self._next_s = max(self._next_s + FRAME / RATE_HZ, self._loop.time() - 0.2)
+        """Send what is due by now, 20 ms in each packet.
+
+        Late ones are made up for at once, as a phone's own clock would have it, at most 200 ms: one
+        a turn of a starved loop would be a stammer in which nobody hears a tone.
+        """
+        now_s = self._loop.time()
+        self._next_s = max(self._next_s, now_s - LATE_S)
+        while self._next_s <= now_s:
+            if self._towards:
+                if self._digits:
+                    self._send_digit()
+                elif not self.muted:
+                    start = self._stamp % RATE_HZ
+                    self._send(PCMU, self._stamp, self._speech[start : start + FRAME])
+            self._stamp = (self._stamp + FRAME) & 0xFFFFFFFF
+            self._next_s += FRAME / RATE_HZ
         self._timer = self._loop.call_at(self._next_s, self._tick)
 
     def _send_digit(self) -> None:

@@ -25,7 +25,7 @@ from loadtest.runs.measures import AHEAD_S
 from loadtest.runs.profile import Agents, Customers
 
 END_S = 15.0
-SILENT_S = 20.0
+SILENT_S = 60.0
 """A call in which not both hear each other after so long is broken."""
 NOBODY = "anonymous"
 """Asterisk's caller number for a leg made for a channel that has just gone."""
