@@ -145,7 +145,7 @@ def settings_for(directory: Path, port: int, **more: Any) -> dict[str, Any]:
     password.chmod(0o600)
     smsc = {"host": "127.0.0.1", "port": port, "system_id": "router",
             "password_file": str(password), **more.pop("smsc", {})}  # fmt: skip
-    return {"smscs": {"main": smsc}, "sender": OURS, "response_s": 0.4, "turn_s": 1.0,
+    return {"smscs": {"main": smsc}, "sender": OURS, "response_s": 3.0, "turn_s": 3.0,
             "connect_s": 5.0, **more}  # fmt: skip
 
 

@@ -91,6 +91,7 @@ async def test_a_connection_that_ends_instead_of_an_answer_is_unknown(
 ) -> None:
     await harness.smsc.do("set", drop=1)
     assert await harness.send(1, "perhaps") == "unknown"
+    await harness.signal.until(lambda: "down" in harness.router.states)
     await harness.back()
     assert await harness.send(2, "next") == "sent"
     assert harness.smsc.got() == ["perhaps", "next"]
