@@ -6,14 +6,14 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=27, help="how often the server is killed")
+    parser.addoption("--kills", type=int, default=50, help="how often the server is killed")
     parser.addoption("--kill-seed", type=int, default=None, help="of the moments of death")
 
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     # The option is known only when this directory is named on the command line.
-    return int(request.config.getoption("--kills", 27))
+    return int(request.config.getoption("--kills", 50))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The real server, killed again and again while robots use it: nothing acknowledged is lost.
 
-`pytest tests/outside -m slow` kills it 27 times, `--kills N` as often as you like.
+`pytest tests/outside -m slow` kills it 50 times, `--kills N` as often as you like.
 """
 
 from __future__ import annotations
