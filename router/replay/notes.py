@@ -283,7 +283,8 @@ class Notes:
         if step.condition is not None or max(numbers) >= 0:
             checks = max(event.at_us - due_us, 0) // queue.recheck_us
             due_us += checks * queue.recheck_us
-        self._tick(due_us)
+        # Whoever comes back to the line is owed at once what fell due while they were away.
+        self._tick(max(due_us, stage.began_us) if stage else due_us)
 
     # --- agents and settings ------------------------------------------------------------------
 
