@@ -23,7 +23,8 @@ from router.core.permission_facts import Consent, ConsentState, LedgerEntry
 from router.core.policy import Policy, Profile, ProfileQueue, Queue, default_channels
 from router.journal import AppendResult, ArchiveWrite, Commit, Journal, KeyStore, Ownership
 from router.journal.codec import encode_event, encode_row
-from router.journal.keys import BlockKeys, SqliteBlocks
+from router.journal.keys import BlockKeys
+from router.journal.keys_file import SqliteBlocks
 from router.journal.seal import Sealer
 from router.journal.sqlite import SqliteJournal
 from router.preference.outcomes import Outcome

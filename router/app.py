@@ -28,7 +28,8 @@ from router.config.diff import reload as reload_file
 from router.errors import ConfigError, Fenced, JournalDamaged
 from router.hosts import Hosts
 from router.journal import Journal, KeyStore
-from router.journal.keys import BlockKeys, Blocks, SqliteBlocks
+from router.journal.keys import BlockKeys, Blocks
+from router.journal.keys_file import SqliteBlocks
 from router.journal.redis_blocks import RedisBlocks
 from router.journal.redis_store import RedisJournal
 from router.journal.shared import NodeEntry, SharedJournal

@@ -213,6 +213,10 @@ class KeyStore(ABC):
         """The key, or None if it was erased (or never was)."""
 
     @abstractmethod
+    async def fetch(self, key_ids: Iterable[str]) -> None:
+        """Read these keys ahead: what is known here is given back to a store that is emptied."""
+
+    @abstractmethod
     async def erase(self, key_ids: Iterable[str]) -> None:
         """Overwrite these keys, durably; listed for restores (`erased`)."""
 

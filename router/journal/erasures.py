@@ -15,13 +15,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from router.errors import JournalDamaged
-from router.journal.keys import (
-    ERASED,
-    KEY_BYTES,
-    SqliteBlocks,
-    read_keys_file,
-    write_keys_file,
-)
+from router.journal.keys import ERASED, KEY_BYTES
+from router.journal.keys_file import SqliteBlocks, read_keys_file, write_keys_file
 
 Place = tuple[int, int]
 """Number of a block of keys, and the key's place in it."""

@@ -11,19 +11,17 @@ workspaces (`SqliteBlocks`), or in Redis (`redis_store.RedisBlocks`).
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from os import urandom
 from pathlib import Path
 from typing import Protocol, TypeVar
-from urllib.parse import quote
 
-from router.errors import JournalDamaged, JournalFailed, Overloaded, StoreFull
+from router.errors import JournalDamaged, JournalError, Overloaded, StoreFull
 from router.journal import KeyStore
-from router.journal.directory import DirectoryLock, sync_directory
+
+log = logging.getLogger("router.journal")
 
 KEY_BYTES = 32
 BLOCK_KEYS = 1024
@@ -33,12 +31,6 @@ LEAST_UNUSED = 4 * BLOCK_KEYS
 ERASED = bytes(KEY_BYTES)
 """What an erased key is overwritten with; no random key is all zero."""
 
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS blocks "
-    "(number INTEGER PRIMARY KEY AUTOINCREMENT, keys BLOB NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS erased (number INTEGER NOT NULL, place INTEGER NOT NULL, "
-    "PRIMARY KEY (number, place)) STRICT, WITHOUT ROWID",
-)
 T = TypeVar("T")
 
 
@@ -50,6 +42,15 @@ class Blocks(Protocol):
 
     def read(self, number: int) -> bytes | None:
         """A block; None if there is none of this number."""
+
+    def holds(self, number: int) -> bool:
+        """Is this block still there? A server may come back empty."""
+
+    def give_back(self, known: Mapping[int, bytes]) -> None:
+        """Write those of these blocks (by number) that are lost, and what is erased in them.
+
+        No number up to the highest of them is given to a new block any more.
+        """
 
     def erase(self, places: list[tuple[int, int]]) -> None:
         """Overwrite the keys at these (block, place) with zeros, durably, and list them."""
@@ -79,6 +80,8 @@ class BlockKeys(KeyStore):
         self._place = 0
         """The next unused key of the first of them."""
         self._used_since_refill = 0
+        self._newest = 0
+        """The last block that was made here."""
         self._refilling = asyncio.Lock()
 
     @classmethod
@@ -112,14 +115,44 @@ class BlockKeys(KeyStore):
         async with self._refilling:
             wanted = max(LEAST_UNUSED, 2 * self._used_since_refill)
             self._used_since_refill = 0
+            if not await self._holds_newest():
+                await self._give_back()
             while self.unused < wanted:
                 block = urandom(BLOCK_BYTES)
                 number = await asyncio.to_thread(self._blocks.create, block)
+                if number <= self._newest:  # it was emptied just now, and counts anew
+                    await self._give_back()
+                    continue
+                self._newest = number
                 self._unused.append((number, bytearray(block)))
+
+    async def fetch(self, key_ids: Iterable[str]) -> None:
+        """See KeyStore: reads their blocks, at most as many as are kept, the newest."""
+        numbers = {where[0] for where in map(place_of, key_ids) if where is not None}
+        numbers -= {*self._cache, *(number for number, _ in self._unused)}
+        for number in sorted(numbers)[-self._cached_max :]:
+            stored = await asyncio.to_thread(self._blocks.read, number)
+            if stored is not None and len(stored) == BLOCK_BYTES:
+                self._keep(number, bytearray(stored))
+
+    async def _holds_newest(self) -> bool:
+        """False: the store answers, and has lost it."""
+        try:
+            return not self._newest or await asyncio.to_thread(self._blocks.holds, self._newest)
+        except (JournalError, StoreFull):
+            return True  # nothing is known, and nobody needs a new block now
+
+    async def _give_back(self) -> None:
+        """The store was emptied: it gets what is in memory here."""
+        known = {n: bytes(block) for n, block in (*self._cache.items(), *self._unused)}
+        log.error("the key store has lost keys: those known here are written again",
+                  extra={"blocks": len(known)})  # fmt: skip
+        await asyncio.to_thread(self._blocks.give_back, known)
+        await self._drop_foreign()
 
     def key(self, key_id: str) -> bytes | None:
         """See KeyStore. A block that is not in memory is read from the store, waiting for it."""
-        where = _parse(key_id)
+        where = place_of(key_id)
         block = None if where is None else self._block(where[0])
         if where is None or block is None:
             return None
@@ -134,17 +167,20 @@ class BlockKeys(KeyStore):
         keys: it fell back, or a backup was brought back, and the number is somebody else's by now.
         """
         self._cache.clear()
+        await self._drop_foreign()
+        await self.refill()
+
+    async def _drop_foreign(self) -> None:
         for number, block in list(self._unused):
             stored = await asyncio.to_thread(self._blocks.read, number)
-            if stored is None or not _is_same(stored, block):
+            if stored is None or not is_same(stored, block):
                 self._drop(number)
             else:
                 block[:] = stored
-        await self.refill()
 
     async def erase(self, key_ids: Iterable[str]) -> None:
         """See KeyStore. Ids that are no keys' are ignored: there is nothing to erase."""
-        places = sorted({place for place in map(_parse, key_ids) if place is not None})
+        places = sorted({place for place in map(place_of, key_ids) if place is not None})
         if not places:
             return
         for number, place in places:  # first, so that nobody reads one while it is being erased
@@ -201,7 +237,7 @@ class BlockKeys(KeyStore):
                 block[place * KEY_BYTES : (place + 1) * KEY_BYTES] = ERASED
 
 
-def _is_same(stored: bytes, block: bytearray) -> bool:
+def is_same(stored: bytes, block: bytes | bytearray) -> bool:
     """Are these the same keys, less those that one of the two has erased?"""
     if len(stored) != BLOCK_BYTES:
         return False
@@ -216,7 +252,7 @@ def _key_at(block: bytearray, place: int) -> bytes:
     return bytes(block[place * KEY_BYTES : (place + 1) * KEY_BYTES])
 
 
-def _parse(key_id: str) -> tuple[int, int] | None:
+def place_of(key_id: str) -> tuple[int, int] | None:
     """(block, place) of an id as `new_key` makes them; None for anything else."""
     number, _, place = key_id.partition("-")
     try:
@@ -245,6 +281,13 @@ class MemoryBlocks:
         block = self._stored.get(number)
         return None if block is None else bytes(block)
 
+    def holds(self, number: int) -> bool:
+        """See Blocks."""
+        return number in self._stored
+
+    def give_back(self, known: Mapping[int, bytes]) -> None:
+        """See Blocks; nobody empties this."""
+
     def erase(self, places: list[tuple[int, int]]) -> None:
         """See Blocks."""
         for number, place in places:
@@ -263,202 +306,3 @@ class MemoryBlocks:
 
     def close(self) -> None:
         """See Blocks."""
-
-
-class SqliteBlocks:
-    """Blocks in `keys.db` of a directory, which no other process may use at the same time.
-
-    Erased keys are overwritten in the file (`secure_delete`) and the write-ahead log that still
-    held them is truncated. Raises JournalBusy, JournalDamaged, StoreFull, JournalFailed.
-    """
-
-    FILE = "keys.db"
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._path = directory / self.FILE
-        self._lock = DirectoryLock(directory, "keys.lock")
-        self._guard = threading.Lock()
-        is_new = not self._path.exists()
-        try:
-            self._db = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=1.0
-            )
-            self._run(self._prepare)
-        except BaseException:
-            self._lock.release()
-            raise
-        if is_new:
-            self._path.chmod(0o600)
-            sync_directory(directory)
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA secure_delete=ON")
-        finding = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if finding != "ok":
-            raise JournalDamaged(f"keys: {self._path}: {finding}")
-        for statement in _SCHEMA:
-            self._db.execute(statement)
-
-    def create(self, block: bytes) -> int:
-        """See Blocks."""
-        number = self._run(
-            lambda: self._db.execute("INSERT INTO blocks (keys) VALUES (?)", (block,)).lastrowid
-        )
-        assert number is not None
-        return number
-
-    def read(self, number: int) -> bytes | None:
-        """See Blocks."""
-        found = self._run(
-            lambda: self._db.execute("SELECT keys FROM blocks WHERE number=?", (number,)).fetchone()
-        )
-        return None if found is None else bytes(found[0])
-
-    def erase(self, places: list[tuple[int, int]]) -> None:
-        """See Blocks."""
-        self._run(lambda: self._erase(places))
-
-    def _erase(self, places: list[tuple[int, int]]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for number, place in places:
-                if self._db.execute("SELECT 1 FROM blocks WHERE number=?", (number,)).fetchone():
-                    with self._db.blobopen("blocks", "keys", number) as block:
-                        block.seek(place * KEY_BYTES)
-                        block.write(ERASED)
-            self._db.executemany("INSERT OR IGNORE INTO erased VALUES (?, ?)", places)
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise JournalFailed(
-                f"keys: {self._path}: erased, but a reader keeps the write-ahead log from being "
-                "truncated; the erased keys are still in it"
-            )
-
-    def erased(self) -> list[tuple[int, int]]:
-        """See Blocks."""
-        return self._run(
-            lambda: self._db.execute(
-                "SELECT number, place FROM erased ORDER BY number, place"
-            ).fetchall()
-        )
-
-    def backup(self, directory: Path) -> list[Path]:
-        """See Blocks."""
-        directory.mkdir(parents=True, exist_ok=True)
-        target = directory / self.FILE
-        self._run(lambda: self._copy(target))
-        sync_directory(directory)
-        return [target]
-
-    def _copy(self, target: Path) -> None:
-        partial = target.with_name(target.name + ".partial")
-        partial.unlink(missing_ok=True)
-        copy = sqlite3.connect(partial)
-        try:
-            self._db.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE")
-        finally:
-            copy.close()
-        partial.chmod(0o600)
-        partial.replace(target)
-
-    def close(self) -> None:
-        """See Blocks."""
-        with self._guard:
-            self._db.close()
-        self._lock.release()
-
-    def _run(self, step: Callable[[], T]) -> T:
-        with self._guard:
-            try:
-                return step()
-            except sqlite3.Error as error:
-                raise _translate(self._path, error) from error
-
-
-def _translate(path: Path, error: sqlite3.Error) -> Exception:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return StoreFull(f"keys: {path}: the disk is full")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return JournalDamaged(f"keys: {path}: {error}")
-    return JournalFailed(f"keys: {path}: {error}")
-
-
-class KeysFile:
-    """The keys of a data directory or a backup, to look only: nothing is locked or written.
-
-    Keys erased while it is open may stay readable here. Raises JournalDamaged.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / SqliteBlocks.FILE
-        self._db = sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
-        self._blocks: dict[int, bytes] = {}
-
-    def key(self, key_id: str) -> bytes | None:
-        """A key's bytes; None if it was erased or never was."""
-        where = _parse(key_id)
-        if where is None:
-            return None
-        block = self._blocks.get(where[0])
-        if block is None:
-            block = self._blocks[where[0]] = self._read(where[0])
-        key = block[where[1] * KEY_BYTES : (where[1] + 1) * KEY_BYTES]
-        return None if key in (b"", ERASED) else key
-
-    def _read(self, number: int) -> bytes:
-        try:
-            found = self._db.execute("SELECT keys FROM blocks WHERE number=?", (number,)).fetchone()
-        except sqlite3.Error as error:
-            raise JournalDamaged(f"{self._path}: {error}") from error
-        return b"" if found is None else bytes(found[0])
-
-    def close(self) -> None:
-        """Safe to repeat."""
-        self._db.close()
-
-
-def read_keys_file(directory: Path) -> tuple[list[tuple[int, bytes]], list[tuple[int, int]]]:
-    """The blocks and erased places of a copied `keys.db`. Raises JournalDamaged."""
-    path = directory / SqliteBlocks.FILE
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
-            blocks = db.execute("SELECT number, keys FROM blocks ORDER BY number").fetchall()
-            erased = db.execute("SELECT number, place FROM erased").fetchall()
-    except sqlite3.Error as error:
-        raise JournalDamaged(f"{path}: {error}") from error
-    for number, block in blocks:
-        if len(block) != BLOCK_BYTES:
-            raise JournalDamaged(f"{path}: block {number}: expected {BLOCK_BYTES} bytes")
-    return blocks, erased
-
-
-def write_keys_file(
-    directory: Path,
-    blocks: Iterable[tuple[int, bytes | None]],
-    erased: Iterable[tuple[int, int]],
-) -> Path:
-    """Write a `keys.db` with these blocks (None = there is none of this number)."""
-    target = directory / SqliteBlocks.FILE
-    partial = target.with_name(target.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with closing(sqlite3.connect(partial, isolation_level=None)) as db:
-        for statement in ("BEGIN", *_SCHEMA):
-            db.execute(statement)
-        stored = ((number, block) for number, block in blocks if block is not None)
-        db.executemany("INSERT INTO blocks (number, keys) VALUES (?, ?)", stored)
-        db.executemany("INSERT INTO erased VALUES (?, ?)", erased)
-        db.execute("COMMIT")
-    partial.chmod(0o600)
-    partial.replace(target)
-    sync_directory(directory)
-    return target

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from router.errors import JournalBusy, JournalFailed, StoreFull
-from router.journal.keys import ERASED, KEY_BYTES, read_keys_file, write_keys_file
+from router.journal.keys import ERASED, KEY_BYTES, is_same
+from router.journal.keys_file import read_keys_file, write_keys_file
 from router.journal.redis_audit import server_facts
 from router.journal.redis_line import Word
 from router.journal.redis_servers import RedisSettings, Servers
@@ -40,25 +42,45 @@ class RedisBlocks:
 
     def create(self, block: bytes) -> int:
         """See Blocks."""
-        number = int(self._write("INCR", f"{_PREFIX}:last"))
-        self._write("SET", _block(number), block)
-        return number
+        while True:
+            number = int(self._write("INCR", f"{_PREFIX}:last"))
+            if self._write("SET", _block(number), block, "NX"):  # or it was given back just now
+                return number
 
     def read(self, number: int) -> bytes | None:
         """See Blocks."""
         block: bytes | None = self._read("GET", _block(number))
         return block
 
+    def holds(self, number: int) -> bool:
+        """See Blocks."""
+        return bool(self._read("EXISTS", _block(number)))
+
+    def give_back(self, known: Mapping[int, bytes]) -> None:
+        """See Blocks. Several nodes may do so at once."""
+        highest, last = max(known, default=0), int(self._read("GET", f"{_PREFIX}:last") or 0)
+        if last < highest:  # added, not set: another node may have raised it meanwhile
+            self._write("INCRBY", f"{_PREFIX}:last", highest - last)
+        for number, block in known.items():
+            gone = [at // KEY_BYTES for at in range(0, len(block), KEY_BYTES)
+                    if block[at : at + KEY_BYTES] == ERASED]  # fmt: skip
+            written = self._write("SET", _block(number), block, "NX")
+            if written or is_same(self.read(number) or b"", block):
+                self._erase([(number, place) for place in gone])  # another may have known less
+
     def erase(self, places: list[tuple[int, int]]) -> None:
         """See Blocks."""
+        self._erase(places)
+        facts = self._run(server_facts(self._reading, "persistence"))
+        if facts.get("aof_enabled") == "1":
+            self._run(self._rewrite())
+
+    def _erase(self, places: list[tuple[int, int]]) -> None:
         for number, place in places:
             # Listed first: broken off in between, it is erased again by whoever reads the list.
             self._write("SADD", f"{_PREFIX}:erased", f"{number}:{place}")
             if self._read("EXISTS", _block(number)):
                 self._write("SETRANGE", _block(number), place * KEY_BYTES, ERASED)
-        facts = self._run(server_facts(self._reading, "persistence"))
-        if facts.get("aof_enabled") == "1":
-            self._run(self._rewrite())
 
     async def _rewrite(self) -> None:
         try:

@@ -17,7 +17,7 @@ from router.core.model import Agent
 from router.errors import NotFound
 from router.journal.codec import decode_row
 from router.journal.frame import Frame, file_name, link, open_row, unpack_frame
-from router.journal.keys import KeysFile, SqliteBlocks
+from router.journal.keys_file import KeysFile, SqliteBlocks
 from router.journal.seal import Opener
 from router.journal.workspace_file import DATABASE_ERRORS, open_read_only, read_own, translate
 from router.runtime.veil import Reader

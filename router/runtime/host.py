@@ -12,7 +12,7 @@ from router.core.events import ContactClosed, PolicyApplied
 from router.core.model import AgentId
 from router.core.policy import Policy
 from router.core.statistics import Measures
-from router.errors import Refused
+from router.errors import Refused, RouterError
 from router.journal import ArchiveWrite, Journal, KeyStore, Ownership
 from router.runtime.channels import AdapterSettings, Channels
 from router.runtime.clock import Clock
@@ -132,6 +132,7 @@ class Host:
         await self.workspace.start(own, lease, warm)
         self._tasks.spawn(self._record(), "record")
         self._tasks.spawn(self.intake.load(), "seen")
+        self._tasks.spawn(self._fetch_keys(), "keys")
         self._tasks.spawn(self.workspace.customers.known.load(self.workspace), "customers")
         await finish_erasures(self.workspace)
         await self._seed(agents)
@@ -174,6 +175,13 @@ class Host:
             self.desks.connected(),
             self.channels.due(),
         )
+
+    async def _fetch_keys(self) -> None:
+        contacts = self.workspace.engine.state.contacts.values()
+        try:
+            await self.workspace.keys.fetch({row.seal_key for row in contacts if row.seal_key})
+        except RouterError as error:
+            log.warning("keys not read ahead", extra={"error": str(error)})
 
     # --- following the events -----------------------------------------------------------------
 

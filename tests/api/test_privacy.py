@@ -21,7 +21,8 @@ import pytest
 
 from router import offline
 from router.config import loads
-from router.journal.keys import BlockKeys, SqliteBlocks
+from router.journal.keys import BlockKeys
+from router.journal.keys_file import SqliteBlocks
 from router.journal.seal import Sealer
 from router.runtime import erasure, logs
 from router.runtime.customer_rows import opened

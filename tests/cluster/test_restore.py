@@ -150,6 +150,7 @@ async def test_a_restore_is_refused_while_nodes_run_and_takes_nothing_from_them(
     assert f"nodes run on this store: {owner.name}. Stop all of them" in said, said
     await until_logged(owner, "the store has lost this workspace: it is written anew")
     assert not (site.directory / "elsewhere/secret").exists()
+    kept |= await post(site, owner, "after")  # acknowledged once the others are there again
     await other.start()
     await owner.kill()
     await owner_among([other])
@@ -175,6 +176,7 @@ async def test_an_older_directory_under_a_living_owner_is_filled_up_by_it(
     put_back(site.store, tmp_path / "old")
     await until_logged(owner, "the store forgot commits: they are written again")
     assert "router_journal_gaps_total 1.0" in await owner.metrics()
+    kept |= await post(site, owner, "after")  # acknowledged once the others are there again
     await owner.kill()
     other = the_other(nodes, owner)
     await owner_among([other])
@@ -232,3 +234,26 @@ async def test_a_copied_store_makes_two_owners_that_can_be_told_apart_and_are_co
         assert await there(site, other) == both | mine
     finally:
         copied.close()
+
+
+async def test_a_store_that_lost_all_gets_contacts_and_keys_back_before_its_owner_dies(
+    site: Site,
+) -> None:
+    nodes = await site.start("b", "a")
+    owner = await owner_among(nodes)
+    other = the_other(nodes, owner)
+    kept = await post(site, owner, "one", "two")
+    assert await other.stop() == 0
+    site.store.client.flushall()
+
+    async def is_given_back() -> bool:
+        keys = site.store.client.keys("{router-keys}:block:*")
+        return bool(keys) and "router_journal_seeds_total 1.0" in await owner.metrics()
+
+    await until(is_given_back, owner.log_end)
+    await other.start()
+    await owner.kill()
+    await owner_among([other])
+    assert await there(site, other) == kept, "names and external ids as well"
+    again = await post(site, other, "one")
+    assert again["one"] == kept["one"], "the same id is the same contact"

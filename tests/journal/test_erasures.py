@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from router.journal import erasures
-from router.journal.keys import BLOCK_KEYS, BlockKeys, KeysFile, SqliteBlocks, read_keys_file
+from router.journal.keys import BLOCK_KEYS, BlockKeys
+from router.journal.keys_file import KeysFile, SqliteBlocks, read_keys_file
 
 
 class Installation:

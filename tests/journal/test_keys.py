@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from router.errors import JournalBusy, JournalDamaged, JournalError, JournalFailed, Overloaded
-from router.journal.keys import (
-    BLOCK_KEYS,
-    LEAST_UNUSED,
-    BlockKeys,
-    Blocks,
-    MemoryBlocks,
-    SqliteBlocks,
-)
+from router.journal.keys import BLOCK_KEYS, LEAST_UNUSED, BlockKeys, Blocks, MemoryBlocks
+from router.journal.keys_file import SqliteBlocks
 from router.journal.pieces import Pieces
 from router.journal.redis_blocks import RedisBlocks
 from router.journal.seal import Sealer
@@ -291,3 +285,48 @@ async def test_two_nodes_hand_out_no_key_twice_after_a_backup_came_back(
     assert frozen.new_key()[0].partition("-")[0] == kept_id.partition("-")[0]
     await again.close()
     await frozen.close()
+
+
+@pytest.mark.peer
+async def test_an_emptied_server_gets_back_the_keys_that_nodes_know(
+    empty_redis: RedisServer,
+) -> None:
+    before = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    old_id, old = before.new_key()
+    await before.close()
+    nodes = [await BlockKeys.open(RedisBlocks(empty_redis.url)) for _ in range(2)]
+    owner, other = nodes
+    await owner.fetch([old_id, "no key"])  # of a contact that it has loaded
+    made = [node.new_key() for node in nodes for _ in range(3)]
+    await other.fetch([made[0][0]])
+    await owner.erase([made[0][0]])  # which the other has read before
+    last = int(empty_redis.client.get("{router-keys}:last"))
+    empty_redis.client.flushall()
+    await other.refill()  # upkeep does so
+    await owner.refill()
+    again = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    assert again.key(old_id) == old
+    assert [again.key(key_id) for key_id, _ in made[1:]] == [key for _, key in made[1:]]
+    assert again.key(made[0][0]) is None, "erased stays erased, whoever came first"
+    assert made[0][0] in await again.erased()
+    new = [node.new_key()[0] for node in (*nodes, again) for _ in range(3)]
+    assert len({*new, *dict(made), old_id}) == len(new) + len(made) + 1, "none is used twice"
+    assert min(int(id_.partition("-")[0], 16) for id_ in new[6:]) > last
+    for node in (*nodes, again):
+        await node.close()
+
+
+@pytest.mark.peer
+async def test_a_block_made_in_a_server_that_was_emptied_just_now_is_not_used(
+    empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = RedisBlocks(empty_redis.url)
+    keys = await BlockKeys.open(blocks)
+    known = [keys.new_key() for _ in range(BLOCK_KEYS)]
+    monkeypatch.setattr(blocks, "holds", lambda number: True)  # asked a moment too early
+    empty_redis.client.flushall()
+    await keys.refill()
+    fresh = [keys.new_key()[0] for _ in range(keys.unused)]
+    assert not {*fresh} & {*dict(known)}
+    assert [keys.key(key_id) for key_id, _ in known] == [key for _, key in known]
+    await keys.close()

@@ -20,7 +20,8 @@ from router.core.state import State
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_event, decode_row, encode_row, split_event
 from router.journal.frame import unpack_frame
-from router.journal.keys import BlockKeys, SqliteBlocks
+from router.journal.keys import BlockKeys
+from router.journal.keys_file import SqliteBlocks
 from router.journal.seal import Opener, Sealer
 from router.journal.sqlite import SqliteJournal
 from router.replay.stored import open_past
