@@ -67,7 +67,8 @@ class Peers:
                 if (answer.content_length or 0) > ANSWER_BYTES:
                     raise PeerFailed(f"{address} answered too much")
                 return await answer.json()
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        # RuntimeError: the session was closed, this node stops
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise PeerFailed(f"{address}: {str(error) or type(error).__name__}") from error
 
     async def close(self) -> None:

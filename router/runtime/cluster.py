@@ -200,6 +200,7 @@ class Cluster:
             self._store_fails(error)
             return self._beat_us
         now_us = self._clock.now_us()
+        place.newest = max(place.newest, (standing.epoch, standing.beat))
         if place.seen != standing or now_us - place.looked_us > self.lease_us:
             is_news = place.seen is None or place.seen.nonce != standing.nonce
             place.seen, place.since_us = standing, now_us
@@ -224,6 +225,9 @@ class Cluster:
             alive.discard(standing.node)  # it is silent for a lease, or has given it up
         rank = preference(place.name, alive).index(self.me.name)
         due_us = place.since_us + rank * (self.lease_us // 8)
+        if (standing.epoch, standing.beat) < place.newest:
+            # The store fell back: its owner, if it lives, has what is missing.
+            return due_us + 2 * self.lease_us
         if standing.is_free and not standing.heir and standing.epoch:
             return due_us
         # Epoch 0 is a new workspace, or a store that has lost all: then its owner, if it lives,
@@ -394,6 +398,11 @@ class Cluster:
                 await self._announce()
             except STORE_FAILS as error:
                 self._store_fails(error)
+                # A store that can be read may still take nothing, for want of replicas: then owners
+                # cannot renew, and have half a lease for it once it does.
+                least_us = self._clock.now_us() - self.lease_us // 2
+                for place in self.places.values():
+                    place.since_us = max(place.since_us, least_us)
 
     async def _announce(self) -> None:
         entries = await self._journal.nodes()

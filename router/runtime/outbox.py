@@ -30,7 +30,7 @@ from router.core.effects import (
     TreatContact,
 )
 from router.core.model import SECOND_US, ContactId, ReservationId
-from router.errors import OutcomeUnknown, Overloaded, Refused, StoreFull
+from router.errors import JournalFailed, OutcomeUnknown, Overloaded, Refused, StoreFull
 from router.journal import RowWrite
 from router.journal.codec import encode_row
 from router.runtime.clock import Clock, sleep
@@ -148,7 +148,7 @@ class Outbox:
             if not await self._ready(job):
                 await self._fail(job, "adapter_down")
                 return
-            task = await self._make_task(job)
+            task = await self._made(job)
             if task is None:
                 await self._fail(job, "contact_gone")
                 return
@@ -159,6 +159,17 @@ class Outbox:
                 return
             await sleep(self._clock, PAUSE_US[min(attempt, len(PAUSE_US) - 1)])
         await self._fail(job, "gave_up")
+
+    async def _made(self, job: Job) -> Task | None:
+        """What the adapter needs to know, however long the store is away."""
+        pauses = list(PAUSE_US)
+        while True:
+            try:
+                return await self._make_task(job)
+            except (JournalFailed, StoreFull) as error:
+                waits = {"adapter": self.name, "effect": job.id, "error": str(error)}
+                log.warning("effect waits for the store", extra=waits)
+            await sleep(self._clock, pauses.pop(0) if len(pauses) > 1 else pauses[0])
 
     def _trace(self, job: Job, begun_us: int, attempt: int, outcome: str) -> None:
         trail, contact = self.trail, contact_of(job.effect)

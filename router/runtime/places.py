@@ -44,6 +44,8 @@ class Place:
     since_us: int = 0
     """Since when it has been seen unchanged."""
     looked_us: int = 0
+    newest: tuple[int, int] = (0, 0)
+    """The highest epoch and beat that were seen."""
     own: Ownership | None = None
     lease: Lease | None = None
     is_open: bool = False
