@@ -33,8 +33,23 @@ class ShortJournal(MemoryJournal):
 
     short = 0
     """So many of them."""
+    takes_nothing = False
+    """Too few replicas for any write; what is there can be read."""
+
+    def _write(self) -> None:
+        if self.takes_nothing:
+            raise JournalFailed("NOREPLICAS Not enough good replicas to write.")
+
+    async def renew(self, own: Ownership) -> bool:
+        self._write()
+        return await super().renew(own)
+
+    async def announce(self, node: NodeEntry) -> None:
+        self._write()
+        await super().announce(node)
 
     async def claim(self, workspace: str, seen: Standing, node: str) -> Ownership | None:
+        self._write()
         own = await super().claim(workspace, seen, node)
         if own is not None and self.short:
             self.short -= 1
@@ -377,6 +392,46 @@ async def test_a_claim_that_too_few_replicas_had_in_time_does_not_cost_another_l
         await schedule.pass_time(LEASE_US + LEASE_US // 2 + LEASE_US // 8)
         assert set(b.served) == set(SPACES)
         assert not b.journal.short
+    finally:
+        await schedule.close()
+
+
+@pytest.mark.parametrize("length_us", range(LEASE_US - 300_000, LEASE_US + 900_000, 50_000))
+@pytest.mark.parametrize("fell_back", [False, True])
+async def test_a_living_owner_renews_first_when_a_store_that_took_nothing_takes_again(
+    length_us: int, fell_back: bool
+) -> None:
+    """After a failover the new master has no replicas for a while, and may lack what the owner has.
+
+    Whenever that ends, others who have seen a silent owner for a lease by then do not forestall it.
+    """
+    schedule = Schedule(5)
+    try:
+        a = await schedule.start("a")
+        await schedule.pass_time(LEASE_US)
+        others = [await schedule.start(name) for name in ("b", "c")]
+        await schedule.pass_time(LEASE_US)
+        owned = {space: own for space, (own, _) in a.served.items()}
+        assert set(owned) == set(SPACES)
+        for node in (a, *others):
+            node.journal.takes_nothing = True
+        if fell_back:
+            for store in schedule.world.stores.values():
+                store.beat -= 2
+        await schedule.pass_time(length_us)
+        for node in (*others, a):
+            node.journal.takes_nothing = False
+        await schedule.pass_time(LEASE_US // 2)
+        assert {space: own for space, (own, _) in a.served.items()} == owned
+        assert not any(lease.lapsed for _, lease in a.served.values())
+        for node in (a, *others):  # with a dead owner it takes no longer than it has to
+            node.journal.takes_nothing = True
+        await schedule.kill("a")
+        await schedule.pass_time(LEASE_US + LEASE_US // 2)
+        for node in others:
+            node.journal.takes_nothing = False
+        await schedule.pass_time(LEASE_US)
+        assert {space for node in others for space in node.served} == set(SPACES)
     finally:
         await schedule.close()
 
