@@ -4,7 +4,7 @@ PORT ?= 8080
 DATA ?= var/demo
 SEED ?= 1
 COUNT ?= 1
-JOBS ?= 3
+JOBS ?= 2
 MINUTES ?= 3
 BIN := .venv/bin
 export PYTHON

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -32,6 +33,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Several workers: browsers and servers are spread over the run, so that few of them meet."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: zlib.crc32(item.nodeid.partition("::")[0].encode()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _thawed() -> Iterator[None]:
+    """A server that starts in this process freezes all there is: without this, what tests have left
+    behind is kept to the end, gigabytes of it."""
+    yield
+    if gc.get_freeze_count() > 0:
+        gc.unfreeze()
+        gc.collect()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
