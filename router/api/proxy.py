@@ -198,7 +198,8 @@ class Proxy:
                     allow_redirects=False,
                     skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
                 )
-        except aiohttp.ClientConnectorError:
+        # RuntimeError: the session was closed, this node stops. Nothing was sent in either case.
+        except (aiohttp.ClientConnectorError, RuntimeError):
             self._look_again()
             raise ApiError(
                 503, "unavailable", "the node that serves this workspace cannot be reached",

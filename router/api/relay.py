@@ -101,7 +101,12 @@ async def connect(
             status, "handshake", f"the owner refused the socket with {error.status}",
             retry_after_s=2.0 if status == 503 else 0.0,
         ) from None  # fmt: skip
-    except (aiohttp.ClientError, TimeoutError, OSError):
+    except (
+        aiohttp.ClientError,
+        TimeoutError,
+        OSError,
+        RuntimeError,
+    ):  # RuntimeError: this node stops
         raise ApiError(
             503, "unavailable", "the node that serves this workspace cannot be reached",
             retry_after_s=1.0,
