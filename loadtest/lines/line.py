@@ -21,11 +21,11 @@ import uvloop
 
 from loadtest.lines.book import Book
 from loadtest.runs import arrivals
+from loadtest.runs.beside import Beside
 from loadtest.runs.measures import Measures
 from loadtest.runs.profile import CHANNEL, Customers, Profile, Span
 from loadtest.runs.spans import drawn
 
-LAG_EVERY_S = 0.05
 AHEAD_S = 0.002
 
 
@@ -65,7 +65,7 @@ class Line(ABC):
         )
         """Ours, to which they write or which they dial."""
         self.number = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.beside = Beside(f"line {plan.over}", self.measures)
 
     @abstractmethod
     async def open(self) -> dict[str, Any]:
@@ -95,8 +95,8 @@ class Line(ABC):
         profile = self.plan.profile
         self.measures.start_s = at_s
         share = arrivals.share_of(profile.customers, self.plan.over)
-        self.spawn(self._arrive(at_s, arrivals.moments(profile.phases, self.rng, share)))
-        self.spawn(self._watch_myself())
+        self.beside.spawn(self._arrive(at_s, arrivals.moments(profile.phases, self.rng, share)))
+        self.beside.watch_loop()
 
     async def _arrive(self, start_s: float, moments: Iterator[float]) -> None:
         """The open loop: each when they are due, whatever became of those before."""
@@ -110,13 +110,6 @@ class Line(ABC):
             self.count("due", due_s)
             self.come(due_s, self.rng.choices(self.kinds, shares)[0])
             self.measures.record("late", due_s, perf_counter())
-
-    async def _watch_myself(self) -> None:
-        """How late this process's own loop is: what it measures cannot be truer."""
-        while True:
-            due_s = perf_counter() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            self.measures.record("client_lag", due_s, perf_counter())
 
     # --- for subclasses -----------------------------------------------------------------------
 
@@ -135,23 +128,6 @@ class Line(ABC):
         due_s = perf_counter() + wait_s
         return asyncio.get_running_loop().call_later(wait_s, do, due_s, *about)
 
-    def spawn(self, doing: Any) -> None:
-        """Do it beside; an error is counted and said."""
-        task = asyncio.get_running_loop().create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            print(f"line {self.plan.over}: {task.exception()!r}", file=sys.stderr, flush=True)
-            self.measures.count("client_errors")
-
-    def rest(self) -> None:
-        """Nothing is done any more."""
-        for task in self._tasks:
-            task.cancel()
-
     def tally(self) -> dict[str, int]:
         """How it stands."""
         totals = {name: self.measures.total(name) for name in ("due", "taken")}
@@ -160,7 +136,7 @@ class Line(ABC):
     async def end(self) -> None:
         """Count, and write down what was seen."""
         await self.finish()
-        self.rest()
+        self.beside.rest()
         seen = {**self.measures.plain(), "book": msgspec.to_builtins(self.book)}
         file = Path(self.plan.seen)
         await asyncio.to_thread(file.write_bytes, msgspec.json.encode(seen))
@@ -202,7 +178,7 @@ async def serve() -> None:
                     _say({"ended": True})
                     return
     finally:
-        line.rest()
+        line.beside.rest()
         await line.close()
 
 

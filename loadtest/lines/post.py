@@ -119,7 +119,7 @@ class Post(Line):
             mail["References"] = " ".join(writer.thread)
         mail.set_content(f"{mark} {writer.written}/{writer.of}\n\nMy line is dead.\n")
         writer.thread.append(f"<{mark}@{DOMAIN}>")
-        self.spawn(self._bring(due_s, writer, mark, mail.as_bytes()))
+        self.beside.spawn(self._bring(due_s, writer, mark, mail.as_bytes()))
 
     async def _bring(self, due_s: float, writer: Writer, mark: str, data: bytes) -> None:
         first = writer.written == 1

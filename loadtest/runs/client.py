@@ -17,6 +17,7 @@ import msgspec
 import uvloop
 
 from loadtest.runs import arrivals
+from loadtest.runs.beside import Beside
 from loadtest.runs.crowd import Crowd
 from loadtest.runs.desks import Agent
 from loadtest.runs.measures import Mark, Measures
@@ -24,7 +25,6 @@ from loadtest.runs.profile import Profile
 from loadtest.runs.writing import Notes
 
 SIGN_IN_AT_ONCE = 32
-LAG_EVERY_S = 0.05
 
 
 class Seat(msgspec.Struct):
@@ -140,7 +140,7 @@ class Client:
             )
             for seat in plan.seats
         ]  # fmt: skip
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Beside(f"client {plan.index}", self.measures)
 
     async def open(self) -> int:
         """Connect; agents who are there from the beginning sit down. The port of the hall."""
@@ -172,8 +172,8 @@ class Client:
         if profile.trace:
             file, index, of = Path(self.plan.folder) / profile.trace, self.plan.index, self.plan.of
             moments = (each for each in arrivals.recorded(file, index, of, profile.trace_speed))
-        self._spawn(self.crowd.come(at_s, moments))
-        self._spawn(self._watch_myself())
+        self._beside.spawn(self.crowd.come(at_s, moments))
+        self._beside.watch_loop()
         loop = asyncio.get_running_loop()
         for agent, seat in zip(self.agents, self.plan.seats, strict=True):
             if seat.login_at_s is not None:
@@ -185,25 +185,7 @@ class Client:
                 loop.call_later(at_s + cut.at_s - perf_counter(), agent.cut, cut.back_within_s)
 
     def _log_in(self, agent: Agent, due_s: float) -> None:
-        self._spawn(agent.come(due_s, "login"))
-
-    async def _watch_myself(self) -> None:
-        """How late this process's own loop is: what it measures cannot be truer."""
-        while True:
-            due_s = perf_counter() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            self.measures.record("client_lag", due_s, perf_counter())
-
-    def _spawn(self, doing: Any) -> None:
-        task = asyncio.get_running_loop().create_task(doing)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            print(f"client {self.plan.index}: {task.exception()!r}", file=sys.stderr, flush=True)
-            self.measures.count("client_errors")
+        self._beside.spawn(agent.come(due_s, "login"))
 
     def tally(self) -> dict[str, int]:
         """How it stands, for the line that shows progress."""
@@ -213,8 +195,7 @@ class Client:
 
     def end(self) -> None:
         """Leave everything; write down what was seen."""
-        for task in self._tasks:
-            task.cancel()
+        self._beside.rest()
         unanswered = self.crowd.unanswered
         for agent in self.agents:
             agent.leave()
