@@ -61,6 +61,9 @@ from router.store_settings import redis_settings
 LINK_US = 12 * 3600 * 1_000_000
 """How long a link made on the command line can be used."""
 FRAMES = 200
+WATCHED_LEASES = 5
+"""So long a command watches for a sign of life before it takes what several nodes serve."""
+LOOKS_PER_LEASE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,12 @@ async def _refuse_owned(journal: Journal, name: str, config: Config) -> None:
     if cluster is None or not isinstance(journal, SharedJournal):
         return
     before = await journal.standing(name)
-    if not before.is_free:
-        await asyncio.sleep(1.25 * cluster.lease_s)  # as long as any node has to look at another
+    if before.is_free:
+        return
+    # Nodes count one lease. A command can wait longer, so that no owner that only stood still for
+    # a moment loses its workspace to it.
+    for _ in range(WATCHED_LEASES * LOOKS_PER_LEASE):
+        await asyncio.sleep(cluster.lease_s / LOOKS_PER_LEASE)
         if await journal.standing(name) != before:
             raise JournalBusy(
                 f"workspace {name} is served by node {before.node}: use the API of any node"
@@ -344,7 +351,7 @@ async def restore(config: Config, data: Path | None, journals: Path, keys: Path)
 
 
 async def _refuse_running_nodes(config: Config) -> None:
-    """Raises JournalBusy while nodes run on the store, after watching it for three leases.
+    """Raises JournalBusy while nodes run on the store, after watching it for five leases.
 
     An owner that lives writes its workspace into an emptied store again, beside what is restored.
     One that cannot be seen (frozen, cut off) is deposed by the backup's epoch when it comes back.
@@ -357,7 +364,7 @@ async def _refuse_running_nodes(config: Config) -> None:
     alive: list[str] = []
     try:
         before = {*await journal.nodes()}
-        for _ in range(3):
+        for _ in range(WATCHED_LEASES):
             await asyncio.sleep(cluster.lease_s)
             alive = sorted({entry.name for entry in await journal.nodes() if entry not in before})
             if alive:
