@@ -213,6 +213,13 @@ class Outbox:
             await self._fail(job, str(error))
         except Refused as error:  # the adapter called back and was refused: its business
             await self._fail(job, error.code)
+        except Exception:  # a fault of the adapter's; how far it came nobody knows
+            log.exception("adapter broke", extra={"adapter": self.name, "effect": job.id})
+            if repeat == "safe":
+                await self._fail(job, "adapter_broke")
+            else:
+                await self._drop_monitor(job, "unknown")
+                await self._settle(job, "unknown", "adapter_broke")
         else:
             self._losses = 0
             await self._settle(job, "done")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from router.core.commands import StepClock
 from router.core.model import DAY_US, SECOND_US
-from router.errors import JournalError, RouterError
+from router.errors import JournalError, Overloaded, RouterError, StoreFull
 from router.runtime.attachments import Attachments
 from router.runtime.clock import Clock, sleep
 from router.runtime.health import Health
@@ -37,8 +37,12 @@ KEEP_US = {
 }
 CLOSED = ("contact", "decision", "message", "customer_contact")
 EXPIRE_EVERY_US = 60 * SECOND_US
+EXPIRE_AGAIN_US = SECOND_US
+"""The pause when a portion was full: more is written in a busy minute than one portion holds."""
 TRIM_FRAMES = 500
 EXPIRE_ROWS = 1000
+FULL = min(TRIM_FRAMES, EXPIRE_ROWS)
+"""Whoever has dropped so many may have left some."""
 
 
 class Upkeep:
@@ -101,10 +105,17 @@ class Upkeep:
                     self._tasks.spawn(self._step(workspace, step_us), "step")
 
     async def _step(self, workspace: Workspace, by_us: int) -> None:
-        try:
-            await workspace.ask(StepClock(by_us=by_us))
-        except RouterError as error:
-            log.warning("clock step not taken", extra={"error": str(error)})
+        """Say it until it is taken: a machine that was asleep has often lost its store, too."""
+        while not workspace.stopped:
+            try:
+                await workspace.ask(StepClock(by_us=by_us))
+            except (Overloaded, StoreFull):  # nothing was done
+                await sleep(self._clock, SECOND_US)
+            except RouterError as error:  # may yet be done: said twice it would count twice
+                log.warning("clock step not taken", extra={"error": str(error)})
+                return
+            else:
+                return
 
     async def _keys(self) -> None:
         """The next block of keys is durable before the last one is used up."""
@@ -120,11 +131,16 @@ class Upkeep:
         while not workspace.stopped:
             await sleep(self._clock, EXPIRE_EVERY_US)
             try:
-                await expire(workspace)
-                if files is not None:  # as old as the messages that they came with
-                    await files.expire(workspace.now_us() - workspace.policy.keep_closed_us)
-            except (JournalError, OSError) as error:
+                while await self._expired(workspace, files) >= FULL and not workspace.stopped:
+                    await sleep(self._clock, EXPIRE_AGAIN_US)
+            except (JournalError, StoreFull, OSError) as error:
                 log.warning("upkeep failed", extra={"error": str(error)})
+
+    async def _expired(self, workspace: Workspace, files: Attachments | None) -> int:
+        dropped = await expire(workspace)
+        if files is not None:  # as old as the messages that they came with
+            dropped += await files.expire(workspace.now_us() - workspace.policy.keep_closed_us)
+        return dropped
 
 
 async def expire(workspace: Workspace) -> int:

@@ -135,6 +135,35 @@ async def test_a_message_whose_outcome_is_unknown_is_never_sent_again(bench: Ben
         assert bench.adapter.performed == ["1-1"]
 
 
+async def test_a_fault_of_the_adapter_leaves_no_message_without_an_outcome(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.adapter.outcomes = [KeyError("planted")]
+    bench.put("1-1", DELIVER)
+    settled = await bench.settled("1-1")
+    assert (settled.result, settled.reason) == ("unknown", "adapter_broke")
+    await bench.through()
+    assert bench.adapter.performed == ["1-1"]  # how far it came nobody knows: not again
+    assert "adapter broke" in caplog.messages
+
+
+async def test_a_fault_of_the_adapter_at_an_offer_gives_the_agent_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace, media = bench.workspace, {"chat": "x"}
+    await with_ana(workspace, media)
+    await workspace.ask(submit("c1"))
+    (reservation,) = workspace.engine.state.reservations
+    bench.adapter.outcomes = [KeyError("planted")]
+    offer = OfferContact(
+        channel="chat", contact=C1, reservation=reservation, agent=ANA, endpoint="x",
+        deadline_at_us=CALL,
+    )  # fmt: skip
+    bench.put("1-1", offer)
+    await until(lambda: reservation not in workspace.engine.state.reservations)
+    assert "adapter broke" in caplog.messages
+
+
 async def test_a_message_is_marked_as_attempted_before_it_is_sent(bench: Bench) -> None:
     bench.adapter.gate.clear()
     bench.put("1-1", DELIVER)

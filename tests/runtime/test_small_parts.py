@@ -13,6 +13,7 @@ from router.channel import Address, NewContact
 from router.core import commands as c
 from router.core import events as e
 from router.core.model import DAY_US, ContactId
+from router.errors import StoreFull
 from router.journal import ArchiveWrite
 from router.journal.memory import MemoryJournal
 from router.runtime import logs, tasks
@@ -190,6 +191,75 @@ async def test_old_rows_and_old_events_go_and_young_ones_stay(world: World) -> N
     oldest = await world.journal.oldest_seq(workspace.own)
     assert 1 < oldest <= workspace.seq
     assert "c1" in workspace.engine.state.contacts
+
+
+async def test_what_is_too_old_goes_as_fast_as_it_came(world: World) -> None:
+    assert isinstance(world.journal, MemoryJournal)
+    workspace = await world.workspace()
+    old_us = workspace.now_us()
+    await workspace.ask(
+        submit("c1"), [ArchiveWrite("idempotency", f"k{n}", old_us, b"x") for n in range(2500)]
+    )
+    for number in range(1200):  # each a frame of its own
+        await workspace.ask(c.RecordAudit(action="test", subject=str(number), by="x"))
+    young = workspace.seq
+    world.clock.advance(31 * DAY_US)
+    await workspace.ask(c.RecordAudit(action="test", subject="young", by="x"))
+    upkeep = Upkeep([workspace], world.clock, Metrics(), Health())
+    upkeep.start()
+    await passes(world, 70)
+    left = await world.journal.list_archive(workspace.own, "idempotency", "k", "", 3000)
+    assert left == []
+    assert await world.journal.oldest_seq(workspace.own) > young
+    await upkeep.stop()
+
+
+async def test_upkeep_goes_on_after_a_store_that_was_full(world: World) -> None:
+    assert isinstance(world.journal, MemoryJournal)
+    workspace = await world.workspace()
+    old_us = workspace.now_us()
+    await workspace.ask(submit("c1"), [ArchiveWrite("idempotency", "k1", old_us, b"x")])
+    world.clock.advance(2 * DAY_US)
+    upkeep = Upkeep([workspace], world.clock, Metrics(), Health())
+    upkeep.start()
+    world.journal.cut_off = StoreFull("the disk is full")
+    await passes(world, 70)
+    world.journal.cut_off = None
+    await passes(world, 70)
+    assert await world.journal.fetch(workspace.own, "idempotency", ["k1"]) == {}
+    await upkeep.stop()
+
+
+async def test_a_step_of_the_clock_is_told_when_the_store_is_back(world: World) -> None:
+    assert isinstance(world.journal, MemoryJournal)
+    workspace = await world.workspace()
+    upkeep = Upkeep([workspace], world.clock, Metrics(), Health())
+    upkeep.start()
+    stream = workspace.feed.subscribe()
+    world.journal.cut_off = StoreFull("the disk is full")
+    stuck = tasks.spawn(workspace.ask(submit("c1")), "stuck")
+    await until(lambda: workspace.suspended)
+    world.clock.step(7200 * SECOND)
+    await passes(world, 3)
+    world.journal.cut_off = None
+    await passes(world, 10)
+    await stuck
+    steps: list[int] = []
+    while not steps:
+        events = [event for _, event in await stream.batch()]
+        assert events, "the stream has ended"
+        steps += [event.by_us for event in events if isinstance(event, e.ClockStepped)]
+    assert steps == [7200 * SECOND]
+    assert workspace.engine.state.totals.clock_offset_us == 7200 * SECOND
+    await upkeep.stop()
+
+
+async def passes(world: World, seconds: int) -> None:
+    """Let time pass, and what it wakes come through."""
+    for _ in range(4 * seconds):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        world.clock.advance(SECOND // 4)
 
 
 async def test_sleep_ends_when_the_clock_says_so() -> None:
