@@ -85,6 +85,19 @@ class EvaluateBody(SubmitBody):
     """The id of a live one; nothing else then."""
 
 
+class TryRuleBody(Body):
+    """A rule that is tried on the contacts that came in."""
+
+    rule: Annotated[str, Meta(min_length=1, max_length=16_384)]
+    """YAML, as under ``rules:`` in the configuration."""
+    before: OptionalId = ""
+    """It stands before this rule; neither: at the end."""
+    instead_of: OptionalId = ""
+    """It stands in place of this rule."""
+    since_us: Moment = 0
+    """0: since today began, in the time zone of most queues."""
+
+
 class BatchBody(Body):
     """Many contacts in one go; each is answered by itself."""
 

@@ -101,51 +101,19 @@ def known_names(section: WorkspaceSection, reading: Reading) -> Known:
     )
 
 
-class _Compiler:
-    """One reading of one workspace."""
+class RuleCompiler:
+    """From the settings of rules to rules; findings and warnings say what is wrong."""
 
-    def __init__(self, section: WorkspaceSection, at: Path, reading: Reading) -> None:
-        self._section = section
-        self._at = at
+    def __init__(self, known: Known, reading: Reading) -> None:
         self._reading = reading
-        self.known = known_names(section, reading)
+        self.known = known
         self.expressions = Expressions(reading)
-        self.schema = schema(self.known)
-        self.named: dict[str, Expression] = {}
+        self.schema = schema(known)
         self.warnings: list[str] = []
 
     def line(self, path: Path) -> str:
         """``file:line``."""
         return f"{self._reading.findings.name}:{self._reading.at(path).line}"
-
-    def conditions(self) -> None:
-        """Named conditions, which all other expressions may use."""
-        path = (*self._at, "conditions")
-        self.schema, self.named = self.expressions.add_conditions(
-            path, self._section.conditions, self.schema
-        )
-
-    def segment(self, name: str, settings: SegmentSettings) -> Segment:
-        """A segment."""
-        hidden = self.schema.hiding("segment", "it is what is decided here")
-        strategy = settings.strategy
-        then = Then(
-            head_start_us=strategy.head_start,
-            tier=strategy.tier,
-            watch=strategy.watch,
-            require=signature(strategy.require),
-            prefer_agent=_prefer_agent(strategy.prefer_agent),
-        )
-        path = (*self._at, "segments", name)
-        self._check_prefer(strategy.prefer_agent, (*path, "strategy", "prefer_agent"))
-        return Segment(
-            name=name,
-            when=self._expression(settings.when, hidden),
-            strategy=SegmentStrategy(
-                then=then, channels=strategy.channels, explore=strategy.explore
-            ),
-            place=self.line(path),
-        )
 
     def rule(self, settings: RuleSettings) -> Rule:
         """A rule."""
@@ -156,16 +124,6 @@ class _Compiler:
             then=self._then(settings.then, (*settings.path, "then")),
             place=self.line(settings.path),
         )
-
-    def queues(self) -> None:
-        """Conditions of relaxation steps and limits."""
-        for queue in self._section.queues.values():
-            for step in queue.steps:
-                if isinstance(step.when, Source):
-                    self._expression(step.when, self.schema)
-            for limits in (queue.on_full, queue.on_late, queue.on_closed, queue.decline.exhausted):
-                for limit in limits:
-                    self._expression(limit.when, self.schema)
 
     def _expression(self, source: Source | None, names: Schema) -> Expression | None:
         return self.expressions.add(source, names) if source is not None else None
@@ -242,6 +200,60 @@ class _Compiler:
         if (of_last is of_agent or both) and not is_told:
             self._reading.add(path, "expected {last: 30s} or {agent: ana, for: 30s}")
 
+    def _warn(self, path: Path, message: str) -> None:
+        mark = self._reading.at(path)
+        name = self._reading.findings.name
+        self.warnings.append(f"{name}:{mark.line}:{mark.column}: {dotted(path)}: {message}")
+
+
+class _Compiler(RuleCompiler):
+    """One reading of one workspace."""
+
+    def __init__(self, section: WorkspaceSection, at: Path, reading: Reading) -> None:
+        super().__init__(known_names(section, reading), reading)
+        self._section = section
+        self._at = at
+        self.named: dict[str, Expression] = {}
+
+    def conditions(self) -> None:
+        """Named conditions, which all other expressions may use."""
+        path = (*self._at, "conditions")
+        self.schema, self.named = self.expressions.add_conditions(
+            path, self._section.conditions, self.schema
+        )
+
+    def segment(self, name: str, settings: SegmentSettings) -> Segment:
+        """A segment."""
+        hidden = self.schema.hiding("segment", "it is what is decided here")
+        strategy = settings.strategy
+        then = Then(
+            head_start_us=strategy.head_start,
+            tier=strategy.tier,
+            watch=strategy.watch,
+            require=signature(strategy.require),
+            prefer_agent=_prefer_agent(strategy.prefer_agent),
+        )
+        path = (*self._at, "segments", name)
+        self._check_prefer(strategy.prefer_agent, (*path, "strategy", "prefer_agent"))
+        return Segment(
+            name=name,
+            when=self._expression(settings.when, hidden),
+            strategy=SegmentStrategy(
+                then=then, channels=strategy.channels, explore=strategy.explore
+            ),
+            place=self.line(path),
+        )
+
+    def queues(self) -> None:
+        """Conditions of relaxation steps and limits."""
+        for queue in self._section.queues.values():
+            for step in queue.steps:
+                if isinstance(step.when, Source):
+                    self._expression(step.when, self.schema)
+            for limits in (queue.on_full, queue.on_late, queue.on_closed, queue.decline.exhausted):
+                for limit in limits:
+                    self._expression(limit.when, self.schema)
+
     # --- what can be said of the whole ----------------------------------------------------------
 
     def review(self, book: RuleBook) -> None:
@@ -289,11 +301,6 @@ class _Compiler:
         for rule in self._section.rules:
             if rule.then.prefer_agent is not None:
                 yield (*rule.path, "then", "prefer_agent"), rule.then.prefer_agent
-
-    def _warn(self, path: Path, message: str) -> None:
-        mark = self._reading.at(path)
-        name = self._reading.findings.name
-        self.warnings.append(f"{name}:{mark.line}:{mark.column}: {dotted(path)}: {message}")
 
 
 def _prefer_agent(settings: PreferAgentSettings | None) -> PreferAgent | None:

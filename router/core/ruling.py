@@ -6,7 +6,7 @@ The book itself (`rules/book.py`) only says what should be done; here it is done
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -261,20 +261,35 @@ def arrival(
         attributes = {**entry_point.attributes, **command.attributes}
     else:
         attributes = command.attributes
-    contact = _contact_to_be(d, command, queue, requirements, attributes)
+    contact = contact_to_be(d, command, queue, requirements, attributes)
     context = context_of(d, contact, command.facts)
     verdict = book.segment_of(context, trace=trace)
     if command.segment and command.segment != context.given_segment:
         verdict = replace(verdict, segment=command.segment, reason=GIVEN)
     context.segment = verdict.segment
     plan = book.decide(context, Moment.RECEIVED, trace=trace)
+    if plan.then.reject and may_reject and not trace:
+        raise Refused("rejected", plan.then.reject)
+    matched = bool(verdict.segment) and verdict.reason != GIVEN and not context.given_segment
+    return as_planned(d, command, attributes, queue, requirements, verdict, matched, plan)
+
+
+def as_planned(
+    d: Edges,
+    command: c.SubmitContact,
+    attributes: dict[str, Any],
+    queue: Queue,
+    requirements: Required,
+    segment: SegmentVerdict,
+    segment_matched: bool,
+    plan: Plan,
+) -> Ruled:
+    """The command as a plan changes it; `attributes`: with those of its entry point."""
     then = plan.then
-    if then.reject and may_reject and not trace:
-        raise Refused("rejected", then.reject)
     agent, hold_us = preferred(d, then, command.facts) or (command.prefer_agent, command.prefer_us)
     changed = replace(
         command,
-        segment=verdict.segment,
+        segment=segment.segment,
         attributes={**attributes, **plan.attributes},
         tier=command.tier if then.tier is None else then.tier,
         head_start_us=command.head_start_us + (then.head_start_us or 0),
@@ -291,8 +306,8 @@ def arrival(
         changed,
         target or queue,
         merged(requirements, then.require) if then.require else requirements,
-        verdict,
-        bool(verdict.segment) and verdict.reason != GIVEN and not context.given_segment,
+        segment,
+        segment_matched,
         plan,
         is_scheduled,
         _asked(command, queue, requirements, plan),
@@ -386,7 +401,7 @@ def _asked(command: c.SubmitContact, queue: Queue, requirements: Required, plan:
 def contact_after(d: Edges, ruled: Ruled) -> Contact:
     """The contact as it would wait in its queue, did it arrive now."""
     command, queue = ruled.command, ruled.queue
-    contact = _contact_to_be(d, command, queue, ruled.requirements, command.attributes)
+    contact = contact_to_be(d, command, queue, ruled.requirements, command.attributes)
     contact.due_at_us = d.due_at_us(queue, command.channel, d.now_us)
     contact.segment_reason = ruled.segment.reason
     contact.rule = command.rule
@@ -401,13 +416,14 @@ def answered(d: Edges, contact: Contact) -> Plan:
     return d.policy.rules.decide(context, Moment.INPUT)
 
 
-def _contact_to_be(
+def contact_to_be(
     d: Edges,
     command: c.SubmitContact,
     queue: Queue,
     requirements: Required,
-    attributes: dict[str, object],
+    attributes: dict[str, Any],
 ) -> Contact:
+    """The row that it will have in this queue, rules not asked yet."""
     return Contact(
         id=command.contact,
         channel=command.channel,

@@ -16,6 +16,7 @@ from router.core import customer_commands as cc
 from router.core import events as e
 from router.core.model import ContactId, QueueId, Requirements
 from router.core.policy import Policy
+from router.core.trying import asked_for
 
 C = TypeVar("C")
 
@@ -107,9 +108,7 @@ class Arrivals:
         return [(found.at_us, found.seq, _ask(found)) for found in self._found]
 
     def _command(self, event: e.ContactReceived) -> c.SubmitContact:
-        command = copied(c.SubmitContact, event)
-        if event.asked is not None:
-            command = _before_rules(command, event, event.asked)
+        command = asked_for(event)
         point = self._policy.entry_points.get(event.entry_point)
         if point is None:
             return command
@@ -123,27 +122,6 @@ class Arrivals:
                 if name not in point.attributes or point.attributes[name] != value
             },
         )
-
-
-def _before_rules(
-    command: c.SubmitContact, event: e.ContactReceived, asked: e.Asked
-) -> c.SubmitContact:
-    """As it was asked for; a value that a rule has overwritten in an attribute is lost."""
-    return replace(
-        command,
-        queue=asked.queue,
-        requirements=asked.requirements,
-        attributes={n: value for n, value in event.attributes.items() if n not in asked.set},
-        tier=asked.tier,
-        head_start_us=asked.head_start_us,
-        not_before_us=asked.not_before_us,
-        segment=asked.segment,
-        watched=asked.watched,
-        prefer_agent=asked.prefer_agent,
-        prefer_us=asked.prefer_us,
-        outbound=asked.outbound,
-        rule="",
-    )
 
 
 def keyword(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from router.core.model import DAY_US
@@ -42,6 +43,19 @@ async def first_seq(workspace: Workspace, at_us: int) -> int:
     return low
 
 
+@asynccontextmanager
+async def turn(workspace: Workspace) -> AsyncIterator[None]:
+    """One at a time reads the log of a workspace for a whole span. Raises Overloaded."""
+    if _asked[workspace.name] > WAITING_MOST:
+        raise Overloaded("other reports are being made: ask again in a moment", 2.0)
+    _asked[workspace.name] += 1
+    try:
+        async with _turns.setdefault(workspace, asyncio.Semaphore(1)):
+            yield
+    finally:
+        _asked[workspace.name] -= 1
+
+
 async def make_report(
     workspace: Workspace, by: Sequence[str], from_us: int, to_us: int, every: int
 ) -> list[Row]:
@@ -54,20 +68,14 @@ async def make_report(
         raise Invalid("span", "a report is about more than nothing, and at most 32 days")
     from_us -= from_us % INTERVAL_US
     to_us += -to_us % INTERVAL_US
-    if _asked[workspace.name] > WAITING_MOST:
-        raise Overloaded("other reports are being made: ask again in a moment", 2.0)
-    _asked[workspace.name] += 1
-    try:
-        async with _turns.setdefault(workspace, asyncio.Semaphore(1)):
-            recount = await _recount(workspace, from_us, to_us)
-    finally:
-        _asked[workspace.name] -= 1
+    async with turn(workspace):
+        recount = await _recount(workspace, from_us, to_us)
     return list(recount.rows(by, every, workspace.now_us()))
 
 
 async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:
     seq = await first_seq(workspace, from_us - LOOK_BACK_US)
-    if seq > 1 and (oldest := await _oldest_at_us(workspace)) > from_us:
+    if seq > 1 and (oldest := await oldest_at_us(workspace)) > from_us:
         raise Invalid("trimmed", f"the log begins at {oldest} µs, after this span has begun")
     recount = Recount(workspace.policy, from_us, to_us)
     read = 0
@@ -87,7 +95,7 @@ async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:
     return recount
 
 
-async def _oldest_at_us(workspace: Workspace) -> int:
+async def oldest_at_us(workspace: Workspace) -> int:
     """When the log begins; 0: nothing was trimmed from it."""
     oldest = await workspace.journal.oldest_seq(workspace.own)
     frames = await workspace.journal.frames(workspace.own, oldest, 1) if oldest > 1 else []

@@ -55,6 +55,7 @@ MATRIX = {
     "previewQueue": "y y n n n n", "askRoute": "y n n y y n", "getStats": "y y n n n n",
     "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
+    "tryRule": "y y n n n n",
     "listSegments": "y y n n n n", "putSegment": "y n n n n n",
     "signIn": "open", "listSignInWays": "open", "listLogins": "y n n n n n",
     "putLogin": "y n n n n n", "removeLogin": "y n n n n n",
@@ -92,6 +93,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "previewQueue": {"channel": "voice"},
     "askRoute": {"request": "r", "channel": "voice", "queue": "front"},
     "evaluateRules": {"channel": "voice", "queue": "front"},
+    "tryRule": {"rule": "{name: all, then: {queue: billing}}"},
     "mergeCustomer": {"customer": "kim"},
     "setConsent": {"state": "given"},
     "recordOutcome": {

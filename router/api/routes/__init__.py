@@ -18,6 +18,7 @@ from router.api.routes import (
     queues,
     reports,
     rules,
+    trying,
 )
 from router.api.table import Route
 
@@ -35,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *queues.ROUTES,
     *reports.ROUTES,
     *rules.ROUTES,
+    *trying.ROUTES,
     *admin.ROUTES,
     *nodes.ROUTES,
 )

@@ -12,6 +12,7 @@ from router.api.problems import ApiError
 from router.api.routes.contacts import parts
 from router.api.table import Call, Reply, Route, roles
 from router.api.views import View
+from router.config.one_rule import written
 from router.core import commands as c
 from router.core.customer_model import Customer
 from router.core.evaluation import Evaluation
@@ -43,6 +44,8 @@ class RuleView(View):
     """How often."""
     last_at_us: int = 0
     """0 = never."""
+    written: str = ""
+    """As YAML: what `rules:try` takes."""
 
 
 class RuleBookView(View):
@@ -83,6 +86,7 @@ def _rule(call: Call, rule: Rule) -> RuleView:
         place=rule.place,
         matched=count.matched if count is not None else 0,
         last_at_us=count.last_at_us if count is not None else 0,
+        written=written(rule),
     )
 
 
