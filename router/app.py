@@ -169,8 +169,8 @@ class Server:
                     )
                     self.health.refuse(name, str(error))
         finally:
+            settle_gc()  # first: once enabled, it would walk over all that has come in
             gc.enable()
-            settle_gc()
         if not self.hosts:
             raise JournalDamaged("\n".join(self.health.degraded()))
 

@@ -60,6 +60,8 @@ class Hosts:
         self._keys = keys
         self._rng = rng
         self._files = files
+        self._opening = 0
+        """Workspaces that are being loaded."""
         self._warm: dict[str, Warm] = {}
         """Workspaces that will be handed over to this node, as they were read ahead."""
 
@@ -142,6 +144,7 @@ class Hosts:
         cluster = self._context.cluster
         assert cluster is not None, "opened by the cluster"
         gc.disable()  # 100,000 rows come in: nothing of them is garbage
+        self._opening += 1
         try:
             warm = self._warm.pop(name, None)
             host = await self.start(name, own, lease, warm)
@@ -149,8 +152,10 @@ class Hosts:
             self._context.health.refuse(name, str(error))
             raise
         finally:
-            gc.enable()
-            gc.freeze()
+            self._opening -= 1
+            gc.freeze()  # first: once enabled, it would walk over all that has come in
+            if not self._opening:
+                gc.enable()
         if warm is not None:
             log.info("rows were read ahead", extra={"workspace": name, "rows": warm.used})
         host.on_lost = lambda why: cluster.ended(name, why)

@@ -72,8 +72,10 @@ class Codec(Generic[T]):
         self._prefix = bytes((_PAIR, version))
         self._veiled = bytes((_FOUR, version))
         self._encode = _encode
-        self._decode = msgspec.msgpack.Decoder(type_).decode
-        self._decode_veiled = msgspec.msgpack.Decoder(tuple[int, type_, str, bytes]).decode
+        self._decode: Callable[[memoryview], T] = msgspec.msgpack.Decoder(type_).decode
+        self._decode_veiled: Callable[[bytes], tuple[int, T, str, bytes]] = msgspec.msgpack.Decoder(
+            tuple[int, type_, str, bytes]
+        ).decode
 
     def encode(self, value: T) -> bytes:
         """The record in its envelope."""
@@ -97,10 +99,10 @@ class Codec(Generic[T]):
         """The record and, if it is veiled, what is sealed of it. Raises JournalDamaged."""
         try:
             if data[:2] == self._prefix:
-                return cast("T", self._decode(memoryview(data)[2:])), None
+                return self._decode(memoryview(data)[2:]), None
             if data[:2] == self._veiled:
                 _, value, key, sealed = self._decode_veiled(data)
-                return cast("T", value), Sealed(key, sealed)
+                return value, Sealed(key, sealed) if key or sealed else IN_ENVELOPE
             return self._lift(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise JournalDamaged(
@@ -170,9 +172,12 @@ def encode_veiled_row(row: Row, sealed: Sealed) -> bytes:
     return _row_codec(type(row)).encode_veiled(row, sealed)
 
 
-def split_row(type_: type[R], data: bytes) -> tuple[R, Sealed | None]:
-    """A state row and, if it is veiled, what is sealed of it. Raises JournalDamaged."""
-    return cast("tuple[R, Sealed | None]", _row_codec(type_).split(data))
+def row_splitter(type_: type[R]) -> Callable[[bytes], tuple[R, Sealed | None]]:
+    """What makes of bytes a row of the type and, if it is veiled, what is sealed of it.
+
+    It raises JournalDamaged.
+    """
+    return _row_codec(type_).split
 
 
 def _row_codec(type_: type[Row]) -> Codec[Any]:

@@ -12,7 +12,7 @@ have none either: these are the only ones there are.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from zlib import crc32
 import msgspec
 
 from router.errors import JournalDamaged
-from router.journal import Commit
+from router.journal import Commit, StoredRow
 
 FRAME_VERSION = 1
 DIGEST_BYTES = 16
@@ -111,6 +111,25 @@ def open_row(
             f"its checksum does not match its {len(stored)} bytes"
         )
     return data
+
+
+def open_rows(workspace: str, rows: Iterable[tuple[str, str, bytes]]) -> list[StoredRow]:
+    """Live rows (kind, id, stored form) with their data, as `open_row` gives it for each.
+
+    Raises JournalDamaged for the first one that is.
+    """
+    begun: dict[str, int] = {}
+    make, opened = StoredRow._make, []
+    for kind, id_, stored in rows:
+        crc = begun.get(kind)
+        if crc is None:
+            crc = begun[kind] = crc32(f"{kind}\0{0}\0".encode())
+        data = stored[:-_CRC_BYTES]
+        crc = crc32(data, crc32(id_.encode(), crc))
+        if crc.to_bytes(_CRC_BYTES, "big") != stored[-_CRC_BYTES:]:
+            data = open_row(workspace, "live", kind, id_, stored)
+        opened.append(make((kind, id_, data)))
+    return opened
 
 
 def _row_crc(kind: str, id_: str, data: bytes, at_us: int) -> bytes:

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from os import urandom
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -28,6 +29,8 @@ BLOCK_KEYS = 1024
 BLOCK_BYTES = KEY_BYTES * BLOCK_KEYS
 LEAST_UNUSED = 4 * BLOCK_KEYS
 """So many keys are kept ready: a burst of a few thousand contacts needs no new block."""
+_PLACES = {f"{place:x}": place for place in range(BLOCK_KEYS)}
+"""By the second half of a key's id: a start asks for a hundred thousand of them."""
 ERASED = bytes(KEY_BYTES)
 """What an erased key is overwritten with; no random key is all zero."""
 
@@ -128,7 +131,8 @@ class BlockKeys(KeyStore):
 
     async def fetch(self, key_ids: Iterable[str]) -> None:
         """See KeyStore: reads their blocks, at most as many as are kept, the newest."""
-        numbers = {where[0] for where in map(place_of, key_ids) if where is not None}
+        named = {key_id.rpartition("-")[0] for key_id in key_ids}  # a thousand share a block
+        numbers = {where[0] for name in named if (where := place_of(f"{name}-0")) is not None}
         numbers -= {*self._cache, *(number for number, _ in self._unused)}
         for number in sorted(numbers)[-self._cached_max :]:
             stored = await asyncio.to_thread(self._blocks.read, number)
@@ -153,8 +157,10 @@ class BlockKeys(KeyStore):
     def key(self, key_id: str) -> bytes | None:
         """See KeyStore. A block that is not in memory is read from the store, waiting for it."""
         where = place_of(key_id)
-        block = None if where is None else self._block(where[0])
-        if where is None or block is None:
+        if where is None:
+            return None
+        block = self._block(where[0])
+        if block is None:
             return None
         key = _key_at(block, where[1])
         return None if key == ERASED else key
@@ -204,13 +210,13 @@ class BlockKeys(KeyStore):
         await asyncio.to_thread(self._blocks.close)
 
     def _block(self, number: int) -> bytearray | None:
-        for known, block in self._unused:
-            if known == number:
-                return block
         cached = self._cache.get(number)
         if cached is not None:
             self._cache.move_to_end(number)
             return cached
+        for known, block in self._unused:
+            if known == number:
+                return block
         stored = self._blocks.read(number)
         if stored is None:
             return None
@@ -254,13 +260,19 @@ def _key_at(block: bytearray, place: int) -> bytes:
 
 def place_of(key_id: str) -> tuple[int, int] | None:
     """(block, place) of an id as `new_key` makes them; None for anything else."""
-    number, _, place = key_id.partition("-")
+    block, _, name = key_id.partition("-")
+    place, number = _PLACES.get(name), _number_of(block)
+    return None if place is None or number is None else (number, place)
+
+
+@lru_cache(1024)
+def _number_of(name: str) -> int | None:
+    """The block that the first half of a key's id names."""
     try:
-        where = int(number, 16), int(place, 16)
+        number = int(name, 16)
     except ValueError:
         return None
-    is_ours = f"{where[0]:x}-{where[1]:x}" == key_id and 0 <= where[1] < BLOCK_KEYS
-    return where if is_ours and 0 < where[0] < 1 << 62 else None
+    return number if 0 < number < 1 << 62 and f"{number:x}" == name else None
 
 
 class MemoryBlocks:

@@ -59,7 +59,7 @@ async def _look(line: Line, workspace: str, space: Keyspace, findings: list[Find
         for field, stored in pairs:
             count += 1
             try:
-                open_live(workspace, field, stored)
+                open_live(workspace, [(field, stored)])
             except RouterError as error:
                 damaged.append(Finding("error", str(error)))
     for kind in await archive_kinds(line, space):

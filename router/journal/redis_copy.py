@@ -72,7 +72,7 @@ async def _fill(line: Line, workspace: str, frozen: Keyspace, db: sqlite3.Connec
         frames = [(open_entry(workspace, entry).first_seq, entry[1][1]) for entry in entries]
         await put("INSERT INTO log VALUES (?,?)", frames)
     async for pairs in scan_still(line, frozen.live):
-        live = [open_live(workspace, field, stored) for field, stored in pairs]
+        live = open_live(workspace, pairs)
         rows = [(row.kind, row.id, guard_row(*row)) for row in live]
         await put("INSERT INTO live (kind, id, data) VALUES (?,?,?)", rows)
     for kind in await archive_kinds(line, frozen):

@@ -6,13 +6,13 @@ The only code that writes these keys is `functions.lua`, which says what each on
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from router.errors import JournalDamaged, JournalFailed
 from router.journal import ArchiveWrite, Commit, StoredRow
-from router.journal.frame import GENESIS, Frame, guard_row, open_row, unpack_frame
+from router.journal.frame import GENESIS, Frame, guard_row, open_row, open_rows, unpack_frame
 from router.journal.shared import NodeEntry, Standing
 from router.journal.workspace_file import Own, own_crc
 
@@ -224,10 +224,10 @@ async def scan_log(line: Line, key: str) -> AsyncIterator[list[Any]]:
         start = f"({entries[-1][0].decode()}"
 
 
-def open_live(workspace: str, field: bytes, stored: bytes) -> StoredRow:
-    """A live row from its field and value. Raises JournalDamaged."""
-    kind, _, id_ = field.decode("utf-8", "replace").partition("\0")
-    return StoredRow(kind, id_, open_row(workspace, "live", kind, id_, stored))
+def open_live(workspace: str, pairs: Iterable[tuple[bytes, bytes]]) -> list[StoredRow]:
+    """Live rows from their fields and values. Raises JournalDamaged."""
+    named = [(field.decode("utf-8", "replace").partition("\0"), stored) for field, stored in pairs]
+    return open_rows(workspace, [(kind, id_, stored) for (kind, _, id_), stored in named])
 
 
 async def archive_kinds(line: Line, space: Keyspace) -> list[str]:

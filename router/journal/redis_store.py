@@ -216,7 +216,7 @@ class RedisJournal(SharedJournal):
         gc.disable()  # it would walk over all rows loaded so far, again and again
         try:
             async for pairs in scan_still(reading, space.live):
-                yield [open_live(own.workspace, field, stored) for field, stored in pairs]
+                yield open_live(own.workspace, pairs)
                 kept.update((field.decode(), stored) for field, stored in pairs)
         finally:
             if collects:
@@ -228,7 +228,7 @@ class RedisJournal(SharedJournal):
         """See SharedJournal."""
         space = Keyspace(file_name(workspace))
         async for pairs in scan(self._servers.reading(space.name), space.live, PEEK_ROWS):
-            yield [open_live(workspace, field, stored) for field, stored in pairs]
+            yield open_live(workspace, pairs)
 
     async def append(self, own: Ownership, commit: Commit) -> AppendResult:
         """See Journal."""

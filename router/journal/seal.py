@@ -20,6 +20,7 @@ from router.journal.pieces import Pieces
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
+_HEAD_BYTES = len(_FORMAT) + _NONCE_BYTES
 _TAG_BYTES = 16
 _PEER_KEY_BYTES = 16
 _SECRET_BYTES_MIN = 16
@@ -37,6 +38,7 @@ class Opener:
     """Opens what was sealed, as long as its key is there."""
 
     def __init__(self, keys: Keys, *, ciphers_max: int = 4096) -> None:
+        """`ciphers_max`: so many are kept; 0 for who opens each field once."""
         self._keys = keys
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
         self._ciphers_max = ciphers_max
@@ -46,11 +48,10 @@ class Opener:
         cipher = self._cipher(key_id)
         if cipher is None:
             return None
-        if sealed[:1] != _FORMAT or len(sealed) < 1 + _NONCE_BYTES + _TAG_BYTES:
+        if sealed[:1] != _FORMAT or len(sealed) < _HEAD_BYTES + _TAG_BYTES:
             raise JournalDamaged(f"field sealed by key {key_id!r}: {len(sealed)} bytes are not one")
-        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:
-            return cipher.decrypt(nonce, body, key_id.encode())
+            return cipher.decrypt(sealed[1:_HEAD_BYTES], sealed[_HEAD_BYTES:], key_id.encode())
         except InvalidTag:
             raise JournalDamaged(
                 f"field sealed by key {key_id!r}: its tag does not match its bytes"
@@ -64,7 +65,10 @@ class Opener:
             return None
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            cipher = self._ciphers[key_id] = AESGCM(key)
+            cipher = AESGCM(key)
+            if not self._ciphers_max:
+                return cipher
+            self._ciphers[key_id] = cipher
             if len(self._ciphers) > self._ciphers_max:
                 self._ciphers.popitem(last=False)
         return cipher

@@ -31,8 +31,17 @@ class Envelope(Value):
     conversation: str = ""
 
 
+class Arrival(Value):
+    """What `veil.py` takes out of an envelope: the rest need not be read for it."""
+
+    attributes: dict[str, Any] = {}
+    external_id: str = ""
+    conversation: str = ""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
+_decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
 NOBODY = Envelope()
 _contacts, _messages = Pieces(6), Pieces(3)
 """The random ends of ids."""
@@ -55,13 +64,14 @@ def open_envelope(sealer: Sealer, contact: Contact) -> Envelope:
 
 def open_sealed(sealer: Opener, key_id: str, sealed: bytes) -> Envelope:
     """An envelope's content; empty if the key was erased or nothing was sealed."""
-    return read_envelope(sealer, key_id, sealed) or NOBODY
+    plain = sealer.open(key_id, sealed) if sealed else None
+    return NOBODY if plain is None else _decode(plain)
 
 
-def read_envelope(opener: Opener, key_id: str, sealed: bytes) -> Envelope | None:
-    """An envelope's content; None if the key was erased or nothing was sealed."""
+def read_arrival(opener: Opener, key_id: str, sealed: bytes) -> Arrival | None:
+    """Of an envelope, what it came with; None if the key was erased or nothing was sealed."""
     plain = opener.open(key_id, sealed) if sealed else None
-    return None if plain is None else _decode(plain)
+    return None if plain is None else _decode_arrival(plain)
 
 
 def resealed(

@@ -17,7 +17,7 @@ from router.core.effects import Effect
 from router.core.engine import Engine, Outcome
 from router.core.model import Contact
 from router.core.policy import Policy
-from router.core.state import ROWS, State
+from router.core.state import State
 from router.errors import (
     Fenced,
     JournalDamaged,
@@ -37,6 +37,7 @@ from router.runtime.feed import Feed
 from router.runtime.frame import Turn
 from router.runtime.inbox import INBOX, SHED_NAMES, Answer, Asker, Inbox, Input, shed_class
 from router.runtime.lease import Lease
+from router.runtime.loading import load_rows
 from router.runtime.metrics import WorkspaceMetrics
 from router.runtime.own_rows import OwnRows
 from router.runtime.recent import RecentlyClosed
@@ -277,19 +278,8 @@ class Workspace:
 
     async def _load(self, warm: Warm | None = None) -> None:
         """A fresh engine from the committed rows; what is open is restated with the next commit."""
-        state = State()
         self.customers.drop()
-        self.veil.drop()
-        self._own_rows.begin()
-        async for chunk in self.journal.load(self.own):
-            for row in chunk:
-                if row.kind in ROWS:
-                    known = warm and warm.take(row.kind, row.id, row.data)
-                    read = known or self.veil.row(ROWS[row.kind], row.data)
-                    state.load(row.kind, self.veil.load(*read))
-                else:
-                    self._own_rows.load(row)
-        self._own_rows.loaded()
+        state = await load_rows(self.journal, self.own, self.keys, self.veil, self._own_rows, warm)
         self.engine = self._make_engine(self.policy, state, self._last_us)
         self._resume = True
 

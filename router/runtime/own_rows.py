@@ -6,7 +6,7 @@ may wait for whatever commit comes next, because losing the last ones does no ha
 
 from __future__ import annotations
 
-from router.journal import ArchiveWrite, RowWrite, StoredRow
+from router.journal import ArchiveWrite, RowWrite
 
 
 class OwnRows:
@@ -39,9 +39,9 @@ class OwnRows:
         """The journal is read again: only notes that are not written yet survive."""
         self._rows = {}
 
-    def load(self, row: StoredRow) -> None:
+    def load(self, kind: str, id_: str, data: bytes) -> None:
         """A stored row."""
-        self.of(row.kind)[row.id] = row.data
+        self.of(kind)[id_] = data
 
     def loaded(self) -> None:
         """All stored rows are in."""

@@ -36,11 +36,11 @@ from router.journal.codec import (
     encode_row,
     encode_veiled_event,
     encode_veiled_row,
+    row_splitter,
     split_event,
-    split_row,
 )
 from router.journal.seal import Opener
-from router.runtime.envelope import read_envelope
+from router.runtime.envelope import read_arrival
 
 if TYPE_CHECKING:
     from router.runtime.loop import Workspace
@@ -143,6 +143,7 @@ _LOST = Sealed(*IN_ENVELOPE)
 _NO_ATTRIBUTES: dict[str, Any] = {}
 _OF_CUSTOMERS = (e.OutcomeRecorded, e.ConsentChanged, e.DoNotContactChanged)
 _REASONED = frozenset(kind for kind, names in _NAMES.items() if names == ("reason",))
+_split_contact = row_splitter(Contact)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Hidden).decode
 
@@ -183,8 +184,7 @@ class Reader:
         if sealed is None:
             return event
         if not sealed.key and type(event) is e.ContactReceived:
-            envelope = read_envelope(self._opener, event.seal_key, event.sealed)
-            found: Any = envelope
+            found: Any = read_arrival(self._opener, event.seal_key, event.sealed)
             names: Iterable[str] = _ARRIVAL
         else:
             found, names = self._hidden(sealed), FIELDS[type(event)]
@@ -206,15 +206,15 @@ class Reader:
         return self._contact(data) if kind is Contact else (decode_row(kind, data), None)
 
     def _contact(self, data: bytes) -> tuple[Contact, Sealed | None]:
-        contact, sealed = split_row(Contact, data)
+        contact, sealed = _split_contact(data)
         if sealed is None:
             return contact, None
         if not sealed.key:
-            envelope = read_envelope(self._opener, contact.seal_key, contact.sealed)
-            if envelope is not None:
-                contact.attributes = envelope.attributes
-                contact.external_id = envelope.external_id
-                contact.conversation = envelope.conversation
+            arrival = read_arrival(self._opener, contact.seal_key, contact.sealed)
+            if arrival is not None:
+                contact.attributes = arrival.attributes
+                contact.external_id = arrival.external_id
+                contact.conversation = arrival.conversation
             return contact, sealed
         hidden = self._hidden(sealed)
         if hidden is not None:
@@ -229,23 +229,30 @@ class Reader:
         return None if plain is None else _decode(plain)
 
 
-class _Cover:
+class _Cover(msgspec.Struct, gc=False):
     """What is sealed of a contact already: where, and the values as they were then."""
 
-    __slots__ = (
-        "attributes", "conversation", "external_id", "facts", "hidden", "outbound", "question",
-        "sealed",
-    )  # fmt: skip
+    hidden: Sealed
+    sealed: bytes
+    attributes: dict[str, Any]
+    external_id: str
+    conversation: str
+    facts: Facts
+    outbound: Outbound | None
+    question: Question | None
 
-    def __init__(self, hidden: Sealed, record: Any) -> None:
-        self.hidden = hidden
-        self.sealed: bytes = record.sealed
-        self.attributes: dict[str, Any] = record.attributes
-        self.external_id: str = record.external_id
-        self.conversation: str = record.conversation
-        self.facts: Facts = record.facts
-        self.outbound: Outbound | None = record.outbound
-        self.question: Question | None = getattr(record, "question", None)
+
+def _cover_of(hidden: Sealed, of: Contact | e.ContactReceived) -> _Cover:
+    return _Cover(
+        hidden,
+        of.sealed,
+        of.attributes,
+        of.external_id,
+        of.conversation,
+        of.facts,
+        of.outbound,
+        of.question if isinstance(of, Contact) else None,
+    )
 
 
 class Veil(Reader):
@@ -276,14 +283,12 @@ class Veil(Reader):
 
     # --- what is known ------------------------------------------------------------------------
 
-    def load(self, row: Row, hidden: Sealed | None) -> Row:
-        """A state row at start, as `row` reads it: a contact's may be written as it is sealed."""
-        if isinstance(row, Contact) and hidden is not None:
-            if hidden == IN_ENVELOPE:
-                self.enveloped[row.id] = _Cover(IN_ENVELOPE, row)
-            else:
-                self._covers[row.id] = _Cover(hidden, row)
-        return row
+    def load(self, contact: Contact, hidden: Sealed) -> None:
+        """A contact's row at start, as `contact` reads it: may be written as it is sealed."""
+        if hidden == IN_ENVELOPE:
+            self.enveloped[contact.id] = _cover_of(IN_ENVELOPE, contact)
+        else:
+            self._covers[contact.id] = _cover_of(hidden, contact)
 
     def closed(self, contacts: Iterable[Contact]) -> None:
         """These end with the commit that is being written: what is said of them later is theirs."""
@@ -351,7 +356,7 @@ class Veil(Reader):
         sealed = self._seal(key, hidden)
         if type(event) is e.ContactReceived:
             self.enveloped.pop(event.contact, None)
-            self._covers[event.contact] = _Cover(sealed, event)
+            self._covers[event.contact] = _cover_of(sealed, event)
         return self._without(event, hidden, blank, sealed)
 
     def _without(
@@ -463,5 +468,6 @@ class Veil(Reader):
         if not hidden or not contact.seal_key:
             return None
         self.enveloped.pop(contact.id, None)
-        cover = self._covers[contact.id] = _Cover(self._seal(contact.seal_key, hidden), contact)
+        sealed = self._seal(contact.seal_key, hidden)
+        cover = self._covers[contact.id] = _cover_of(sealed, contact)
         return cover

@@ -25,7 +25,7 @@ class Warm:
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
-        self._reader = Reader(Opener(keys))
+        self._reader = Reader(Opener(keys, ciphers_max=0))
         self.used = 0
         """Rows that needed no decoding any more."""
         self._rows: dict[tuple[str, str], tuple[bytes, Row, Sealed | None]] = {}

@@ -29,8 +29,8 @@ from router.journal.codec import (
     encode_row,
     encode_veiled_event,
     event_name,
+    row_splitter,
     split_event,
-    split_row,
 )
 from router.journal.seal import Opener
 from tests.journal.samples import EFFECTS, EVENTS, ROWS, sample
@@ -164,7 +164,7 @@ def test_a_veiled_record_is_read_without_its_key_and_what_is_sealed_with_it(
     line: dict[str, Any],
 ) -> None:
     data, type_ = bytes.fromhex(line["bytes"]), _TYPES[line["type"]]
-    record, sealed = split_row(type_, data) if type_ in ROWS else split_event(data)
+    record, sealed = row_splitter(type_)(data) if type_ in ROWS else split_event(data)
     assert decode(type_, data) == record
     assert {name: plain(record)[name] for name in line["reads"]} == line["reads"]
     assert sealed is not None
@@ -176,7 +176,7 @@ def test_a_veiled_record_is_read_without_its_key_and_what_is_sealed_with_it(
         assert (sealed.data, line["sealed"]) == (b"", {})
     for length in range(len(data)):
         with pytest.raises(JournalDamaged):
-            split_row(type_, data[:length]) if type_ in ROWS else split_event(data[:length])
+            row_splitter(type_)(data[:length]) if type_ in ROWS else split_event(data[:length])
 
 
 def test_every_cut_of_a_record_is_damage() -> None:

@@ -15,6 +15,7 @@ from router.journal.frame import (
     holds,
     link,
     open_row,
+    open_rows,
     pack_frame,
     prefix_end,
     split,
@@ -130,3 +131,23 @@ def test_rows_are_taken_in_the_largest_pieces_that_fit() -> None:
     assert split(range(100), (64, 16, 4, 1)) == [64, 16, 16, 4]
     assert split([], (4, 1)) == []
     assert sum(split(range(10_007), (256, 64, 16, 4, 1))) == 10_007
+
+
+def test_many_rows_are_opened_as_each_by_itself() -> None:
+    named = [("contact", "c1", b"one"), ("agent", "\u00e4na", b""), ("contact", "", bytes(300))]
+    named += [("totals", "", b"x"), ("contact", "c\0", b"\xff\0")]
+    stored = [(kind, id_, guard_row(kind, id_, data)) for kind, id_, data in named]
+    assert open_rows("w", stored) == named
+    assert [open_row("w", "live", *row) for row in stored] == [data for _, _, data in named]
+
+
+def test_every_flipped_bit_of_a_row_among_many_is_seen() -> None:
+    good = ("contact", "c1", guard_row("contact", "c1", b"one"))
+    for bit in range(8 * len(good[2])):
+        damaged = bytearray(good[2])
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(JournalDamaged, match="workspace 'w': live row contact 'c1'"):
+            open_rows("w", [good, ("contact", "c1", bytes(damaged)), good])
+    for moved in (("contact", "c2", good[2]), ("contacts", "c1", good[2]), ("agent", "c1", b"")):
+        with pytest.raises(JournalDamaged):
+            open_rows("w", [good, moved])
