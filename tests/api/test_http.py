@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from router.api.http import SlowClients
+from router.api.routes import events as event_routes
 from router.errors import JournalFailed
 from router.journal import StoredFrame
 from tests.api.site import Site, api_of, start
@@ -387,6 +388,36 @@ async def events(
                 if len(found) == count:
                     break
     return found
+
+
+async def test_a_revoked_token_sees_nothing_more_on_its_stream(site: Site) -> None:
+    admin, supervisor = await site.client("admin"), await site.token("supervisor")
+    headers = {"Authorization": f"Bearer {supervisor}"}
+    async with (
+        asyncio.timeout(30),
+        site.session.get(f"{site.base}/v1/events", headers=headers) as response,
+    ):
+        assert await response.content.readuntil(b"\n\n")
+        tokens = (await admin("GET", "/v1/tokens")).body["tokens"]
+        (mine,) = (one["id"] for one in tokens if one["role"] == "supervisor")
+        assert (await admin("DELETE", f"/v1/tokens/{mine}")).status == 204
+        assert b"data:" not in await response.read()
+
+
+async def test_a_revoked_token_loses_a_stream_on_which_nothing_happens(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_routes, "BEAT_S", 0.1)
+    headers = {"Authorization": f"Bearer {await site.token('supervisor')}"}
+    async with (
+        asyncio.timeout(30),
+        site.session.get(f"{site.base}/v1/events?types=ContactParked", headers=headers) as response,
+    ):
+        assert await response.content.readuntil(b"\n\n")
+        for row in site.api.tokens.of("oak"):
+            if row.role == "supervisor":
+                await site.api.tokens.revoke("oak", row.id, "test")
+        await response.read()  # it ends
 
 
 async def test_a_client_that_never_finishes_its_header_is_cut(site: Site) -> None:

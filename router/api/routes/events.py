@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, get_args
@@ -76,10 +77,13 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
         await response.prepare(request)
         await response.write(b": connected\nretry: 2000\n\n")
         while True:
-            try:
+            items = None
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
                     items = await subscription.batch()
-            except TimeoutError:
+            if not call.api.tokens.is_current(call.who, call.api.clock.now_us()):
+                return response
+            if items is None:
                 await _write(response, b": beat\n\n")
                 continue
             if not items:  # the workspace is not served here any more
@@ -95,8 +99,6 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
                     out += encode_json(event_view(event)) + b"\n\n"
             if out:
                 await _write(response, bytes(out))
-            if not call.api.tokens.is_current(call.who, call.api.clock.now_us()):
-                return response
     except (TimeoutError, ConnectionError):
         return response
     except JournalError as error:  # it has begun: no refusal can follow, only its end
