@@ -21,6 +21,8 @@ import pytest
 
 from router import offline
 from router.config import loads
+from router.core.commands import RecordAudit
+from router.journal import ArchiveWrite
 from router.journal.keys import BlockKeys
 from router.journal.keys_file import SqliteBlocks
 from router.journal.seal import Sealer
@@ -199,6 +201,20 @@ async def test_the_export_tells_everything(site: Site) -> None:
     for role in ("supervisor", "client"):
         client = await site.client(role)
         assert (await client("GET", "/v1/customers/kim:export")).status == 403
+
+
+async def test_an_export_tells_every_decision_however_many(site: Site) -> None:
+    admin = await site.client("admin")
+    contact = await life(admin)
+    workspace = site.api.context.workspaces["oak"]
+    (row,) = await workspace.journal.list_archive(workspace.own, "decision", f"{contact}/", "", 2)
+    for number in range(450):
+        id_ = f"{contact}/9{number:014d}"
+        workspace.keep(ArchiveWrite("decision", id_, workspace.now_us(), row[1]))
+    await workspace.ask(RecordAudit(action="test", subject="", by="test"))
+    told = (await admin("GET", "/v1/customers/kim:export")).body
+    first = next(c for c in told["contacts"] if c["contact"]["id"] == contact)
+    assert len(first["decisions"]) == 451
 
 
 @pytest.fixture

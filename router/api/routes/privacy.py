@@ -67,8 +67,14 @@ async def _messages(call: Call, contact: str) -> list[Message]:
 async def _decisions(call: Call, contact: str) -> list[dict[str, object]]:
     workspace = call.tenant.workspace
     prefix = f"{contact}/"
-    rows = await workspace.journal.list_archive(workspace.own, "decision", prefix, "", PAGE)
-    return [plain(workspace.veil.event(data)) for _, data in rows]
+    found: list[dict[str, object]] = []
+    after = ""
+    while True:
+        rows = await workspace.journal.list_archive(workspace.own, "decision", prefix, after, PAGE)
+        found += [plain(workspace.veil.event(data)) for _, data in rows]
+        if len(rows) < PAGE:
+            return found
+        after = rows[-1][0]
 
 
 async def erase_customer(call: Call) -> Reply:
