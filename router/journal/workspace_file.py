@@ -348,7 +348,8 @@ class WorkspaceFile:
     def _open(self) -> sqlite3.Connection:
         if self._db is not None:
             return self._db
-        is_new = not self.path.exists()
+        if is_new := not self.path.exists():
+            _reserve(self.path)
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
         try:
             db.execute("PRAGMA journal_mode=WAL")
@@ -386,6 +387,7 @@ def _write(db: sqlite3.Connection, start: str, rows: Sequence[tuple[Any, ...]]) 
 
 def disown_copy(path: Path) -> None:
     """Make a copied file an owner of its own: see `EPOCH_STEP_OF_COPY`. Also leaves WAL mode."""
+    path.chmod(0o600)
     db = sqlite3.connect(path, isolation_level=None)
     try:
         row = db.execute("SELECT workspace, epoch, nonce, seq, at_us, head, crc FROM own")
@@ -412,8 +414,17 @@ def _create(db: sqlite3.Connection, workspace: str) -> None:
     db.execute("COMMIT")
 
 
+def _reserve(path: Path) -> None:
+    """Make the file, its owner's alone: whoever reads it could try passwords against its hashes.
+
+    SQLite gives the log beside it the same mode.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def create_file(path: Path, workspace: str) -> sqlite3.Connection:
     """A new, empty journal to be filled by hand (a copy made from another store)."""
+    _reserve(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     _create(db, workspace)
     return db

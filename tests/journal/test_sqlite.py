@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import shutil
 import sqlite3
@@ -58,6 +59,26 @@ def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
         return own.epoch
 
     assert asyncio.run(acquire()) == 2
+
+
+async def test_nobody_else_on_the_machine_can_read_a_journal_or_its_copy(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        journal = SqliteJournal(tmp_path / "data")
+        own = await journal.acquire("w")
+        assert await journal.append(own, commit(1)) is OK
+        await journal.backup(tmp_path / "copy")
+        modes = modes_below(tmp_path)
+        assert set(modes) >= {"data/ws-w.db", "data/ws-w.db-wal", "copy/ws-w.db"}
+        assert set(modes.values()) == {"0o600"}, modes
+        await journal.close()
+    finally:
+        os.umask(before)
+
+
+def modes_below(directory: Path) -> dict[str, str]:
+    files = directory.glob("*/ws-*")
+    return {str(f.relative_to(directory)): oct(f.stat().st_mode & 0o777) for f in files}
 
 
 async def test_an_owner_who_gave_up_waiting_still_commits(tmp_path: Path) -> None:
