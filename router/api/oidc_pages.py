@@ -10,6 +10,7 @@ These are no operations of the API: browsers and the provider come here, not pro
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import secrets
@@ -38,6 +39,7 @@ log = logging.getLogger("router.api.oidc")
 
 FLOW_US = 600_000_000
 """Within this time somebody has signed in at the provider, second factor and all."""
+BODY_S = 15.0
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Flow).decode
 _PLAIN = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
@@ -201,7 +203,8 @@ class OidcPages:
         except ApiError as error:
             return problem(error)
         try:
-            form = await request.post()
+            async with asyncio.timeout(BODY_S):
+                form = await request.post()
             token = form.get("logout_token")
             if not isinstance(token, str):
                 raise Failed("token", "none")
@@ -214,6 +217,8 @@ class OidcPages:
             )
             api.limits.addresses.give_back(place_of(address), now_us)
             await self.nodes.end_everywhere(request, SignedOut(subject, session))
+        except TimeoutError:
+            return problem(ApiError(408, "too_slow", f"the body took over {BODY_S:.0f} s"))
         except (Failed, id_token.Untrusted) as error:
             log.warning("identity provider's sign-out refused", extra={"why": str(error)})
             return web.json_response({"error": "invalid_request"}, status=400, headers=_PLAIN)

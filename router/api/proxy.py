@@ -45,6 +45,8 @@ HELD_S = 1.5
 HELD = 512
 """So long, and so many, requests wait for a workspace that is on its way between two nodes."""
 SIGN_IN_BYTES = 16 << 10
+SIGN_IN_S = 5.0
+"""So little comes in one piece; after so long the rest of it does not come any more."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -150,7 +152,11 @@ class Proxy:
     async def _workspace_of_sign_in(self, request: web.Request) -> str:
         if (request.content_length or 0) > SIGN_IN_BYTES:
             return ""
-        raw = await asyncio.wait_for(request.read(), 15)
+        try:
+            async with asyncio.timeout(SIGN_IN_S):
+                raw = await request.read()
+        except TimeoutError:
+            raise ApiError(408, "too_slow", f"the body took over {SIGN_IN_S:.0f} s") from None
         try:
             body: Any = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from router.api import oidc_pages
 from tests.api.site import Site
 from tests.api.walk import Person, company
 
@@ -167,6 +169,21 @@ async def test_signing_out_at_the_provider_ends_the_session_here(tmp_path: Path)
         assert any(by == "oidc:ana-7" for action, by, _ in await audit(site)
                    if action == "session.close")  # fmt: skip
         await other.session.close()
+
+
+async def test_a_sign_out_that_never_comes_to_its_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_pages, "BODY_S", 0.2)
+    async with company(tmp_path, consent=False, backchannel=True) as (site, _, _person):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
+        writer.write(
+            b"POST /v1/oidc/logout HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\nlogout_token="
+        )
+        async with asyncio.timeout(30):
+            assert b" 408 " in await reader.readline()
+        writer.close()
 
 
 async def test_who_makes_up_sign_outs_is_slowed(tmp_path: Path) -> None:

@@ -40,11 +40,19 @@ async def test_a_client_of_another_node_is_served_as_at_the_owner(site: Site) ->
     nodes = await site.start("b", "a")  # of these two b should have it: it stays where it is
     owner = await owner_among(nodes)
     other = next(node for node in nodes if node is not owner)
+    slow = await asyncio.open_connection("127.0.0.1", other.port)
+    slow[1].write(
+        b"POST /v1/session:password HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        b'Content-Type: application/json\r\n\r\n{"name":'
+    )
     await requests(site, other)
     await forgeries(site, owner, other)
     await a_stream(site, other)
     await a_desk(site, owner, other)
     await a_visitor(other)
+    async with asyncio.timeout(60):  # a sign-in that never came to its end is not waited for
+        assert b" 408 " in await slow[0].readline()
+    slow[1].close()
     await commands(owner, other)
     await a_double(site, owner)
     await a_stranger(site, nodes)
