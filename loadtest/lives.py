@@ -17,13 +17,6 @@ AT_ONCE = 150
 TIMEOUT_S = 120.0
 
 
-class Thing(msgspec.Struct):
-    """As much of an object as a robot reads."""
-
-    id: str = ""
-    state: str = ""
-
-
 class Happened(msgspec.Struct):
     """As much of an event as a robot reads."""
 

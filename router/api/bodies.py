@@ -112,14 +112,6 @@ class SendBody(Body):
     """An id of the caller's making, so that sending again is safe."""
 
 
-class ReceiveBody(Body):
-    """The customer wrote (an integration's own channel)."""
-
-    text: Text
-    id: Id
-    subject: Annotated[str, Meta(max_length=1000)] = ""
-
-
 class MessagePostBody(Body):
     """A message to or from the customer."""
 
@@ -335,14 +327,6 @@ class PresenceBody(Body):
 
     presence: Presence
     reason: OptionalId = ""
-
-
-class DeskPresenceBody(Body):
-    """As declared; a supervisor names the agent."""
-
-    presence: Presence
-    reason: OptionalId = ""
-    agent: OptionalId = ""
 
 
 class PreviewBody(Body):

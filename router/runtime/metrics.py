@@ -56,9 +56,6 @@ class Metrics:
             HTTP_BUCKETS,
             registry,
         )
-        self.ws_messages = Counts(
-            "router_ws_messages", "WebSocket frames", ("type", "direction"), registry
-        )
         self.sign_ins = Counts(
             "router_sign_ins", "People who signed in, or were refused", ("way", "outcome"), registry
         )

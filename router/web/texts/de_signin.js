@@ -24,7 +24,7 @@ export const signin = {
   signin_too_often: "Zu viele Versuche. Bitte eine Minute warten, dann noch einmal.",
   signin_placeholder: "https://…#ticket=…",
   signin_go: "Anmelden",
-  signin_hint: "Der Server nennt solche Links beim Start der Demo; „contact-router token link“ macht einen.",
+  signin_hint: "Der Server nennt solche Links beim Start der Demo; weitere macht die Verwaltung.",
 
   signin_oidc_denied: "Sie haben die Anmeldung abgebrochen, oder Ihr Konto darf diese Anwendung nicht benutzen.",
   signin_oidc_stale: "Diese Anmeldung hat zu lange gedauert oder wurde in einem anderen Tab begonnen. Bitte noch einmal anmelden.",

@@ -24,7 +24,7 @@ export const signin = {
   signin_too_often: "Too many tries. Wait a minute, then try again.",
   signin_placeholder: "https://…#ticket=…",
   signin_go: "Sign in",
-  signin_hint: "The server prints such links when the demo starts; “contact-router token link” makes one.",
+  signin_hint: "The server prints such links when the demo starts; your administrator makes others.",
 
   signin_oidc_denied: "You have stopped the sign-in, or your account may not use this application.",
   signin_oidc_stale: "This sign-in took too long or was begun in another tab. Sign in once more.",
