@@ -1,32 +1,27 @@
-"""A connection to one Redis server: the only file that knows the client library.
+"""A connection to one Redis server: opened as the settings say, and again when it was lost.
 
-The client library's defaults would repeat a command after a time-out and write it twice: here
-nothing is ever repeated by itself.
+A command is never repeated by itself after a time-out: it would be written twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-    parse_url,
-)
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.connection import SSLConnection, parse_url
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from router.errors import JournalFailed, StoreFull
+from router.journal.redis_wire import Lost, Refused, Wire, Word, pack
 
-Word = str | bytes | int
+__all__ = [
+    "Access", "Endpoint", "NoFunction", "Redirected", "RedisLine", "Word", "endpoint_of_url",
+    "slot_of",
+]  # fmt: skip
 
 
 class Endpoint(NamedTuple):
@@ -59,29 +54,23 @@ class Access:
     timeout_s: float = 3.0
     """An exchange that takes longer has failed."""
 
-    def connection(self, endpoint: Endpoint) -> AbstractConnection:
-        """A connection, not open yet."""
-        settings: dict[str, Any] = {
-            "db": self.database,
-            "username": self.user or None,
-            "password": self.password,
-            "retry": Retry(NoBackoff(), 0),
-            "socket_timeout": None,  # the whole exchange has one
-            "socket_connect_timeout": min(CONNECT_S, self.timeout_s),
-            "health_check_interval": 0,
-            "protocol": 2,
-        }
-        if not endpoint.port:
-            return UnixDomainSocketConnection(path=endpoint.host, **settings)
-        settings |= {"host": endpoint.host, "port": endpoint.port}
+    def greeting(self) -> list[tuple[Word, ...]]:
+        """What is said first on each connection."""
+        said: list[tuple[Word, ...]] = []
+        if self.user or self.password is not None:
+            said.append(("AUTH", *([self.user] if self.user else []), self.password or ""))
+        if self.database:
+            said.append(("SELECT", self.database))
+        return said
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How the server's certificate is checked and ours is shown. Raises OSError."""
         if not self.is_tls:
-            return Connection(**settings)
-        return SSLConnection(
-            ssl_ca_certs=self.ca_file or None,
-            ssl_certfile=self.certificate_file or None,
-            ssl_keyfile=self.certificate_key_file or None,
-            **settings,
-        )
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if self.certificate_file:
+            context.load_cert_chain(self.certificate_file, self.certificate_key_file or None)
+        return context
 
 
 class Redirected(JournalFailed):
@@ -101,7 +90,7 @@ class NoFunction(JournalFailed):
 
 def endpoint_of_url(url: str) -> tuple[Endpoint, bool, int]:
     """Where, whether by TLS, and which database."""
-    parts = parse_url(url)
+    parts = parse_url(url)  # type: ignore[no-untyped-call]
     database = int(parts.get("db", 0))
     if "path" in parts:
         return Endpoint(parts["path"], 0), False, database
@@ -109,6 +98,7 @@ def endpoint_of_url(url: str) -> tuple[Endpoint, bool, int]:
     return Endpoint(parts.get("host", "localhost"), parts.get("port", 6379)), is_tls, database
 
 
+@functools.lru_cache(maxsize=1000)
 def slot_of(tag: str) -> int:
     """The slot of a cluster in which the keys with this hash tag lie."""
     return int(key_slot(tag.encode()))
@@ -123,12 +113,13 @@ class RedisLine:
     def __init__(
         self, access: Access, at: Endpoint, *, only_reads: bool = False, is_master: bool = False
     ) -> None:
-        self._connection = access.connection(at)
+        self._access = access
         self._at = at
-        self._timeout_s = access.timeout_s
         self._only_reads = only_reads
         self._is_master = is_master
         """It has to say so itself, each time it is connected to."""
+        self._wire: Wire | None = None
+        self._tls: ssl.SSLContext | None = None
         self._one_at_a_time = asyncio.Lock()
         self._is_closed = False
 
@@ -149,57 +140,73 @@ class RedisLine:
             if self._is_closed:
                 raise JournalFailed(f"Redis: the connection to {self._at} was given up")
             try:
-                return await self._exchange(commands)
-            except (RedisError, OSError, TimeoutError) as error:
-                words = str(error) or f"no answer within {self._timeout_s:g} s"
+                answers = await self._exchange(pack(commands), len(commands))
+            except (OSError, TimeoutError) as error:
+                words = str(error) or f"no answer within {self._access.timeout_s:g} s"
                 raise JournalFailed(
                     f"Redis did not answer {commands[0][0]!r} at {self._at}: {words}"
                 ) from error
+        return [
+            _refusal(command[0], str(answer), self._at) if isinstance(answer, Refused) else answer
+            for command, answer in zip(commands, answers, strict=True)
+        ]
 
-    async def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
-        may_repeat = self._only_reads and self._connection.is_connected
-        packed = self._connection.pack_commands(commands)
-        while True:
+    async def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        until_s = asyncio.get_running_loop().time() + self._access.timeout_s
+        wire = self._wire
+        if wire is not None and wire.is_open:
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    if not self._connection.is_connected:
-                        await self._connect()
-                    await self._connection.send_packed_command(packed)
-                    return [await self._answer(command) for command in commands]
-            except BaseException as error:
-                # Also when the caller gave up: a late answer must not meet the next command.
-                await self._connection.disconnect(nowait=True)
-                is_lost = isinstance(error, RedisConnectionError) and not self._is_closed
-                if not (may_repeat and is_lost):
+                return await wire.exchange(packed, count, until_s)
+            except Lost:
+                if self._is_closed or not self._only_reads:
                     raise
-                may_repeat = False
+        wire = await self._connect(until_s)
+        return await wire.exchange(packed, count, until_s)
 
-    async def _connect(self) -> None:
-        await self._connection.connect()  # type: ignore[no-untyped-call]
+    async def _connect(self, until_s: float) -> Wire:
+        """Raises OSError and TimeoutError."""
+        loop, (host, port) = asyncio.get_running_loop(), self._at
+        connect_s = min(CONNECT_S, self._access.timeout_s)
+        async with asyncio.timeout_at(min(until_s, loop.time() + connect_s)):
+            if not port:
+                _, wire = await loop.create_unix_connection(Wire, host)
+            else:
+                self._tls = self._tls or self._access.tls()
+                _, wire = await loop.create_connection(Wire, host, port, ssl=self._tls)
+        if self._is_closed:
+            wire.give_up()
+            raise Lost("the connection was given up")
+        self._wire = wire
+        greeting = self._access.greeting()
         if self._is_master:
-            await self._connection.send_command("ROLE")
-            role = await self._connection.read_response(disable_decoding=True)
-            if role[0] != b"master":
-                raise OSError(f"it is no master but {role[0].decode()}")
+            greeting.append(("ROLE",))
+        if greeting:
+            answers = await wire.exchange(pack(greeting), len(greeting), until_s)
+            self._check(wire, answers)
+        return wire
 
-    async def _answer(self, command: Sequence[Word]) -> Any:
-        try:
-            return await self._connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            return _refusal(command[0], error, self._at)
+    def _check(self, wire: Wire, answers: Sequence[Any]) -> None:
+        why = next((str(answer) for answer in answers if isinstance(answer, Refused)), "")
+        if not why and self._is_master and answers[-1][0] != b"master":
+            why = f"it is no master but {answers[-1][0].decode()}"
+        if why:
+            wire.give_up()
+            raise OSError(why)
 
     async def close(self) -> None:
         """For good; whoever still waits for an answer hears JournalFailed. Safe to repeat."""
         self._is_closed = True
-        await self._connection.disconnect()
+        if self._wire is not None:
+            await self._wire.close()
 
 
-def _refusal(command: Word, error: ResponseError, at: Endpoint) -> Exception:
-    words = str(error)
-    if isinstance(error, AskError):  # a MovedError is one
-        to = Endpoint(error.host or at.host, error.port)
-        return Redirected(error.slot_id, to, is_moving=not isinstance(error, MovedError))
-    if isinstance(error, OutOfMemoryError) or words.startswith(("OOM", "MISCONF")):
+def _refusal(command: Word, words: str, at: Endpoint) -> Exception:
+    kind, *said = words.split()
+    if kind in ("ASK", "MOVED"):
+        host, _, port = said[1].rpartition(":")
+        to = Endpoint(at.host if host in ("", "?") else host, int(port))
+        return Redirected(int(said[0]), to, is_moving=kind == "ASK")
+    if kind in ("OOM", "MISCONF"):
         # No memory left, or no disk for the append-only file.
         return StoreFull(f"Redis takes no writes now: {words}")
     if "Function not found" in words:

@@ -2,7 +2,8 @@
 
 One connection per master carries the writes of all workspaces: what is committed in the same turn
 of the loop goes as one batch with one ``WAIT`` behind it, which counts the writes of its own
-connection only. Reads go over another connection to the same master.
+connection only. Reads go over another connection to the same master. Where one workspace commits
+alone there is nobody to wait for: it is sent at once.
 """
 
 from __future__ import annotations
@@ -131,10 +132,13 @@ class Shard:
         self._short_since: float | None = None
         self._is_degraded = False
 
-    async def write(self, words: Sequence[Word], *, durable: bool, asking: bool = False) -> Any:
+    async def write(
+        self, words: Sequence[Word], *, durable: bool, asking: bool = False, shares: bool = True
+    ) -> Any:
         """The answer, once enough replicas have it (if `durable`).
 
-        Raises JournalFailed (also Redirected, NoFunction) and StoreFull.
+        `shares`: others may want the same in this turn of the loop. Raises JournalFailed (also
+        Redirected, NoFunction) and StoreFull.
         """
         job = _Job(words, durable=durable, asking=asking)
         self._waiting.append(job)
@@ -143,6 +147,8 @@ class Shard:
         try:
             if leads or await job.turn:
                 leads = True
+                if shares:
+                    await asyncio.sleep(0)  # who commits in this turn of the loop joins in
                 await self._round()
         finally:
             if job in self._waiting:  # its caller gave up
@@ -173,7 +179,6 @@ class Shard:
         return jobs
 
     async def _round(self) -> None:
-        await asyncio.sleep(0)  # what else is committed in this turn of the loop joins in
         jobs = self._take()
         for job in jobs:
             job.answer = JournalFailed("Redis: whoever asked on behalf of several gave up")
@@ -250,6 +255,8 @@ class Servers:
 
     def __init__(self, settings: RedisSettings) -> None:
         self.counters = Counters()
+        self.writers = 0
+        """Workspaces that commit through it."""
         self._settings = settings
         self._masters = settings.masters()
         self._access = settings.access
@@ -298,7 +305,9 @@ class Servers:
         shard, asking = await self._shard(slot), False
         for _ in range(_REDIRECTS):
             try:
-                return await self._attended(shard.write(words, durable=durable, asking=asking))
+                return await self._attended(
+                    shard.write(words, durable=durable, asking=asking, shares=self.writers > 1)
+                )
             except Redirected as error:
                 shard, asking = await self._follow(error)
             except NoFunction:
@@ -354,7 +363,7 @@ class Servers:
     async def _shard(self, slot: int) -> Shard:
         at = await self._masters.find(slot)
         shard = self._at(at)
-        if not isinstance(self._masters, ByCluster):
+        if len(self._shards) > 1 and not isinstance(self._masters, ByCluster):
             # A deposed master may still answer: nothing is read or written there any more.
             for other in [self._shards.pop(place) for place in list(self._shards) if place != at]:
                 await other.close()

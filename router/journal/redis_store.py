@@ -151,6 +151,7 @@ class RedisJournal(SharedJournal):
         for nonce in [nonce for nonce, o in self._owned.items() if o.own.workspace == workspace]:
             del self._owned[nonce]
         self._owned[owned.own.nonce] = owned
+        self._servers.writers = len(self._owned)
         self._spaces[workspace] = owned.space
         return owned.own
 
@@ -177,6 +178,7 @@ class RedisJournal(SharedJournal):
         space, given_up = self._space(own), -1
         reading, writing = self._servers.reading(space.name), self._servers.writing(space.name)
         owned = self._owned.pop(own.nonce, None)
+        self._servers.writers = len(self._owned)
         if owned is not None and not await self._mender.mend(owned):
             return  # another owner has it
         while given_up < 0:  # -1: a commit that nobody waits for any more came in between
