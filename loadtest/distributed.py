@@ -4,24 +4,29 @@ Both servers stand ready in one run and are driven in turn, A B B A, so that a m
 with something else slows both alike. Redis: a master and two replicas, appendfsync everysec, and
 each commit waits for one replica. Added latency is given in round trips to Redis: what a plain
 client needs for a write that one replica has, measured between the turns.
+
+All of it runs on this machine: who used its processors is told for each side, so that a rate that
+is lower because three Redis servers ran beside it can be told from one that is the server's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
+from typing import NamedTuple
 
 from loadtest import contacts
 from loadtest.drivers import http
 from loadtest.report import Report, percentile, progress
-from loadtest.server import ROOT, Commits, Server, free_port, installation
+from loadtest.server import ROOT, TICK_S, Commits, Server, cpu_s, free_port, installation
 from loadtest.throughput import CONFIG, CONNECTIONS, add_agents, post
 
 ORDER = "ABBA"
@@ -29,6 +34,25 @@ WARM_UP = 4_000
 LOAD = 3
 """The open loop is this fraction of what the slower one takes in a closed loop."""
 ROUND_TRIPS = 1_000
+WAIT = ("WAIT", "1", "1000")
+EXCHANGES: Mapping[str, tuple[Sequence[Sequence[str]], int]] = {
+    "PING": ([("PING",)], 1),
+    "a write that one replica has": ([("SET", "{loadtest}", "x" * 1000), WAIT], 2),
+    "a commit's writes that one replica has": (
+        [
+            ("MULTI",),
+            ("XADD", "{loadtest}:log", "*", "f", "x" * 1100),
+            ("HSET", "{loadtest}:own", "seq", "1", "at", "1", "head", "x" * 16, "crc", "1"),
+            ("HSET", "{loadtest}:live", "contact", "x" * 740, "totals", "x" * 30),
+            ("EXEC",),
+            WAIT,
+        ],
+        10,
+    ),
+}
+"""Round trips: what is sent, and how many lines the answers have. The last one is what a commit of
+one contact of this load writes, without the server's own function."""
+ROUND_TRIP = "a write that one replica has"
 SHARE = 85.0
 ADDED_ROUND_TRIPS = 2.0
 READY_S = 30.0
@@ -74,20 +98,26 @@ class Redis:
         writer.close()
         return facts if facts.count(b"state=online") == 2 else b""
 
-    async def round_trips_s(self) -> list[float]:
-        """How long a write takes until one replica has it, one after the other."""
+    async def round_trips_s(self) -> dict[str, list[float]]:
+        """How long a plain client waits, one exchange after the other; by what it asks for."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[0])
-        words = _packed("SET", "{loadtest}", "x" * 1000) + _packed("WAIT", "1", "1000")
-        took_s = []
+        took_s: dict[str, list[float]] = {name: [] for name in EXCHANGES}
         for _ in range(ROUND_TRIPS):
-            began_s = perf_counter()
-            writer.write(words)
-            await reader.readline()
-            if int((await reader.readline())[1:]) < 1:
-                raise RuntimeError("no replica answers")
-            took_s.append(perf_counter() - began_s)
+            for name, (commands, lines) in EXCHANGES.items():
+                words = b"".join(_packed(*command) for command in commands)
+                began_s = perf_counter()
+                writer.write(words)
+                said = [await reader.readline() for _ in range(lines)]
+                took_s[name].append(perf_counter() - began_s)
+                if commands[-1] == WAIT and int(said[-1][1:]) < 1:
+                    raise RuntimeError("no replica answers")
         writer.close()
         return took_s
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Processor seconds of the master, and of both replicas."""
+        master, *replicas = [cpu_s(process.pid) for process in self._processes]
+        return master, sum(replicas)
 
     def stop(self) -> None:
         """End the processes."""
@@ -101,16 +131,32 @@ def _packed(*words: str) -> bytes:
     return (f"*{len(words)}\r\n" + "".join(parts)).encode()
 
 
+class Spent(NamedTuple):
+    """Processor seconds so far."""
+
+    server: float
+    master: float
+    replicas: float
+    client: float
+    others: float
+
+    def since(self, before: Spent) -> Spent:
+        """What came to it."""
+        return Spent(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 class Side:
     """One of the two, and what it showed."""
 
-    def __init__(self, name: str, server: Server) -> None:
+    def __init__(self, name: str, server: Server, redis: Redis) -> None:
         self.name = name
         self.server = server
         self.rate: list[float] = []
-        self.cpu_us: list[float] = []
+        self.spent_us: list[Spent] = []
+        """For each contact."""
         self.answered_s: dict[str, list[float]] = {"p50": [], "p99": []}
         self.commit_s: list[float] = []
+        self._redis = redis
         self._number = 0
 
     async def start(self) -> None:
@@ -122,11 +168,22 @@ class Side:
     async def throughput(self, seconds: float) -> None:
         """A closed loop."""
         count = int(self.rate[-1] * seconds) if self.rate else WARM_UP
-        before_s = self.server.cpu_s()
-        took_s = await self._closed(count)
+        requests = self._requests(count)
+        before = self._spent()
+        took_s = await post(self.server.port, requests)
+        spent = self._spent().since(before)
         self.rate.append(count / took_s)
-        self.cpu_us.append((self.server.cpu_s() - before_s) / count * 1e6)
-        progress(f"{self.name}: {self.rate[-1]:,.0f} contacts/s, {self.cpu_us[-1]:.0f} µs each")
+        self.spent_us.append(Spent(*(part / count * 1e6 for part in spent)))
+        progress(f"{self.name}: {self.rate[-1]:,.0f} contacts/s, {self.cpu_us:.0f} µs each")
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time of the server for one contact."""
+        return median(spent.server for spent in self.spent_us)
+
+    def _spent(self) -> Spent:
+        known = (self.server.cpu_s(), *self._redis.cpu_s(), process_time())
+        return Spent(*known, _machine_s() - sum(known))
 
     async def latency(self, per_s: float, seconds: float) -> None:
         """An open loop: submit to the answer, which comes after the commit."""
@@ -153,6 +210,12 @@ class Side:
         return [http.request("/v1/contacts", body, token) for body in bodies]
 
 
+def _machine_s() -> float:
+    """Processor seconds of this machine that were not idle (proc(5), stat)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) * TICK_S
+
+
 async def run(seconds: float = 4.0, rounds: int = 2, tree: Path = ROOT) -> Report:
     """Measure, `rounds` times A B B A of each kind."""
     async with _both(tree) as (embedded, distributed, redis):
@@ -162,15 +225,21 @@ async def run(seconds: float = 4.0, rounds: int = 2, tree: Path = ROOT) -> Repor
             for letter in ORDER:
                 await sides[letter].throughput(seconds)
         for side in sides.values():
-            del side.rate[: len(ORDER) // 2], side.cpu_us[: len(ORDER) // 2]
+            del side.rate[: len(ORDER) // 2], side.spent_us[: len(ORDER) // 2]
         per_s = min(median(side.rate) for side in sides.values()) / LOAD
-        round_trips_s: list[float] = []
+        trips_s: dict[str, list[float]] = {name: [] for name in EXCHANGES}
         for number in range(rounds):
             progress(f"latency at {per_s:,.0f} contacts/s, round {number + 1} of {rounds}")
             for letter in ORDER:
                 await sides[letter].latency(per_s, seconds)
-                round_trips_s += await redis.round_trips_s()
-        return _report(embedded, distributed, per_s, round_trips_s)
+                for name, took_s in (await redis.round_trips_s()).items():
+                    trips_s[name] += took_s
+        report = Report(
+            "The journal in Redis, each commit on one replica, against the embedded one"
+        )
+        _rates(report, embedded, distributed)
+        _latencies(report, embedded, distributed, per_s, trips_s)
+        return report
 
 
 @asynccontextmanager
@@ -183,7 +252,7 @@ async def _both(tree: Path) -> AsyncIterator[tuple[Side, Side, Redis]]:
         config = CONFIG.replace("  port: PORT", f"  port: PORT\n  {journal}replicas: 1}}", 1)
         async with installation(CONFIG) as one, installation(config) as other:
             one.root = other.root = tree
-            sides = Side("embedded", one), Side("in Redis", other)
+            sides = Side("embedded", one, redis), Side("in Redis", other, redis)
             for side in sides:
                 await side.start()
             yield *sides, redis
@@ -192,25 +261,35 @@ async def _both(tree: Path) -> AsyncIterator[tuple[Side, Side, Redis]]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _report(one: Side, other: Side, per_s: float, round_trips_s: Sequence[float]) -> Report:
-    report = Report("The journal in Redis, each commit on one replica, against the embedded one")
+def _rates(report: Report, one: Side, other: Side) -> None:
     for side in (one, other):
-        note = f"{median(side.cpu_us):.0f} µs of server CPU each"
+        note = f"{side.cpu_us:.0f} µs of server CPU each"
         report.add(f"closed loop, {side.name}", median(side.rate), "contacts/s", note=note)
     shares = [b / a * 100 for a, b in zip(one.rate, other.rate, strict=True)]
     report.add("in Redis / embedded, by rate", median(shares), "%", least=SHARE)
     report.add(
-        "in Redis / embedded, by CPU", median(one.cpu_us) / median(other.cpu_us) * 100, "%",
+        "in Redis / embedded, by CPU", one.cpu_us / other.cpu_us * 100, "%",
         note="of the server; Redis' own not counted",
     )  # fmt: skip
+    for side in (one, other):
+        parts = Spent(*(median(part) for part in zip(*side.spent_us, strict=True)))
+        of_all = median(side.rate) / (os.cpu_count() or 1) / 1e4
+        words = [f"{part * of_all:.0f} % {name}" for name, part in parts._asdict().items()]
+        report.add(f"processors busy, {side.name}", sum(parts) * of_all, "%", note=", ".join(words))
+
+
+def _latencies(
+    report: Report, one: Side, other: Side, per_s: float, trips_s: Mapping[str, list[float]]
+) -> None:
     report.add("open loop", per_s, "contacts/s")
     for side in (one, other):
         report.add(f"frame commit, mean, {side.name}", median(side.commit_s) * 1e3, "ms")
         for name, values in side.answered_s.items():
             report.add(f"submit answered, {name}, {side.name}", median(values) * 1e3, "ms")
-    trip_s = percentile(list(round_trips_s), 0.5)
-    report.add("write that one replica has, p50", trip_s * 1e3, "ms", note="an otherwise idle line")
     added_s = median(other.answered_s["p50"]) - median(one.answered_s["p50"])
     report.add("added to p50", added_s * 1e3, "ms")
-    report.add("added to p50, in round trips", added_s / trip_s, "", most=ADDED_ROUND_TRIPS)
-    return report
+    for name, took_s in trips_s.items():
+        trip_s = median(took_s)
+        most = ADDED_ROUND_TRIPS if name == ROUND_TRIP else None
+        note = f"of {trip_s * 1e3:.3f} ms: {name}, an otherwise idle line"
+        report.add("added to p50, in round trips", added_s / trip_s, "", most=most, note=note)
