@@ -58,11 +58,12 @@ said; `live` says the reverse, for backends that lose contacts with their connec
 
 Rules an adapter keeps:
 
-1. Every effect has an id and an epoch. Refuse (ignore) an epoch lower than one you have seen. The
-   supervisor (`router/runtime/channels.py`) and `adapters/remote` do this for you.
+1. Every effect has an id and an epoch. Refuse an epoch lower than one you have seen:
+   `adapters.Fence` does it in one line; behind `adapters/remote` it is done before you hear of it.
 2. `perform` returns normally when the effect was carried out, raises `ChannelError` when it
    failed, `ChannelLost` when your backend is gone. Raise `UnknownOutcome` when you cannot know:
-   such an effect is never repeated blindly.
+   such an effect is never repeated blindly. Any other exception is a fault of yours: it is logged,
+   and the effect has failed (``safe``) or nobody knows (``query``, ``never``).
 3. An effect class says in `REPEAT` what may happen after a crash: ``safe`` again, ``query``
    first ask your backend (your `find` method), ``never``.
 4. Your calls on `Router` return when the fact is durable. They raise `Overloaded` or `StoreFull`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from adapters.kit.crew import Crew, insist
@@ -74,11 +75,13 @@ class Questions:
         known = self._open[who]
         self.withdraw(who)
         effect = known.effect
-        self._crew.start(
-            insist(
-                lambda: self._router.collected(
-                    known.external_id, effect.name, value, ask=effect.ask, timed_out=not value
-                )
-            ),
-            "answer",
-        )
+        # A full crew: whoever wrote must not hear of it. The router ends the question by itself.
+        with suppress(ChannelError):
+            self._crew.start(
+                insist(
+                    lambda: self._router.collected(
+                        known.external_id, effect.name, value, ask=effect.ask, timed_out=not value
+                    )
+                ),
+                "answer",
+            )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from adapters import Crew, Remembered, without_leg
+from adapters import Crew, Questions, Remembered, without_leg
 from router.channel import (
     ChannelError,
+    CollectFromContact,
     ConnectAgent,
     OfferContact,
     Overloaded,
@@ -58,3 +59,16 @@ async def test_an_agent_who_cannot_be_told_connected_is_a_failure_that_the_route
     with pytest.raises(ChannelError, match="takes no more"):
         without_leg(StartContact(**OF), router, crew)
     assert router.calls == []
+
+
+async def test_an_answer_that_nobody_has_room_for_is_no_fault_of_the_message_that_brought_it() -> (
+    None
+):
+    router = RouterDouble(Signal())
+    questions = Questions(router, Crew("sms", most=0))
+    ask = CollectFromContact(**OF, name="topic", prompt="What about?", ask="q-1")
+    assert questions.put("+4930", "x-1", ask) == "What about?"
+    questions.answer("+4930", "a bill")  # the message is durable by now: it must not fail
+    assert router.calls == []
+    assert questions.put("+4930", "x-1", ask) == "What about?"  # it is open no more
+    questions.stop()
