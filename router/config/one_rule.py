@@ -17,7 +17,7 @@ from router.core.rules.book import Moment, Rule, RuleBook
 from router.core.rules.conditions import compile_conditions
 from router.core.rules.context import Known
 from router.core.rules.place import closest
-from router.core.rules.review import findings
+from router.core.rules.review import findings_of
 from router.core.rules.verbs import settings_of
 from router.errors import ConfigError
 
@@ -52,20 +52,18 @@ def read_rule(text: str, policy: Policy) -> Rule:
 
 
 def remarks(policy: Policy, changed: RuleBook, rule: Rule, agents: Iterable[str]) -> list[str]:
-    """What can hardly be meant in the changed book and is no matter now, the rule's name first.
+    """What can hardly be meant of the rule in its place, and of others because of it.
 
     Raises ConfigError for what cannot be meant at all.
     """
-    known = _known(policy)
-    before = set(findings(policy.rules, known))
-    fresh = [each for each in findings(changed, known) if each not in before]
+    found = findings_of(rule, changed, _known(policy))
     wrong = Findings(NAME)
-    for each in fresh:
+    for each in found:
         if each.is_error:
             wrong.add(Mark(1, 1), (), f"{each.name!r} {each.message}")
     if wrong:
         raise ConfigError(wrong.lines())
-    said = [f"{each.name!r} {each.message}" for each in fresh]
+    said = [f"{each.name!r} {each.message}" for each in found]
     preferred = rule.then.prefer_agent
     if preferred is not None and preferred.agent and preferred.agent not in (all_ := set(agents)):
         hint = closest(preferred.agent, all_)

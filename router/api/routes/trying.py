@@ -87,7 +87,7 @@ async def try_on_contacts(call: Call) -> Reply:
     if body.before and body.instead_of:
         raise Invalid("invalid", "expected `before` or `instead_of`, got both")
     now_us = workspace.now_us()
-    from_us = body.since_us or day_start(workspace)
+    from_us = body.since_us or day_start(workspace.policy, now_us)
     if not now_us - SPAN_MOST_US <= from_us <= now_us:
         raise Invalid("invalid", "expected a moment of the last 32 days - at `since_us`")
     agents = list(call.tenant.state.agents)

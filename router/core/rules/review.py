@@ -50,6 +50,19 @@ def findings(book: RuleBook, known: Known) -> list[Finding]:
     return found
 
 
+def findings_of(rule: Rule, book: RuleBook, known: Known) -> list[Finding]:
+    """What `findings` has about one rule of the book, and about those after it on its account."""
+    asked = [each for each in book.rules if each.on is rule.on]
+    place = next(n for n, each in enumerate(asked) if each is rule)
+    is_first = book.match is Match.FIRST
+    found = [*_one_reached("rule", rule, asked[:place] if is_first else ())]
+    for later in asked[place + 1 :] if is_first else ():
+        if later.when is None or later.when.constant is not False:
+            found += _one_reached("rule", later, (rule,))
+    found += [_about(rule, text, is_error) for text, is_error in _verbs(rule, known)]
+    return [*found, *_scheduled(book, known, rule)]
+
+
 def _about(one: Rule | Segment, message: str, is_error: bool) -> Finding:
     return Finding(one.place, one.name, message, is_error)
 
@@ -57,22 +70,29 @@ def _about(one: Rule | Segment, message: str, is_error: bool) -> Finding:
 def _reached(what: str, asked: Sequence[Rule | Segment], *, is_first: bool) -> Iterator[Finding]:
     """Those that no contact comes to, or that never match."""
     for place, one in enumerate(asked):
-        if one.when is not None and one.when.constant is False:
-            yield _about(one, "never matches: its condition is true for no contact", False)
+        yield from _one_reached(what, one, asked[:place] if is_first else ())
+
+
+def _one_reached(
+    what: str, one: Rule | Segment, before: Sequence[Rule | Segment]
+) -> Iterator[Finding]:
+    """Why no contact comes to this one, if so; `before`: those of which one alone decides."""
+    if one.when is not None and one.when.constant is False:
+        yield _about(one, "never matches: its condition is true for no contact", False)
+        return
+    premise = Premise(one.when.root) if one.when is not None and before else None
+    for earlier in before:
+        if earlier.when is None or earlier.when.constant is True:
+            message = f"is never reached: {what} {earlier.name!r} before it always matches"
+        elif premise is not None and premise.implies(earlier.when.root):
+            message = (
+                f"is never reached: whenever it would match, {what} {earlier.name!r} "
+                f"before it does ({earlier.when.source})"
+            )
+        else:
             continue
-        premise = Premise(one.when.root) if one.when is not None else None
-        for earlier in asked[:place] if is_first else ():
-            if earlier.when is None or earlier.when.constant is True:
-                message = f"is never reached: {what} {earlier.name!r} before it always matches"
-            elif premise is not None and premise.implies(earlier.when.root):
-                message = (
-                    f"is never reached: whenever it would match, {what} {earlier.name!r} "
-                    f"before it does ({earlier.when.source})"
-                )
-            else:
-                continue
-            yield _about(one, message, False)
-            break
+        yield _about(one, message, False)
+        return
 
 
 def _strategy(segment: Segment, known: Known) -> Iterator[Finding]:
@@ -127,14 +147,14 @@ def _schedule(then: Then, known: Known) -> Iterator[tuple[str, bool]]:
         yield _unknown("template", schedule.template, known.templates), True
 
 
-def _scheduled(book: RuleBook, known: Known) -> Iterator[Finding]:
+def _scheduled(book: RuleBook, known: Known, only: Rule | None = None) -> Iterator[Finding]:
     """Rules that would schedule who has come by themselves: for those `schedule` does nothing."""
     names = schema(known)
     inbound = compile_expression('contact.direction == "inbound"', names).root
     ours = compile_expression('contact.direction != "inbound"', names).root
     is_first = book.match is Match.FIRST
     for place, rule in enumerate(book.rules):
-        if rule.then.schedule is None:
+        if rule.then.schedule is None or (only is not None and rule is not only):
             continue
         if rule.on is Moment.INPUT:
             message = "'schedule' has no effect on input: who answers a question is there already"
