@@ -120,7 +120,7 @@ class Memories:
         """The session that another node has signed for this token lately; empty = none."""
         session, _, rest = resume.partition(".")
         at, _, _ = rest.partition(".")
-        if not self._key or not at.isdecimal() or len(at) > 18:
+        if not self._key or not resume.isascii() or not at.isdecimal() or len(at) > 18:
             return ""
         is_good = hmac.compare_digest(self._sign(session, token, int(at)), resume)
         return session if is_good and int(at) > now_us - SIGNED_US else ""

@@ -44,7 +44,9 @@ class Hops:
     def read(self, header: str, method: str, path: str) -> Hop | None:
         """What a header says; None: it is not from a node of ours."""
         words = header.split(" ")
-        if len(words) != 4 or not words[0].isdecimal() or len(words[0]) > 18:
+        if len(words) != 4 or not header.isascii():
+            return None
+        if not words[0].isdecimal() or len(words[0]) > 18:
             return None
         at, node, address, mac = words
         address = "" if address == "-" else address

@@ -13,6 +13,7 @@ from router.channel import (
     Overloaded,
     StartContact,
 )
+from router.core.model import ContactId
 from router.testing.adapter_harness import RouterDouble, Signal
 
 OF = {"channel": "sms", "contact": "c-1"}
@@ -66,7 +67,9 @@ async def test_an_answer_that_nobody_has_room_for_is_no_fault_of_the_message_tha
 ):
     router = RouterDouble(Signal())
     questions = Questions(router, Crew("sms", most=0))
-    ask = CollectFromContact(**OF, name="topic", prompt="What about?", ask="q-1")
+    ask = CollectFromContact(
+        channel="sms", contact=ContactId("c-1"), name="topic", prompt="What about?", ask="q-1"
+    )
     assert questions.put("+4930", "x-1", ask) == "What about?"
     questions.answer("+4930", "a bill")  # the message is durable by now: it must not fail
     assert router.calls == []
