@@ -2,7 +2,7 @@
 
 Pure: no clock, no randomness of its own, no files. Time is a local wall hour and a draw is a number
 that the caller gives. Numpy does the linear algebra: a query is the inverse of a matrix of at most
-82 by 82 and one product with some hundred candidates, 0.2 to 0.5 ms with numpy, 50 ms without.
+82 by 82 and one product with some hundred candidates, 0.1 to 0.4 ms with numpy, 50 ms without.
 
     profile.py      what is remembered of a customer, at most 510 bytes
     archive.py      counts of attempts that it has no more room for

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router.preference.archive import AGE_HOURS
 from router.preference.kernel import HOURS, Floats, Ints
 from router.preference.outcomes import Outcome, OutcomeWeights
 from router.preference.profile import Endpoint, Profile
 
 
 class Events(NamedTuple):
-    """Events in ascending time, then channel and address; arrays of one length n."""
+    """Events by endpoint, each endpoint's by hour; arrays of one length n.
 
+    That order is theirs however they arrived: the same sums to the last bit.
+    """
+
+    endpoints: list[Endpoint]
+    """The profile's, in ascending order."""
     place: Ints
-    """Which of the profile's endpoints: index into the three arrays of `endpoints`."""
-    endpoints: tuple[Ints, NDArray[np.int64], Ints]
-    """Channels, addresses and ranks."""
-    channel: Ints
-    address: NDArray[np.int64]
-    rank: Ints
+    """Which of them."""
     slot: Ints
     """Hour of the week; from 168 on several hours of the archive's."""
     age_days: Floats
@@ -31,61 +32,65 @@ class Events(NamedTuple):
     """Share of a success, 0 to 1."""
     weight: Floats
     """How many attempts it counts for; none is 0."""
+    older: bool = False
+    """Whether some are counts of the archive."""
 
 
-def attempts(profile: Profile, now_hour: int, weights: OutcomeWeights) -> Events:
-    """The attempts that count; those whose outcome is open or weighs nothing are left out."""
-    events = np.array(profile.attempts, np.int64)
-    code = (events >> 4) & 15
-    weight = weights.weight[code]
-    if not weight.all():
-        counted = weight > 0
-        events, code, weight = events[counted], code[counted], weight[counted]
-    return _events(profile, events, now_hour, weights.target[code], weight)
+class Visits(NamedTuple):
+    """Contacts that the customer began, in the same order; arrays of one length."""
+
+    endpoints: list[Endpoint]
+    place: Ints
+    slot: Ints
+    age_days: Floats
 
 
-def remembered(profile: Profile, now_hour: int, weights: OutcomeWeights) -> Events:
-    """The attempts that count, and after them what is left of older ones, by endpoint and hours.
+def read(profile: Profile, now_hour: int, weights: OutcomeWeights) -> tuple[Events, Visits]:
+    """The attempts that count, and the customer's own contacts.
+
+    Attempts whose outcome is open or weighs nothing are left out.
+    """
+    endpoints = sorted(profile.endpoints)
+    at = np.array([endpoints.index(endpoint) for endpoint in profile.endpoints], np.int64)
+    numbers = np.array(profile.attempts + profile.inbound, np.int64)
+    count = len(profile.attempts)
+    numbers += at.take((numbers >> 8) & 15) << _PLACE
+    numbers[count:] += _CAME
+    numbers.sort()
+    target, weight = weights.table.take((numbers[:count] >> 4) & 15, 1)
+    if np.count_nonzero(weight) < count:
+        counted = np.flatnonzero(weight)
+        target, weight = target.take(counted), weight.take(counted)
+        numbers, count = np.concatenate((numbers.take(counted), numbers[count:])), len(counted)
+    hour = (numbers >> 12) & _HOUR
+    place, slot = (numbers >> _PLACE) & 15, hour % HOURS
+    age = np.maximum(now_hour - hour, 0) / 24.0
+    return (
+        Events(endpoints, place[:count], slot[:count], age[:count], target, weight),
+        Visits(endpoints, place[count:], slot[count:], age[count:]),
+    )
+
+
+def with_older(profile: Profile, now_hour: int, weights: OutcomeWeights, recent: Events) -> Events:
+    """The attempts, and what is left of older ones by endpoint and hours.
 
     A success among those counts as a reply does, a failure as no answer does.
     """
-    recent = attempts(profile, now_hour, weights)
     if not profile.older:
         return recent
-    cells = sorted(
-        (endpoint[:2], place, hours, hour, n, s)
-        for endpoint, (place, hours, hour, n, s) in profile.older_counts()
-    )
-    table = np.array([cell[1:] for cell in cells], np.int64)
-    place, n, s = table[:, 0], table[:, 3], table[:, 4]
+    at = [recent.endpoints.index(endpoint) for endpoint in profile.endpoints]
+    cells = np.array(sorted(n & 0xFFFFFFF | at[n >> 28] << 28 for n in profile.older), np.int64)
+    n, s = (cells >> 5) & 31, cells & 31
     good = s * weights.weight[Outcome.REPLIED]
     bad = (n - s) * weights.weight[Outcome.IGNORED]
     got = good * weights.target[Outcome.REPLIED] + bad * weights.target[Outcome.IGNORED]
     weight = np.maximum(good + bad, 1e-3)
-    channel, address, rank = recent.endpoints
-    age = np.maximum(now_hour - table[:, 2], 0) / 24.0
-
-    def both(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate((one, other))
-
-    return Events(
-        place=both(recent.place, place),
-        endpoints=recent.endpoints,
-        channel=both(recent.channel, channel[place]),
-        address=both(recent.address, address[place]),
-        rank=both(recent.rank, rank[place]),
-        slot=both(recent.slot, table[:, 1]),
-        age_days=both(recent.age_days, age),
-        target=both(recent.target, got / weight),
-        weight=both(recent.weight, weight),
-    )
-
-
-def inbound(profile: Profile, now_hour: int) -> Events:
-    """The contacts that the customer began."""
-    events = np.array(profile.inbound, np.int64)
-    ones = np.ones(len(events))
-    return _events(profile, events, now_hour, ones, ones)
+    age = np.maximum(now_hour - ((cells >> 10) & 1023) * AGE_HOURS, 0) / 24.0
+    older = cells >> 28, (cells >> 20) & 255, age, got / weight, weight
+    both = [np.concatenate(pair) for pair in zip(recent[1:-1], older, strict=True)]
+    order = both[0].argsort(kind="stable")
+    place, slot, days, target, weight = (values.take(order) for values in both)
+    return Events(recent.endpoints, place, slot, days, target, weight, older=True)
 
 
 def places(endpoints: Sequence[Endpoint]) -> tuple[Ints, NDArray[np.int64], Ints]:
@@ -94,29 +99,7 @@ def places(endpoints: Sequence[Endpoint]) -> tuple[Ints, NDArray[np.int64], Ints
     return table[:, 0], table[:, 1], table[:, 2]
 
 
-def _events(
-    profile: Profile,
-    events: NDArray[np.int64],
-    now_hour: int,
-    target: Floats,
-    weight: Floats,
-) -> Events:
-    endpoints = places(profile.endpoints)
-    channel, address, rank = endpoints
-    hour = events >> 12
-    place = (events >> 8) & 15
-    if len(hour) > 1 and not (hour[1:] > hour[:-1]).all():
-        # Within an hour by endpoint: the same sums to the last bit in any order of arrival.
-        order = np.lexsort((address[place], channel[place], hour))
-        hour, place, target, weight = hour[order], place[order], target[order], weight[order]
-    return Events(
-        place=place,
-        endpoints=endpoints,
-        channel=channel[place],
-        address=address[place],
-        rank=rank[place],
-        slot=hour % HOURS,
-        age_days=np.maximum(now_hour - hour, 0) / 24.0,
-        target=target,
-        weight=weight,
-    )
+_PLACE = 32
+_CAME = 1 << 40
+"""What sorts the customer's own contacts behind the attempts."""
+_HOUR = (1 << 20) - 1

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router.preference import archive, evidence
-from router.preference.evidence import Events
-from router.preference.kernel import HOURS, Floats, Ints, sigmoid, week_kernel
+from router.preference import archive
+from router.preference.evidence import Events, Visits
+from router.preference.kernel import HOURS, Floats, Ints, week_kernel
 from router.preference.prior import PriorTables
-from router.preference.profile import Endpoint, Profile
+from router.preference.profile import Endpoint
 
 _CHANNELS = 16
 _BLOCKS: Floats = archive.averages().T
@@ -52,6 +51,20 @@ class Scores(NamedTuple):
     """The variance of one of which nothing is known."""
 
 
+class _Prepared(NamedTuple):
+    """What is the same for all customers, from one smoothing of the prior to the next."""
+
+    tables: PriorTables
+    level: Floats
+    """The prior as far as it is believed, shape (segments + 1, channels, hours and blocks)."""
+    rank: list[list[float]]
+    like: Floats
+    """Likeness of hours of the week, each row over the share of all inbound contacts that lies
+    around that hour."""
+    usual: list[float]
+    """The share of all inbound contacts that each channel has."""
+
+
 class Expectation:
     """Settings and tables; `of` makes the start for one customer."""
 
@@ -59,125 +72,116 @@ class Expectation:
         self.settings = settings or ExpectationSettings()
         wants = self.settings
         self.like = week_kernel(wants.scales_h, wants.same_type, wants.same_day)
+        self._prepared: _Prepared | None = None
 
     def of(
         self,
-        profile: Profile,
+        tried: Events,
+        came: Visits,
         tables: PriorTables,
         segment: int | None,
         endpoints: Sequence[Endpoint],
-        now_hour: int,
     ) -> Start:
-        """The start for a customer whose addresses are those of `endpoints`."""
-        came = evidence.inbound(profile, now_hour)
-        row = tables.segment(segment)
-        return Start(self.settings, self.like, came, tables, row, endpoints)
+        """The start for a customer who has these addresses, and was tried and came like this."""
+        known = self._prepared
+        if known is None or known.tables is not tables:
+            known = self._prepared = self._prepare(tables)
+        every, ranks = [*endpoints, *tried.endpoints], known.rank
+        channels = np.array([endpoint[0] for endpoint in every], np.intp)
+        logits: Floats = known.level[tables.segment(segment)].take(channels, 0)
+        if len(came.slot):
+            wants = self.settings
+            faded = np.exp(came.age_days * (-1.0 / wants.fade_days))
+            share = np.bincount(came.place, faded, len(came.endpoints)).tolist()
+            hour = np.log(wants.hour_pull + faded @ known.like.take(came.slot, 0))
+            hour -= math.log(wants.hour_pull + sum(share))
+            hour *= wants.hour
+            logits[:, :HOURS] += hour
+            if tried.older:
+                logits[:, HOURS:] += hour @ _BLOCKS
+            of_channel, of_place = _places(wants, came.endpoints, share, known.usual, endpoints)
+            own = [ranks[c][rank] + of_place.get((c, a), of_channel[c]) for c, a, rank in every]
+        else:
+            own = [ranks[c][rank] for c, _, rank in every]
+        logits += np.array(own).reshape(-1, 1)
+        return Start(logits, len(endpoints), tried)
+
+    def _prepare(self, tables: PriorTables) -> _Prepared:
+        share = self.settings.prior_share
+        level = tables.base + share * (tables.level - tables.base)
+        usual = tables.inbound_channel.tolist()
+        return _Prepared(
+            tables=tables,
+            level=np.concatenate((level, level @ _BLOCKS), axis=2),
+            rank=(share * tables.rank).tolist(),
+            like=self.like / (self.like @ tables.inbound_hour)[:, None],
+            usual=usual + [1.0] * (_CHANNELS - len(usual)),
+        )
 
 
-class Start:
+class Start(NamedTuple):
     """Logits before any attempt is looked at.
 
     Inbound contacts say nothing of how often attempts succeed, so they change the shape and not the
     level: each part is the log of a share over the share that all of the tenant's customers have.
     """
 
-    __slots__ = ("_base", "_channel", "_hour", "_keys", "_rank", "_share", "_table", "_values")
+    logits: Floats
+    """Of the endpoints asked for, and after them of those tried, at all hours and blocks."""
+    asked: int
+    """How many are asked for."""
+    tried: Events
 
-    def __init__(
-        self,
-        settings: ExpectationSettings,
-        like: Floats,
-        came: Events,
-        tables: PriorTables,
-        row: int,
-        endpoints: Sequence[Endpoint],
-    ) -> None:
-        self._table = tables.level[row]
-        self._rank = tables.rank
-        self._base = tables.base
-        self._share = settings.prior_share
-        self._hour: Floats | None = None
-        if len(came.slot) == 0:
-            return
-        faded = np.exp(came.age_days * (-1.0 / settings.fade_days))
-        total = faded.sum()
-        near = like.take(came.slot, 0)
-        weights = faded / (near @ tables.inbound_hour)
-        self._hour = settings.hour * np.log(
-            (settings.hour_pull + weights @ near) / (settings.hour_pull + total)
+    def at(self, slots: Ints) -> Floats:
+        """For the endpoints (rows) at hours of the week (columns)."""
+        return np.asarray(self.logits[: self.asked].take(slots, 1))
+
+    def each(self) -> Floats:
+        """For each attempt at its own hour, or hours of the archive."""
+        width = self.logits.shape[1]
+        return np.asarray(
+            self.logits[self.asked :].take(self.tried.place * width + self.tried.slot)
         )
-        by_channel: Floats = np.bincount(came.channel, faded, _CHANNELS).astype(float)
-        usual = by_channel.copy()
-        known = len(tables.inbound_channel)
-        usual[:known] /= tables.inbound_channel
-        pull = settings.channel_pull
-        self._channel = settings.channel * np.log((pull + usual) / (pull + total))
-        self._keys, self._values = _addresses(came, faded, by_channel, endpoints, settings)
 
-    def at(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slots: Ints) -> Floats:
-        """For endpoints (rows) at hours of the week (columns)."""
-        start: Floats = self._table.take(channel, 0).take(slots, 1)
-        more = self._rank[channel, rank]
-        if self._share != 1.0:
-            start = self._base + self._share * (start - self._base)
-            more *= self._share
-        if self._hour is not None:
-            more += self._own(channel, address)
-            start += self._hour.take(slots)
-        start += more[:, None]
-        return start
 
-    def each(self, channel: Ints, address: NDArray[np.int64], rank: Ints, slot: Ints) -> Floats:
-        """For each of some attempts at its own hour, or hours of the archive."""
-        table, hour = self._table, self._hour
-        if len(slot) and slot.max() >= HOURS:
-            table = np.concatenate((table, table @ _BLOCKS), axis=1)
-            hour = hour if hour is None else np.concatenate((hour, hour @ _BLOCKS))
-        start = table[channel, slot] + self._rank[channel, rank]
-        if self._share != 1.0:
-            start = self._base + self._share * (start - self._base)
-        if hour is not None:
-            start += self._own(channel, address) + hour.take(slot)
-        return np.asarray(start)
-
-    def _own(self, channel: Ints, address: NDArray[np.int64]) -> Floats:
-        """What inbound contacts say of the channel and the address."""
-        keys, values = self._keys, self._values
-        wanted = (channel << 32) + address
-        at = keys.searchsorted(wanted)
-        at[at == len(keys)] = 0
-        own = values.take(at)
-        own *= keys.take(at) == wanted
-        own += self._channel.take(channel)
-        return np.asarray(own)
+def _places(
+    wants: ExpectationSettings,
+    known: Sequence[Endpoint],
+    came: Sequence[float],
+    usual: Sequence[float],
+    endpoints: Sequence[Endpoint],
+) -> tuple[list[float], dict[tuple[int, int], float]]:
+    """What inbound contacts, by known endpoint, say of each channel, and of each (channel, address)
+    asked for. A handful of any: lists are faster than arrays."""
+    by_channel, by_place = [0.0] * _CHANNELS, {}
+    for (channel, address, _), share in zip(known, came, strict=True):
+        by_channel[channel] += share
+        by_place[channel, address] = share
+    beside = [0] * _CHANNELS
+    for channel, _, _ in endpoints:
+        beside[channel] += 1
+    pull, log = wants.channel_pull, math.log
+    none = wants.channel * log(pull / (pull + sum(came)))
+    of_channel, of_place = [none] * _CHANNELS, {}
+    for channel, share in enumerate(by_channel):
+        if share:
+            of_channel[channel] = none + wants.channel * log(1.0 + share / usual[channel] / pull)
+    pull = wants.address_pull
+    for channel, address, _ in endpoints:
+        here = pull + by_place.get((channel, address), 0.0) * beside[channel]
+        own = wants.address * log(here / (pull + by_channel[channel]))
+        of_place[channel, address] = of_channel[channel] + own
+    return of_channel, of_place
 
 
 def averaged(mean: Floats, variance: Floats) -> Floats:
     """The logistic curve averaged over a normal logit (MacKay 1992)."""
-    return sigmoid(mean / np.sqrt(1 + (np.pi / 8) * variance))
-
-
-def _addresses(
-    came: Events,
-    faded: Floats,
-    by_channel: Floats,
-    endpoints: Sequence[Endpoint],
-    settings: ExpectationSettings,
-) -> tuple[NDArray[np.int64], Floats]:
-    """Keys (channel << 32 | address) in ascending order, and what is added for each."""
-    # A handful of endpoints and contacts: lists are faster than arrays.
-    keys = sorted((endpoint.channel << 32) + endpoint.address for endpoint in endpoints)
-    here, beside = dict.fromkeys(keys, 0.0), [0] * _CHANNELS
-    for key in keys:
-        beside[key >> 32] += 1
-    visits = (came.channel << 32) + came.address
-    for key, share in zip(visits.tolist(), faded.tolist(), strict=True):
-        if key in here:
-            here[key] += share
-    pull, of_channel = settings.address_pull, by_channel.tolist()
-    values = [
-        settings.address
-        * math.log((pull + here[key] * beside[key >> 32]) / (pull + of_channel[key >> 32]))
-        for key in keys
-    ]
-    return np.array(keys, np.int64), np.array(values)
+    # sigmoid(mean / sqrt(1 + pi / 8 * variance))
+    width = variance * (np.pi / 2)
+    width += 4.0
+    np.sqrt(width, out=width)
+    p = np.divide(mean, width, out=width)
+    np.tanh(p, out=p)
+    p *= 0.5
+    p += 0.5
+    return p

@@ -6,21 +6,21 @@ count them again in the log of events: the last 64 attempts whose outcome is kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from router.preference import evidence
-from router.preference.kernel import HOURS, Floats, sigmoid
+from router.preference.kernel import HOURS, sigmoid
 from router.preference.outcomes import Outcome
 from router.preference.prior import PriorTables
-from router.preference.profile import Endpoint, Event, Profile
+from router.preference.profile import Endpoint, Profile
 from router.preference.windows import Window, confidence
 
 ENOUGH = 3
 """Attempts from which on a level of evidence is spoken of."""
 LEVELS = ("exact", "near", "endpoint", "channel", "customer")
+_SUCCESS = min(outcome for outcome in Outcome if outcome.success)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -75,33 +75,38 @@ def evidence_of(
     fade_days: float = 200.0,
 ) -> Evidence:
     """Count what is known about an endpoint at a wall hour; pending attempts do not count."""
-    tried = [event for event in profile.events() if event.outcome is not Outcome.PENDING]
-    level = tables.level[tables.segment(segment)]
-    channel, _, rank = evidence.places([event.endpoint for event in tried])
-    hours = np.array([event.hour for event in tried], np.int64)
-    expected = sigmoid(level[channel, hours % HOURS] + tables.rank[channel, rank])
-    ages = np.maximum(now_hour - hours, 0) / 24.0
-    slot = hour % HOURS
-    on_channel = [event.endpoint.channel == endpoint.channel for event in tried]
-    here = [
-        same and event.endpoint.address == endpoint.address
-        for same, event in zip(on_channel, tried, strict=True)
-    ]
-    near = [at and _near(event.hour, slot) for at, event in zip(here, tried, strict=True)]
-    exact = [at and event.hour % HOURS == slot for at, event in zip(here, tried, strict=True)]
-    inbound = profile.inbound_events()
-    last = [e.hour for at, e in zip(here, tried, strict=True) if at and e.outcome.success]
+    level, slot = tables.level[tables.segment(segment)], hour % HOURS
+    events = np.array(profile.attempts, np.int64)
+    outcome = (events >> 4) & 15
+    events = events[outcome != Outcome.PENDING]
+    good = outcome[outcome != Outcome.PENDING] >= _SUCCESS
+    place, hours = (events >> 8) & 15, events >> 12
+    channel, address, rank = (column.take(place) for column in evidence.places(profile.endpoints))
+    slots = hours % HOURS
+    expected = sigmoid(level[channel, slots] + tables.rank[channel, rank])
+    on_channel = channel == endpoint.channel
+    here = on_channel & (address == endpoint.address)
+    near = here & ((hours - slot + 1) % 24 <= 2) & ((slots >= 120) == (slot >= 120))
+    everything = np.ones(len(events), bool)
+    which = np.array((here & (slots == slot), near, here, on_channel, everything), float)
+    counted = which @ np.array((everything, good, expected), float).T
+    exact, beside, at_all, by_channel, of_customer = (
+        Count(int(n), int(s), share) for n, s, share in counted.tolist()
+    )
+    came = [event >> 12 for event in profile.inbound]
+    last = hours[here & good]
     start = level[endpoint.channel, slot] + tables.rank[endpoint.channel, endpoint.rank]
+    ages = np.maximum(now_hour - hours, 0) / 24.0
     return Evidence(
-        exact=_count(exact, tried, expected),
-        near=_count(near, tried, expected),
-        endpoint=_count(here, tried, expected),
-        channel=_count(on_channel, tried, expected),
-        customer=_count([True] * len(tried), tried, expected),
+        exact=exact,
+        near=beside,
+        endpoint=at_all,
+        channel=by_channel,
+        customer=of_customer,
         segment_p=float(sigmoid(np.array(start))),
-        inbound=len(inbound),
-        inbound_near=sum(_near_hour(event.hour, slot) for event in inbound),
-        last_success_hour=max(last, default=None),
+        inbound=len(came),
+        inbound_near=sum((hour - slot + 1) % 24 <= 2 for hour in came),
+        last_success_hour=int(last.max()) if len(last) else None,
         confidence=confidence(float(np.exp(-ages / fade_days).sum())),
     )
 
@@ -158,21 +163,3 @@ def _evidence(found: Evidence, channel: str, address: str) -> str:
 def _span(hour: int) -> str:
     start = hour % 24
     return f"{DAYS[hour % HOURS // 24]} {start}-{start + 1}"
-
-
-def _count(of: Iterable[bool], tried: list[Event], expected: Floats) -> Count:
-    places = [place for place, counts in enumerate(of) if counts]
-    return Count(
-        attempts=len(places),
-        successes=sum(tried[place].outcome.success for place in places),
-        expected=float(sum(expected[place] for place in places)),
-    )
-
-
-def _near(hour: int, slot: int) -> bool:
-    return _near_hour(hour, slot) and (hour % HOURS >= 120) == (slot >= 120)
-
-
-def _near_hour(hour: int, slot: int) -> bool:
-    """Up to an hour apart on the day's circle."""
-    return (hour - slot + 1) % 24 <= 2

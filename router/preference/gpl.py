@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router.preference import archive, evidence
 from router.preference.evidence import Events
 from router.preference.expectation import Expectation, Scores, averaged
-from router.preference.kernel import HOURS, Floats, Ints, sigmoid, week_kernel
+from router.preference.kernel import HOURS, Floats, Ints, week_kernel
 from router.preference.outcomes import OutcomeWeights
 from router.preference.prior import PriorTables
 from router.preference.profile import Endpoint, Profile
@@ -66,10 +66,14 @@ class Gpl:
         self._share = np.array([share for share, _ in wants.fades_days])
         self._pace = 1.0 / np.array([days for _, days in wants.fades_days])
         same = np.arange(4)
-        self._level = wants.everything + wants.channel * (same & 1) + wants.address * (same >> 1)
-        self._slope = (
-            wants.hour + wants.channel_hour * (same & 1) + wants.address_hour * (same >> 1)
+        self._parts = np.array(
+            (
+                wants.everything + wants.channel * (same & 1) + wants.address * (same >> 1),
+                wants.hour + wants.channel_hour * (same & 1) + wants.address_hour * (same >> 1),
+            )
         )
+        """Level and slope of the likeness of two endpoints by what they share: 1 the channel, plus
+        2 the address."""
         self.total = (
             wants.everything
             + wants.channel
@@ -89,121 +93,141 @@ class Gpl:
         now_hour: int,
     ) -> Scores:
         """Score endpoints (rows) at hours of the week (columns), as of a local wall hour."""
-        tried = evidence.remembered(profile, now_hour, self.weights)
-        channel, address, rank = evidence.places(endpoints)
-        start = self.expectation.of(profile, tables, segment, endpoints, now_hour)
-        mean = start.at(channel, address, rank, slots)
+        recent, came = evidence.read(profile, now_hour, self.weights)
+        tried = evidence.with_older(profile, now_hour, self.weights, recent)
+        start = self.expectation.of(tried, came, tables, segment, endpoints)
+        mean = start.at(slots)
         if len(tried.slot) == 0:
             variance = np.full(mean.shape, self.total)
             return Scores(mean, variance, averaged(mean, variance), 0.0, self.total)
-        begun = start.each(tried.channel, tried.address, tried.rank, tried.slot)
-        alpha, inverse = self._fit(tried, begun)
-        faded = np.exp(np.multiply.outer(tried.age_days, -self._pace)) @ self._share
-        code = _same(channel, address, *tried.endpoints[:2])
-        level = self._level[code].take(tried.place, 1) * faded
-        slope = self._slope[code].take(tried.place, 1) * faded
-        like = self.like.take(np.add.outer(slots * len(self.like), tried.slot))
-        mean += (slope * alpha) @ like.T
-        mean += (level @ alpha)[:, None]
-        variance = np.maximum(self.total - _explained(level, slope, like, inverse), 1e-6)
+        decay = np.exp(np.multiply.outer(tried.age_days, -self._pace))
+        faded = decay @ self._share
+        like = self.like.take(tried.slot, 0)
+        same = self._parts.take(_same(endpoints, tried.endpoints), 1)
+        near, count = same.take(tried.place, 2), len(endpoints)
+        kernel = self._kernel(tried, near[:, count:], like, decay)
+        alpha, root = _fit(kernel, tried, start.each())
+        near, like = near[:, :count], like.take(slots, 1)
+        alpha *= faded
+        mean += (near[1] * alpha) @ like
+        mean += (near[0] @ alpha)[:, None]
+        root *= faded
+        explained = _explained(near, like, root, tried, same[:, :count])
+        variance = np.maximum(self.total - explained, 1e-6)
         effective = float(faded @ tried.weight)
         return Scores(mean, variance, averaged(mean, variance), effective, self.total)
 
-    def _fit(self, tried: Events, start: Floats) -> tuple[Floats, Floats]:
-        """The weights of the events in the mean, and (K + 1/W)^-1.
-
-        W is taken once, at a guess that needs no inverse: each event's neighbours, shrunk. With it
-        one more (chord) step of Newton's comes to the mean that two full ones come to.
-        """
-        kernel = self._kernel(tried)
-        target, weight = tried.target, tried.weight
-        p = sigmoid(start)
-        pull = kernel @ (weight * (target - p))
-        latent = pull / (1 + kernel @ (weight * p * (1 - p)))
-        p = sigmoid(start + latent)
-        v = np.maximum(p * (1 - p), 1e-3)
-        system = kernel.copy()
-        system.flat[:: len(v) + 1] += 1.0 / (v * weight)
-        inverse = _inverse(system)
-        latent = kernel @ (inverse @ (latent + (target - p) / v))
-        p = sigmoid(start + latent)
-        return inverse @ (latent + (target - p) / v), inverse
-
-    def _kernel(self, tried: Events) -> Floats:
-        """The prior covariance of the events' logits."""
-        channel, address, _ = tried.endpoints
-        code = _same(channel, address, channel, address)
-        pairs = np.add.outer(tried.place * len(code), tried.place)
-        kernel = self.like.take(np.add.outer(tried.slot * len(self.like), tried.slot))
-        kernel *= self._slope[code].take(pairs)
-        kernel += self._level[code].take(pairs)
-        grown = np.exp(np.multiply.outer(tried.age_days - tried.age_days.min(), self._pace))
-        apart = (grown * self._share) @ (1.0 / grown).T
+    def _kernel(self, tried: Events, near: Floats, like: Floats, decay: Floats) -> Floats:
+        """The prior covariance of the events' logits. `near`: level and slope, shape (2, endpoints,
+        n); `like`: of each event's hours to all, shape (n, hours and blocks); `decay`: shape
+        (n, fades)."""
+        level, slope = near.take(tried.place, 1)
+        kernel = like.take(tried.slot, 1)
+        kernel *= slope
+        kernel += level
+        apart = (decay * self._share) @ (1.0 / decay).T
         kernel *= np.minimum(apart, apart.T)  # sum of share * exp(-|age - age'| / days)
-        return np.asarray(kernel)
+        return kernel
 
 
-def _inverse(matrix: Floats) -> Floats:
-    """Of a symmetric positive definite matrix; of a large one by halves, which are in the cache."""
-    count = len(matrix)
-    if count < _HALVED:
-        return np.asarray(np.linalg.inv(matrix))
-    half = count // 2
-    beside, out = matrix[:half, half:], np.empty_like(matrix)
-    first = np.linalg.inv(matrix[:half, :half])
-    through = first @ beside
-    rest = np.linalg.inv(matrix[half:, half:] - beside.T @ through)
-    cross = through @ rest
-    out[:half, :half] = first + cross @ through.T
-    out[:half, half:] = -cross
-    out[half:, :half] = -cross.T
-    out[half:, half:] = rest
-    return out
+def _fit(kernel: Floats, tried: Events, start: Floats) -> tuple[Floats, Floats]:
+    """The weights of the events in the mean, and R of (K + 1/W)^-1 = R^T R. The kernel is used up.
 
+    W is taken once, at a guess that needs no inverse: each event's neighbours, shrunk. With it
+    one more (chord) step of Newton's comes to the mean that two full ones come to.
 
-def _same(channel: Ints, address: Ints, to_channel: Ints, to_address: Ints) -> Ints:
-    """Of each two endpoints: 1 for the same channel, plus 2 for the same address."""
-    return np.asarray((channel[:, None] == to_channel) + 2 * (address[:, None] == to_address))
-
-
-def _explained(level: Floats, slope: Floats, like: Floats, inverse: Floats) -> Floats:
-    """The variance that attempts take away, shape (endpoints, hours).
-
-    With half the digits and so in half the time: a variance needs no more than four of them. In
-    portions that malloc keeps for the next one, since fresh pages cost more than the product.
+    In half logits h, where p = (1 + t) / 2 and p (1 - p) = (1 - t^2) / 4 with t = tanh h.
     """
-    half = np.float32
-    hours, count = like.shape
-    portion = max(1, _PORTION // (hours * count + 1))
-    levels, slopes = level.astype(half)[:, None, :], slope.astype(half)[:, None, :]
-    likes, middle = like.astype(half), inverse.astype(half)
-    ones, parts = np.ones(count, half), []
-    for start in range(0, len(level), portion):
-        cross = slopes[start : start + portion] * likes
-        cross += levels[start : start + portion]
-        flat = cross.reshape(-1, count)
-        product = _times(flat, middle)
-        product *= flat
-        parts.append(product @ ones)
-    return np.concatenate(parts).reshape(len(level), hours).astype(np.float64)
+    wanted, weight, half = 2.0 * tried.target - 1.0, tried.weight, 0.5 * start
+    t = np.tanh(half)
+    latent = kernel @ (weight * (wanted - t))
+    latent /= 4.0 + kernel @ (weight * (1.0 - t * t))
+    t = np.tanh(half + latent)
+    v = np.maximum(1.0 - t * t, 4e-3)
+    own = 4.0 / (v * weight)
+    kernel.ravel()[:: len(v) + 1] += own
+    root = _inverse_root(kernel)
+    latent += (wanted - t) / v
+    latent -= own * (root.T @ (root @ latent))  # K (K + 1/W)^-1 of it
+    t = np.tanh(half + latent)
+    latent += (wanted - t) / v
+    latent *= 2.0
+    return root.T @ (root @ latent), root
 
 
-def _times(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The matrix product in pieces so small that BLAS starts no threads for them: waking those
-    costs more than the product, most of all where other processes want the cores."""
-    count = len(matrix)
-    piece = _ALONE // (count * count)
-    whole = len(rows) // piece * piece
-    out = np.empty_like(rows)
-    if whole:
-        shape = (-1, piece, count)
-        np.matmul(rows[:whole].reshape(shape), matrix, out=out[:whole].reshape(shape))
-    np.matmul(rows[whole:], matrix, out=out[whole:])
-    return out
+def _inverse_root(matrix: Floats) -> Floats:
+    """R of R^T R = A^-1, for a symmetric positive definite A: the inverse of its Cholesky factor.
+
+    By blocks, since numpy inverts a triangle as it does any matrix, at six times the work.
+    """
+    lower, count = np.linalg.cholesky(matrix), len(matrix)
+    if count <= _BLOCK:
+        return np.asarray(np.linalg.inv(lower))
+    root, whole = np.zeros((count, count)), count // _BLOCK * _BLOCK
+    shape = (whole // _BLOCK, _BLOCK) * 2
+    of, to = (np.einsum("ijik->ijk", m[:whole, :whole].reshape(shape)) for m in (lower, root))
+    to[...] = np.linalg.inv(of)
+    if whole < count:
+        root[whole:, whole:] = np.linalg.inv(lower[whole:, whole:])
+    for start in range(_BLOCK, count, _BLOCK):
+        here, before = slice(start, start + _BLOCK), slice(start)
+        beside = lower[here, before] @ root[before, before]
+        np.matmul(-root[here, here], beside, out=root[here, before])
+    return root
 
 
+def _same(endpoints: Sequence[Endpoint], others: Sequence[Endpoint]) -> Ints:
+    """What endpoints (rows), and after them the others, share with each of the others (columns): 1
+    the channel, plus 2 the address."""
+    both = [*endpoints, *others]
+    places = np.array([[e.channel for e in both], [e.address for e in both]])
+    channel, address = places[:, :, None] == places[:, None, len(endpoints) :]
+    return np.asarray(channel + 2 * address)
+
+
+def _explained(near: Floats, like: Floats, root: Floats, tried: Events, same: Floats) -> Floats:
+    """What attempts take from the variance of each endpoint and hour: |R c|^2, where c are the
+    candidate's covariances with the attempts, a level plus a slope times the likeness of hours.
+
+    `near`: levels and slopes, shape (2, endpoints, n); `same`: the same with one column for each
+    endpoint that was tried; `like`: shape (n, hours); R is faded.
+    """
+    level, slope = near
+    turned = np.ascontiguousarray(root.T)
+    moved = level @ turned
+    if len(turned) <= _SMALL:
+        # R is sloped for each endpoint asked for, not for each candidate.
+        found = np.matmul(like.T, slope[:, :, None] * turned)
+        found += moved[:, None]
+        return np.asarray(np.vecdot(found, found))
+    found = _by_place(like, turned, tried.place, same[1])
+    explained = np.vecdot(found, found)
+    explained += 2.0 * np.matmul(found, moved[:, :, None])[:, :, 0]
+    explained += np.vecdot(moved, moved)[:, None]
+    return np.asarray(explained)
+
+
+def _by_place(like: Floats, turned: Floats, place: Ints, slope: Floats) -> Floats:
+    """R times slopes and likenesses, shape (endpoints, hours, n): R goes through the hours once for
+    each endpoint tried (`place` of each attempt, ascending), not for each one asked for."""
+    (asked, places), hours, count = slope.shape, like.shape[1], len(turned)
+    begins = place.searchsorted(np.arange(places + 1)).tolist()
+    parts = list(pairwise(begins))
+    most = max(end - begin for begin, end in parts)
+    portion = max(1, _ALONE // (count * max(most, asked * places)))
+    if hours > portion:
+        columns = (like[:, first : first + portion] for first in range(0, hours, portion))
+        return np.concatenate([_by_place(part, turned, place, slope) for part in columns], 1)
+    ways = np.empty((places, hours, count))
+    for way, (begin, end) in zip(ways, parts, strict=True):
+        np.matmul(like[begin:end].T, turned[begin:end], out=way)
+    return (slope @ ways.reshape(places, -1)).reshape(asked, hours, count)
+
+
+_SMALL = 32
+"""Attempts up to which the shorter of two ways is the faster."""
+_BLOCK = 16
+"""Rows of a triangle that LAPACK inverts in one piece."""
 _ALONE = 262_144
-"""Multiplications up to which OpenBLAS keeps to one thread."""
-_HALVED = 40
-_PORTION = 24_000
-"""Numbers of four bytes: under the 128 kB from which malloc asks for pages each time."""
+"""Multiplications up to which OpenBLAS keeps to one thread: waking more of them costs more than the
+product, most of all where other processes want the cores."""

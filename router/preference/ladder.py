@@ -70,14 +70,15 @@ class Ladder:
         The variance is that of a logit seen through so many attempts on the same endpoint.
         """
         wants = self.settings
-        tried = evidence.attempts(profile, now_hour, self.weights)
-        channel, address, rank = evidence.places(endpoints)
-        start = self.expectation.of(profile, tables, segment, endpoints, now_hour)
-        mean = start.at(channel, address, rank, slots)
+        tried, came = evidence.read(profile, now_hour, self.weights)
+        start = self.expectation.of(tried, came, tables, segment, endpoints)
+        mean = start.at(slots)
         faded = np.exp(-tried.age_days / wants.fade_days) * tried.weight
-        expected = faded * sigmoid(start.each(tried.channel, tried.address, tried.rank, tried.slot))
+        expected = faded * sigmoid(start.each())
         got = faded * tried.target
-        same = (channel[:, None] == tried.channel) & (address[:, None] == tried.address)
+        known = [endpoint[:2] for endpoint in tried.endpoints]
+        alike = [[endpoint[:2] == other for other in known] for endpoint in endpoints]
+        same = np.array(alike, bool).reshape(len(endpoints), -1).take(tried.place, 1)
         step_c = _step(got.sum(), expected.sum(), 0.0, wants.customer)
         step_e = _step(same @ got, same @ expected, step_c, wants.endpoint)
         part = np.zeros((len(tried.slot), PARTS))

@@ -69,17 +69,19 @@ DEFAULT_WEIGHTS: Mapping[Outcome, Weight] = {
 
 
 class OutcomeWeights:
-    """The weights of all outcomes as two tables that arrays of outcomes can index.
+    """The weights of all outcomes as tables that arrays of outcomes can index.
 
     Weights that are not given are `DEFAULT_WEIGHTS`. Raises ValueError for a target outside 0 to 1,
     a weight outside 0 to 4, or a pending attempt that counts.
     """
 
-    __slots__ = ("target", "weight")
+    __slots__ = ("table", "target", "weight")
 
     def __init__(self, given: Mapping[Outcome, Weight] | None = None) -> None:
-        self.target: NDArray[np.float64] = np.zeros(16)
-        self.weight: NDArray[np.float64] = np.zeros(16)
+        self.table: NDArray[np.float64] = np.zeros((2, 16))
+        """Targets and weights."""
+        self.target: NDArray[np.float64] = self.table[0]
+        self.weight: NDArray[np.float64] = self.table[1]
         for outcome, default in DEFAULT_WEIGHTS.items():
             value = default if given is None else given.get(outcome, default)
             if not 0.0 <= value.target <= 1.0:

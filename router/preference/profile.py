@@ -207,6 +207,10 @@ class Profile:
         """The attempts, oldest first."""
         return [self._event(event) for event in self.attempts]
 
+    def open_events(self) -> list[Event]:
+        """Those of them of which nothing is known yet."""
+        return [self._event(event) for event in self.attempts if event & _PENDING]
+
     def tried_at(self, endpoint: Endpoint, slot: int) -> int:
         """How many remembered attempts on an address, whose outcome is known, at an hour of the
         week.

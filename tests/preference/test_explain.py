@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.preference.explain import Count, evidence_of, sentence
+from router.preference.explain import LEVELS, Count, evidence_of, sentence
 from router.preference.outcomes import Outcome
 from router.preference.prior import Prior
 from router.preference.profile import Endpoint, Profile
@@ -124,3 +124,41 @@ def test_the_counts_of_explanations_are_those_of_the_log() -> None:
     rng = np.random.default_rng(7)
     assert miscounted(200, rng) == 0
     assert order_matters(5, rng) <= 1e-9
+
+
+def test_counts_are_those_of_the_events_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    places = [VOICE, SMS, OTHER]
+    for attempts in (0, 1, 5, 40, 90):
+        profile = Profile()
+        for _ in range(attempts):
+            outcome, at = Outcome(int(rng.integers(len(Outcome)))), NOW - int(rng.integers(600))
+            profile.record_attempt(places[rng.integers(3)], at, outcome)
+        where, hour = places[rng.integers(3)], NOW + int(rng.integers(168))
+        found = evidence_of(profile, TABLES, 0, where, hour, NOW)
+        done = [event for event in profile.events() if event.outcome is not Outcome.PENDING]
+        on_channel = [event for event in done if event.endpoint.channel == where.channel]
+        here = [event for event in on_channel if event.endpoint == where]
+        near = [
+            event
+            for event in here
+            if (event.hour - hour) % 24 in (23, 0, 1)
+            and (event.hour % 168 >= 120) == (hour % 168 >= 120)
+        ]
+        exact = [event for event in here if (event.hour - hour) % 168 == 0]
+        groups = [exact, near, here, on_channel, done]
+        for level, group in zip(LEVELS, groups, strict=True):
+            count: Count = getattr(found, level)
+            assert (count.attempts, count.successes) == (
+                len(group),
+                sum(event.outcome.success for event in group),
+            )
+            logits = [
+                TABLES.level[0, e.endpoint.channel, e.hour % 168]
+                + TABLES.rank[e.endpoint.channel, e.endpoint.rank]
+                for e in group
+            ]
+            wanted = sum(1 / (1 + float(np.exp(-logit))) for logit in logits)
+            assert count.expected == pytest.approx(wanted, abs=1e-9)
+        good = [event.hour for event in here if event.outcome.success]
+        assert found.last_success_hour == max(good, default=None)
