@@ -125,7 +125,7 @@ def query_int(call: Call, name: str, default: int, low: int, high: int) -> int:
     text = call.request.query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20):
+    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
         raise Invalid("invalid", f"expected a whole number, got {text!r:.40} - at `?{name}`")
     value = int(text)
     if not low <= value <= high:

@@ -123,7 +123,9 @@ class Link:
                     del data  # else each silent socket would hold its last frame
                 if self._ending is not None:
                     code, reason = self._ending
-                    await socket.close(code=code, message=reason.encode()[:120])
+                    # RFC 6455 5.5: at most 125 bytes with the code; and whole letters (8.1).
+                    said = reason.encode()[:120].decode("utf-8", "ignore")
+                    await socket.close(code=code, message=said.encode())
                     return
                 self._wake.clear()
                 await self._wake.wait()

@@ -374,6 +374,13 @@ async def test_a_revoked_token_closes_its_sockets(site: Site) -> None:
         assert await ana.closed() == 4401
 
 
+async def test_a_long_reason_in_any_script_ends_with_a_whole_letter(site: Site) -> None:
+    async with desk(site) as (ana, _):
+        link = next(iter(site.api.sockets._links))
+        link.close(4409, "x" + "é" * 100)
+        assert await ana.closed() == 4409
+
+
 async def test_a_reader_who_does_not_read_is_cut_and_others_are_not(site: Site) -> None:
     async with desk(site) as (ana, _), desk(site, agent="ben") as (ben, _):
         link = next(iter(site.api.sockets._links))

@@ -32,6 +32,13 @@ async def test_the_same_external_id_twice_is_the_same_contact(site: Site) -> Non
     assert third.body["outcome"] == "abandoned"
 
 
+@pytest.mark.parametrize("limit", ["--5", "-", "5-", "+5", "%D9%A3", "1e3", "0", "501", "-1"])
+async def test_what_is_no_number_of_rows_is_the_callers_mistake(site: Site, limit: str) -> None:
+    admin = await site.client("admin")
+    answer = await admin("GET", f"/v1/contacts?limit={limit}")
+    assert (answer.status, answer.body["code"]) == (422, "invalid"), answer.body
+
+
 async def test_a_closed_contact_is_still_there(site: Site) -> None:
     admin = await site.client("admin")
     contact = (await admin("POST", "/v1/contacts", CONTACT)).body["contact"]
