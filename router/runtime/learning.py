@@ -254,13 +254,12 @@ class Learner:
         self, row: Customer, profile: Profile, now_us: int, *, counts: bool
     ) -> None:
         """Attempts that nobody answered in time: ignored. `counts`: for everybody, too."""
-        if not profile.attempts:
+        waiting = profile.open_events()
+        if not waiting:
             return
         policy = self.use()
         now_hour = self.hour(row, now_us)
-        for event in profile.events():
-            if event.outcome is not Outcome.PENDING:
-                continue
+        for event in waiting:
             name = self._channels[event.endpoint.channel]
             within_us = policy.within(name)
             if now_hour - event.hour <= -(-within_us // HOUR_US):

@@ -245,7 +245,7 @@ class Preferences:
             explore=choice.explore if choice is not None else False,
             propensity=choice.propensity if choice is not None else 1.0,
             candidates=choice.candidates if choice is not None else 1,
-            text=self.text(row, outlook, window),
+            text=sentence(window, found, place.channel, place.label, outlook.now_hour),
         )
 
     def _facts(self, row: Customer, purpose: str, at_us: int) -> PreferenceFacts:
