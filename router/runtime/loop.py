@@ -359,7 +359,10 @@ class Workspace:
                 self._advance(self.now_us(), turn)
             began_us = self.clock.now_us()
             for at, item in enumerate(batch):
-                self._advance(item.stamp_us, turn)
+                if not self._advance(item.stamp_us, turn):
+                    self._inbox.put_back(batch[at:])
+                    del batch[at:]
+                    break
                 self._handle(item, turn)
                 if len(turn.events) > BATCH_EVENTS or self.clock.now_us() - began_us > BATCH_US:
                     self._inbox.put_back(batch[at + 1 :])
@@ -373,18 +376,21 @@ class Workspace:
             self._broken_timers = 0
         return None
 
-    def _advance(self, stamp_us: int, turn: Turn) -> None:
-        """Time first: what was due before this input arrived happens before it."""
+    def _advance(self, stamp_us: int, turn: Turn) -> bool:
+        """Time first: what was due before this input arrived happens before it.
+
+        False: more is due than one commit should hold, and the input must wait for the next.
+        """
         if stamp_us > self._last_us:
             self._last_us = stamp_us
         now_us = self._last_us
         for _ in range(ADVANCES):
             due = self.engine.next_deadline()
             if due is None or due > now_us:
-                return
-            turn.add(self.engine.advance(now_us))
+                return True
             if len(turn.events) > BATCH_EVENTS:
-                return
+                return False
+            turn.add(self.engine.advance(now_us))
         raise AssertionError(f"timers do not end at {now_us}")
 
     def _handle(self, item: Input, turn: Turn) -> None:

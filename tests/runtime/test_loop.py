@@ -11,11 +11,12 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.effects import OfferContact
 from router.core.engine import Engine, Outcome
-from router.core.model import Contact, ContactId, ContactState, ReservationId
+from router.core.model import Contact, ContactId, ContactState, Presence, ReservationId
 from router.errors import JournalFailed, OutcomeUnknown, Overloaded, Refused, StoreFull
 from router.journal import AppendResult, ArchiveWrite, Commit, Ownership, RowWrite, StoredRow
 from router.journal.codec import decode_event, decode_row
 from router.journal.memory import MemoryJournal
+from router.runtime import loop
 from tests.runtime.world import ANA, SECOND, World, submit, until, with_ana
 
 
@@ -312,6 +313,25 @@ async def test_deadlines_fire_without_any_input(world: World) -> None:
     items = await stream.batch()
     assert [type(event) for _, event in items][:1] == [e.OfferExpired]
     assert items[0][1].at_us == workspace.engine.now_us
+
+
+async def test_all_that_is_due_happens_before_an_input_however_much_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "BATCH_EVENTS", 30)
+    workspace = await world.workspace()
+    await workspace.ask(c.PutAgent(agent=ANA, profile="care"))
+    until_us = workspace.now_us() + 10 * SECOND
+    contacts = [submit(f"c{number}", not_after_us=until_us) for number in range(1500)]
+    await asyncio.gather(*(workspace.put(contact) for contact in contacts))
+    seq = workspace.seq
+    world.clock.advance(11 * SECOND)
+    await workspace.ask(c.SetPresence(agent=ANA, presence=Presence.READY))
+    assert not workspace.engine.state.contacts
+    frames = await world.journal.frames(workspace.own, seq + 1, 500)
+    events = [decode_event(data) for frame in frames for data in frame.events]
+    offered = [event for event in events if isinstance(event, e.ContactOffered)]
+    assert not offered, "to an agent, after its time was over"
 
 
 async def test_an_accept_that_came_in_time_is_in_time_though_it_was_read_late(
