@@ -97,17 +97,14 @@ def widen(cells: list[int]) -> None:
     """Put the hours that were tried longest ago with wider ones, until there is room for some more:
     the next attempts are counted without this."""
     for limit in (HOURS, ANY_HOUR):
-        narrow = [number for number in cells if (number >> 20) & 255 < limit]
-        for oldest in sorted(narrow, key=_age):
+        # By age, then by attempts: the lower bits.
+        narrow = [(n & 0xFFFFF) << 32 | n for n in cells if (n >> 20) & 255 < limit]
+        for aged in sorted(narrow):
             if len(cells) <= CELLS - SPARE:
                 return
+            oldest = aged & 0xFFFFFFFF
             cells.remove(oldest)
             join(cells, oldest & ~(255 << 20) | _WIDER[(oldest >> 20) & 255] << 20)
-
-
-def _age(number: int) -> int:
-    """What orders cells by age, then by attempts."""
-    return number & 0xFFFFF
 
 
 def shifted(cells: list[int], hours: int) -> list[int]:

@@ -120,10 +120,12 @@ class Profile:
         An attempt on the same endpoint in the same hour is the same attempt: the greater outcome
         stays. Raises ProfileError for an hour outside 0 to 2**20 or an endpoint that does not fit.
         """
-        _checked_hour(hour)
-        # Mostly it is one of those known, with the same rank.
-        known = self.endpoints
-        place = known.index(endpoint) if endpoint in known else self._place(endpoint)
+        if not 0 <= hour < HOUR_END:
+            _checked_hour(hour)
+        try:  # mostly it is one of those known, with the same rank
+            place = self.endpoints.index(endpoint)
+        except ValueError:
+            place = self._place(endpoint)
         events = self.attempts
         key = (hour << 4) | place
         event = (key << 8) | _CODE[outcome] | (_EXPLORE if explore else 0)
