@@ -25,7 +25,7 @@ from router.api.auth import Tokens
 from router.api.express import Express
 from router.config import ClusterSettings, Config, Store, StoreAudit
 from router.config.diff import reload as reload_file
-from router.errors import ConfigError, Fenced, JournalDamaged
+from router.errors import ConfigError, Fenced, JournalDamaged, RouterError
 from router.hosts import Hosts
 from router.journal import Journal, KeyStore
 from router.journal.keys import BlockKeys, Blocks
@@ -347,6 +347,8 @@ async def _reload(server: Server) -> None:
         log.error(  # noqa: TRY400 - the findings say it all
             "configuration not taken", extra={"findings": error.findings}
         )
+    except RouterError as error:  # the store takes nothing now: not a fault of the file
+        log.error("configuration not taken", extra={"why": str(error)})  # noqa: TRY400
 
 
 def notify(state: str) -> None:

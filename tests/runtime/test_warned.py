@@ -51,6 +51,25 @@ async def test_start_and_reload_say_each_warning_once(
     assert [warning.startswith(never) for _, warning in said(caplog)[1:]] == [True, True]
 
 
+async def test_a_reload_that_the_store_does_not_take_is_told_and_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shop.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path.write_text(FILE.replace("{}", f"{{port: {port}}}", 1))
+    server = app.Server(app.load_config(path), path, data=tmp_path / "data")
+    await server.start()
+    try:
+        server.hosts["main"].workspace.end("planted")
+        path.write_text(path.read_text() + MORE)
+        await app._reload(server)
+    finally:
+        await server.stop()
+    (told,) = [r for r in caplog.records if r.getMessage() == "configuration not taken"]
+    assert "planted" in vars(told)["why"]
+
+
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """Workspace and warning of each line."""
     return [
