@@ -267,26 +267,22 @@ class Trial:
             d, command, command.attributes, d.policy.queues[command.queue],
             command.requirements, segment, False, plan,
         )  # fmt: skip
-        found: dict[str, Any] = {
-            f"set.{name}": plan.attributes.get(name, _written(value))
-            for name, value in (*then.set.items(), *plan.attributes.items())
-        }
+        goes = then.deflect and not is_callback
+        found: dict[str, Any] = {"deflect": then.deflect} if goes else _where(ruled)
         tier = ruled.command.tier
         found["require"] = dict(ruled.requirements)
         found["tier"] = d.tier_of(ruled.queue, command.channel) if tier is None else tier
         found["head_start"] = seconds(ruled.command.head_start_us)
         found["watch"] = ruled.command.watched
-        if then.deflect and not is_callback:
-            return found | {"deflect": then.deflect}
-        found["queue"] = ruled.queue.id
-        found |= _where(ruled)
+        for name, value in (*then.set.items(), *plan.attributes.items()):
+            found[f"set.{name}"] = plan.attributes.get(name, _written(value))
         return found
 
 
 def _where(ruled: Ruled) -> dict[str, Any]:
-    """Verbs that say for whom and how it waits, or goes out."""
+    """Verbs that say where, for whom and how it waits, or goes out."""
     command, then = ruled.command, ruled.plan.then
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"queue": ruled.queue.id}
     if command.prefer_agent:
         found["prefer_agent"] = {"agent": command.prefer_agent, "for": seconds(command.prefer_us)}
     if command.direction is Direction.INBOUND:

@@ -17,7 +17,8 @@ import aiohttp
 import pytest
 
 from router.core import commands as c
-from router.core.policy import Hours, HoursSpan, Policy, Queue, QueueId
+from router.core.model import QueueId
+from router.core.policy import Hours, HoursSpan, Policy, Queue
 from router.runtime import reports, trying
 from router.runtime.loop import Workspace
 from tests.api.site import CONFIG, Answer, Client, Site, api_of, start
@@ -99,8 +100,8 @@ async def test_it_moves_those_whom_it_names_and_tells_them_newest_first(site: Si
     assert newest["after"] == first["after"] == ["bills"]
     assert "before" not in first
     assert first["changes"] == [
-        {"verb": "watch", "before": False, "after": True},
         {"verb": "queue", "before": "front", "after": "billing"},
+        {"verb": "watch", "before": False, "after": True},
     ]
     assert {"verb": "head_start", "before": "10s", "after": "0s"} in newest["changes"]
     assert first["at_us"] < newest["at_us"] <= found["to_us"]

@@ -26,10 +26,11 @@ rules:
   - name: everything
     when: knows && contact.channel == "sms"   # the rest is a comment
     then: {queue: billing, require: {en: 5, de: 3}, prefer_agent: {last: 30s}, tier: 2,
-           head_start: 90s, set: {a: 1, b: true, c: "true", d: [1, {e: f}], g: {cel: contact.channel}},
+           head_start: 90s,
+           set: {a: 1, b: true, c: "true", d: [1, {e: f}], g: {cel: contact.channel}},
            switch_channel: sms, message: "One moment: # please", watch: false,
            experiment: [{name: x, arms: {a: 1, b: 3}}]}
-  - {name: block, when: 'contact.id != "a: b" && contact.conversation != "a #b"', then: {deflect: "no"}}
+  - {name: block, when: 'contact.id != "a: b" && customer.id != "a #b"', then: {deflect: "no"}}
   - name: folded
     when: >-
       contact.direction == "outbound"

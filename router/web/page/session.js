@@ -3,12 +3,13 @@
 const KEY = "contact-router.session";
 const LEFT = "contact-router.left";
 
-/** The answer was not 2xx. `code` is the router's; `status` 0 means that there was no answer. */
+/** The answer was not 2xx. `code` is the router's; `status` 0 means that there was no answer; `findings` say what is wrong with settings. */
 export class HttpError extends Error {
-  constructor(status, code, text) {
+  constructor(status, code, text, findings = []) {
     super(text);
     this.status = status;
     this.code = code;
+    this.findings = findings;
   }
 }
 
@@ -85,9 +86,9 @@ export function getText(path, mostMs) {
   return request("GET", path, undefined, session()?.token, mostMs, (response) => response.text());
 }
 
-/** POST with the session's token. Raises HttpError. */
-export function post(path, body) {
-  return request("POST", path, body, session()?.token);
+/** POST with the session's token; what takes a while may be given longer. Raises HttpError. */
+export function post(path, body, mostMs) {
+  return request("POST", path, body, session()?.token, mostMs);
 }
 
 /** The list `name` in an answer; an empty one may have been left out. */
@@ -112,5 +113,5 @@ async function request(method, path, body, token, mostMs = 10_000, read = (respo
   }
   if (response.ok) return response.status === 204 ? {} : read(response).catch(() => ({}));
   const answer = await response.json().catch(() => ({}));
-  throw new HttpError(response.status, answer.code || "", answer.detail || answer.title || response.statusText);
+  throw new HttpError(response.status, answer.code || "", answer.detail || answer.title || response.statusText, answer.findings);
 }

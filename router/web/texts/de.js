@@ -5,6 +5,7 @@ import { customer } from "./de_customer.js";
 import { events } from "./de_events.js";
 import { pauses } from "./de_pauses.js";
 import { reports } from "./de_reports.js";
+import { rules } from "./de_rules.js";
 import { signin } from "./de_signin.js";
 
 export const de = {
@@ -13,6 +14,7 @@ export const de = {
   ...events,
   ...pauses,
   ...reports,
+  ...rules,
   ...signin,
 
   // beide Seiten

@@ -5,6 +5,7 @@ import { customer } from "./en_customer.js";
 import { events } from "./en_events.js";
 import { pauses } from "./en_pauses.js";
 import { reports } from "./en_reports.js";
+import { rules } from "./en_rules.js";
 import { signin } from "./en_signin.js";
 
 export const en = {
@@ -13,6 +14,7 @@ export const en = {
   ...events,
   ...pauses,
   ...reports,
+  ...rules,
   ...signin,
 
   // both pages

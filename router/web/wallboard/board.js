@@ -13,11 +13,12 @@ import { Drill } from "./drill.js";
 import { Headline } from "./headline.js";
 import { Queues } from "./queues.js";
 import { Reports } from "./reports.js";
+import { TryRule } from "./try_rule.js";
 
 const PAUSING = { channels: "all" };
 const WALL = "contact-router.wall";
 
-const VIEWS = { board: {}, arrivals: { view: "arrivals" }, reports: { view: "reports" } };
+const VIEWS = { board: {}, arrivals: { view: "arrivals" }, reports: { view: "reports" }, rules: { view: "rules" } };
 
 function Views({ wall }) {
   const shown = wall.place.view || "board";
@@ -28,6 +29,7 @@ function Views({ wall }) {
 
 function Left({ wall, board, place }) {
   if (place.view === "reports") return html`<main class="left one"><${Reports} wall=${wall} /></main>`;
+  if (place.view === "rules") return html`<main class="left one"><${TryRule} wall=${wall} /></main>`;
   if (place.view === "arrivals") return html`<main class="left one"><${Arrivals} wall=${wall} /></main>`;
   return html`<main class="left">
     <${Queues} wall=${wall} board=${board} chosen=${place.queue} />
@@ -90,6 +92,7 @@ export function Board({ wall }) {
     { key: "a", text: t("key_arrivals"), act: () => void wall.go(VIEWS.arrivals) },
     { key: "p", text: t("key_pauses"), act: () => void wall.go(PAUSING) },
     { key: "r", text: t("key_reports"), act: () => void wall.go(VIEWS.reports) },
+    { key: "t", text: t("key_rules"), act: () => void wall.go(VIEWS.rules) },
     { key: "?", text: t("key_help"), act: () => setKeysShown(true) },
   ];
   useKeys(bindings);

@@ -36,7 +36,8 @@ function Answer({ answer }) {
     ${verdicts.length
       ? html`<ol class="verdicts">${verdicts.map((each) => html`<${Verdict} key=${each.name} verdict=${each} verbs=${verbsOf(each.name)} />`)}</ol>`
       : html`<p class="quiet">${t("evaluate_none")}</p>`}
-    <p class="quiet">${t("evaluate_replay")}</p>`;
+    <p class="quiet">${t("evaluate_replay")}</p>
+    <p><a href="#view=rules">${t("try_today")}</a></p>`;
 }
 
 /** A button; below it what came out. */
