@@ -138,12 +138,16 @@ class Logins:
         `workspace` may be empty where the name is known in one only.
         """
         place = place_of(address)
-        wait_s = (
-            self._near.take(f"{name}\n{place}", now_us)
-            # Who is slowed there must not use up the tries of everybody else.
-            or self._far.take(name, now_us)
-            or self._wrong.take(place, now_us)
-        )
+        # First: whoever makes up names must not push out of the tables those that are guessed at.
+        wait_s = self._wrong.take(place, now_us)
+        if not wait_s:
+            wait_s = (
+                self._near.take(f"{name}\n{place}", now_us)
+                # Who is slowed there must not use up the tries of everybody else.
+                or self._far.take(name, now_us)
+            )
+            if wait_s:  # nothing was tried
+                self._wrong.give_back(place, now_us)
         if wait_s:
             raise ApiError(
                 429, "rate_limited", "too many tries: wait a little", retry_after_s=round(wait_s, 1)
