@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
-
-import msgspec
 
 from router.config.book import RuleCompiler
 from router.config.convert import Invalid, Reading, record
@@ -18,7 +17,7 @@ from router.core.rules.conditions import compile_conditions
 from router.core.rules.context import Known
 from router.core.rules.place import closest
 from router.core.rules.review import findings_of
-from router.core.rules.verbs import settings_of
+from router.core.rules.verbs import Schedule, Then, settings_of
 from router.errors import ConfigError
 
 _PLAIN_EXPRESSION = re.compile(r"[A-Za-z(][^#\n]*")
@@ -79,15 +78,20 @@ def written(rule: Rule) -> str:
     if rule.when is not None:
         lines.append(f"when: {_expression(rule.when.source)}")
     then = settings_of(rule.then)
-    if isinstance(schedule := then.get("schedule"), dict):
-        if rule.then.schedule is not None and rule.then.schedule.moment is not None:
-            schedule["at"] = rule.then.schedule.moment.source
-        then["schedule"] = {
-            key: value for key, value in schedule.items() if value not in ("", "0s")
-        }
+    if rule.then.schedule is not None:
+        then["schedule"] = _schedule(rule.then.schedule)
     lines.append("then:" if then else "then: {}")
     lines += [f"  {verb}: {_value(value)}" for verb, value in then.items()]
     return "\n".join(lines) + "\n"
+
+
+def _schedule(schedule: Schedule) -> dict[str, Any]:
+    """What is not as it would be anyway."""
+    usual: dict[str, Any] = settings_of(Then(schedule=Schedule()))["schedule"]
+    given: dict[str, Any] = settings_of(Then(schedule=schedule))["schedule"]
+    changed = {key: value for key, value in given.items() if value != usual[key]}
+    at = schedule.moment.source if schedule.moment is not None else given["at"]
+    return {"at": at, **{key: value for key, value in changed.items() if key != "at"}}
 
 
 def _expression(source: str) -> str:
@@ -102,7 +106,7 @@ def _value(value: Any) -> str:
     """JSON, which YAML takes as it is; a word or a length without quotes."""
     if isinstance(value, str) and _PLAIN_WORD.fullmatch(value):
         return value
-    return msgspec.json.encode(value).decode()
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _alone(node: Node) -> Node:

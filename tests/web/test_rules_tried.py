@@ -160,7 +160,7 @@ async def test_a_rule_in_force_is_changed_from_what_it_says(wall: Wall) -> None:
     await kept(page, "nobody")
     await page.locator("#try-other").select_option("calls")  # nothing was typed: the next one's
     await expect(rule).to_have_value('name: calls\nwhen: contact.channel == "voice"\nthen:\n'
-                                     '  tier: 1\n  set: {"kind":"call"}\n')  # fmt: skip
+                                     '  tier: 1\n  set: {"kind": "call"}\n')  # fmt: skip
     mine = "name: calls\nwhen: queue.waiting > 3\nthen: {tier: 7}\n"
     await rule.fill(mine)
     await page.locator("#try-other").select_option("busy")
@@ -170,6 +170,9 @@ async def test_a_rule_in_force_is_changed_from_what_it_says(wall: Wall) -> None:
     limits = page.locator(".limits li")
     await expect(limits.first).to_contain_text(
         "what queue.waiting was at that moment is not recorded"
+    )
+    await expect(page.locator(".found .empty")).to_have_text(
+        "It would have moved nobody of those judged."
     )
     await kept(page, "limits")
 

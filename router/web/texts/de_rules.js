@@ -25,6 +25,7 @@ export const rules = {
   try_said: "{judged} beurteilt, die Regel trifft auf {matched} zu, {moved} anders behandelt.",
   try_nobody_came: "Heute kam noch kein Kontakt.",
   try_nobody: "Sie hätte niemanden verschoben.",
+  try_nobody_judged: "Von den Beurteilten hätte sie niemanden verschoben.",
   try_moved_ones: "Wer anders behandelt worden wäre",
   try_came: "Kam",
   try_contact: "Kontakt",

@@ -25,6 +25,7 @@ export const rules = {
   try_said: "{judged} judged, the rule matches {matched}, {moved} treated differently.",
   try_nobody_came: "No contact has come in today.",
   try_nobody: "It would have moved nobody.",
+  try_nobody_judged: "It would have moved nobody of those judged.",
   try_moved_ones: "Who would have been treated differently",
   try_came: "Came",
   try_contact: "Contact",

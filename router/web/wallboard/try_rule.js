@@ -115,13 +115,13 @@ function Limits({ found }) {
 function Found({ found }) {
   const { from_us: from, to_us: to, contacts = [] } = found;
   const figures = ["judged", "matched", "moved"];
-  const nothing = !found.judged && !(found.not_judged || []).length;
+  const isPart = (found.not_judged || []).length > 0;
   return html`<div class="found">
     <p class="quiet">${t("try_since", { since: since(from, to), until: clockTime(to) })}</p>
     <dl class="figures">${figures.map((name) => html`<div key=${name} data-figure=${name}><dt>${t(`try_${name}`)}</dt><dd>${found[name]}</dd></div>`)}</dl>
     <${Limits} found=${found} />
-    ${nothing && html`<div class="empty"><p>${t("try_nobody_came")}</p></div>`}
-    ${!nothing && !found.moved && html`<div class="empty"><${Mark} meaning="neutral" /><p>${t("try_nobody")}</p></div>`}
+    ${!found.judged && !isPart && html`<div class="empty"><p>${t("try_nobody_came")}</p></div>`}
+    ${found.judged > 0 && !found.moved && html`<div class="empty"><${Mark} meaning="neutral" /><p>${t(isPart ? "try_nobody_judged" : "try_nobody")}</p></div>`}
     ${contacts.length > 0 && html`<${Moved} contacts=${contacts} toUs=${to} />`}
     ${found.moved > contacts.length && html`<p class="quiet">${t("try_more", { n: contacts.length, all: found.moved })}</p>`}
   </div>`;
