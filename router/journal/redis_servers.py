@@ -215,13 +215,13 @@ class Shard:
     def _short(self, got: Any) -> Exception | None:
         if isinstance(got, Exception):
             return got
-        now, where = time.monotonic(), {"server": str(self._at)}
         if got >= self._replicas:
             if self._short_since is not None:
-                log.warning("enough replicas again", extra=where)
-            self._leave_degraded()
-            self._short_since = None
+                log.warning("enough replicas again", extra={"server": str(self._at)})
+                self._leave_degraded()
+                self._short_since = None
             return None
+        now, where = time.monotonic(), {"server": str(self._at)}
         self._counters.short_waits += 1
         words = f"{got} of {self._replicas} replicas have it in time"
         if self._short_since is None:
