@@ -52,8 +52,8 @@ EXCHANGES: Mapping[str, tuple[Sequence[Sequence[str]], int]] = {
         10,
     ),
 }
-"""What added latency is counted in: what is sent, and how many lines the answers have. A bare commit
-writes what one of one contact of this load does, without the function that fences it."""
+"""What added latency is counted in: what is sent, and how many lines the answers have. A bare
+commit writes what one of one contact of this load does, without the function that fences it."""
 ROUND_TRIP = "in round trips"
 SHARE = 85.0
 ADDED_ROUND_TRIPS = 2.0
