@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -172,6 +173,27 @@ async def test_commits_of_one_turn_share_one_wait(replicated: Replicated) -> Non
     stats = master.facts("commandstats")
     assert stats["cmdstat_fcall"]["calls"] == 200  # type: ignore[index]
     assert stats["cmdstat_wait"]["calls"] == 5  # type: ignore[index]
+    await journal.close()
+
+
+async def test_a_workspace_that_commits_alone_waits_for_nobody_to_join_in(
+    replicated: Replicated,
+) -> None:
+    replicated.empty()
+    journal = RedisJournal(replicated.settings())
+    master = replicated.master()
+
+    async def waits(*doing: Coroutine[Any, Any, object]) -> object:
+        master.client.config_resetstat()
+        await asyncio.gather(*doing)
+        return master.facts("commandstats")["cmdstat_wait"]["calls"]  # type: ignore[index]
+
+    own = await journal.acquire("w")
+    assert await waits(journal.append(own, commit(1)), journal.renew(own)) == 2
+    other = await journal.acquire("other")
+    assert await waits(journal.append(own, commit(2)), journal.renew(own)) == 1
+    await journal.release(other)
+    assert await waits(journal.append(own, commit(3)), journal.renew(own)) == 2
     await journal.close()
 
 
