@@ -219,10 +219,17 @@ def _parked(state: State, event: e.ContactParked) -> None:
     contact.parked_at_us = event.at_us
     contact.reservations = ()
     state.timers.cancel(("silence", contact.id))
+    _close_later(state, contact)
+    state.touch(contact)
+
+
+def _close_later(state: State, contact: Contact) -> None:
+    """A parked contact ends by itself, as its channel says."""
     close_after_us = state.policy.channels[contact.channel].close_after_us
     if close_after_us:
-        state.timers.set(("close", contact.id), event.at_us + close_after_us)
-    state.touch(contact)
+        state.timers.set(("close", contact.id), contact.parked_at_us + close_after_us)
+    else:
+        state.timers.cancel(("close", contact.id))
 
 
 @applies(e.ContactSwitched)
@@ -252,6 +259,8 @@ def _switched(state: State, event: e.ContactSwitched) -> None:
         state.by_peer[contact.peer_key] = contact.id
     if contact.state is ContactState.QUEUED:
         state.enter_line(contact, event.at_us)
+    elif contact.state is ContactState.PARKED:
+        _close_later(state, contact)
     for id_ in contact.reservations:
         reservation = state.reservations[id_]
         seat = state.unshelve(reservation.agent)

@@ -114,6 +114,10 @@ class Edges:
         """This contact may be reachable by more agents than before."""
         self._contacts[contact] = None
 
+    def try_all_later(self) -> None:
+        """The same of everybody who waits."""
+        self._contacts.update(dict.fromkeys(self.state.waiting.entries))
+
     def limit_later(self, contact: ContactId) -> None:
         """This contact found its queue full; it may stay only if it need not wait."""
         self._limits[contact] = None

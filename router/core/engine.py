@@ -22,6 +22,7 @@ from router.core.facts import Facts
 from router.core.model import ContactId, QueueId, Requirements, ReservationState
 from router.core.policy import Policy
 from router.core.relaxation import Reach, preview
+from router.core.restart import lay_out
 from router.core.state import State
 from router.errors import NotFound
 
@@ -102,7 +103,7 @@ class Engine:
             self.state.totals.clock_offset_us = 0
             self.state.touch_totals()
         d.use(staff.keeping_live(d, self.policy))
-        self.state.restart(d.now_us, self.policy.grace_us)
+        lay_out(self.state, d.now_us, self.policy.grace_us)
         staff.drop_pauses(d)  # the file may have been changed meanwhile
         for reservation in self.state.reservations.values():
             if reservation.state is not ReservationState.OFFERED:
@@ -122,8 +123,7 @@ class Engine:
         for contact in self.state.contacts.values():
             if contact.question is not None:
                 asking.put_question(d, contact)
-        for contact_id in self.state.waiting.entries:
-            d.try_later(contact_id)
+        d.try_all_later()
         for agent_id in self.state.agents:
             d.fill_later(agent_id)
         # Matched by the first `advance`, after what fell due meanwhile has taken effect.

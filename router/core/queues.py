@@ -14,7 +14,7 @@ a backlog that this agent cannot serve from being scanned contact by contact.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
@@ -37,7 +37,12 @@ def key_of(contact: Contact) -> Key:
 
 def packed_key(contact: Contact) -> int:
     """The same order as one number: it is compared at once, and lies in one place in memory."""
-    tier, due_us, arrival_no = key_of(contact)
+    return packed(key_of(contact))
+
+
+def packed(key: Key) -> int:
+    """A key as one number."""
+    tier, due_us, arrival_no = key
     return (((tier << 64) + due_us) << 48) + arrival_no
 
 
@@ -172,23 +177,32 @@ class Positions:
     """Keys of everything waiting per queue and channel: who stands where in the line."""
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[QueueId, str], SortedList[Key]] = {}
+        self._keys: dict[tuple[QueueId, str], SortedList[int]] = {}
 
-    def add(self, contact: Contact) -> None:
+    def add(self, entry: Entry) -> None:
         """The contact stands in its line."""
-        keys = self._keys.get((contact.queue, contact.channel))
-        if keys is None:
-            keys = self._keys[contact.queue, contact.channel] = SortedList()
-        keys.add(key_of(contact))
+        self._of(entry.contact.queue, entry.contact.channel).add(entry.key)
 
-    def remove(self, contact: Contact) -> None:
-        """The contact leaves; queue, channel and key are those it stood there with."""
-        self._keys[contact.queue, contact.channel].remove(key_of(contact))
+    def add_all(self, entries: Iterable[Entry]) -> None:
+        """The same for many, sorted once."""
+        found: dict[tuple[QueueId, str], list[int]] = {}
+        for entry in entries:
+            place = entry.contact.queue, entry.contact.channel
+            keys = found.get(place)
+            if keys is None:
+                keys = found[place] = []
+            keys.append(entry.key)
+        for (queue, channel), keys in found.items():
+            self._of(queue, channel).update(keys)
+
+    def remove(self, entry: Entry) -> None:
+        """The contact leaves; its queue and channel are those it stood there with."""
+        self._keys[entry.contact.queue, entry.contact.channel].remove(entry.key)
 
     def of(self, queue: QueueId, channel: str, key: Key) -> int:
         """The place of somebody with this key; 1 = next."""
         keys = self._keys.get((queue, channel))
-        return keys.bisect_left(key) + 1 if keys else 1
+        return keys.bisect_left(packed(key)) + 1 if keys else 1
 
     def count(self, queue: QueueId, channel: str) -> int:
         """How many wait on one channel."""
@@ -197,6 +211,12 @@ class Positions:
     def count_all(self, queue: QueueId) -> int:
         """How many wait in a queue, on all channels."""
         return sum(len(keys) for (name, _), keys in self._keys.items() if name == queue)
+
+    def _of(self, queue: QueueId, channel: str) -> SortedList[int]:
+        keys = self._keys.get((queue, channel))
+        if keys is None:
+            keys = self._keys[queue, channel] = SortedList()
+        return keys
 
 
 class Reader:
@@ -297,7 +317,7 @@ class Waiting:
             bucket = line.buckets[requirements] = self._new_bucket(line, requirements)
         elif bucket in entry.buckets:
             return
-        entry.buckets = (*entry.buckets, bucket)
+        entry.buckets += (bucket,)
         bucket.add(entry)
         line.count += 1
         if line.count == 1:
@@ -307,7 +327,7 @@ class Waiting:
         """Only this agent can reach it."""
         self.own.setdefault(agent, {})[entry.contact.id] = entry
 
-    def remove(self, contact: Contact) -> None:
+    def remove(self, contact: Contact) -> Entry:
         """It waits no more. Uses the place it was given, whatever the contact says by now."""
         entry = self.entries.pop(contact.id)
         entry.alive = False
@@ -324,6 +344,7 @@ class Waiting:
                 self.own[agent].pop(contact.id, None)
                 if not self.own[agent]:
                     del self.own[agent]
+        return entry
 
     def enroll(self, agent: AgentId, reader: Reader, skills: Mapping[str, int]) -> None:
         """An agent with these skills: told of every group within reach, now and later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from operator import attrgetter
 
 from router.core import events as e
 from router.core.attempts import LIVE_US, goes_out, sent, settle
@@ -67,13 +68,16 @@ class Reservations(Edges):
 
     def _settle_contacts(self, fresh: dict[ContactId, None], freed: list[Seat]) -> None:
         waiting = self._waiting
-        due = [waiting[id_].contact for id_ in fresh if id_ in waiting]
-        if len(due) > 1:
-            due.sort(key=key_of)
+        entries = [waiting[id_] for id_ in fresh if id_ in waiting]
+        if len(entries) > 1:
+            entries.sort(key=attrgetter("key"))
+        due = [entry.contact for entry in entries]
         # A reload makes everybody fresh at once: the order of keys is enough then.
         first = freed if len(due) * len(freed) <= _INTERLEAVED else []
         claims: dict[AgentId, ContactChoice | None] = {}
         for contact in due:
+            if not first and not self.state.roster.open:
+                break  # nobody has room, and nobody will get some by what happens here
             for seat in first:
                 self.fill(seat, fresh)
             kept = self._kept(contact, fresh, first, claims) if len(due) > 1 else []

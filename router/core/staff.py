@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from router.core import commands as c
@@ -172,8 +173,8 @@ def keeping_live(d: Decider, new: Policy) -> Policy:
     and a removed queue's contacts wait, reached by nobody, until somebody moves them.
     """
     old = d.policy
-    used_queues = dict.fromkeys(contact.queue for contact in d.state.contacts.values())
-    used_channels = dict.fromkeys(contact.channel for contact in d.state.contacts.values())
+    used_queues = dict.fromkeys(map(attrgetter("queue"), d.state.contacts.values()))
+    used_channels = dict.fromkeys(map(attrgetter("channel"), d.state.contacts.values()))
     used_channels |= dict.fromkeys(r.channel for r in d.state.reservations.values())
     queues = {q: old.queues.get(q) or Queue(id=q) for q in used_queues if q not in new.queues}
     channels = {

@@ -16,8 +16,6 @@ from router.core.capacity import next_ramp_us
 from router.core.estimates import QueueEstimate
 from router.core.matching import Matcher
 from router.core.model import (
-    ANSWER_GRACE_US,
-    FOR_EVER_US,
     Agent,
     AgentId,
     Contact,
@@ -31,7 +29,7 @@ from router.core.model import (
 )
 from router.core.pauses import ChannelPause
 from router.core.policy import Channel, Policy
-from router.core.queues import Positions, Waiting
+from router.core.queues import Entry, Positions, Waiting
 from router.core.record import Row
 from router.core.roster import Roster, Seat
 from router.core.rule_counts import RULE, SEGMENT, RuleCount, count_id, counted
@@ -100,7 +98,7 @@ class State:
         APPLY[type(event)](self, event)
 
     def load(self, kind: str, row: Row) -> None:
-        """Take one stored row; `rebuild` when all are in."""
+        """Take one stored row; `restart.lay_out` when all are in."""
         if isinstance(row, Contact):
             self.contacts[row.id] = row
         elif isinstance(row, Reservation):
@@ -157,66 +155,6 @@ class State:
         for contact in waiting:
             self.enter_line(contact, now_us)
 
-    def restart(self, now_us: int, grace_us: int) -> None:
-        """Lay the indexes out from the loaded rows; nothing falls due before the grace is over.
-
-        Raises AssertionError if rows contradict each other.
-        """
-        soonest_us = now_us + grace_us
-        self.roster.pause(self.pauses)
-        for agent in sorted(self.agents.values(), key=lambda a: a.order):
-            seat = self.roster.seats[agent.id] = Seat(agent)
-            self.waiting.enroll(agent.id, seat.reader, agent.skills)
-            if agent.presence is Presence.READY:
-                self.roster.pool(seat).ready += 1
-            if agent.lost_at_us:
-                is_ready = agent.presence is Presence.READY
-                since_us = max(agent.lost_at_us, agent.presence_at_us if is_ready else 0)
-                at_us = max(since_us + self.policy.lost_after_us, soonest_us)
-                self.timers.set(("lost", agent.id), at_us)
-        for reservation in sorted(self.reservations.values(), key=lambda r: r.offered_at_us):
-            self.roster.seats[reservation.agent].load.add(reservation)
-            for attached in (reservation.recording, *(m.id for m in reservation.monitors)):
-                if attached:
-                    self.attached[attached] = reservation.id
-            if reservation.deadline_at_us:
-                reservation.deadline_at_us = max(reservation.deadline_at_us, soonest_us)
-                self.timers.set(("reservation", reservation.id), reservation.deadline_at_us)
-        for seat in self.roster.seats.values():
-            self.reshelve(seat, now_us)
-        for contact in sorted(self.contacts.values(), key=lambda c: c.arrival_no):
-            if contact.external_id:
-                self.by_external[contact.channel, contact.external_id] = contact.id
-            if contact.peer_key:
-                self.by_peer[contact.peer_key] = contact.id
-            if contact.customer:
-                self.link_customer(contact)
-            self._restart_timers(contact, soonest_us)
-            if contact.state is ContactState.QUEUED:
-                self.enter_line(contact, now_us)
-
-    def _restart_timers(self, contact: Contact, soonest_us: int) -> None:
-        channel = self.policy.channels[contact.channel]
-        if contact.state is ContactState.SCHEDULED:
-            self.set_window(contact, contact.not_before_us)
-        elif contact.state is ContactState.PARKED and channel.close_after_us:
-            at_us = max(contact.parked_at_us + channel.close_after_us, soonest_us)
-            self.timers.set(("close", contact.id), at_us)
-        elif (
-            contact.state is ContactState.ACTIVE
-            and channel.parks
-            and channel.park_after_us
-            and contact.silent_since_us
-        ):
-            at_us = max(contact.silent_since_us + channel.park_after_us, soonest_us)
-            self.timers.set(("silence", contact.id), at_us)
-        if contact.question is not None:
-            at_us = max(contact.question.deadline_at_us + ANSWER_GRACE_US, soonest_us)
-            self.timers.set(("ask", contact.id), at_us)
-        for agent, until_us in contact.excluded.items():
-            if until_us < FOR_EVER_US:
-                self.timers.set(("cool", contact.id, agent), until_us)
-
     def reshelve(self, seat: Seat, now_us: int) -> None:
         """Off the shelf and on the one that fits now; the ramp's next step on the clock."""
         self.roster.unshelve(seat)
@@ -237,7 +175,11 @@ class State:
 
     def enter_line(self, contact: Contact, now_us: int) -> None:
         """The contact begins to wait, or waits again: index it and set the timers of waiting."""
-        self.stand(contact, now_us)
+        self.positions.add(self.enter(contact, now_us))
+
+    def enter(self, contact: Contact, now_us: int) -> Entry:
+        """All of `enter_line` but the position: a start adds those of everybody at once."""
+        entry = self._stand(contact, now_us)
         queue = self.policy.queues[contact.queue]
         if contact.step < len(queue.steps):
             self.push_step(contact, contact.visit_at_us + queue.steps[contact.step].after_us)
@@ -248,11 +190,14 @@ class State:
             # A grid from the start of the visit: a returned contact meets its own entry again.
             turn = (now_us - contact.visit_at_us) // every_us + 1
             self.push_due(("treat", queue.id), contact.visit_at_us + turn * every_us, contact)
+        return entry
 
     def stand(self, contact: Contact, now_us: int) -> None:
         """Index a waiting contact by what it is now; `leave_line` before changing that."""
+        self.positions.add(self._stand(contact, now_us))
+
+    def _stand(self, contact: Contact, now_us: int) -> Entry:
         entry = self.waiting.add(contact)
-        self.positions.add(contact)
         if contact.target_agent:
             self.waiting.keep_for(entry, contact.target_agent)
         elif contact.hold_agent:
@@ -263,9 +208,10 @@ class State:
                     self.push_due(key, contact.visit_at_us + delay_us, contact)
             self.timers.set(("hold", contact.id), contact.hold_until_us)
         else:
-            self.place(contact, now_us)
+            self._place(entry, now_us)
         if contact.not_after_us:
             self.set_window(contact, contact.not_after_us)
+        return entry
 
     def set_window(self, contact: Contact, at_us: int) -> None:
         """A calendar moment at which the contact's window opens or closes."""
@@ -287,8 +233,7 @@ class State:
 
     def leave_line(self, contact: Contact) -> None:
         """The contact waits no more. Before anything that its place depends on is changed."""
-        self.waiting.remove(contact)
-        self.positions.remove(contact)
+        self.positions.remove(self.waiting.remove(contact))
         if contact.hold_agent:
             self.timers.cancel(("hold", contact.id))
         if contact.not_after_us:
@@ -296,11 +241,15 @@ class State:
 
     def place(self, contact: Contact, now_us: int) -> None:
         """Put a waiting contact into every line in which its waiting time allows it to stand."""
-        entry = self.waiting.entries[contact.id]
+        self._place(self.waiting.entries[contact.id], now_us)
+
+    def _place(self, entry: Entry, now_us: int) -> None:
+        contact = entry.contact
         waited = now_us - contact.visit_at_us
-        queues = (contact.queue, *contact.extra_queues)
-        if contact.queue in self.matcher.closed:
-            queues = (contact.queue,)  # its own line is not read while closed; others must not be
+        queues: tuple[QueueId, ...] = (contact.queue,)
+        # A queue's own line is not read while it is closed; others must not be, either.
+        if contact.extra_queues and contact.queue not in self.matcher.closed:
+            queues += contact.extra_queues
         for name in queues:
             for delay_us in self.delays.get(name, ()):
                 if waited >= delay_us:
@@ -458,6 +407,8 @@ class State:
     def link_customer(self, contact: Contact) -> None:
         """The contact is one of its customer's; not to be called where it has none."""
         held = self.by_customer.setdefault(contact.customer, contact.id)
+        if held is contact.id:
+            return
         if isinstance(held, dict):
             held[contact.id] = None
         elif held != contact.id:

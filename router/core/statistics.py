@@ -16,6 +16,7 @@ A measure of nothing is None, not 100 %. Consults are agents' time, not waits of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 
 from router.core import events as e
 from router.core.model import (
@@ -118,13 +119,12 @@ class Measures:
             self._agents[agent.id].presence_at_us = agent.presence_at_us
         open_ones = sorted(reservations, key=lambda r: r.id)
         ringing = {r.contact: True for r in open_ones if not r.connected_at_us}
-        for contact in sorted(contacts, key=lambda c: (c.visit_at_us, c.id)):
-            consult = bool(contact.consult_of)
-            life = self._enter(contact.id, contact.queue, contact.channel, consult=consult)
-            self._move(life, contact.state)
+        for contact in sorted(contacts, key=attrgetter("visit_at_us", "id")):
+            consult, state = bool(contact.consult_of), contact.state
+            life = self._enter(contact.id, contact.queue, contact.channel, state, consult=consult)
             life.repeat = contact.visit_no > 1 and contact.answered_at_us > 0
-            waits = contact.state in (ContactState.QUEUED, ContactState.OFFERED)
-            if waits or (contact.state is ContactState.ACTIVE and contact.id in ringing):
+            waits = state is ContactState.QUEUED or state is ContactState.OFFERED
+            if waits or (state is ContactState.ACTIVE and contact.id in ringing):
                 self._begin(contact.id, life, contact.visit_at_us, contact.visit_at_us)
         for row in open_ones:
             work = self._work[row.id] = Work(
@@ -360,11 +360,21 @@ class Measures:
         shift.presence, shift.reason = event.presence, event.reason
         shift.presence_at_us = event.at_us
 
-    def _enter(self, id_: ContactId, queue: QueueId, channel: str, *, consult: bool) -> Life:
-        life = self._lives[id_] = Life(queue, channel, consult=consult)
-        self.received += 0 if consult else 1
-        self.consults += 1 if consult else 0
-        self._live[life.state] += 0 if consult else 1
+    def _enter(
+        self,
+        id_: ContactId,
+        queue: QueueId,
+        channel: str,
+        state: ContactState = ContactState.RECEIVED,
+        *,
+        consult: bool,
+    ) -> Life:
+        life = self._lives[id_] = Life(queue, channel, consult, state)
+        if consult:
+            self.consults += 1
+        else:
+            self.received += 1
+            self._live[state] += 1
         return life
 
     def _move(self, life: Life, state: ContactState) -> None:

@@ -191,10 +191,12 @@ async def scan(
     cursor: str | bytes = "0"
     while True:
         cursor, flat = await line.ask("HSCAN", key, cursor, "COUNT", at_once)
-        pairs = [pair for pair in zip(flat[::2], flat[1::2], strict=True) if pair[0] not in seen]
-        seen.update(field for field, _ in pairs)
-        if pairs:
-            yield pairs
+        found = dict(zip(flat[::2], flat[1::2], strict=True))
+        if not seen.isdisjoint(found):
+            found = {field: value for field, value in found.items() if field not in seen}
+        seen.update(found)
+        if found:
+            yield list(found.items())
         if cursor == b"0":
             return
 
@@ -226,8 +228,11 @@ async def scan_log(line: Line, key: str) -> AsyncIterator[list[Any]]:
 
 def open_live(workspace: str, pairs: Iterable[tuple[bytes, bytes]]) -> list[StoredRow]:
     """Live rows from their fields and values. Raises JournalDamaged."""
-    named = [(field.decode("utf-8", "replace").partition("\0"), stored) for field, stored in pairs]
-    return open_rows(workspace, [(kind, id_, stored) for (kind, _, id_), stored in named])
+    named = []
+    for field, stored in pairs:
+        kind, _, id_ = field.decode("utf-8", "replace").partition("\0")
+        named.append((kind, id_, stored))
+    return open_rows(workspace, named)
 
 
 async def archive_kinds(line: Line, space: Keyspace) -> list[str]:

@@ -22,6 +22,7 @@ from router.core.facts import NO_FACTS, Facts
 from router.core.model import AgentId, ContactId, Presence, ReservationId, ReservationState
 from router.core.outbound import MESSAGE_FIRST, window_for
 from router.core.policy import Policy
+from router.core.restart import lay_out
 from router.core.state import State
 from router.errors import Refused
 from router.replay.people import DRAWN_SEQ, People, Service
@@ -116,7 +117,7 @@ class Driver:
     def warm(self, state: State, old: Policy, at_us: int) -> None:
         """Start where the log begins, with these agents and nobody waiting."""
         state.use(old, at_us)
-        state.restart(at_us, 0)
+        lay_out(state, at_us, 0)
         state.drain()
         self._now_us = at_us
         self.engine = Engine(old, state, at_us)

@@ -12,6 +12,8 @@ from router.core.apply_contacts import _closed, _leaving
 from router.core.facts import Facts
 from router.core.model import FOR_EVER_US, SECOND_US, AgentId, ContactId, QueueId
 from router.core.policy import Action, ActionKind, Queue, Step
+from router.core.queues import key_of
+from router.core.restart import lay_out
 from router.core.rules.book import Moment
 from router.core.rules.verbs import Then
 from router.core.state import APPLY, State
@@ -33,10 +35,10 @@ SETTINGS = policy(
 )
 
 
-def day(seed: int, steps: int) -> Centre:
+def day(seed: int, steps: int, kind: type[Centre] = Centre) -> Centre:
     """A seeded stretch of a day; what cannot be is refused and changes nothing."""
     rng = random.Random(seed)
-    centre = Centre(SETTINGS)
+    centre = kind(SETTINGS)
     for number in range(4):
         centre.agent(f"a{number}", {"en": 1 + number}, profile=("all", "other")[number % 2])
     for number in range(steps):
@@ -89,7 +91,7 @@ def rebuilt(centre: Centre) -> State:
         for row in rows.values():
             fresh.load(kind, deepcopy(row))
     fresh.load("totals", deepcopy(old.totals))
-    fresh.restart(centre.now_us, 0)
+    lay_out(fresh, centre.now_us, 0)
     return fresh
 
 
@@ -111,6 +113,10 @@ def layout(state: State) -> dict[str, object]:
         )
         for id_, seat in state.roster.seats.items()
     }
+    positions = {
+        id_: state.positions.of(entry.contact.queue, entry.contact.channel, key_of(entry.contact))
+        for id_, entry in state.waiting.entries.items()
+    }
     own = {agent: sorted(kept) for agent, kept in state.waiting.own.items()}
     counts = {
         (queue, channel): state.positions.count(queue, channel)
@@ -124,6 +130,7 @@ def layout(state: State) -> dict[str, object]:
     )
     return {
         "places": places, "seats": seats, "own": own, "counts": counts, "timers": cools,
+        "positions": positions, "customers": sorted(state.by_customer),
         "external": dict(sorted(state.by_external.items())),
         "ready": {name: pool.ready for name, pool in state.roster.pools.items()},
     }  # fmt: skip

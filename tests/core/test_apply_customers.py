@@ -6,6 +6,7 @@ from router.core import apply_customers, customer_commands
 from router.core import commands as c
 from router.core import events as e
 from router.core.model import ContactId
+from router.core.restart import lay_out
 from router.core.state import APPLY, State
 from tests.core.centre import START_US, Centre
 
@@ -35,7 +36,7 @@ def test_contacts_are_found_by_their_customer_until_they_close_and_after_a_resta
     for kind, _, row in state.drain().upserts:
         loaded.load(kind, row)
     loaded.use(state.policy, START_US)
-    loaded.restart(START_US, 0)
+    lay_out(loaded, START_US, 0)
     assert (loaded.contacts_of("kim"), loaded.contacts_of("lee")) == (("c2",), ("c1", "other"))
     for id_ in ("c1", "c2", "other"):
         centre.say(c.AbandonContact(contact=ContactId(id_)))

@@ -125,15 +125,15 @@ def test_a_line_counts_who_stands_in_it() -> None:
 
 
 def test_positions_count_within_queue_and_channel() -> None:
-    positions = Positions()
+    positions, waiting = Positions(), Waiting()
     first, second = contact(1, due=10), contact(2, due=5)
     for each in (first, second, contact(3, due=1, queue=R)):
-        positions.add(each)
+        positions.add(waiting.add(each))
     assert positions.of(Q, "chat", key_of(second)) == 1
     assert positions.of(Q, "chat", key_of(first)) == 2
     assert positions.of(Q, "voice", (0, 0, 0)) == 1
     assert (positions.count(Q, "chat"), positions.count(Q, "voice")) == (2, 0)
-    positions.remove(second)
+    positions.remove(waiting.remove(second))
     assert positions.of(Q, "chat", key_of(first)) == 1
     assert (positions.count_all(Q), positions.count_all(R)) == (1, 1)
 

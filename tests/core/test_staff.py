@@ -8,6 +8,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.model import SECOND_US, AgentId, ContactId, Presence, QueueId, ReservationId
 from router.core.policy import Hours, HoursSpan, Queue, default_channels
+from router.core.restart import lay_out
 from router.core.staff import SKILLS_MOST, keeping_live
 from router.errors import Invalid, NotFound, Refused
 from tests.core.centre import START_US, Centre, names, only, policy, profiles
@@ -137,7 +138,7 @@ def test_who_is_made_ready_while_the_desk_is_gone_has_the_grace_again() -> None:
     centre.say(c.SetPresence(agent=ANA, presence=Presence.READY, by="sue"))
     # A restart would set the same deadline: it follows from the row.
     assert centre.engine.next_deadline() == centre.now_us + 30_000_000
-    centre.engine.state.restart(centre.now_us, 0)
+    lay_out(centre.engine.state, centre.now_us, 0)
     assert centre.engine.next_deadline() == centre.now_us + 30_000_000
     centre.wait(30)
     assert (centre.who("ana").presence, centre.who("ana").reason) == ("not_ready", "lost")
