@@ -24,7 +24,7 @@ from router.core.state import State
 def lay_out(state: State, now_us: int, grace_us: int) -> None:
     """Lay the indexes out from the loaded rows; nothing falls due before the grace is over.
 
-    Raises AssertionError if rows contradict each other.
+    Raises AssertionError or KeyError if rows contradict each other.
     """
     soonest_us = now_us + grace_us
     timers, seats = state.timers, state.roster.seats

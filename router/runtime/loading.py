@@ -6,15 +6,50 @@ decoded and opened here; `State.restart` lays the indexes out when all are in.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from router.core.model import Contact
+from router.core.record import Row
 from router.core.state import ROWS, State
 from router.journal import Journal, KeyStore, Ownership
+from router.journal.codec import Sealed
 from router.journal.seal import Opener
 from router.runtime.own_rows import OwnRows
 from router.runtime.veil import Reader, Veil
-from router.runtime.warm import Warm
+
+if TYPE_CHECKING:
+    from router.runtime.warm import Warm
+
+
+class RowReader:
+    """Decodes and opens the rows of one workspace, each once.
+
+    Values that many contacts have alike are one object: a tenth of the memory of them all.
+    """
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._row = Reader(Opener(keys, ciphers_max=0)).row
+        self._words: dict[Any, Any] = {}
+
+    def read(self, type_: type[Row], data: bytes) -> tuple[Row, Sealed | None]:
+        """A row, and what is sealed of it. Raises JournalDamaged."""
+        read = self._row(type_, data)
+        if isinstance(read[0], Contact):
+            self._share(read[0])
+        return read
+
+    def _share(self, contact: Contact) -> None:
+        share = self._words.setdefault
+        contact.channel = share(contact.channel, contact.channel)
+        contact.queue = share(contact.queue, contact.queue)
+        contact.entry_point = share(contact.entry_point, contact.entry_point)
+        contact.segment = share(contact.segment, contact.segment)
+        asked = contact.requirements_asked
+        contact.requirements_asked = share(asked, asked)
+        if contact.requirements == asked:
+            contact.requirements = contact.requirements_asked
+        else:
+            contact.requirements = share(contact.requirements, contact.requirements)
 
 
 async def load_rows(
@@ -30,8 +65,7 @@ async def load_rows(
     `warm`: rows that were read before. Raises what `Journal.load` raises, and JournalDamaged.
     """
     state = State()
-    words: dict[Any, Any] = {}
-    reader = Reader(Opener(keys, ciphers_max=0))
+    reader = RowReader(keys)
     veil.drop()
     own_rows.begin()
     async for chunk in journal.load(own):
@@ -40,22 +74,9 @@ async def load_rows(
             if type_ is None:
                 own_rows.load(kind, id_, data)
                 continue
-            row, sealed = (warm and warm.take(kind, id_, data)) or reader.row(type_, data)
-            if isinstance(row, Contact):
-                _share(row, words)
-                if sealed is not None:
-                    veil.load(row, sealed)
+            row, sealed = (warm and warm.take(kind, id_, data)) or reader.read(type_, data)
+            if sealed is not None and isinstance(row, Contact):
+                veil.load(row, sealed)
             state.load(kind, row)
     own_rows.loaded()
     return state
-
-
-def _share(contact: Contact, words: dict[Any, Any]) -> None:
-    """Values that many contacts have alike are one object: a tenth of the memory of them all."""
-    share = words.setdefault
-    contact.channel = share(contact.channel, contact.channel)
-    contact.queue = share(contact.queue, contact.queue)
-    contact.entry_point = share(contact.entry_point, contact.entry_point)
-    contact.segment = share(contact.segment, contact.segment)
-    contact.requirements = share(contact.requirements, contact.requirements)
-    contact.requirements_asked = share(contact.requirements_asked, contact.requirements_asked)

@@ -15,9 +15,8 @@ from router.core.record import Row
 from router.core.state import ROWS
 from router.journal import KeyStore
 from router.journal.codec import Sealed
-from router.journal.seal import Opener
 from router.journal.shared import SharedJournal
-from router.runtime.veil import Reader
+from router.runtime.loading import RowReader
 
 
 class Warm:
@@ -25,7 +24,7 @@ class Warm:
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
-        self._reader = Reader(Opener(keys, ciphers_max=0))
+        self._reader = RowReader(keys)
         self.used = 0
         """Rows that needed no decoding any more."""
         self._rows: dict[tuple[str, str], tuple[bytes, Row, Sealed | None]] = {}
@@ -35,7 +34,7 @@ class Warm:
         async for chunk in journal.peek(workspace):
             for kind, id_, data in chunk:
                 if kind in ROWS:
-                    row, sealed = self._reader.row(ROWS[kind], data)
+                    row, sealed = self._reader.read(ROWS[kind], data)
                     if self._has_key(row):
                         self._rows[kind, id_] = (data, row, sealed)
             await asyncio.sleep(0)  # this node serves others meanwhile

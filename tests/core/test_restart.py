@@ -10,8 +10,9 @@ import pytest
 from router.core import commands as c
 from router.core import events as e
 from router.core.engine import Engine
-from router.core.model import AgentId, ContactId, QueueId
+from router.core.model import SECOND_US, ContactId, QueueId
 from router.core.queues import Entry, Positions, Waiting
+from router.core.restart import lay_out
 from router.core.state import State
 from router.errors import Refused
 from tests.core.centre import Centre
@@ -28,7 +29,17 @@ class Ticking(Centre):
 
 def restarted(centre: Centre) -> Centre:
     """Another centre, from copies of this one's rows, at the same moment."""
+    again = Ticking(SETTINGS)
+    again.now_us = centre.now_us
+    again.engine = Engine(SETTINGS, fresh(centre), centre.now_us)
+    again.engine.resume(centre.now_us)
+    return again
+
+
+def fresh(centre: Centre) -> State:
+    """Copies of the rows, loaded and not laid out yet."""
     old, state = centre.engine.state, State()
+    state.use(SETTINGS, centre.now_us)
     for kind, rows in (
         ("agent", old.agents), ("contact", old.contacts), ("reservation", old.reservations),
         ("estimate", old.estimates), ("pause", old.pauses), ("rule", old.rule_counts),
@@ -38,11 +49,7 @@ def restarted(centre: Centre) -> Centre:
         for row in turned:
             state.load(kind, deepcopy(row))
     state.load("totals", deepcopy(old.totals))
-    again = Ticking(SETTINGS)
-    again.now_us = centre.now_us
-    again.engine = Engine(SETTINGS, state, centre.now_us)
-    again.engine.resume(centre.now_us)
-    return again
+    return state
 
 
 SHARED = ("delay", "late", "step", "treat", "resume")
@@ -124,13 +131,28 @@ def test_positions_of_many_are_those_of_each_by_itself(seed: int) -> None:
         assert at_once.count(queue, channel) == one_by_one.count(queue, channel)
 
 
-def test_agents_without_room_are_not_asked_for_each_who_waits() -> None:
-    centre = Centre()
-    for number in range(5):
-        centre.submit(f"c{number}")
-    centre.agent("ana", {"en": 1})
-    assert len(centre.engine.state.waiting) < 5
-    again = restarted(centre)
-    assert again.wait(0) == []
-    assert again.held_by("ana") == centre.held_by("ana")
-    assert AgentId("ana") in again.engine.state.agents
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_due_meanwhile_has_the_grace_and_falls_due_in_the_order_of_offers(
+    seed: int,
+) -> None:
+    centre = day(seed, 120)
+    state, later_us = fresh(centre), centre.now_us + 3600 * SECOND_US
+    lay_out(state, later_us, 30 * SECOND_US)
+    held = sorted(state.reservations.values(), key=lambda row: int(row.id[1:]))
+    rung = [row.id for row in held if row.deadline_at_us]
+    soonest_us = later_us + 30 * SECOND_US
+    assert all(row.deadline_at_us == soonest_us for row in held if row.deadline_at_us)
+    fired = []
+    while (due := state.timers.pop(soonest_us)) is not None:
+        if due[1][0] == "reservation":
+            fired.append(due[1][1])
+    assert fired == rung
+
+
+def test_rows_that_contradict_each_other_are_not_laid_out() -> None:
+    centre = day(1, 120)
+    state = fresh(centre)
+    assert state.reservations
+    state.agents.clear()
+    with pytest.raises((AssertionError, KeyError)):
+        lay_out(state, centre.now_us, 0)
