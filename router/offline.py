@@ -8,10 +8,11 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -61,6 +62,8 @@ from router.store_settings import redis_settings
 LINK_US = 12 * 3600 * 1_000_000
 """How long a link made on the command line can be used."""
 FRAMES = 200
+NAMES_SHOWN = 10
+"""Of the names that there are, in a complaint about one that is not."""
 WATCHED_LEASES = 5
 """So long a command watches for a sign of life before it takes what several nodes serve."""
 LOOKS_PER_LEASE = 4
@@ -147,8 +150,14 @@ def workspace_of(config: Config, asked: str) -> str:
 async def create_token(
     path: Path, data: Path | None, workspace: str, wanted: NewToken
 ) -> list[str]:
-    """Make a token, or a link that signs a page in; what to print."""
+    """Make a token, or a link that signs a page in; what to print.
+
+    Raises ConfigError for an agent or an adapter that the workspace does not have.
+    """
     config = app.load_config(path)
+    settings = config.workspaces[workspace_of(config, workspace)]
+    if wanted.adapter and wanted.adapter not in settings.adapters:
+        raise ConfigError([_unknown("adapter", wanted.adapter, settings.adapters)])
     now_us = time.time_ns() // 1000
     text, row = make_token(
         Role(wanted.role),
@@ -161,6 +170,10 @@ async def create_token(
         by="cli",
     )
     async with stopped_store(config, data, workspace) as (journal, own, _):
+        if wanted.agent:
+            known = await _agents(journal, own, [agent.id for agent in settings.agents])
+            if wanted.agent not in known:
+                raise ConfigError([_unknown("agent", wanted.agent, known)])
         await _write(journal, own, token_commit(own, now_us, add=[row]))
     if wanted.is_link:
         page = "desk" if row.role is Role.AGENT else "wallboard"
@@ -187,6 +200,23 @@ async def revoke_token(path: Path, data: Path | None, workspace: str, id_: str) 
 async def _tokens(journal: Journal, own: Ownership) -> list[TokenRow]:
     rows = [row async for chunk in journal.load(own) for row in chunk if row.kind == KIND]
     return sorted((decode_token(row.data) for row in rows), key=lambda row: row.created_at_us)
+
+
+async def _agents(journal: Journal, own: Ownership, seeds: list[str]) -> set[str]:
+    """The agents that are stored, and those that the file makes at the next start."""
+    made = await journal.fetch(own, "seed", seeds)  # once: a deleted one does not come back
+    stored = {row.id async for chunk in journal.load(own) for row in chunk if row.kind == "agent"}
+    return stored | {id_ for id_ in seeds if id_ not in made}
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    if close:
+        return f"no {kind} {name!r}, did you mean {close[0]!r}?"
+    if not known:
+        return f"no {kind} {name!r}: this workspace has none"
+    shown = ", ".join(sorted(known)[:NAMES_SHOWN])
+    return f"no {kind} {name!r}; there are: {shown}{' …' * (len(known) > NAMES_SHOWN)}"
 
 
 async def _write(journal: Journal, own: Ownership, commit: Commit) -> None:
