@@ -16,6 +16,7 @@ import click
 
 from router import __version__
 from router.errors import ConfigError, JournalBusy, RouterError
+from router.remote.options import server_option
 
 DEFAULT_CONFIG = "config/contact-router.yaml"
 DEMO_CONFIG = "config/loyalty.yaml"
@@ -299,10 +300,7 @@ def token_revoke(id_: str, workspace: str, path: Path, data: Path | None) -> Non
 
 
 @main.command()
-@click.option("--url", default="", help="A running server, such as http://127.0.0.1:8080.")
-@click.option(
-    "--token", "secret", envvar="CONTACT_ROUTER_TOKEN", default="", help="Token for --url."
-)
+@server_option("")
 @click.option(
     "--from", "from_seq", type=click.IntRange(1), default=None, help="First sequence number."
 )
@@ -310,16 +308,22 @@ def token_revoke(id_: str, workspace: str, path: Path, data: Path | None) -> Non
 @_config_option(DEFAULT_CONFIG)
 @_data_option()
 def tail(
-    url: str, secret: str, from_seq: int | None, workspace: str, path: Path, data: Path | None
+    server: str,
+    token_file: Path | None,
+    from_seq: int | None,
+    workspace: str,
+    path: Path,
+    data: Path | None,
 ) -> None:
-    """Print events, one JSON object a line: of a running server (--url), else of a stopped one.
+    """Print events, one JSON object a line: of a running server (--server), else of a stopped one.
 
     A running server's events come as they happen (from now on, or from --from on) until Ctrl-C.
     """
     from router import offline
+    from router.remote.server import read_token
 
-    if url:
-        _run(lambda: offline.tail_server(url, secret, from_seq, click.echo))
+    if server:
+        _run(lambda: offline.tail_server(server, read_token(token_file), from_seq, click.echo))
     else:
         _run(lambda: offline.tail_store(path, data, workspace, from_seq or 1, click.echo))
 
@@ -395,8 +399,12 @@ def simulate(arguments: tuple[str, ...]) -> None:
     The same as `python -m router.testing.simulator`; `simulate --help` lists its options.
     """
     simulator = importlib.import_module("router.testing.simulator")
-    sys.argv = ["contact-router simulate", *arguments]
-    _guard(simulator.main)
+
+    def simulate_all() -> None:
+        if simulator.main(arguments, "contact-router simulate"):
+            sys.exit(1)
+
+    _guard(simulate_all)
 
 
 def _add_remote() -> None:

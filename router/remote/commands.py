@@ -10,35 +10,20 @@ from typing import Any, BinaryIO
 import click
 
 from router.remote import nodes
+from router.remote.options import server_option
 from router.remote.server import DEFAULT_URL, RunningServer, read_token
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def _server_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    url = click.option(
-        "--server",
-        default=DEFAULT_URL,
-        show_default=True,
-        envvar="CONTACT_ROUTER_SERVER",
-        help="A running server.",
-    )
-    token = click.option(
-        "--token-file",
-        type=FILE,
-        default=None,
-        help="The file that holds the token; default: the variable CONTACT_ROUTER_TOKEN.",
-    )
-    return url(token(command))
-
-
 def add_to(main: click.Group, run: Run) -> None:
     """Add the commands. `run` carries a coroutine out and tells errors as sentences."""
-    main.command("preference")(_server_option(_preference(run)))
-    main.command("import")(_server_option(_import(run)))
-    main.command("explain")(_server_option(_explain(run)))
-    main.command("report")(_server_option(_report(run)))
+    asks_server = server_option(DEFAULT_URL)
+    main.command("preference")(asks_server(_preference(run)))
+    main.command("import")(asks_server(_import(run)))
+    main.command("explain")(asks_server(_explain(run)))
+    main.command("report")(asks_server(_report(run)))
     nodes.add_to(main, run)
 
 

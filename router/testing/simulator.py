@@ -377,12 +377,14 @@ def run(seed: int, steps: int = STEPS, *, trace: bool = False) -> Report:
     return Simulation(seed, steps, trace=trace).run()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m router.testing.simulator"
+) -> int:
     """Simulate seeds; print what breaks. Returns how many seeds broke."""
-    parser = argparse.ArgumentParser(prog="python -m router.testing.simulator")
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="so many seeds from --seed on")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="commands of each seed")
     parser.add_argument("--most", type=int, default=10, help="stop after so many broken seeds")
     parser.add_argument("--trace", action="store_true", help="print all commands and events")
     parser.add_argument("--digest", action="store_true", help="print the digest of each seed")

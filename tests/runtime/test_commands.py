@@ -15,6 +15,8 @@ from tests.runtime.server import Served
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+PARSED_ELSEWHERE = {"loadtest", "simulate"}
+"""Commands that pass their words on to a program with a parser of its own."""
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -30,10 +32,11 @@ def test_every_command_explains_itself() -> None:
     ]
     assert {"serve", "demo", "check", "doctor", "token", "tail", "backup"} <= set(commands)
     for command in commands:
-        if command != "simulate":
-            code, text = run(command, "--help")
-            assert code == 0
-            assert len(text.splitlines()) > 4
+        code, text = run(command, "--help")
+        assert code == 0
+        assert len(text.splitlines()) > 4
+        name = f"contact-router {command}" if command in PARSED_ELSEWHERE else f"main {command}"
+        assert text.lower().startswith(f"usage: {name} "), text
 
 
 def test_a_wrong_configuration_is_told_whole_with_line_and_column(tmp_path: Path) -> None:
@@ -79,6 +82,33 @@ async def test_tokens_are_made_listed_and_revoked_while_the_server_is_stopped(
     assert len((await served.command("token", "list")).splitlines()) == 1
     link = await served.command("token", "create", "agent", "--agent", "ana", "--link")
     assert "/desk#ticket=crk_" in link
+
+
+async def test_a_token_for_somebody_who_is_not_there_is_refused_and_the_names_are_told(
+    served: Served,
+) -> None:
+    async def create(*words: str) -> tuple[int, str]:
+        files = ("-c", str(served.config), "--data", str(served.data))
+        code, text = await asyncio.to_thread(run, "token", "create", *words, *files)
+        return code, text.strip()
+
+    for words, told in {
+        ("agent", "--agent", "anna"): "no agent 'anna', did you mean 'ana'?",
+        ("agent", "--agent", "zoe"): "no agent 'zoe'; there are: ana",
+        ("adapter", "--adapter", "phone"): "no adapter 'phone', did you mean 'phones'?",
+        ("adapter", "--adapter", "x"): "no adapter 'x'; there are: phones, sms",
+    }.items():
+        assert await create(*words) == (2, told)
+    await served.start()
+    await served.good("PUT", "/v1/agents/zoe", {"name": "Zoe"})
+    headers = {"Authorization": f"Bearer {served.token}"}
+    async with served.session.delete("/v1/agents/ana", headers=headers) as answer:
+        assert answer.status == 204
+    await served.stop()
+    code, text = await create("agent", "--agent", "zoe")
+    assert (code, text[:4]) == (0, "crt_")
+    # The file makes its agents once: ana does not come back.
+    assert await create("agent", "--agent", "ana") == (2, "no agent 'ana'; there are: zoe")
 
 
 async def test_beside_a_running_server_the_store_is_left_alone(served: Served) -> None:
@@ -160,12 +190,14 @@ async def test_a_backup_that_is_not_whole_is_refused_and_leaves_nothing(
     assert not served.data.exists()
 
 
-async def test_tail_shows_a_running_servers_events_as_they_come(served: Served) -> None:
+async def test_tail_shows_a_running_servers_events_as_they_come(
+    served: Served, tmp_path: Path
+) -> None:
     await served.start()
     await served.good("POST", "/v1/contacts", served.text("e1"))
-    process = await served.spawn(
-        "tail", "--url", f"http://127.0.0.1:{served.port}", "--token", served.token, "--from", "1"
-    )
+    (tmp_path / "token").write_text(served.token)
+    running = ("tail", "--server", f"http://127.0.0.1:{served.port}", "--token-file")
+    process = await served.spawn(*running, str(tmp_path / "token"), "--from", "1")
     assert process.stdout is not None
     seen: list[str] = []
     async with asyncio.timeout(20):
@@ -176,8 +208,7 @@ async def test_tail_shows_a_running_servers_events_as_they_come(served: Served) 
             seen.append(json.loads(await process.stdout.readline())["type"])
     process.kill()
     await process.wait()
-    code, text = await served.attempt(
-        "tail", "--url", f"http://127.0.0.1:{served.port}", "--token", "crt_wrong"
-    )
+    (tmp_path / "token").write_text("crt_wrong")
+    code, text = await served.attempt(*running, str(tmp_path / "token"))
     assert code == 1
     assert "401" in text
