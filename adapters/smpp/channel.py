@@ -347,7 +347,9 @@ class Smpp(Channel):
 
     async def _pick(self, until_s: float) -> Bind:
         """The connection with the most room; waits until there is one. Raises ChannelError."""
-        while not self.binds:
+        # One that has just ended stands here until its tasks have, and must not be asked again and
+        # again meanwhile: nothing of that waits, so nothing else would happen, either.
+        while not (ready := [bind for bind in self.binds if bind.is_up]):
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(until_s):
@@ -355,9 +357,7 @@ class Smpp(Channel):
             except TimeoutError:
                 raise ChannelError("no SMSC is connected: nothing was sent") from None
         now_s = asyncio.get_running_loop().time()
-        return min(
-            self.binds, key=lambda b: (max(0.0, b.free_at_s - now_s), b.waiting / b.smsc.window)
-        )
+        return min(ready, key=lambda b: (max(0.0, b.free_at_s - now_s), b.waiting / b.smsc.window))
 
     def _note_failure(self, began_s: float) -> None:
         if self.breaker.failed(began_s, asyncio.get_running_loop().time()):

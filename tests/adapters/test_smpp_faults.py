@@ -97,6 +97,16 @@ async def test_a_connection_that_ends_instead_of_an_answer_is_unknown(
     assert harness.smsc.got() == ["perhaps", "next"]
 
 
+async def test_what_waits_for_the_window_as_the_connection_ends_goes_over_the_next_one(
+    tmp_path: Path,
+) -> None:
+    async with SmppHarness(tmp_path, smsc={"window": 1}) as harness:
+        await harness.smsc.do("set", drop=1)
+        outcomes = [*await asyncio.gather(harness.send(1, "perhaps"), harness.send(2, "waits"))]
+        assert outcomes == ["unknown", "sent"]
+        assert harness.smsc.got() == ["perhaps", "waits"]
+
+
 async def test_a_centre_that_keeps_failing_is_spared(harness: SmppHarness) -> None:
     harness.smpp.breaker.pause_s = 0.3
     await harness.smsc.do("set", answers=[8] * 6)
