@@ -25,7 +25,13 @@ from router.core.customer_model import (
 from router.core.facts import CustomerFacts
 from router.core.model import Contact
 from router.core.permission import merged_facts
-from router.core.permission_facts import Consent, DoNotContact, LedgerEntry, PermissionFacts
+from router.core.permission_facts import (
+    Consent,
+    ConsentState,
+    DoNotContact,
+    LedgerEntry,
+    PermissionFacts,
+)
 from router.errors import Refused
 
 UNCHANGED = CustomerPatch()
@@ -136,6 +142,16 @@ def permission_facts(row: Customer, zones: tuple[str, ...] = ()) -> PermissionFa
         do_not_contact=row.do_not_contact,
         quiet=row.quiet,
         ledger=row.ledger,
+    )
+
+
+def with_objections(facts: PermissionFacts, owner: Customer) -> PermissionFacts:
+    """The same for an address that is another customer's: what they objected to holds, too."""
+    withdrawn = (said for said in owner.consents if said.state is ConsentState.WITHDRAWN)
+    return msgspec.structs.replace(
+        facts,
+        do_not_contact=(*facts.do_not_contact, *owner.do_not_contact),
+        consents=(*facts.consents, *withdrawn),
     )
 
 

@@ -49,10 +49,10 @@ class Completing:
         self._book = book
         self._workspace = workspace
         self.names: dict[type, Callable[[Any], tuple[str, ...]]] = {
-            c.SubmitContact: _customer,
+            c.SubmitContact: _of_submission,
             c.ReceiveMessage: lambda command: (command.contact.customer,),
             c.HearKeyword: lambda command: (command.asked.customer,),
-            c.ProvideCustomer: _customer,
+            c.ProvideCustomer: self._of_provided,
             c.AskRoute: _customer,
             c.RequestCallback: self._customer_of,
             c.SwitchChannel: self._customer_of,
@@ -161,6 +161,12 @@ class Completing:
             return command
         return self._book.sending.provide(command, contact, held, self._now_us())
 
+    def _of_provided(self, command: c.ProvideCustomer) -> tuple[str, ...]:
+        contact = self._workspace.engine.state.contacts.get(ContactId(command.contact))
+        if contact is None or contact.direction is Direction.INBOUND or not contact.address:
+            return (command.customer,)
+        return (command.customer, derived_id(contact.address))
+
     def _customer_of(self, command: c.RequestCallback | c.SwitchChannel) -> tuple[str, ...]:
         contact = self._workspace.engine.state.contacts.get(command.contact)
         return (contact.customer,) if contact is not None else ()
@@ -227,10 +233,12 @@ class Completing:
         besides: str = "",
         sealed: tuple[str, bytes] = ("", b""),
         number: str = "",
+        owner: Customer | None = None,
     ) -> Permission:
         """May this customer (None = somebody unknown) be contacted at this calendar moment?
 
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
+        `owner`: whose address it is, for callers who looked; else who was brought is.
         `sealed`: key and bytes of an envelope, which tells the zone of a number that nobody has;
         `number`: the address itself, where it is not sealed.
         """
@@ -246,6 +254,11 @@ class Completing:
             zones = zones_of(self._book.identities.written(kind, number))
         zones = zones or self._book.zones(row if row is not None else customers.EMPTY)
         facts = customers.permission_facts(row if row is not None else customers.EMPTY, zones)
+        if owner is None and address != NO_ADDRESS:
+            held = self._book.held(derived_id(address))
+            owner = held.row if held is not None else None
+        if owner is not None and (row is None or owner.id != row.id):
+            facts = customers.with_objections(facts, owner)
         rules = self._book.permissions
         verdict = rules.permitted(facts, channel, address, purpose, at_us, besides=besides)
         if not isinstance(verdict, Allowed):
@@ -410,6 +423,14 @@ class Completing:
 
 def _customer(command: Any) -> tuple[str, ...]:
     return (command.customer,)
+
+
+def _of_submission(command: c.SubmitContact) -> tuple[str, ...]:
+    if command.direction is Direction.INBOUND:
+        return (command.customer,)
+    # Whoever has the address, or wrote STOP from it, may be somebody else.
+    address = command.peer_key.partition("/")[0]
+    return (command.customer, derived_id(address)) if address else (command.customer,)
 
 
 def _purpose(direction: Direction) -> str:

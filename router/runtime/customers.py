@@ -220,6 +220,10 @@ class CustomerBook:
         """The customer whose address this is."""
         return await self.get(derived_id(self.identities.hash(kind, address)))
 
+    async def owner_of(self, hash_: str) -> Customer | None:
+        """Whose address this is, or who objected from it; None = nobody's."""
+        return await self.get(derived_id(hash_)) if hash_ else None
+
     def channels(self) -> tuple[str, ...]:
         """The channels there are."""
         return tuple(self._workspace.policy.channels)
@@ -240,14 +244,15 @@ class CustomerBook:
         at_us: int,
         besides: str = "",
         sealed: tuple[str, bytes] = ("", b""),
+        owner: Customer | None = None,
     ) -> Permission:
         """May this customer (None = somebody unknown) be contacted at this calendar moment?
 
         `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
-        `sealed`: key and bytes of the contact's envelope.
+        `sealed`: key and bytes of the contact's envelope. `owner`: see `owner_of`.
         """
         return self._complete.permission(
-            row, channel, address, purpose, at_us, besides=besides, sealed=sealed
+            row, channel, address, purpose, at_us, besides=besides, sealed=sealed, owner=owner
         )
 
     def judged(self, command: SubmitContact, row: Customer | None, number: str) -> SubmitContact:

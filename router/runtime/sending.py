@@ -60,6 +60,7 @@ class Sending:
             return True
         workspace = self._workspace
         row = await self._book.get(contact.customer)
+        owner = await self._book.owner_of(contact.address)
         now_us = workspace.now_us() + workspace.engine.state.totals.clock_offset_us
         if effect.not_after_us and now_us >= effect.not_after_us:
             return False
@@ -73,6 +74,7 @@ class Sending:
             now_us,
             besides=effect.attempt,
             sealed=(contact.seal_key, contact.sealed),
+            owner=owner,
         )
         if not found.allowed:
             log.info("not sent", extra={"contact": contact.id, "reason": found.reason})

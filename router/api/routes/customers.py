@@ -250,7 +250,8 @@ async def permission(call: Call) -> Reply:
     now_us = call.tenant.workspace.now_us() + state.totals.clock_offset_us
     at_us = query_int(call, "at_us", now_us, 0, MOST_MOMENT)
     address = _address(call, channel, query(call, "address", 320))
-    found = _book(call).permission(row, channel, address, purpose, at_us)
+    owner = await _book(call).owner_of(address)
+    found = _book(call).permission(row, channel, address, purpose, at_us, owner=owner)
     return Reply(200, b.permission_view(found, channel, purpose, at_us))
 
 
