@@ -98,7 +98,7 @@ def test_what_is_no_event_socket_is_refused(garbage: bytes) -> None:
 
 
 def test_an_event_that_is_no_json_is_refused() -> None:
-    for body in (b"", b"[1]", b"{", b'{"Event-Name": "\xff"}'):
+    for body in (b"", b"[1]", b"{"):
         with pytest.raises(ProtocolError):
             event_of(body)
         with pytest.raises(ProtocolError):
@@ -106,6 +106,17 @@ def test_an_event_that_is_no_json_is_refused() -> None:
     for body in (b"0 total.", b'{"rows": 7}'):
         with pytest.raises(ProtocolError):
             channels_of(body)
+
+
+def test_a_name_that_is_no_utf_8_hides_neither_its_call_nor_others() -> None:
+    body = b'{"Event-Name": "CHANNEL_PARK", "Unique-ID": "a1", "Caller-Caller-ID-Name": "J\xf6rg"}'
+    event = event_of(body)
+    assert (event.name, event.uuid, event.caller_name) == ("CHANNEL_PARK", "a1", "J\ufffdrg")
+    assert fields_of(body)["Caller-Caller-ID-Name"] == "J\ufffdrg"
+    assert channels_of(b'{"rows": [{"uuid": "a1", "cid_name": "J\xf6rg"}, {"uuid": "b2"}]}') == [
+        "a1",
+        "b2",
+    ]
 
 
 def test_the_channel_in_the_reply_to_connect_is_decoded() -> None:

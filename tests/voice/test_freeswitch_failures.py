@@ -76,6 +76,53 @@ async def test_who_went_and_who_came_while_nobody_listened_is_found_out(
         await centre.all_is_over()
 
 
+async def test_a_caller_whose_name_is_no_utf_8_is_served_and_so_is_everybody_else(
+    pbx: FreeSwitchEdge, tmp_path: Path
+) -> None:
+    """mod_event_socket: values stand in its JSON byte for byte, as the caller's phone sent them."""
+    await pbx.start()
+    open_ends: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data.replace(b'"caller"', b'"c\xe4ller"'))
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ends.append(writer)
+        try:
+            behind, to_it = await asyncio.open_connection("127.0.0.1", pbx.pbx.port)
+        except OSError:
+            writer.close()
+            return
+        open_ends.append(to_it)
+        await asyncio.gather(pump(reader, to_it), pump(behind, writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    pbx.more["port"] = server.sockets[0].getsockname()[1]
+    try:
+        async with Centre(pbx, tmp_path) as centre:
+            await talking(centre)
+            await pbx.call(LEE, LINE)
+            await centre.hears_music(LEE)
+            await reconnect(centre, pbx)
+            await centre.together(KIM, "ana")
+            await pbx.hang_up(KIM)
+            await centre.rings("ana")
+            await pbx.answer("ana")
+            await centre.together(LEE, "ana")
+            await pbx.hang_up(LEE)
+            await centre.all_is_over()
+    finally:
+        server.close()
+        for writer in open_ends:
+            writer.close()
+
+
 async def test_a_phone_answered_while_nobody_listened_has_its_customer_afterwards(
     pbx: FreeSwitchEdge, tmp_path: Path
 ) -> None:
