@@ -48,6 +48,10 @@ def change_customer(d: Decider, command: cc.ChangeCustomer) -> None:
                 by=command.by,
             )
         )
+    for id_ in command.contacts:
+        d.emit(
+            e.ContactUpdated(at_us=d.now_us, contact=id_, customer=command.customer, by=command.by)
+        )
     for hash_ in command.remove:
         d.emit(
             e.IdentityRemoved(at_us=d.now_us, customer=command.customer, hash=hash_, by=command.by)

@@ -37,10 +37,12 @@ class ChangeCustomer(Record, kw_only=True):
     """Whether a customer who is not there is made (otherwise NotFound)."""
     by: str = ""
     fields: tuple[str, ...] = ()
-    """Completed by the runtime, as the three below."""
+    """Completed by the runtime, as the four below."""
     sealed: bytes = b""
     seal_key: str = ""
     sealed_identities: tuple[SealedIdentity, ...] = ()
+    contacts: tuple[ContactId, ...] = ()
+    """Live ones of who was known by an added address alone: this customer's from now on."""
 
 
 class MergeCustomers(Record, kw_only=True):

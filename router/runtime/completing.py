@@ -56,6 +56,7 @@ class Completing:
             c.AskRoute: _customer,
             c.RequestCallback: self._customer_of,
             c.SwitchChannel: self._customer_of,
+            c.UpdateContact: _customer,
             cc.ChangeCustomer: lambda command: (
                 command.customer,
                 *(derived_id(identity.hash) for identity in command.add),
@@ -75,6 +76,7 @@ class Completing:
             c.AskRoute: self._route,
             c.RequestCallback: self._goes_on,
             c.SwitchChannel: self._goes_on,
+            c.UpdateContact: self._named,
             cc.ChangeCustomer: self._change,
             cc.MergeCustomers: self._merge,
             cc.ChangeConsent: self._consent,
@@ -166,6 +168,11 @@ class Completing:
         if contact is None or contact.direction is Direction.INBOUND or not contact.address:
             return (command.customer,)
         return (command.customer, derived_id(contact.address))
+
+    def _named(self, command: c.UpdateContact) -> c.UpdateContact:
+        """Who was merged, or is known by another id, is the customer whose row it is."""
+        held = self._book.held(command.customer) if command.customer else None
+        return command if held is None else replace(command, customer=held.row.id)
 
     def _customer_of(self, command: c.RequestCallback | c.SwitchChannel) -> tuple[str, ...]:
         contact = self._workspace.engine.state.contacts.get(command.contact)
@@ -313,7 +320,14 @@ class Completing:
                 cc.SealedIdentity(kind=i.kind, hash=i.hash, sealed=seal(key, _encode(i)))
                 for i in add
             ),
+            contacts=self._live_of(add, id_),
         )
+
+    def _live_of(self, added: list[Identity], id_: str) -> tuple[ContactId, ...]:
+        """Contacts under way of whoever had one of these addresses and no row yet."""
+        state = self._workspace.engine.state
+        whose = [derived_id(identity.hash) for identity in added]
+        return tuple(live for who in whose if who != id_ for live in state.contacts_of(who))
 
     def _identities(
         self, command: cc.ChangeCustomer, row: Customer, id_: str

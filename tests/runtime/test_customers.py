@@ -20,6 +20,7 @@ from router.core.permission_facts import ConsentState
 from router.errors import NotFound, Refused
 from router.journal import Ownership
 from router.journal.memory import MemoryJournal
+from router.runtime import erasure
 from router.runtime.host import Host
 from router.runtime.loop import Answer
 from tests.runtime.world import SECOND, World, submit, until
@@ -375,3 +376,30 @@ async def test_the_reply_is_the_entry_points_own(world: World) -> None:
     receipt = await host.intake.message(texts("STOP", "m1"), "sms")
     messages = await host.messages.list(receipt.contact)
     assert messages[1].text == "Schluss."
+
+
+async def test_who_is_entered_while_their_first_contact_is_live_has_that_contact(
+    world: World,
+) -> None:
+    host = await started(world)
+    await call(host, "c1")
+    state = host.workspace.engine.state
+    assert state.contacts_of(who(host)) == ("c1",)
+    await named(host, "kim", KIM)
+    assert state.contacts_of("kim") == ("c1",)
+    # What concerns the customer reaches the contact: nobody is erased in mid-conversation.
+    with pytest.raises(Refused, match="of this customer is queued"):
+        await erasure.erase(host.workspace, "kim", "admin")
+    await hang_up(host, "c1")
+    assert (await row(host, "kim")).contacts == 1
+
+
+async def test_a_contact_given_to_who_was_merged_belongs_to_who_they_are_now(world: World) -> None:
+    host = await started(world)
+    await named(host, "kim", KIM)
+    await named(host, "lee", "+4930777777")
+    await host.workspace.ask(cc.MergeCustomers(customer="lee", into="kim"))
+    await call(host, "c1", "+4930888888")
+    await host.workspace.ask(c.UpdateContact(contact=ContactId("c1"), customer="lee"))
+    state = host.workspace.engine.state
+    assert (state.contacts_of("kim"), state.contacts_of("lee")) == (("c1",), ())
