@@ -67,6 +67,9 @@ async def requests(site: Site, other: Node) -> None:
     found = await other.ask("GET", f"/v1/contacts/{made['contact']}", token=site.admin)
     assert found[0] == 200
     assert found[1]["external_id"] == "x1"
+    everybody = {"rule": "{name: all, then: {tier: 5}}"}
+    tried = await other.ask("POST", "/v1/rules:try", everybody, token=site.admin)
+    assert (tried[0], tried[1]["moved"]) == (200, 1), tried
     wrong = await other.ask("GET", "/v1/contacts", token="crt_" + "a" * 49)
     assert (wrong[0], wrong[1]["code"]) == (401, "wrong_token")
     missing = await other.ask("GET", "/v1/contacts/nobody", token=site.admin)
