@@ -37,16 +37,9 @@ def mount(app: web.Application, api: Api) -> None:
         return serve
 
     async def find(request: web.Request, cluster: Cluster) -> dict[str, Any]:
-        """Which workspace of this node knows a token or a name."""
-        query, found = request.query, ""
-        if "token" in query:
-            try:
-                found = api.tokens.workspace_of(bytes.fromhex(query["token"]))
-            except ValueError:
-                found = ""
-        elif "login" in query:
-            found = api.logins.has(query["login"])
-        return {"workspace": found, "serves": list(api.tenants)}
+        """Which workspace of this node knows each token and name, in the order of the query."""
+        found = [_knows(api, kind, key) for kind, key in request.query.items()]
+        return {"workspaces": found, "serves": list(api.tenants)}
 
     async def take(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """A workspace has been handed over to this node; answered when it is served."""
@@ -70,6 +63,15 @@ def mount(app: web.Application, api: Api) -> None:
     app.router.add_post("/nodes/take", signed(take))
     app.router.add_post("/nodes/drain", signed(drain))
     app.router.add_get("/nodes/state", signed(state))
+
+
+def _knows(api: Api, kind: str, key: str) -> str:
+    if kind == "login":
+        return api.logins.has(key)
+    try:
+        return api.tokens.workspace_of(bytes.fromhex(key))
+    except ValueError:
+        return ""
 
 
 async def state(_request: web.Request, cluster: Cluster) -> dict[str, Any]:
