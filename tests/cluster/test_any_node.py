@@ -67,7 +67,8 @@ async def requests(site: Site, other: Node) -> None:
     found = await other.ask("GET", f"/v1/contacts/{made['contact']}", token=site.admin)
     assert found[0] == 200
     assert found[1]["external_id"] == "x1"
-    everybody = {"rule": "{name: all, then: {tier: 5}}"}
+    since_us = found[1]["created_at_us"]
+    everybody = {"rule": "{name: all, then: {tier: 5}}", "since_us": since_us}
     tried = await other.ask("POST", "/v1/rules:try", everybody, token=site.admin)
     assert (tried[0], tried[1]["moved"]) == (200, 1), tried
     wrong = await other.ask("GET", "/v1/contacts", token="crt_" + "a" * 49)
@@ -202,7 +203,7 @@ async def commands(owner: Node, other: Node) -> None:
     assert "handed over: main" in await owner.command("drain")
     assert await owner_among([other]) is other
     code, out = await owner.attempt("token", "create", "client")
-    assert code == 3
+    assert code == 3, out
     assert f"is served by node {other.name}: use the API of any node" in out
     assert "this node is drained" in await owner.command("nodes")
 
@@ -214,7 +215,7 @@ async def a_double(site: Site, owner: Node) -> None:
     assert double.process is not None
     async with asyncio.timeout(40):
         code = await double.process.wait()
-    assert code == 3
+    assert code == 3, out
     assert f"a node named '{owner.name}' is running already" in double.log_end()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -27,7 +28,8 @@ workspaces:
       - {name: busy, when: queue.waiting > 6, then: {head_start: 10s}}
       - {name: noise, when: segment == "loud", then: {queue: billing}}
       - {name: calls, when: contact.channel == "voice", then: {set: {kind: call}, tier: 1}}
-    queues: {front: {}, billing: {require: {billing: 3}}}
+    hours: {always: {zone: ZONE, open: {mon-sun: 00:00-24:00}}}
+    queues: {front: {hours: always}, billing: {require: {billing: 3}}}
     profiles: {all: {front: 1, billing: 1}}
     agents: {ana: {name: Ana, profile: all}}
 """
@@ -37,9 +39,15 @@ then: {queue: billing, require: {billing: 6}, head_start: 30s}
 """
 
 
+def where_it_is_noon() -> str:
+    """A zone in which today neither begins nor ends while a test runs."""
+    east = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-east:+d}"  # POSIX counts westwards
+
+
 @pytest.fixture
 async def wall(tmp_path: Path, open_page: OpenPage) -> AsyncIterator[Wall]:
-    server = await start(tmp_path, CONFIG)
+    server = await start(tmp_path, CONFIG.replace("ZONE", where_it_is_noon()))
     async with aiohttp.ClientSession() as session:
         yield Wall(server, Site(server, api_of(server), session), open_page)
     await server.stop()
