@@ -215,7 +215,7 @@ async def a_double(site: Site, owner: Node) -> None:
     assert double.process is not None
     async with asyncio.timeout(40):
         code = await double.process.wait()
-    assert code == 3, out
+    assert code == 3, double.log_end()
     assert f"a node named '{owner.name}' is running already" in double.log_end()
 
 
