@@ -83,6 +83,12 @@ class Rest:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._failed(began_s, now_s())
             raise ChannelLost("the PBX cannot be reached") from error
+        except asyncio.CancelledError:
+            # Closing a session cancels what waits for one of its connections: none of it was sent.
+            task = asyncio.current_task()
+            if session.closed and task is not None and not task.cancelling():
+                raise ChannelLost("the PBX is not connected") from None
+            raise
         except RuntimeError as error:  # closed in the middle: `run` has ended
             if session.closed:
                 raise ChannelLost("the PBX is not connected") from error

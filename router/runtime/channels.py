@@ -7,6 +7,7 @@ the process; its `run` is started again, with back-off, whenever it ends.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import logging
@@ -45,7 +46,7 @@ from router.runtime.messages import Messages
 from router.runtime.outbox import Job, Outbox, after_crash, contact_of, deadline, tell
 from router.runtime.profiles import Profiles
 from router.runtime.restate import listening, log_end, said_again
-from router.runtime.tasks import TaskSet
+from router.runtime.tasks import TaskSet, is_cancelled
 from router.runtime.tracing import Trail
 
 log = logging.getLogger("router.channels")
@@ -221,6 +222,10 @@ class Channels:
                 why = "it ended by itself"
             except ChannelLost as error:
                 why = str(error)
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                why = "cancelled by what it waited for"  # as in `outbox._in_time`
             except Exception as error:
                 log.exception("adapter broke", extra={"adapter": adapter.name})
                 why = f"internal error: {type(error).__name__}"

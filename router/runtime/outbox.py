@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from router.channel import Channel, ChannelError, ChannelLost, Task, UnknownOutcome
 from router.core import commands as c
@@ -36,7 +36,7 @@ from router.journal.codec import encode_row
 from router.runtime.clock import Clock, sleep
 from router.runtime.crash import crash_point
 from router.runtime.frame import OutboxRow
-from router.runtime.tasks import TaskSet
+from router.runtime.tasks import TaskSet, is_cancelled
 from router.runtime.tracing import Trail
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from router.runtime.loop import Workspace
 
 log = logging.getLogger("router.outbox")
+
+T = TypeVar("T")
 
 JOBS = 10_000
 """Most effects under way to one adapter; one more fails at once."""
@@ -194,8 +196,7 @@ class Outbox:
             if isinstance(job.effect, DeliverMessage):
                 await self._mark(job)
             crash_point("before_effect")
-            async with asyncio.timeout(PERFORM_S):
-                await self._adapter.perform(task)
+            await _in_time(self._adapter.perform(task))
             crash_point("after_effect")
         except UnknownOutcome as error:
             if repeat == "safe":
@@ -226,8 +227,7 @@ class Outbox:
         return "done"
 
     async def _found(self, task: Task) -> bool:
-        async with asyncio.timeout(PERFORM_S):
-            return await self._adapter.find(task)
+        return await _in_time(self._adapter.find(task))
 
     async def _ready(self, job: Job) -> bool:
         """Wait until the adapter can be asked, at most until the job's deadline."""
@@ -319,6 +319,19 @@ class Outbox:
 
     async def _tell(self, command: Command, rows: list[RowWrite] | None = None) -> None:
         await tell(self._workspace, self._clock, command, rows or [])
+
+
+async def _in_time(asked: Awaitable[T]) -> T:
+    """What the adapter returns, within `PERFORM_S`. Raises ChannelLost when something cancelled it
+    that is not the outbox: aiohttp does that to requests that wait when their session is closed.
+    Taken for our own end it would be the end of this contact's effects."""
+    try:
+        async with asyncio.timeout(PERFORM_S):
+            return await asked
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        raise ChannelLost("cancelled by what it waited for") from None
 
 
 async def tell(workspace: Workspace, clock: Clock, command: Command, rows: list[RowWrite]) -> None:

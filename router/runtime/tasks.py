@@ -35,6 +35,12 @@ def _ended(task: asyncio.Task[Any]) -> None:
             tell(task.get_name(), error)
 
 
+def is_cancelled() -> bool:
+    """Whether this task itself is to end: a CancelledError may also come from what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class TaskSet:
     """The tasks of one owner, ended together."""
 

@@ -52,7 +52,7 @@ class Scripted(Channel):
 
     def __init__(self) -> None:
         super().__init__("scripted", {}, None)  # type: ignore[arg-type]  # it says nothing
-        self.outcomes: list[Exception | None] = []
+        self.outcomes: list[BaseException | None] = []
         self.performed: list[str] = []
         self.asked: list[str] = []
         self.found = False
@@ -145,6 +145,17 @@ async def test_a_fault_of_the_adapter_leaves_no_message_without_an_outcome(
     await bench.through()
     assert bench.adapter.performed == ["1-1"]  # how far it came nobody knows: not again
     assert "adapter broke" in caplog.messages
+
+
+async def test_an_effect_that_is_cancelled_below_the_adapter_stops_no_other(bench: Bench) -> None:
+    """As aiohttp does with requests that wait for a connection when their session is closed."""
+    bench.adapter.outcomes = [asyncio.CancelledError(), asyncio.CancelledError(), None]
+    bench.put("1-1", DELIVER)
+    bench.put("1-2", END)
+    settled = await bench.settled("1-1")
+    assert (settled.result, settled.reason) == ("unknown", "cancelled by what it waited for")
+    await bench.through()
+    assert bench.adapter.performed == ["1-1", "1-2", "1-2"]
 
 
 async def test_a_fault_of_the_adapter_at_an_offer_gives_the_agent_back(
