@@ -83,6 +83,7 @@ def merge(into: Customer, other: Customer) -> None:
     if other.last_contact_at_us > into.last_contact_at_us:
         into.last_contact_at_us = other.last_contact_at_us
         into.last_channel, into.last_agent = other.last_channel, other.last_agent
+        into.last_segment = other.last_segment or into.last_segment
     into.created_at_us = min(into.created_at_us or other.created_at_us, other.created_at_us)
     into.version += 1
 
@@ -189,8 +190,10 @@ def _changed(row: Customer, event: e.CustomerChanged, part: CustomerPatch) -> No
 
 
 def _identity_added(row: Customer, event: e.IdentityAdded, part: Identity) -> None:
-    others = tuple(identity for identity in row.identities if identity.hash != event.hash)
-    row.identities = (*others, part)
+    # One that is there already keeps its place: the first of its kind is who we call by default.
+    hashes = [identity.hash for identity in row.identities]
+    place = hashes.index(event.hash) if event.hash in hashes else len(hashes)
+    row.identities = (*row.identities[:place], part, *row.identities[place + 1 :])
     row.version += 1
 
 

@@ -74,7 +74,8 @@ def test_identities_come_change_their_label_and_go() -> None:
     customers.apply(row, added("1"), identity("1"))
     customers.apply(row, added("2"), identity("2"))
     customers.apply(row, added("1"), identity("1", label="mobile"))
-    assert [(i.hash, i.label) for i in row.identities] == [("h-2", ""), ("h-1", "mobile")]
+    # The first stays the first: it is called where no number is named.
+    assert [(i.hash, i.label) for i in row.identities] == [("h-1", "mobile"), ("h-2", "")]
     customers.apply(row, e.IdentityRemoved(at_us=NOW_US, customer=KIM, hash="h-2"))
     assert [i.hash for i in row.identities] == ["h-1"]
     assert row.version == 4
@@ -138,7 +139,8 @@ def test_of_two_who_are_one_nothing_that_was_said_is_lost() -> None:
     into, other = blank(), Customer(id="other", created_at_us=NOW_US - DAY_US)
     into.name, into.attributes, into.contacts = "Kim", {"a": 1}, 2
     other.name, other.attributes, other.contacts = "K.", {"a": 2, "b": 3}, 3
-    other.last_contact_at_us, other.last_channel = NOW_US, "chat"
+    other.last_contact_at_us, other.last_channel, other.last_segment = NOW_US, "chat", "loyal"
+    into.last_segment = "passive"
     into.identities, other.identities = (identity("1"),), (identity("1"), identity("2"))
     customers.apply(other, block(channel="sms"))
     customers.apply(other, outbound(e.OutboundSent, "c1/1"))
@@ -146,6 +148,7 @@ def test_of_two_who_are_one_nothing_that_was_said_is_lost() -> None:
     assert (into.name, into.attributes, into.contacts) == ("Kim", {"a": 1, "b": 3}, 5)
     assert [i.hash for i in into.identities] == ["h-1", "h-2"]
     assert (into.merged_from, into.last_channel) == (("other",), "chat")
+    assert into.last_segment == "loyal"
     assert (len(into.do_not_contact), len(into.ledger)) == (1, 1)
     assert into.created_at_us == NOW_US - DAY_US
     left = customers.tombstone(other, into.id)
