@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,6 +46,7 @@ from router.runtime.customer_rows import (
     stored,
 )
 from router.runtime.envelope import open_envelope
+from router.runtime.evidence import Evidence
 from router.runtime.identities import Identities, derived_id, hash_in, zones_in, zones_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ ROWS = 16_384
 """Rows kept in memory: some 50 MB."""
 RETRY_US = 200_000
 FOLLOWED = {*customers.FOLDS, e.CustomersMerged, e.CustomerErased}
+LOCATE = (e.CustomerChanged, e.IdentityAdded, e.IdentityRemoved)
+"""What may tell another zone than before."""
 _patch = msgspec.msgpack.Decoder(CustomerPatch).decode
 _identity = msgspec.msgpack.Decoder(Identity).decode
 
@@ -92,10 +95,8 @@ class CustomerBook:
         self._policy: Policy = workspace.policy
         self.to_erase: dict[str, Sequence[tuple[str, str]]] = {}
         """Archive rows to delete when the erasure of a customer is decided; see `erasure.py`."""
-        self.learn: Callable[[Customer, e.Event | Contact], None] = _learn_nothing
-        """Told of every followed event and closed contact: changes `profile` of the row."""
-        self.join: Callable[[Customer, Customer], None] = _join_nothing
-        """Told of two rows that become one, before they do: joins their profiles."""
+        self.evidence = Evidence()
+        """Who learns from all this."""
         self.preferences: Preferences | None = None
         """Answers questions about what was learned."""
         self.sending: Sending | None = None
@@ -232,8 +233,9 @@ class CustomerBook:
         """Where the customer may be: as said, else as their number tells, else in our country."""
         if row.zone:
             return (row.zone,)
-        number = next((i.address for i in row.identities if i.kind == "phone"), "")
-        return (zones_of(number) if number else ()) or zones_in(self._policy.country)
+        numbers = (i.address for i in row.identities if i.kind == "phone")
+        told = dict.fromkeys(zone for number in numbers for zone in zones_of(number))
+        return tuple(told) or zones_in(self._policy.country)
 
     def permission(
         self,
@@ -340,7 +342,10 @@ class CustomerBook:
         part = self._part(event)
         if part is None and isinstance(event, (e.CustomerChanged, e.IdentityAdded)):
             return  # its key was erased in between
+        was = self.evidence.whereabouts(held.row) if isinstance(event, LOCATE) else None
         customers.apply(held.row, event, part)
+        if was is not None:
+            self.evidence.relocated(held.row, was)
         if isinstance(event, e.IdentityAdded):
             self._lead(event.hash, held.row.id)
         elif isinstance(event, e.IdentityRemoved):
@@ -360,7 +365,7 @@ class CustomerBook:
         into = self.held(event.into)
         assert into is not None, "both rows of a merge are brought"
         other = held.row
-        self.join(into.row, other)
+        self.evidence.join(into.row, other)
         customers.merge(into.row, other)
         held.row = customers.tombstone(other, into.row.id)
         for identity in other.identities:
@@ -397,7 +402,9 @@ class CustomerBook:
         offset_us = self._workspace.engine.state.totals.clock_offset_us
         customers.close(held.row, contact, at_us + offset_us)
         if contact.address:
+            was = self.evidence.whereabouts(held.row)
             self._learn_address(held, contact)
+            self.evidence.relocated(held.row, was)
         self._learned(held.row, contact)
         self._touch(held)
 
@@ -423,7 +430,7 @@ class CustomerBook:
 
     def _learned(self, row: Customer, what: e.Event | Contact) -> None:
         try:
-            self.learn(row, what)
+            self.evidence.learn(row, what)
         except ValueError as error:  # a moment or outcome that no profile can hold
             log.warning("not learned", extra={"what": type(what).__name__, "why": str(error)})
 
@@ -487,11 +494,3 @@ class CustomerBook:
 def customer_of(event: e.Event) -> str:
     """The customer whom a followed event is about."""
     return getattr(event, "customer", "")
-
-
-def _learn_nothing(row: Customer, what: e.Event | Contact) -> None:
-    """Nobody learns: the profile stays as it is."""
-
-
-def _join_nothing(into: Customer, other: Customer) -> None:
-    """Nobody joins profiles: that of `into` counts, where it has one."""

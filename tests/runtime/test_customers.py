@@ -403,3 +403,17 @@ async def test_a_contact_given_to_who_was_merged_belongs_to_who_they_are_now(wor
     await host.workspace.ask(c.UpdateContact(contact=ContactId("c1"), customer="lee"))
     state = host.workspace.engine.state
     assert (state.contacts_of("kim"), state.contacts_of("lee")) == (("c1",), ())
+
+
+async def test_somebody_with_numbers_of_two_zones_is_contacted_where_both_allow_it(
+    world: World,
+) -> None:
+    host = await started(world)
+    kim = await named(host, "kim", KIM, "+12125551234")
+    book = host.workspace.customers
+    assert book.zones(kim) == ("Europe/Berlin", "America/New_York")
+    nine_in_berlin = 1_793_001_600 * SECOND  # 2026-10-26 09:00, and 04:00 in New York
+    for identity in kim.identities:
+        found = book.permission(kim, "voice", identity.hash, "service", nine_in_berlin)
+        assert (found.allowed, found.reason) == (False, "outside_hours")
+        assert found.next_at_us == nine_in_berlin + 4 * HOUR
