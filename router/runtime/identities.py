@@ -2,13 +2,15 @@
 
 A phone number is the same customer on voice and SMS, however it was written; so what is hashed is
 its *kind* and its written form: E.164 for phones (``phonenumbers``, Google's libphonenumber), lower
-case for mailboxes, and as it came for handles, which mean something on their own channel only. A
-customer who was never named otherwise is called after their first address: ``p`` and its hash.
+case and NFC for mailboxes, and as it came for handles, which mean something on their own channel
+only. A customer who was never named otherwise is called after their first address: ``p`` and its
+hash.
 """
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from unicodedata import normalize
 
 from router.core.policy import IdentityKind, Policy
 from router.journal.seal import Sealer
@@ -80,7 +82,10 @@ class Identities:
                 return address
             return _phone(address, self._country)
         address = address.strip()
-        return address.lower() if kind == "email" else address
+        if kind != "email":
+            return address
+        # RFC 6532 section 3.1: an accent is part of its letter, or a mark behind it.
+        return address.lower() if address.isascii() else normalize("NFC", address.lower())
 
     def kind_of(self, address: str) -> str:
         """What an address given without its channel is: a mailbox, or a phone number."""

@@ -51,6 +51,7 @@ def test_the_same_number_is_the_same_customer_on_every_phone_channel(german: Ide
 
 def test_mailboxes_are_compared_in_lower_case_and_handles_as_they_are(german: Identities) -> None:
     assert german.written("email", " Kim@Example.ORG ") == "kim@example.org"
+    assert german.written("email", "Jose\u0301@example.org") == "jos\u00e9@example.org"
     assert german.written("handle:chat", " Kim ") == "Kim"
     assert german.kind("email") == "email"
     assert german.kind("chat") == "handle:chat"
