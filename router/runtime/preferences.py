@@ -19,6 +19,7 @@ from router.core import customers
 from router.core.customer_model import Customer, Identity
 from router.core.facts import LearnedWindow, PreferenceFacts
 from router.core.permission import Denied
+from router.core.permission_facts import LedgerEntry
 from router.preference.explain import Evidence, evidence_of, sentence
 from router.preference.profile import EPOCH_HOURS, Endpoint, Profile
 from router.preference.windows import Choice, Ranking, Request, Window, rank
@@ -35,6 +36,8 @@ LEAST_US = 300_000_000
 """A permitted stretch of an hour that is shorter is not worth waiting for."""
 CACHED = 4096
 WINDOWS = 8
+Given = tuple[int, int, bytes, tuple[LedgerEntry, ...]]
+"""What the facts about a customer hang on: hour, version, profile and ledger."""
 
 
 class Place(NamedTuple):
@@ -70,18 +73,22 @@ class Preferences:
         self._book = book
         self._rng = rng
         book.preferences = self
-        self._cache: OrderedDict[tuple[str, str], tuple[bytes, int, PreferenceFacts]] = (
-            OrderedDict()
-        )
+        self._cache: OrderedDict[tuple[str, str], tuple[Given, PreferenceFacts]] = OrderedDict()
+        self._settings: tuple[object, object] = (None, None)
 
     def facts(self, row: Customer, purpose: str, at_us: int) -> PreferenceFacts:
-        """What rules see; remembered for the hour, as long as nothing new is learned."""
-        place, hour = (row.id, purpose), at_us // HOUR_US
+        """What rules see; remembered for the hour, as long as nothing new is learned or said."""
+        settings = (self._learner.use(), self._book.permissions)
+        if any(now is not then for now, then in zip(settings, self._settings, strict=True)):
+            self._cache.clear()
+            self._settings = settings
+        place = (row.id, purpose)
+        given = (at_us // HOUR_US, row.version, row.profile, row.ledger)
         known = self._cache.get(place)
-        if known is not None and known[:2] == (row.profile, hour):
-            return known[2]
+        if known is not None and known[0] == given:
+            return known[1]
         found = self._facts(row, purpose, at_us)
-        self._cache[place] = (row.profile, hour, found)
+        self._cache[place] = (given, found)
         self._cache.move_to_end(place)
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)

@@ -115,3 +115,21 @@ async def test_consent_withdrawn_by_who_has_the_number_holds_for_everybody(shop:
     await ask(cc.ChangeConsent(customer=owner, state=ConsentState.WITHDRAWN, purpose="service"))
     refused = await shop.closed(await offer(shop, "two"))
     assert refused.outcome_reason == "consent_withdrawn"
+
+
+async def test_what_rules_see_of_a_channel_ends_with_the_objection_to_it(shop: Shop) -> None:
+    host, book = shop.host, shop.host.workspace.customers
+    now_us = shop.world.clock.now_us()
+
+    async def channel() -> str:
+        row = await book.get(shop.customer)
+        assert row is not None
+        return host.preferences.facts(row, "service", now_us).channel
+
+    assert await channel() == "sms"
+    await host.workspace.ask(cc.ChangeDoNotContact(customer=shop.customer, channel="sms"))
+    assert await channel() == "voice"
+    await host.workspace.ask(
+        cc.ChangeDoNotContact(customer=shop.customer, channel="sms", lifted=True)
+    )
+    assert await channel() == "sms"
