@@ -190,7 +190,12 @@ class Xmpp(Channel):
             lane.append(said)
             return
         self._lanes[person] = deque([said])
-        self.crew.start(self._serve(person), "messages")
+        try:
+            self.crew.start(self._serve(person), "messages")
+        except ChannelError:  # full: a lane that nobody serves would hold them up for good
+            del self._lanes[person]
+            self._waiting -= 1
+            self._answer(stanzas.refusal(said, "wait", "resource-constraint"))
 
     async def _serve(self, person: str) -> None:
         lane = self._lanes[person]

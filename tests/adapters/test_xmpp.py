@@ -272,6 +272,24 @@ async def test_more_than_waits_for_the_router_is_refused_and_the_rest_is_in_orde
         assert list(harness.router.messages.values()) == ["0", "1", "2", "3"]
 
 
+async def test_who_writes_while_too_much_is_under_way_is_served_afterwards(
+    prosody: Prosody,
+) -> None:
+    async with XmppHarness(prosody, incoming=1) as harness:
+        gate = harness.router.gates["receipt"] = asyncio.Event()
+        client = await harness.client(CUSTOMER)
+        most = harness.xmpp.crew.most
+        for _ in range(most):
+            client.raw("<received xmlns='urn:xmpp:receipts' id='c1/m1'/>", to=SUPPORT)
+        await harness.signal.until(lambda: len(harness.router.calls) == most)
+        assert await client.say(SUPPORT, "hello", "m1") == "wait resource-constraint"
+        gate.set()
+        async with asyncio.timeout(30):
+            while await client.say(SUPPORT, "hello", "m2"):
+                pass
+        assert list(harness.router.messages.values()) == ["hello"]
+
+
 async def test_files_are_listed_and_other_stanzas_are_no_messages(harness: XmppHarness) -> None:
     client = await harness.client(CUSTOMER)
     url = "https://files.example/a.jpg"
