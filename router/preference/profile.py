@@ -13,7 +13,7 @@ attempt: redials within an hour on one endpoint are one attempt. Which outcome s
 
 Attempts that there is no more room for are counted by endpoint and time of day (`archive.py`).
 
-The layout in bytes is: version, zone shift in hours (signed), number of endpoints, of attempts, of
+The layout in bytes is: version, 0 (not used any more), number of endpoints, of attempts, of
 inbound contacts, of cells of the archive; 5 bytes per endpoint (address hash, channel << 4 | rank);
 4 per attempt; 3 per inbound contact (its upper 24 bits, which say all); 4 per cell; all little
 endian. At most 6 + 16 * 5 + 64 * 4 + 32 * 3 + 18 * 4 = 510 bytes. Version 1 had no archive and 4
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from typing import NamedTuple
 
 from router.preference import archive
@@ -94,7 +95,7 @@ class Profile:
     one that was used longest ago is forgotten, and there the order of arrival can matter.)
     """
 
-    __slots__ = ("attempts", "endpoints", "inbound", "older", "zone_shift")
+    __slots__ = ("attempts", "endpoints", "inbound", "older")
 
     def __init__(self) -> None:
         self.endpoints: list[Endpoint] = []
@@ -104,8 +105,6 @@ class Profile:
         """Events in ascending order, at most 32, one for each hour and endpoint."""
         self.older: list[int] = []
         """Cells of the archive in ascending order, at most 18."""
-        self.zone_shift = 0
-        """Hours by which all events were moved since the profile began."""
 
     def record_attempt(
         self,
@@ -114,8 +113,8 @@ class Profile:
         outcome: Outcome = Outcome.PENDING,
         *,
         explore: bool = False,
-    ) -> int:
-        """Remember an attempt at a local wall hour; the reference under which its outcome comes.
+    ) -> None:
+        """Remember an attempt at a local wall hour.
 
         An attempt on the same endpoint in the same hour is the same attempt: the greater outcome
         stays. Raises ProfileError for an hour outside 0 to 2**20 or an endpoint that does not fit.
@@ -141,22 +140,6 @@ class Profile:
             dropped = self._drop_oldest(events)
             if dropped != event:  # else it came too late, and may not be the first to say so
                 archive.add(self.older, dropped)
-        return ((hour - self.zone_shift) << 4) | place
-
-    def record_outcome(self, reference: int, outcome: Outcome) -> bool:
-        """Set the outcome of a remembered attempt; False when it is no longer remembered.
-
-        Sent twice it changes nothing more; an outcome of lower order than the known one is kept
-        out (a bounce cannot undo an answer).
-        """
-        key = reference + (self.zone_shift << 4)
-        if key < 0:
-            return False
-        at = bisect_left(self.attempts, key << 8)
-        if at == len(self.attempts) or self.attempts[at] >> 8 != key:
-            return False
-        self.attempts[at] = _join(self.attempts[at], (key << 8) | _CODE[outcome])
-        return True
 
     def retract(self, endpoint: Endpoint, hour: int) -> None:
         """Forget an attempt that was not made after all."""
@@ -184,19 +167,24 @@ class Profile:
         if len(self.inbound) > INBOUND:
             self._drop_oldest(self.inbound)
 
-    def shift_zone(self, hours: int) -> None:
-        """The customer's zone was wrong: move every event by so many hours (-23 to 23).
+    def move(self, moved: Callable[[int], int], usually: int) -> None:
+        """The customer's zone was wrong: each event goes to the wall hour that `moved` gives.
 
-        References given before stay good. Events that would come to lie before 2020 are dropped.
+        Counts of older attempts, whose dates are not known any more, move by `usually` hours (-26
+        to 26). Events that would come to lie before 2020 are dropped.
         """
-        total = self.zone_shift + hours
-        if not -100 <= total <= 100:
-            raise ProfileError(f"zone shift of {hours} h: at most 100 h in all, got {total}")
-        moved = hours << 12
+        if not -26 <= usually <= 26:
+            raise ProfileError(f"zones differ by at most 26 h, got {usually}")
         for events in (self.attempts, self.inbound):
-            events[:] = [e + moved for e in events if 0 <= (e >> 12) + hours < HOUR_END]
-        self.older = archive.shifted(self.older, hours)
-        self.zone_shift = total
+            found: dict[int, int] = {}
+            for event in events:
+                hour = moved(event >> 12)
+                if 0 <= hour < HOUR_END:
+                    new = hour << 12 | event & 0xFFF
+                    known = found.get(new >> 8)
+                    found[new >> 8] = new if known is None else _join(known, new)
+            events[:] = sorted(found.values())
+        self.older = archive.shifted(self.older, usually)
 
     def forget(self, channel: int, address: int) -> None:
         """Drop an endpoint and all its events."""
@@ -251,7 +239,7 @@ class Profile:
         came = b"".join((event >> 8).to_bytes(3, "little") for event in self.inbound)
         return b"".join(
             (
-                _HEADER.pack(VERSION, self.zone_shift, *counts),
+                _HEADER.pack(VERSION, 0, *counts),
                 places,
                 struct.pack(f"<{counts[1]}I", *self.attempts),
                 came,
@@ -267,7 +255,7 @@ class Profile:
         layout, visit = (_HEADER_1, 4) if data[0] == 1 else (_HEADER, 3)
         if not 1 <= data[0] <= VERSION or len(data) < layout.size:
             raise ProfileError(f"profile: version 1 to {VERSION}, got {data[0]}")
-        _, shift, endpoints, attempts, inbound, *rest = layout.unpack_from(data)
+        _, _, endpoints, attempts, inbound, *rest = layout.unpack_from(data)
         older = rest[0] if rest else 0
         first = layout.size + _ENDPOINT.size * endpoints
         came, cells = first + 4 * attempts, first + 4 * attempts + visit * inbound
@@ -279,7 +267,6 @@ class Profile:
                 f"{older} older are {size} bytes, got {len(data)}"
             )
         profile = cls()
-        profile.zone_shift = shift
         profile.endpoints = [
             Endpoint(kind >> 4, address, kind & 15)
             for address, kind in _ENDPOINT.iter_unpack(data[layout.size : first])

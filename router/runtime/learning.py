@@ -11,8 +11,10 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from router.core import customers, learning_policy
 from router.core import events as e
-from router.core import learning_policy
 from router.core.customer_model import Customer
 from router.core.model import Contact, Direction
 from router.core.record import Row
@@ -21,8 +23,9 @@ from router.preference.calibration import Calibration
 from router.preference.gpl import Gpl
 from router.preference.outcomes import Outcome, OutcomeWeights, Weight
 from router.preference.prior import Prior, PriorTables
-from router.preference.profile import Endpoint, Profile, wall_hour
-from router.runtime.local_time import offset_minutes
+from router.preference.profile import EPOCH_HOURS, Endpoint, Profile, wall_hour
+from router.runtime.evidence import Evidence, Whereabouts
+from router.runtime.local_time import MINUTE_US, offset_minutes, wall_moment
 
 if TYPE_CHECKING:
     from router.core.learning_policy import LearningPolicy
@@ -53,7 +56,7 @@ class LearnedRow(Row, kw_only=True):
     calibration: bytes = b""
 
 
-class Learner:
+class Learner(Evidence):
     """One workspace's evidence."""
 
     def __init__(self, workspace: Workspace, book: CustomerBook) -> None:
@@ -69,8 +72,7 @@ class Learner:
         self._policy: LearningPolicy | None = None
         self.weights = OutcomeWeights()
         self.estimator = Gpl()
-        book.learn = self.learn
-        book.join = self.join
+        book.evidence = self
         workspace.on_loaded.append(self._load)
 
     def _load(self) -> None:
@@ -130,6 +132,10 @@ class Learner:
         zones = self._book.zones(row)
         return zones[0] if zones else self.use().zone
 
+    def whereabouts(self, row: Customer) -> Whereabouts:
+        """Where the customer is, as far as is known."""
+        return Whereabouts(self.zone(row), is_stated=bool(row.zone))
+
     def tables(self) -> PriorTables:
         """What is expected of strangers."""
         if self._tables is None:
@@ -159,18 +165,42 @@ class Learner:
         elif isinstance(what, e.OutcomeRecorded):
             self._outcome(row, what, policy)
 
+    def relocated(self, row: Customer, was: Whereabouts) -> None:
+        """A zone that was wrong all along is corrected: the evidence goes to the right hours."""
+        now = self.whereabouts(row)
+        if row.profile and now.zone != was.zone:
+            row.profile = self._corrected(stored_profile(row), was, now).encode()
+
     def join(self, into: Customer, other: Customer) -> None:
-        """Two customers are one: their evidence, too."""
-        if not other.profile or into.profile == other.profile:
+        """Two customers are one: their evidence, too, by the clock of where that one is."""
+        if not (into.profile or other.profile):
             return
-        joined = stored_profile(into)
-        found = Profile.decode(other.profile)
-        for event in found.events():
-            joined.record_attempt(event.endpoint, event.hour, event.outcome, explore=event.explore)
-        for event in found.inbound_events():
-            joined.record_inbound(event.endpoint, event.hour)
-        joined.take_older(found)
+        one = msgspec.structs.replace(into)
+        customers.merge(one, other)
+        where = self.whereabouts(one)
+        joined = self._corrected(stored_profile(into), self.whereabouts(into), where)
+        if other.profile != into.profile:
+            found = self._corrected(stored_profile(other), self.whereabouts(other), where)
+            for event in found.events():
+                joined.record_attempt(
+                    event.endpoint, event.hour, event.outcome, explore=event.explore
+                )
+            for event in found.inbound_events():
+                joined.record_inbound(event.endpoint, event.hour)
+            joined.take_older(found)
         into.profile = joined.encode()
+
+    def _corrected(self, profile: Profile, was: Whereabouts, now: Whereabouts) -> Profile:
+        """The evidence after a change of zone.
+
+        One stated zone after another one is a move: who answered at nine goes on to answer at nine,
+        by another clock. Everything else puts right what we believed: the moments stay.
+        """
+        if was.zone != now.zone and not (was.is_stated and now.is_stated):
+            at_us = self._calendar_us(self._workspace.now_us())
+            later = offset_minutes(now.zone, at_us) - offset_minutes(was.zone, at_us)
+            profile.move(lambda hour: elsewhere(hour, was.zone, now.zone), round(later / 60))
+        return profile
 
     def _outcome(self, row: Customer, event: e.OutcomeRecorded, policy: LearningPolicy) -> None:
         endpoint = self.endpoint(row, event.channel, event.address)
@@ -303,6 +333,12 @@ class Learner:
 def stored_profile(row: Customer) -> Profile:
     """The evidence in a customer's row; an empty one for somebody new."""
     return Profile.decode(row.profile) if row.profile else Profile()
+
+
+def elsewhere(hour: int, zone: str, other: str) -> int:
+    """The wall hour in another zone at the middle of this one. Negative before 2020."""
+    at_us = wall_moment(zone, (EPOCH_HOURS + hour) * HOUR_US + HOUR_US // 2)
+    return (at_us + offset_minutes(other, at_us) * MINUTE_US) // HOUR_US - EPOCH_HOURS
 
 
 def _choice_of(contact: Contact) -> tuple[float | None, int, float]:

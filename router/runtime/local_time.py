@@ -26,6 +26,12 @@ def offset_minutes(zone: str, at_us: int) -> int:
     return 0 if offset is None else int(offset.total_seconds()) // 60
 
 
+def wall_moment(zone: str, wall_us: int) -> int:
+    """When a wall clock in this zone shows so many µs since 1970; the first time, if twice."""
+    shown = (EPOCH + timedelta(microseconds=wall_us)).replace(tzinfo=zone_or_utc(zone))
+    return (shown - EPOCH) // timedelta(microseconds=1)
+
+
 def wall_hours(zone: str, from_us: int, until_us: int) -> Iterator[tuple[int, int, int]]:
     """Each hour of the wall clock in a span of time: (hours since 1970 on the wall, start, end).
 

@@ -97,7 +97,7 @@ def test_counts_follow_their_customer_through_a_join_a_forgotten_address_and_ano
     two = filled([(MAIL, 9, Outcome.IGNORED)])
     two.take_older(one)
     assert [endpoint for endpoint, _ in two.older_counts()] == [PHONE] * 5
-    two.shift_zone(3)
+    two.move(lambda hour: hour + 3, 3)
     assert sorted(cell.hours for _, cell in two.older_counts()) == [3 + 24 * n for n in range(5)]
     two.record_attempt(TEXT, MONDAY, Outcome.IGNORED)
     two.forget(MAIL.channel, MAIL.address)

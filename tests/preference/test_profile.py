@@ -73,7 +73,7 @@ def test_what_is_stored_is_read_again(
     profile = filled(tried)
     for endpoint, hour in came:
         profile.record_inbound(endpoint, hour)
-    profile.shift_zone(shift)
+    profile.move(lambda hour: hour + shift, shift)
     data = profile.encode()
     again = Profile.decode(data)
     assert len(data) <= MAX_BYTES <= 512
@@ -117,31 +117,29 @@ def test_redials_within_an_hour_are_one_attempt_that_was_answered() -> None:
     assert [event.outcome for event in profile.events()] == [Outcome.ANSWERED, Outcome.IGNORED]
 
 
-def test_an_outcome_finds_its_attempt_by_reference() -> None:
+def test_a_better_outcome_stays_and_a_worse_one_is_kept_out() -> None:
     profile = Profile()
-    reference = profile.record_attempt(TEXT, HOUR)
+    profile.record_attempt(TEXT, HOUR)
     profile.record_attempt(TEXT, HOUR + 5)
-    assert profile.record_outcome(reference, Outcome.IGNORED)
-    assert profile.record_outcome(reference, Outcome.REPLIED)
-    assert profile.record_outcome(reference, Outcome.REPLIED)
-    assert profile.record_outcome(reference, Outcome.BOUNCED)
+    for outcome in (Outcome.IGNORED, Outcome.REPLIED, Outcome.REPLIED, Outcome.BOUNCED):
+        profile.record_attempt(TEXT, HOUR, outcome)
     assert [event.outcome for event in profile.events()] == [Outcome.REPLIED, Outcome.PENDING]
-    assert not profile.record_outcome(reference + 16 * 7, Outcome.REPLIED)
-    assert not profile.record_outcome(-99, Outcome.REPLIED)
 
 
-def test_a_late_outcome_finds_its_attempt_after_the_zone_was_corrected() -> None:
+def test_events_move_each_by_its_own_hours_and_two_that_meet_are_one() -> None:
     profile = Profile()
-    first = profile.record_attempt(TEXT, HOUR)
-    profile.shift_zone(-3)
-    second = profile.record_attempt(TEXT, HOUR + 30)
+    profile.record_attempt(TEXT, HOUR, Outcome.IGNORED)
+    profile.record_attempt(TEXT, HOUR + 1, Outcome.REPLIED)
+    profile.record_attempt(PHONE, HOUR + 30)
+    profile.record_attempt(PHONE, 3)
+    profile.record_inbound(TEXT, HOUR + 30)
+    profile.move(lambda hour: hour - (5 if hour == HOUR else 6), -6)
     profile = Profile.decode(profile.encode())
-    assert profile.record_outcome(first, Outcome.REPLIED)
-    assert profile.record_outcome(second, Outcome.IGNORED)
     assert [(e.hour, e.outcome) for e in profile.events()] == [
-        (HOUR - 3, Outcome.REPLIED),
-        (HOUR + 30, Outcome.IGNORED),
-    ]
+        (HOUR - 5, Outcome.REPLIED),
+        (HOUR + 24, Outcome.PENDING),
+    ], "what would lie before 2020 is dropped"
+    assert [e.hour for e in profile.inbound_events()] == [HOUR + 24]
 
 
 def test_the_oldest_attempts_are_forgotten() -> None:
@@ -205,8 +203,8 @@ def test_what_does_not_fit_is_refused() -> None:
         profile.record_attempt(Endpoint(16, 1), HOUR)
     with pytest.raises(ProfileError, match="hash of 32 bits"):
         profile.record_inbound(Endpoint(0, 1 << 32), HOUR)
-    with pytest.raises(ProfileError, match="at most 100 h in all, got 101"):
-        profile.shift_zone(101)
+    with pytest.raises(ProfileError, match="at most 26 h, got 27"):
+        profile.move(lambda hour: hour, 27)
     assert profile.encode() == Profile().encode()
 
 
