@@ -18,6 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from router.api import stalled
 from router.api.auth import digest_of, is_well_formed
 from router.api.hops import HEADER, Hop, Hops
 from router.api.locating import Locator
@@ -215,7 +216,7 @@ class Proxy:
             self._look_again()
             raise self._lost(request) from None
         async with answer:
-            return await self._pass_back(request, answer)
+            return await pass_back(request, answer)
 
     async def _body(self, request: web.Request) -> bytes | AsyncIterator[bytes] | None:
         if not request.body_exists:
@@ -223,24 +224,6 @@ class Proxy:
         if request._read_bytes is not None:
             return request._read_bytes
         return request.content.iter_any()
-
-    async def _pass_back(
-        self, request: web.Request, answer: aiohttp.ClientResponse
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        for name, value in answer.headers.items():
-            if name.lower() not in DROPPED:
-                response.headers.add(name, value)
-        try:
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
-        except aiohttp.ClientError:
-            # The client has gone, or the owner: half an answer must not look like a whole one.
-            if request.transport is not None:
-                request.transport.abort()
-        return response
 
     def _lost(self, request: web.Request) -> ApiError:
         if request.method in ("GET", "HEAD"):
@@ -255,6 +238,24 @@ class Proxy:
         cluster = self.api.context.cluster
         assert cluster is not None
         cluster.look_soon()
+
+
+async def pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """The owner's answer, piece by piece, not read faster than the client reads it."""
+    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    for name, value in answer.headers.items():
+        if name.lower() not in DROPPED:
+            response.headers.add(name, value)
+    try:
+        await response.prepare(request)
+        async for piece in answer.content.iter_any():
+            await stalled.write(request, response, piece)
+        await stalled.end(request, response)
+    except (aiohttp.ClientError, ConnectionError):
+        # The client has gone, or the owner: half an answer must not look like a whole one.
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 def _nobody() -> ApiError:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from aiohttp import web
 
+from router.api import stalled
 from router.api.hub import UNSEEN, event_view
 from router.api.problems import ApiError
 from router.api.routes.contacts import CLEAR, readable
@@ -25,7 +26,6 @@ from router.runtime.reports import first_seq
 log = logging.getLogger("router.api")
 
 BEAT_S = 10.0
-STALLED_S = 30.0
 SCAN_EVENTS = 20_000
 """Most events looked at for one page of a contact's timeline."""
 STREAMS = 50
@@ -75,7 +75,7 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
     call.api.streams[subscription] = None
     try:
         await response.prepare(request)
-        await response.write(b": connected\nretry: 2000\n\n")
+        await stalled.write(request, response, b": connected\nretry: 2000\n\n")
         while True:
             items = None
             with contextlib.suppress(TimeoutError):
@@ -84,7 +84,7 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
             if not call.api.tokens.is_current(call.who, call.api.clock.now_us()):
                 return response
             if items is None:
-                await _write(response, b": beat\n\n")
+                await stalled.write(request, response, b": beat\n\n")
                 continue
             if not items:  # the workspace is not served here any more
                 return response
@@ -98,8 +98,8 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
                     out += b"id: %d\nevent: %s\ndata: " % (seq, name.encode())
                     out += encode_json(event_view(event)) + b"\n\n"
             if out:
-                await _write(response, bytes(out))
-    except (TimeoutError, ConnectionError):
+                await stalled.write(request, response, bytes(out))
+    except ConnectionError:  # gone, or cut off because it does not read
         return response
     except JournalError as error:  # it has begun: no refusal can follow, only its end
         log.warning("a stream was ended", extra={"workspace": workspace.name, "why": str(error)})
@@ -108,11 +108,6 @@ async def stream(call: Call) -> Reply | web.StreamResponse:
         subscription.close()
         call.api.streams.pop(subscription, None)
         call.api.limits.sockets.leave(key)
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(STALLED_S):
-        await response.write(data)
 
 
 def _from(call: Call, workspace: Workspace) -> int | None:
