@@ -50,7 +50,7 @@ def decoded(data: bytes, charset: str | None) -> str:
         codec = codecs.lookup(name)
         if codec.name in ("utf-8", "idna", "punycode", "unicode_escape", "raw_unicode_escape"):
             name = "cp1252"
-        return data.decode(name, "replace")
+        return _whole(data.decode(name, "replace"))
     except (LookupError, ValueError, UnicodeError):
         return data.decode("cp1252", "replace")
 
@@ -60,10 +60,15 @@ def as_declared(data: bytes, charset: str | None) -> str:
     name = (charset or "").strip().lower()
     if name.startswith(("utf-7", "utf-16", "utf-32", "iso-2022", "hz")):
         try:
-            return data.decode(name, "replace")
+            return _whole(data.decode(name, "replace"))
         except (LookupError, ValueError, UnicodeError):
             pass
     return decoded(data, charset)
+
+
+def _whole(text: str) -> str:
+    """Without halves of pairs, which nobody can encode: UTF-7 brings them through."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def field(message: Message, name: str) -> str:
@@ -92,7 +97,10 @@ def unescaped(text: str) -> str:
     """Bytes that the parser has kept as surrogates become text."""
     if text.isascii():
         return text
-    return decoded(text.encode("utf-8", "surrogateescape"), None)
+    try:
+        return decoded(text.encode("utf-8", "surrogateescape"), None)
+    except UnicodeEncodeError:  # half a pair, from a charset in which one can be written (UTF-7)
+        return _whole(text)
 
 
 def words(value: str) -> str:

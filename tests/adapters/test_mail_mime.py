@@ -93,6 +93,7 @@ def test_raw_latin_1_in_a_header_is_read() -> None:
         ("text/plain; charset=utf-16le", "Grüße".encode("utf-16le"), "Grüße"),
         ("text/plain; charset=unicode_escape", rb"\x47", r"\x47"),
         ("text/plain; charset=idna", b"xn--a", "xn--a"),
+        ("text/plain; charset=utf-7", b"half a pair: +2AA-", "half a pair: \ufffd"),
     ],
 )
 def test_a_body_is_read_in_whatever_charset(content_type: str, body: bytes, text: str) -> None:
@@ -171,6 +172,14 @@ def test_an_attachment_has_its_name(field: str, name: str) -> None:
     (file,) = of_type('multipart/mixed; boundary="b"', attached(field)).files
     assert file.data == PNG
     assert file.name == name
+
+
+def test_half_a_pair_in_a_subject_or_a_files_name_hides_no_mail() -> None:
+    mail = read(
+        b"From: a@b.example\r\nSubject: =?utf-7?Q?+2AA-?=\r\nContent-Type: application/pdf\r\n"
+        b"Content-Disposition: attachment; filename*=utf-7''%2B2AA-.pdf\r\n\r\nx"
+    )
+    assert (mail.subject, [file.name for file in mail.files]) == ("\ufffd", ["\ufffd.pdf"])
 
 
 def test_pictures_within_the_html_are_shown_and_not_attached() -> None:
