@@ -15,7 +15,8 @@ from router.channel import Refused
 async def hook_body(
     request: web.Request, rate: Bucket | None, most: int, for_s: float = 10.0
 ) -> bytes:
-    """A webhook's body, within its size and time; raises the answer (429, 413, 408).
+    """A webhook's body, within its size and time; raises the answer (429, 413, 408,
+    400).
 
     None as `rate` where `hook_rate` follows: after a signature, forged calls use up nothing.
     """
@@ -32,6 +33,8 @@ async def hook_body(
                     raise web.HTTPRequestEntityTooLarge(most, len(body))
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionError):  # not in the coding it names, or cut off
+        raise web.HTTPBadRequest(text="the body cannot be read") from None
     return bytes(body)
 
 

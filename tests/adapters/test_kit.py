@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from adapters import Crew, Questions, Remembered, without_leg
+import pytest
+from aiohttp import web
+
+from adapters import Crew, Questions, Remembered, hook_body, without_leg
 from router.channel import (
     ChannelError,
     CollectFromContact,
@@ -75,3 +78,30 @@ async def test_an_answer_that_nobody_has_room_for_is_no_fault_of_the_message_tha
     assert router.calls == []
     assert questions.put("+4930", "x-1", ask) == "What about?"  # it is open no more
     questions.stop()
+
+
+async def test_a_webhook_whose_body_is_not_what_it_says_is_refused_and_no_fault() -> None:
+    async def take(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await hook_body(request, None, 1_000))))
+
+    app = web.Application()
+    app.router.add_post("/in", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        for coding in (b"gzip", b"deflate"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"POST /in HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Encoding: "
+                + coding
+                + b"\r\nContent-Length: 5\r\n\r\nabcde"
+            )
+            async with asyncio.timeout(30):
+                answer = await reader.read()
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 400 "), answer
+    finally:
+        await runner.cleanup()
