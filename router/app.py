@@ -13,7 +13,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,14 @@ from router.api.auth import Tokens
 from router.api.express import Express
 from router.config import ClusterSettings, Config, Store, StoreAudit
 from router.config.diff import reload as reload_file
-from router.errors import ConfigError, Fenced, JournalDamaged, RouterError
+from router.errors import (
+    ConfigError,
+    Fenced,
+    JournalDamaged,
+    OutcomeUnknown,
+    RouterError,
+    StoreFull,
+)
 from router.hosts import Hosts
 from router.journal import Journal, KeyStore
 from router.journal.keys import BlockKeys, Blocks
@@ -87,6 +95,8 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._upkeep: Upkeep | None = None
         self._reloading = asyncio.Lock()
+        self._behind: list[str] = []
+        """Workspaces that have not said whether they took their latest settings."""
         self._warned: dict[str, str] = {}
         self.context: AppContext | None = None
         self.before_stop: list[Callable[[], Awaitable[None]]] = []
@@ -242,18 +252,31 @@ class Server:
     # --- while it runs ------------------------------------------------------------------------
 
     async def reload(self, by: str) -> list[str]:
-        """Read the file again; what changed, in words. ConfigError: nothing has changed."""
+        """Read the file again; what changed, in words. ConfigError: nothing has changed.
+
+        Each workspace commits for itself. Where some cannot, the others have the new settings:
+        StoreFull or OutcomeUnknown says which ones, and the next reload brings the rest.
+        """
         if self.path is None:
             raise ConfigError(["this server was not started from a file"])
         async with self._reloading:
             new, diff = await asyncio.to_thread(reload_file, self._config, self.path)
-            for name in diff.touched():
-                if name in self.hosts:
-                    await self.hosts[name].apply(new.workspaces[name].policy, by)
-            self._config = new
+            names = dict.fromkeys((*diff.touched(), *self._behind))
+            hosts = [self.hosts[name] for name in names if name in self.hosts]
+            for host in hosts:
+                host.workspace.admit(0)  # who takes nothing now is known before anybody does
+            failed: dict[str, RouterError] = {}
+            for host in hosts:
+                try:
+                    await host.apply(new.workspaces[host.name].policy, by)
+                except RouterError as error:
+                    failed[host.name] = error
+            self._config, self._behind = in_force(new, self._config, failed), list(failed)
             if self.context is not None:
-                self.context.config = new
+                self.context.config = self._config
             self._warn()
+        if failed:
+            raise taken_in_part([host.name for host in hosts if host.name not in failed], failed)
         lines = diff.lines()
         log.info("configuration read", extra={"by": by, "changes": lines})
         return lines
@@ -338,6 +361,26 @@ async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
     finally:
         notify("STOPPING=1")
         await server.stop()
+
+
+def in_force(new: Config, old: Config, failed: Collection[str]) -> Config:
+    """The new configuration, with the settings before of those who have not taken theirs."""
+    kept = {name: old.workspaces[name] for name in failed}
+    return replace(new, workspaces={**new.workspaces, **kept})
+
+
+def taken_in_part(has: list[str], failed: dict[str, RouterError]) -> RouterError:
+    """Which workspaces have the new settings and which have not; the error itself if none has."""
+    first = next(iter(failed.values()))
+    if not has:
+        return first
+    log.error("configuration taken in part", extra={"has": has, "has_not": list(failed)})
+    reasons = "; ".join(str(error) for error in failed.values())
+    text = (
+        f"{', '.join(has)}: in force; {', '.join(failed)}: as before, or not known yet "
+        f"({reasons}). Reload again to bring the rest"
+    )
+    return StoreFull(text) if isinstance(first, StoreFull) else OutcomeUnknown(text)
 
 
 async def _reload(server: Server) -> None:
