@@ -33,6 +33,7 @@ def _sent(state: State, event: e.OutboundSent) -> None:
         attempt=event.attempt,
         is_reserved=False,
         sent_at_us=event.sent_at_us,
+        message=event.message,
         is_settled=False,
     )
     state.touch(contact)

@@ -11,6 +11,8 @@ from router.core.facts import Outbound
 from router.core.model import Contact, Direction
 
 NO_EXPECTATION = -1.0
+NOT_SENT = "not_sent"
+"""What became of an attempt that was none: neither the ledger nor the learned hour counts it."""
 LIVE_US = 10_000_000
 """Talk of this length counts as having reached the person."""
 

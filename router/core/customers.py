@@ -14,6 +14,7 @@ import msgspec
 
 from router.core import events as e
 from router.core import ledger
+from router.core.attempts import NOT_SENT
 from router.core.consent import block, with_block, with_consent, without_block
 from router.core.customer_model import (
     MOST_IDENTITIES,
@@ -254,8 +255,10 @@ def _released(row: Customer, event: e.OutboundReleased, _: None) -> None:
     row.ledger = ledger.release(row.ledger, event.attempt)
 
 
-def _nothing(row: Customer, event: e.Event, _: None) -> None:
-    """The learned preference follows it; the rest of the row does not."""
+def _outcome(row: Customer, event: e.OutcomeRecorded, _: None) -> None:
+    # Otherwise it is for the learned preference alone.
+    if event.outcome == NOT_SENT:
+        row.ledger = ledger.undone(row.ledger, event.attempt)
 
 
 Fold = Callable[[Customer, Any, Any], None]
@@ -268,7 +271,7 @@ FOLDS: dict[type, Fold] = {
     e.OutboundReserved: _reserved,
     e.OutboundSent: _sent,
     e.OutboundReleased: _released,
-    e.OutcomeRecorded: _nothing,
+    e.OutcomeRecorded: _outcome,
 }
 """Events that concern one row."""
 EMPTY = Customer(id="")

@@ -124,6 +124,8 @@ class Outbound(Value, kw_only=True):
     """The moment it is reserved for."""
     sent_at_us: int = 0
     """When that attempt went out; 0 = not yet."""
+    message: str = ""
+    """The message that it was; empty for a call."""
     is_settled: bool = False
     """What became of it is known."""
 

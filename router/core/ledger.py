@@ -66,6 +66,11 @@ def release(entries: Entries, entry_id: str) -> Entries:
     return tuple(entry for entry in entries if entry.sent or entry.id != entry_id)
 
 
+def undone(entries: Entries, entry_id: str) -> Entries:
+    """The ledger without an attempt that, as is known now, has reached nobody."""
+    return _without(entries, entry_id)
+
+
 def pruned(entries: Entries, limits: Iterable[FrequencyLimit], now_us: int) -> Entries:
     """The ledger without what no limit can count any more, now or later."""
     keep_us = max((limit.per_us for limit in limits), default=0)

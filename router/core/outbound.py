@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.attempts import reserve, sent, settle, terms_of
+from router.core.attempts import NOT_SENT, reserve, sent, settle, terms_of
 from router.core.decide import Decider
 from router.core.effects import DeliverMessage, LoadCustomer
 from router.core.facts import Facts, LearnedWindow, Outbound
@@ -98,12 +98,12 @@ def window_over(d: Decider, contact: Contact) -> None:
     _schedule(d, contact, d.calendar_us, 0, terms_of(contact), "window_over")
 
 
-def not_sent(d: Decider, contact: Contact) -> None:
+def not_sent(d: Decider, contact: Contact, message: str) -> None:
     """The first message could not be handed over: as if it had not been tried, and once more."""
-    terms = contact.outbound
-    if terms is None or contact.state is not ContactState.PARKED or terms.is_settled:
+    terms = _waits_for_reply(contact, message)
+    if terms is None:
         return
-    settle(d, contact, "not_sent")
+    settle(d, contact, NOT_SENT)
     if terms.tries >= d.policy.callback_attempts:
         d.close(contact, ContactOutcome.FAILED, "not_sent")
     else:
@@ -111,13 +111,23 @@ def not_sent(d: Decider, contact: Contact) -> None:
         _schedule(d, contact, again_us, 0, terms_of(contact), "not_sent")
 
 
-def bounced(d: Decider, contact: Contact) -> None:
+def bounced(d: Decider, contact: Contact, message: str) -> None:
     """The first message came back: there is no reply to wait for."""
-    terms = contact.outbound
-    if terms is None or contact.state is not ContactState.PARKED or terms.is_settled:
+    if _waits_for_reply(contact, message) is None:
         return
     settle(d, contact, "bounced")
     d.close(contact, ContactOutcome.FAILED, "not_reached")
+
+
+def _waits_for_reply(contact: Contact, message: str) -> Outbound | None:
+    """The terms, where this is the first message and nothing has come of it yet.
+
+    Others may have been written behind it: what becomes of those is another matter.
+    """
+    terms = contact.outbound
+    if terms is None or contact.state is not ContactState.PARKED or terms.is_settled:
+        return None
+    return terms if terms.message in ("", message) else None
 
 
 def window_for(

@@ -261,9 +261,9 @@ def settle_effect(d: Decider, command: c.SettleEffect) -> None:
     if contact is None or not command.message:
         return
     if command.result == "failed":
-        not_sent(d, contact)
+        not_sent(d, contact, command.message)
     elif command.result == "undelivered":
-        bounced(d, contact)
+        bounced(d, contact, command.message)
 
 
 def record_audit(d: Decider, command: c.RecordAudit) -> None:

@@ -155,6 +155,19 @@ def test_of_two_who_are_one_nothing_that_was_said_is_lost() -> None:
     assert (left.merged_into, left.identities, left.name) == (KIM, (), "")
 
 
+def test_an_attempt_that_was_none_gives_its_place_in_the_ledger_back() -> None:
+    row = blank()
+    for attempt in ("c1/1", "c2/1"):
+        customers.apply(row, outbound(e.OutboundSent, attempt))
+    told: dict[str, Any] = {
+        "customer": KIM, "channel": "sms", "address": "h-1", "attempted_at_us": NOW_US,
+    }  # fmt: skip
+    for attempt, outcome in (("c1/1", "no_answer"), ("c2/1", "not_sent")):
+        event = e.OutcomeRecorded(at_us=NOW_US, attempt=attempt, outcome=outcome, **told)
+        customers.apply(row, event)
+    assert [entry.id for entry in row.ledger] == ["c1/1"]
+
+
 def test_a_merge_that_would_be_too_large_changes_nothing() -> None:
     into, other = blank(), Customer(id="other")
     into.identities = tuple(identity(str(n)) for n in range(MOST_IDENTITIES))

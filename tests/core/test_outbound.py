@@ -201,3 +201,24 @@ def test_a_contact_without_a_last_moment_stays_queued_however_long_nobody_is_the
     provide(centre)
     centre.wait(HOUR)
     assert centre.of("c1").state == "queued"
+
+
+def parked(centre: Centre) -> None:
+    """The first message has gone out as m1; its reply is waited for."""
+    out(centre, mode="message_first")
+    centre.wait(0)
+    provide(centre, message="m1", message_size=5)
+    assert centre.of("c1").state == "parked"
+
+
+@pytest.mark.parametrize("result", ["failed", "undelivered"])
+def test_what_becomes_of_a_later_message_says_nothing_of_the_first(result: str) -> None:
+    centre = Centre()
+    parked(centre)
+    centre.say(c.SendMessage(contact=C1, message="m2", size=3))
+    later = c.SettleEffect(effect="1-9", result=result, contact=C1, message="m2", reason="x")
+    assert names(centre.say(later)) == ["EffectSettled"]
+    assert centre.of("c1").state == "parked"
+    first = c.SettleEffect(effect="1-8", result=result, contact=C1, message="m1", reason="x")
+    outcome = only(centre.say(first), e.OutcomeRecorded).outcome
+    assert outcome == {"failed": "not_sent", "undelivered": "bounced"}[result]

@@ -264,6 +264,9 @@ async def test_a_message_that_the_backend_could_not_take_by_then_stays_unsent(sh
     shop.texts.router.state("up")
     await until(lambda: contact.state is ContactState.SCHEDULED)
     assert shop.sent() == []
+    row = await shop.host.workspace.customers.get(shop.customer)
+    assert row is not None
+    assert row.ledger == ()  # nobody was reached: no limit may count it
     await shop.at(TUESDAY - HOUR)
     await until(lambda: len(shop.sent()) == 1)
 
