@@ -42,7 +42,7 @@ COMMAND_S = 30.0
 JUDGE_S = 120.0
 """For the router to take a mail; then it is tried again later."""
 TRIES = 3
-"""So often is a mail tried that breaks something of ours, before it is put aside."""
+"""So often is a mail tried that breaks something, here or at its server, before it is put aside."""
 CHUNK = 100
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -226,7 +226,14 @@ class MailboxReader(threading.Thread):
         if size > MAIL_BYTES:
             self._put_aside(uid, f"{size} bytes")
             return "quarantine"
-        data = self._body(box, uid)
+        try:
+            data = self._body(box, uid)
+        except ImapToolsError:  # the server has it and cannot give it: all others wait behind it
+            self._tries[uid] += 1
+            if self._tries[uid] < TRIES:
+                raise
+            self._put_aside(uid, "the server does not give it")
+            return "quarantine"
         if data is None:
             return "done"  # somebody else has removed it
         future = self._judging = self._judge(data)
@@ -287,9 +294,12 @@ class MailboxReader(threading.Thread):
         return {uid: sizes[uid] for uid in uids if uid in sizes}
 
     def _body(self, box: _Box, uid: str) -> bytes | None:
+        """None: it is gone. Raises what `LOST` has."""
         for part in self._uid(box, "FETCH", uid, "(BODY.PEEK[])"):
             if isinstance(part, tuple) and b"BODY[]" in part[0]:
                 return bytes(part[1])
+            if isinstance(part, bytes) and b"BODY[]" in part:  # NIL: there, and cannot be read
+                raise ImapToolsError("FETCH brought no mail")
         return None
 
     def _flag(self, box: _Box, uids: str, flags: str) -> None:
