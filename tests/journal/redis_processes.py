@@ -182,9 +182,9 @@ class Sentinel(RedisServer):
 class Clustered:
     """A Redis Cluster of three masters with one replica each."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, node_timeout_ms: int = 1_500) -> None:
         self.nodes: list[Node] = []
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms))
         try:
             for number in range(6):
                 place = directory / f"node{number}"

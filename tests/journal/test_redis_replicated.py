@@ -38,7 +38,7 @@ def replicated(
 def clustered(
     tmp_path_factory: pytest.TempPathFactory, redis_server: object
 ) -> Iterator[Clustered]:
-    store = Clustered(tmp_path_factory.mktemp("cluster"))
+    store = Clustered(tmp_path_factory.mktemp("cluster"), node_timeout_ms=20_000)
     yield store
     store.close()
 

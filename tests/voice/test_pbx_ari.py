@@ -137,7 +137,7 @@ class Replay:
             dial = f"/channels/{line['query']['channelId']}/dial"
             later = [x for x in self.lines if x["dir"] == "response" and x["path"] == dial]
             is_too_early = any(x["status"] == 409 for x in later)
-            self.pbx.races.late_start_s = 0.05 if is_too_early else 0.0
+            self.pbx.races.late_start_s = 1.0 if is_too_early else 0.0
         async with self.session.request(
             line["method"], self.pbx.url + self.renamed(line["path"]), params=query,
             json=line["body"], headers=basic(self.pbx.user, self.pbx.password),
