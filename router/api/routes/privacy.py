@@ -12,7 +12,7 @@ from router.api.table import Call, Reply, Route, roles
 from router.api.tenant import message_views
 from router.api.wire import plain
 from router.core.commands import RecordAudit
-from router.core.model import Contact, ContactId
+from router.core.model import Contact
 from router.runtime.erasure import contacts_of, erase
 from router.runtime.messages import Message
 
@@ -45,14 +45,19 @@ async def export(call: Call) -> Reply:
 
 
 async def _contacts(call: Call, ids: tuple[str, ...]) -> AsyncIterator[Contact]:
-    """The customer's contacts, closed ones first."""
+    """The customer's contacts, closed ones first; one that ends meanwhile is told once, too."""
     tenant = call.tenant
+    live = dict.fromkeys(map(str, tenant.state.contacts_of(ids[0])))
     async for id_, _ in contacts_of(tenant.workspace, ids):
+        live.pop(id_, None)
         contact = await tenant.intake.contact(id_)
         if contact is not None:
             yield contact
-    for live in tenant.state.contacts_of(ids[0]):
-        yield tenant.state.contacts[ContactId(live)]
+    await tenant.workspace.settled()  # who has ended may not be stored yet
+    for id_ in live:
+        contact = await tenant.intake.contact(id_)
+        if contact is not None:
+            yield contact
 
 
 async def _messages(call: Call, contact: str) -> list[Message]:
