@@ -75,8 +75,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     answer_state: str = msgspec.field(name="Answer-State", default="")
     cause: str = msgspec.field(name="Hangup-Cause", default="")
     other: str = msgspec.field(name="Other-Leg-Unique-ID", default="")
-    a_leg: str = msgspec.field(name="Bridge-A-Unique-ID", default="")
-    b_leg: str = msgspec.field(name="Bridge-B-Unique-ID", default="")
     number: str = msgspec.field(name="Caller-Caller-ID-Number", default="")
     caller_name: str = msgspec.field(name="Caller-Caller-ID-Name", default="")
     dialled: str = msgspec.field(name="Caller-Destination-Number", default="")

@@ -122,11 +122,6 @@ def recent_wait_us(row: QueueEstimate) -> int:
     return sorted(row.waits)[(len(row.waits) - 1) // 2] if row.waits else UNKNOWN
 
 
-def mean_handle_us(row: QueueEstimate) -> int:
-    """Decayed AHT in µs; UNKNOWN = nothing finished yet."""
-    return int(row.handle_us / row.handles) if row.handles else UNKNOWN
-
-
 def mean_error_us(row: QueueEstimate) -> tuple[int, int] | None:
     """Bias (real - promised) and mean absolute error in µs; None = no promise was kept yet.
 

@@ -116,19 +116,6 @@ class OpenHours:
                 return now_us + rest_us
             now_us = following
 
-    def open_between(self, a_us: int, b_us: int) -> int:
-        """How much of `[a_us, b_us)` is open, in µs; 0 where `b_us <= a_us`."""
-        if self._always:
-            return max(b_us - a_us, 0)
-        total_us = 0
-        first_day = max(a_us // DAY_US, FIRST_DAY)
-        last_day = min((b_us - 1) // DAY_US, LAST_DAY)
-        for day in range(first_day, last_day + 1):
-            edges = self._edges(day)
-            for index in range(0, len(edges), 2):
-                total_us += max(min(edges[index + 1], b_us) - max(edges[index], a_us), 0)
-        return total_us
-
     def local(self, at_us: int) -> datetime:
         """What calendar and clock show in the zone of these hours."""
         return (EPOCH + timedelta(microseconds=at_us)).astimezone(self._zone)

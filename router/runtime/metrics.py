@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from router.core import events as e
+from router.core.estimates import mean_error_us
 from router.core.model import SECOND_US, ContactId, ContactState, Presence, ReservationId
 from router.core.state import State
 from router.runtime.meters import Count, Counts, Spread, Spreads
@@ -112,6 +113,14 @@ class _Families:
         self.oldest = gauge(
             "queue_oldest_enqueue_timestamp_seconds", "Since when one has waited; 0 = none", "queue"
         )
+        self.promised_bias = gauge(
+            "estimated_wait_bias_seconds",
+            "Real less estimated wait of those answered lately, mean", "queue", "channel",
+        )  # fmt: skip
+        self.promised_error = gauge(
+            "estimated_wait_error_seconds",
+            "How far estimated waits were off lately, mean", "queue", "channel",
+        )  # fmt: skip
         self.wait = histogram(
             "contact_wait_seconds", "Wait from queue entry", WAIT_BUCKETS, "queue", "outcome"
         )
@@ -238,6 +247,12 @@ class WorkspaceMetrics:
                 depth[contact.queue] = depth.get(contact.queue, 0) + 1
                 since = oldest.get(contact.queue, contact.visit_at_us)
                 oldest[contact.queue] = min(since, contact.visit_at_us)
+        bias: dict[tuple[str, ...], float] = {}
+        error: dict[tuple[str, ...], float] = {}
+        for row in state.estimates.values():
+            if (errors := mean_error_us(row)) is not None:
+                queue_channel = row.id.rpartition("/")[::2]
+                bias[queue_channel], error[queue_channel] = (us / SECOND_US for us in errors)
         agents = dict.fromkeys(Presence, 0)
         for agent in state.agents.values():
             agents[agent.presence] += 1
@@ -245,6 +260,8 @@ class WorkspaceMetrics:
         self._f.timers.labels(name).set(len(state.timers))
         _set_all(self._f.depth, name, {(queue,): count for queue, count in depth.items()})
         _set_all(self._f.oldest, name, {(q,): at / SECOND_US for q, at in oldest.items()})
+        _set_all(self._f.promised_bias, name, bias)
+        _set_all(self._f.promised_error, name, error)
         _set_all(self._f.agents, name, {(p.value,): count for p, count in agents.items()})
         _set_all(self._f.due, name, {(channel,): count for channel, count in due.items()})
         _set_all(self._f.paused, name, {(ch,): ch in state.pauses for ch in state.policy.channels})

@@ -21,7 +21,6 @@ from router.core.estimates import (
     estimate_wait,
     handled,
     mean_error_us,
-    mean_handle_us,
     recent_wait_us,
 )
 from router.core.model import DAY_US, MINUTE_US, SECOND_US
@@ -92,7 +91,6 @@ def test_a_queue_that_never_answered_promises_nothing() -> None:
     row = QueueEstimate(id="care/voice")
     assert estimate_wait(row, 1, 5, 0) == UNKNOWN
     assert recent_wait_us(row) == UNKNOWN
-    assert mean_handle_us(row) == UNKNOWN
     assert mean_error_us(row) is None
 
 
@@ -187,7 +185,8 @@ class Line:
             if mine and (len(ends) == self.servers):
                 position = 1 + sum(item[2] for item in waiting)
                 promised = estimate_wait(self.row, position, self.servers, 0)
-                naive = position * mean_handle_us(self.row) / self.servers
+                aht_us = self.row.handle_us / self.row.handles if self.row.handles else UNKNOWN
+                naive = position * aht_us / self.servers
             waiting.append((now, leaves, mine, promised, naive))
             self._serve(now, ends, waiting, random, learned=number > arrivals // 5)
 

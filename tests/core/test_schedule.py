@@ -90,6 +90,16 @@ def nights(draw: st.DrawFn) -> tuple[Hours, int]:
     return Hours(id="drawn", zone=zone, spans=spans, holidays=holidays), start_us
 
 
+def open_between(opening: OpenHours, start_us: int, end_us: int) -> int:
+    """How much of a span is open, by walking the edges."""
+    at_us, total_us = start_us, 0
+    while (edge_us := opening.next_edge(at_us)) is not None and edge_us < end_us:
+        assert opening.is_open(edge_us) != opening.is_open(edge_us - 1)
+        total_us += (edge_us - at_us) * opening.is_open(at_us)
+        at_us = edge_us
+    return total_us + max(end_us - at_us, 0) * opening.is_open(at_us)
+
+
 @settings(max_examples=150, deadline=None)
 @given(nights(), st.integers(0, 2 * 1440), st.integers(1, 3 * 1440))
 def test_open_hours_agree_with_a_clock_on_the_wall_read_every_half_minute(
@@ -110,7 +120,7 @@ def test_open_hours_agree_with_a_clock_on_the_wall_read_every_half_minute(
         assert edge_us == marks[changes[0]]
     else:
         assert edge_us is None or edge_us >= marks[-1]
-    assert opening.open_between(marks[at], marks[-1]) == sum(reads[at:-1]) * tick_us
+    assert open_between(opening, marks[at], marks[-1]) == sum(reads[at:-1]) * tick_us
 
     due_us = opening.add_open(marks[at], length * MINUTE_US)
     open_marks = [i for i in range(at, len(reads)) if reads[i]]
@@ -135,30 +145,13 @@ def test_due_dates_and_open_time_are_each_others_inverse(
     at_us = start_us + shift_us
     due_us = opening.add_open(at_us, length_us)
     assert opening.add_open(at_us, length_us + more_us) >= due_us
-    open_us = opening.open_between(at_us, due_us)
+    open_us = open_between(opening, at_us, due_us)
     if hours.spans:
         assert open_us == length_us
         assert length_us == 0 or opening.is_open(due_us - 1)
     else:
         assert open_us <= length_us
-    assert opening.open_between(at_us, due_us + more_us) <= open_us + more_us
-
-
-@settings(max_examples=60, deadline=None)
-@given(nights())
-def test_walking_the_edges_gives_the_same_open_time_as_adding_it_up(
-    night: tuple[Hours, int],
-) -> None:
-    hours, start_us = night
-    opening = OpenHours(hours)
-    end_us = start_us + 40 * DAY_US
-    at_us, total_us = start_us, 0
-    while (edge_us := opening.next_edge(at_us)) is not None and edge_us < end_us:
-        assert opening.is_open(edge_us) != opening.is_open(edge_us - 1)
-        total_us += (edge_us - at_us) * opening.is_open(at_us)
-        at_us = edge_us
-    total_us += (end_us - at_us) * opening.is_open(at_us)
-    assert total_us == opening.open_between(start_us, end_us)
+    assert open_between(opening, at_us, due_us + more_us) <= open_us + more_us
 
 
 def test_a_span_across_the_spring_gap_is_an_hour_short_and_across_the_fold_an_hour_long() -> None:
@@ -166,8 +159,8 @@ def test_a_span_across_the_spring_gap_is_an_hour_short_and_across_the_fold_an_ho
     opening = OpenHours(Hours(id="night", zone="Europe/Berlin", spans=(night,)))
     spring = moment("2027-03-28T00:00", "Europe/Berlin")
     autumn = moment("2027-10-31T00:00", "Europe/Berlin")
-    assert opening.open_between(spring, spring + DAY_US) == 2 * HOUR_US
-    assert opening.open_between(autumn, autumn + DAY_US) == 4 * HOUR_US
+    assert open_between(opening, spring, spring + DAY_US) == 2 * HOUR_US
+    assert open_between(opening, autumn, autumn + DAY_US) == 4 * HOUR_US
 
 
 def test_a_span_inside_the_gap_does_not_open_and_one_inside_the_fold_opens_twice() -> None:
@@ -236,7 +229,7 @@ def test_new_year_after_week_53_and_the_leap_day_are_ordinary_days() -> None:
     assert opening.add_open(thursday, 9 * HOUR_US) == moment("2027-01-01T17:00", "Europe/Berlin")
     leap = moment("2028-02-28T16:30", "Europe/Berlin")
     assert opening.add_open(leap, HOUR_US) == moment("2028-02-29T09:30", "Europe/Berlin")
-    year = opening.open_between(moment("2028-01-01", "Europe/Berlin"), moment("2029-01-01"))
+    year = open_between(opening, moment("2028-01-01", "Europe/Berlin"), moment("2029-01-01"))
     weekdays = sum((date(2028, 1, 1) + timedelta(days=n)).weekday() < 5 for n in range(366))
     assert year == weekdays * 8 * HOUR_US
 
@@ -250,7 +243,7 @@ def test_what_is_always_open_never_changes(hours: Hours | None) -> None:
     assert opening.next_edge(0) is None
     assert opening.next_open(7) == 7
     assert opening.add_open(7, 40 * DAY_US) == 7 + 40 * DAY_US
-    assert opening.open_between(5, 9) == 4
+    assert open_between(opening, 5, 9) == 4
 
 
 def test_what_never_opens_gives_due_dates_by_the_clock() -> None:
@@ -258,7 +251,7 @@ def test_what_never_opens_gives_due_dates_by_the_clock() -> None:
     assert opening.next_open(0) is None
     assert opening.next_edge(0) is None
     assert opening.add_open(10, DAY_US) == 10 + DAY_US
-    assert opening.open_between(0, 100 * DAY_US) == 0
+    assert open_between(opening, 0, 100 * DAY_US) == 0
 
 
 def test_what_closes_for_good_counts_the_rest_from_the_last_closing() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from router.channel import Address, NewContact
 from router.core import commands as c
+from router.core import estimates
 from router.core import events as e
 from router.core.model import DAY_US, ContactId
 from router.errors import StoreFull
@@ -21,7 +22,7 @@ from router.runtime.clock import ManualClock, SystemClock, sleep
 from router.runtime.health import Health
 from router.runtime.metrics import Metrics
 from router.runtime.upkeep import Upkeep, expire
-from tests.runtime.world import SECOND, World, submit, until, with_ana
+from tests.runtime.world import CARE, SECOND, World, submit, until, with_ana
 
 
 def test_time_does_not_jump_when_somebody_sets_the_wall_clock() -> None:
@@ -121,7 +122,28 @@ async def test_metrics_follow_a_contact_from_post_to_closed(world: World) -> Non
         f'router_contact_wait_seconds_bucket{{le="15.0",outcome="answered",{labels}}} 1.0' in text
     )
     assert 'router_agents{presence="ready",workspace="main"} 1.0' in text
+    place = 'channel="chat",queue="care",workspace="main"'
+    assert f"router_estimated_wait_error_seconds{{{place}}} 12.0" in text, "at once, it was said"
     assert "c1" not in text.replace("gc1", "")
+
+
+async def test_metrics_tell_how_far_estimated_waits_were_off(world: World) -> None:
+    metrics = Metrics()
+    host = await world.host()
+    host.metrics._f = metrics._families
+    await host.start([])
+    await with_ana(host.workspace)
+    row = host.workspace.engine.state.estimate(CARE, "chat")
+    estimates.answered(row, 40 * SECOND, promised_us=30 * SECOND, at_us=1)
+    estimates.answered(row, 20 * SECOND, promised_us=40 * SECOND, at_us=2)
+    host.refresh_gauges()
+    found = {}
+    for line in (await metrics.render()).decode().splitlines():
+        if line.startswith("router_estimated_wait_"):
+            found[line.partition("{")[0]] = float(line.rpartition(" ")[2])
+            assert '{channel="chat",queue="care",workspace="main"}' in line
+    assert found["router_estimated_wait_bias_seconds"] == pytest.approx(-5.0, abs=0.5)
+    assert found["router_estimated_wait_error_seconds"] == pytest.approx(15.0, abs=0.5)
 
 
 async def test_health_tells_ready_from_degraded_from_down(world: World) -> None:
