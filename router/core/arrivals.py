@@ -348,13 +348,18 @@ def check_new(d: Decider, command: c.SubmitContact) -> Requirements:
         raise Refused("too_many_contacts", f"{len(d.state.contacts)} contacts are live")
     if not 0 < len(command.contact) <= NAME_MOST or len(command.external_id) > NAME_MOST:
         raise Invalid("id", f"an id has at most {NAME_MOST} characters")
-    if command.not_after_us and command.not_after_us <= max(command.not_before_us, d.calendar_us):
-        raise Invalid("window", "not_after must be later than not_before, and in the future")
+    check_window(d, command.not_before_us, command.not_after_us)
     if command.target_agent:
         d.agent(command.target_agent)
     if command.prefer_agent and command.prefer_agent not in d.state.agents:
         raise NotFound("agent", command.prefer_agent)
     return requirements
+
+
+def check_window(d: Decider, not_before_us: int, not_after_us: int) -> None:
+    """Raises Invalid for a window that is over, or never was."""
+    if not_after_us and not_after_us <= max(not_before_us, d.calendar_us):
+        raise Invalid("window", "not_after must be later than not_before, and in the future")
 
 
 Handler = Callable[[Decider, Any], None]

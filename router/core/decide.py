@@ -269,7 +269,8 @@ class Decider(Reservations):
                 )
             )
             if goes_out(contact):
-                reserve(self, contact, contact.not_before_us)
+                # For now, where it need not wait: a moment long past is none that a limit counts.
+                reserve(self, contact, max(contact.not_before_us, self.calendar_us))
             return
         self.enter_queue(
             contact,

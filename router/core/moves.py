@@ -7,7 +7,7 @@ from typing import Any
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.arrivals import NAME_MOST, channel_named, checked_requirements
+from router.core.arrivals import NAME_MOST, channel_named, check_window, checked_requirements
 from router.core.decide import Decider
 from router.core.legs import let_go
 from router.core.model import Contact, ContactId, ContactState, ReservationState
@@ -91,6 +91,7 @@ def request_callback(d: Decider, command: c.RequestCallback) -> None:
         d.contact_id = command.callback
         return
     contact = d.contact(command.contact)
+    check_window(d, command.not_before_us, command.not_after_us)
     if contact.state is ContactState.ACTIVE:
         d.serving(contact)
         d.disconnect(contact)
@@ -113,8 +114,7 @@ def reschedule_contact(d: Decider, command: c.RescheduleContact) -> None:
     """Another window for a contact that nobody serves."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
-    if command.not_after_us and command.not_after_us <= command.not_before_us:
-        raise Invalid("window", "not_after must be later than not_before")
+    check_window(d, command.not_before_us, command.not_after_us)
     if contact.state is ContactState.ACTIVE:
         raise Refused("active", f"contact {contact.id!r} is being served")
     if contact.state is ContactState.OFFERED:

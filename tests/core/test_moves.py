@@ -143,6 +143,27 @@ def test_a_callback_without_a_place_begins_anew_when_its_window_opens() -> None:
     assert centre.of("c2").visit_at_us == opens_us
 
 
+def test_a_callback_whose_window_is_over_is_refused_and_the_contact_waits_on() -> None:
+    centre = Centre()
+    centre.submit("c1", "voice")
+    now_us = centre.now_us
+    for window in ((0, now_us), (1, 2), (now_us + 9, now_us + 9)):
+        for kind, given in ((c.RequestCallback, {"callback": "c2"}), (c.RescheduleContact, {})):
+            command = kind(contact=C1, not_before_us=window[0], not_after_us=window[1], **given)
+            with pytest.raises(Invalid, match="in the future"):
+                centre.say(command)
+    assert list(centre.engine.state.contacts) == ["c1"]
+    assert centre.of("c1").state == "queued"
+
+
+def test_a_callback_for_now_has_its_place_in_the_ledger_now() -> None:
+    centre = Centre()
+    centre.submit("c1", "voice", customer="kim", peer_key="hash/voice/us")
+    past = c.RequestCallback(contact=C1, callback=ContactId("c2"), not_before_us=1)
+    events = centre.say(past)
+    assert only(events, e.OutboundReserved).for_at_us == centre.now_us
+
+
 def test_an_outbound_contact_is_dialled_when_an_agent_accepts() -> None:
     centre = Centre()
     centre.submit("c1", "voice")
