@@ -5,7 +5,7 @@ export const rules = {
   key_rules: "Try a rule on today's contacts",
   try_today: "Try a changed rule on today's contacts",
   try_rule: "A rule, as it stands under “rules:” in the file",
-  try_words: "Contacts that came in today are judged by the rules once more, with this rule in its place. Nothing is changed. Only the rules decide again; what would become of waits and of the service level says",
+  try_words: "Contacts that came in today are judged by the rules once more, with this rule in its place. Nothing is changed. Only the rules decide again; for waits and the service level of the whole day run",
   try_place: "It stands",
   try_place_at_end: "at the end",
   try_place_before: "before",
