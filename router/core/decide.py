@@ -269,8 +269,7 @@ class Decider(Reservations):
                 )
             )
             if goes_out(contact):
-                # For now, where it need not wait: a moment long past is none that a limit counts.
-                reserve(self, contact, max(contact.not_before_us, self.calendar_us))
+                reserve(self, contact, contact.not_before_us)
             return
         self.enter_queue(
             contact,
