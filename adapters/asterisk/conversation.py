@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from adapters import TRY_AGAIN, insist
+from adapters import TRY_AGAIN, Remembered, insist
 from adapters.asterisk import ari
 from adapters.asterisk.announce import media_of
 from adapters.asterisk.calls import BROKEN, Ask, Call, Leg, Monitor, State
@@ -30,6 +31,22 @@ class Conversation:
         self.board = board
         self.book = board.book
         self.router = router
+        self.patience_s = 30.0
+        """So long is an end said again and again; then it waits until it is said who is there."""
+        self._untold: Remembered[str, Callable[[], Awaitable[None]]] = Remembered()
+        """Ends that the router has not taken, by whose they are: nobody else would tell them."""
+
+    async def tell_end(self, whose: str, say: Callable[[], Awaitable[None]]) -> bool:
+        """Say that something is over; False: it cannot be saved now, and is said later."""
+        try:
+            await insist(say, for_s=self.patience_s)
+        except Refused:
+            pass  # it is over for the router, too
+        except TRY_AGAIN as error:
+            self._untold[whose] = say
+            log.warning("an end could not be told yet: %s", type(error).__name__)
+            return False
+        return True
 
     # -- an agent picks up ---------------------------------------------------------------------
 
@@ -191,11 +208,14 @@ class Conversation:
         if not was_up:
             await self.agent_not_reached(leg.reservation, leg.word())
         elif leg.cause in BROKEN or not leg.is_joined:
-            with suppress(Refused):
-                reason = "leg_lost" if leg.is_joined else "hung up"
-                await insist(lambda: self.router.failed(leg.reservation, reason, busy=True))
+            reason = "leg_lost" if leg.is_joined else "hung up"
+            await self.tell_end(
+                leg.reservation, lambda: self.router.failed(leg.reservation, reason, busy=True)
+            )
         else:
-            await insist(lambda: self.router.hung_up(leg.reservation, "hung up"))
+            await self.tell_end(
+                leg.reservation, lambda: self.router.hung_up(leg.reservation, "hung up")
+            )
         self.board.settle(call)
 
     def was_calling(self, call: Call, reservation: str) -> bool:
@@ -274,6 +294,9 @@ class Conversation:
     async def say_who_is_there(self) -> None:
         """Whoever went while nobody listened, or while nothing could be saved, is over."""
         await insist(lambda: self.router.live(self.book.customers()))
+        while self._untold:
+            if not await self.tell_end(*self._untold.popitem(last=False)):
+                break
 
     # -- digits --------------------------------------------------------------------------------
 
@@ -391,4 +414,4 @@ class Conversation:
             return
         await self._drop_monitor(call, monitor)
         reason = "over" if leg.kind == "snoop" else leg.word() if leg.cause != 16 else "hung up"
-        await insist(lambda: self.router.monitor_ended(monitor.id, reason))
+        await self.tell_end(monitor.id, lambda: self.router.monitor_ended(monitor.id, reason))

@@ -27,7 +27,7 @@ from router.channel import (
     UnknownOutcome,
 )
 from router.core.model import AgentId, ContactId, ReservationId
-from router.errors import ConfigError
+from router.errors import ConfigError, StoreFull
 from router.testing.adapter_harness import FailingHarness, LiveHarness, RouterDouble, Signal
 from router.testing.conformance import (
     CUSTOMER,
@@ -424,6 +424,29 @@ async def test_a_wrong_password_is_said_in_words(tmp_path: Path) -> None:
         harness.pbx.password = "changed meanwhile"
         with pytest.raises(ChannelLost, match="user or password is wrong"):
             await harness.asterisk.run()
+
+
+async def test_an_agent_who_hangs_up_while_nothing_can_be_saved_is_told_of_afterwards(
+    harness: AsteriskHarness,
+) -> None:
+    """However long that lasts: the customer has music meanwhile, and then whoever is next."""
+    await harness.arrive(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, offer("phone/ana"), id_="e1"))
+    await harness.channel.perform(harness.task(CUSTOMER, connect("phone/ana"), id_="e2"))
+
+    def place() -> str:
+        bridge = harness.channel_of(CUSTOMER).bridge
+        return bridge.id if bridge is not None else ""
+
+    await harness.signal.until(lambda: "-talk-" in place())
+    harness.asterisk.talk.patience_s = 0.0
+    away = StoreFull("no store")
+    harness.router.fail("hung_up", away)
+    harness.pbx.hang_up("ana")
+    await harness.signal.until(lambda: place().endswith("-hold"))
+    harness.router.fail("open", away)
+    await harness.signal.until(lambda: len(harness.router.said("hung_up")) == 2)
+    assert {said.of for said in harness.router.said("hung_up")} == {"r1"}
 
 
 async def test_a_bridge_that_somebody_deleted_is_made_again(harness: AsteriskHarness) -> None:
