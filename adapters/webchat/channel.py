@@ -62,6 +62,8 @@ from router.channel import (
 
 PAGES = 5
 """Most open pages of one visitor; one more closes the oldest."""
+SAY_S = 3_600.0
+"""So long is said that somebody has gone: nobody else will, and an agent would wait for them."""
 CLOSE_S = 2.0
 """How long pages have to hear that the server goes."""
 
@@ -226,16 +228,14 @@ class WebChat(Channel):
             conversation.typed_at_s = now_s
             self.router.typing(conversation.external_id)
 
-    async def end(self, conversation: Conversation) -> None:
-        """The visitor closes the conversation."""
+    def end(self, conversation: Conversation) -> None:
+        """The visitor closes the conversation. Raises ChannelError: too much is under way."""
         if not conversation.begun or conversation.phase == "ended":
             return
         talking, external_id = conversation.phase == "talking", conversation.external_id
         self._end(conversation)
-        if talking:
-            await insist(lambda: self.router.ended(external_id, "closed by the visitor"))
-        else:
-            await insist(lambda: self.router.left(external_id, "closed by the visitor"))
+        over = self.router.ended if talking else self.router.left
+        self._later(lambda: over(external_id, "closed by the visitor"), "closed")
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -490,7 +490,7 @@ class WebChat(Channel):
         return self.signer.sign(visitor, _now_ms() // 1000)
 
     def _later(self, call: Callable[[], Any], what: str) -> None:
-        self.crew.start(insist(call), what)
+        self.crew.start(insist(call, for_s=SAY_S), what)
 
 
 def _now_ms() -> int:

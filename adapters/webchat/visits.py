@@ -211,8 +211,8 @@ async def _listen(
                 channel.typing(conversation)
             case End():
                 try:
-                    await channel.end(conversation)
-                except (contract.Refused, *TRY_AGAIN):
+                    channel.end(conversation)
+                except contract.ChannelError:
                     page.send(Error("not_ended", "the conversation could not be closed"))
             case Hello():
                 page.send(Error("invalid", "hello was said already"))

@@ -23,6 +23,7 @@ from router.channel import (
     EndContact,
     HoldContact,
     OutcomeUnknown,
+    Overloaded,
     Receipt,
     StartContact,
     TreatContact,
@@ -97,6 +98,21 @@ async def test_a_waiting_visitor_who_stays_away_has_left(harness: WebChatHarness
     await harness.signal.until(lambda: bool(harness.router.said("left")))
     assert harness.router.said("left")[0] == ("left", external_id, ("away",))
     assert harness.chat.conversations == {}
+
+
+async def test_a_visitor_who_closes_while_nothing_can_be_saved_is_told_of_whenever_it_can(
+    harness: WebChatHarness,
+) -> None:
+    """Else an agent would be given somebody who has gone; the visitor's page has nothing to do."""
+    harness.router.fail("left", Overloaded("no store", retry_after_s=40.0))
+    browser = harness.browser(CUSTOMER)
+    await browser.send(type="end")
+    await browser.until("ended")
+    await harness.signal.until(lambda: len(harness.router.said("left")) == 1)
+    await browser.send(type="hello", key="again")
+    await browser.until("error")
+    assert [error["code"] for error in browser.of("error")] == ["invalid"]
+    assert len(harness.chat.crew) == 1, "it was given up"
 
 
 async def test_a_visitor_who_was_answered_may_stay_away(harness: WebChatHarness) -> None:
