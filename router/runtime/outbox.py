@@ -154,6 +154,9 @@ class Outbox:
             if task is None:
                 await self._fail(job, "contact_gone")
                 return
+            if self._workspace.now_us() >= job.until_us:  # the store was away for too long
+                await self._fail(job, "too_late")
+                return
             begun_us = self._workspace.now_us()
             outcome = await self._try(job, task)
             self._trace(job, begun_us, attempt + 1, outcome)

@@ -31,6 +31,7 @@ from router.core.effects import (
     TreatContact,
 )
 from router.core.model import ContactId, ReservationId
+from router.errors import JournalFailed
 from router.runtime.frame import OutboxRow
 from router.runtime.host import Host
 from router.runtime.loop import Workspace
@@ -81,11 +82,15 @@ class Bench:
         self.world = world
         self.workspace = workspace
         self.adapter = Scripted()
+        self.unread: list[JournalFailed] = []
+        """What the store says instead of a contact."""
         self.outbox = Outbox("scripted", workspace, world.clock, self.adapter, self._task)
         self.outbox.up.set()
         self._stream = workspace.feed.subscribe()
 
     async def _task(self, job: Job) -> Task | None:
+        if self.unread:
+            raise self.unread.pop()
         return Task(job.id, 1, "main", job.effect, "x1", Address(), "")
 
     def put(
@@ -252,6 +257,19 @@ async def test_effects_wait_for_an_adapter_that_is_down_but_not_beyond_their_dea
     bench.outbox.up.set()
     assert (await bench.settled("1-2")).result == "done"
     assert bench.adapter.performed == ["1-2"]
+
+
+async def test_what_waited_for_the_store_beyond_its_deadline_is_not_begun(bench: Bench) -> None:
+    """A phone that rings for an offer of minutes ago rings for nobody."""
+    bench.unread = [JournalFailed("away")]
+    until_us = bench.workspace.now_us() + SECOND // 10
+    offer = OfferContact(
+        channel="chat", contact=C1, reservation=R1, agent=ANA, endpoint="x", deadline_at_us=until_us
+    )
+    bench.put("1-1", offer, until_us=until_us)
+    await bench.through()
+    assert not bench.unread, "the store was not asked"
+    assert bench.adapter.performed == []
 
 
 async def test_an_adapter_that_fails_each_time_is_left_in_peace_for_a_while(bench: Bench) -> None:
