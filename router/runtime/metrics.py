@@ -24,6 +24,7 @@ from router.core import events as e
 from router.core.estimates import mean_error_us
 from router.core.model import SECOND_US, ContactId, ContactState, Presence, ReservationId
 from router.core.state import State
+from router.runtime.inbox import Shed
 from router.runtime.meters import Count, Counts, Spread, Spreads
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and say nothing here
@@ -175,6 +176,13 @@ class WorkspaceMetrics:
         self._serving: dict[ReservationId, tuple[int, str, int]] = {}
         for label in ("accepted", "rejected", "timeout", "revoked"):
             self._count("offers", label)
+        # What alerts watch begins with 0: Prometheus sees no increase in a first sample of 1.
+        families.commit_failures.labels(name)
+        families.broken.labels(name)
+        for kind in ("command", "webhook"):
+            self._count("letters", kind)
+        for shed in Shed:
+            self._count("shed", shed)
 
     # --- told by the loop ---------------------------------------------------------------------
 
@@ -265,6 +273,8 @@ class WorkspaceMetrics:
         _set_all(self._f.agents, name, {(p.value,): count for p, count in agents.items()})
         _set_all(self._f.due, name, {(channel,): count for channel, count in due.items()})
         _set_all(self._f.paused, name, {(ch,): ch in state.pauses for ch in state.policy.channels})
+        for channel in state.policy.channels:
+            self._count("unknown", channel)  # 0 before the first one, as alerts need it
         self._f.inbox.labels(name).set(inbox)
         self._f.sessions.labels(name).set(sessions)
 
