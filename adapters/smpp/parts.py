@@ -91,7 +91,7 @@ def part_of(message: Message) -> Part | None:
     way = "udh"
     if concat is None:
         tlvs = message.tlvs
-        if any(len(tlvs.get(tag, b"")) == 0 for tag in (SAR_REFERENCE, SAR_TOTAL, SAR_NUMBER)):
+        if not all(1 <= len(tlvs.get(t, b"")) <= 4 for t in (SAR_REFERENCE, SAR_TOTAL, SAR_NUMBER)):
             return None
         way = "sar"
         concat = (
@@ -113,7 +113,7 @@ def alone(message: Message) -> bytes:
 def _divide(message: Message) -> tuple[bytes, bytes]:
     """(header without its length, the rest); no header where the octets cannot hold it."""
     payload = message.payload
-    if not message.esm_class & UDH_INDICATOR or not payload or payload[0] >= len(payload) + 1:
+    if not message.esm_class & UDH_INDICATOR or not payload or payload[0] >= len(payload):
         return b"", payload
     end = 1 + payload[0]
     return payload[1:end], payload[end:]

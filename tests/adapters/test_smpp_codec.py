@@ -284,11 +284,17 @@ def test_a_text_that_no_phone_could_show_is_refused() -> None:
         (b"\x05\x00\x03\x07\x00\x00", {}, False),
         (b"\x05\x00\x09\x07\x02\x01", {}, False),  # says that it is longer than the header
         (b"\xff\x00\x03\x07\x02\x01", {}, False),
+        (b"\x05", {}, False),  # one octet longer than all of it
         (b"\x00", {}, False),
         (b"\x02\x70\x00", {}, False),
         (b"", {pdu.SAR_REFERENCE: b"\0\7", pdu.SAR_TOTAL: b"\2", pdu.SAR_NUMBER: b"\1"}, True),
         (b"", {pdu.SAR_REFERENCE: b"\0\7", pdu.SAR_TOTAL: b"\2"}, False),
         (b"", {pdu.SAR_REFERENCE: b"", pdu.SAR_TOTAL: b"\2", pdu.SAR_NUMBER: b"\1"}, False),
+        (
+            b"",
+            {pdu.SAR_REFERENCE: b"\7" * 2_000, pdu.SAR_TOTAL: b"\2", pdu.SAR_NUMBER: b"\1"},
+            False,
+        ),
     ],
 )
 def test_a_header_says_which_part_it_is_or_is_none(
