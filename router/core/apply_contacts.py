@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.core import estimates
 from router.core import events as e
+from router.core.contact_events import CUSTOMER_WROTE
 from router.core.lifecycle import contact_after
 from router.core.model import (
     ANSWER_GRACE_US,
@@ -94,6 +95,8 @@ def _queued(state: State, event: e.ContactQueued) -> None:
     contact = _leaving(state, event.contact)
     contact.state = contact_after(contact.state, e.ContactQueued)
     contact.queue = event.queue
+    if event.reason == CUSTOMER_WROTE:
+        contact.not_after_us = 0
     contact.tier = event.tier
     contact.head_start_us = event.head_start_us
     contact.due_at_us = event.due_at_us

@@ -11,6 +11,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core import outbound
 from router.core.attempts import goes_out, settle
+from router.core.contact_events import CUSTOMER_WROTE
 from router.core.decide import Decider
 from router.core.effects import AnswerRoute, DeliverMessage
 from router.core.model import (
@@ -128,17 +129,17 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
     _received(d, contact, command.message, command.size)
     settle(d, contact, "replied")
     if contact.state is ContactState.PARKED and not contact.last_agent:
-        activate(d, contact, "customer_wrote")  # the reply to a message that we sent first
+        activate(d, contact, CUSTOMER_WROTE)  # the reply to a message that we sent first
     elif contact.state is ContactState.PARKED:
         channel = d.policy.channels[contact.channel]
         d.enter_queue(
             contact,
             d.queue_of(contact),
-            "customer_wrote",
+            CUSTOMER_WROTE,
             prefer=(contact.last_agent, channel.prefer_last_us),
         )
     elif contact.state is ContactState.SCHEDULED:
-        activate(d, contact, "customer_wrote")
+        activate(d, contact, CUSTOMER_WROTE)
 
 
 def send_message(d: Decider, command: c.SendMessage) -> None:

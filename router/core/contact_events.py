@@ -91,6 +91,10 @@ class ContactScheduled(Personal, kw_only=True):
     """The terms from now on; None = as they were."""
 
 
+CUSTOMER_WROTE = "customer_wrote"
+"""Why a contact is queued: the customer is there now, and no window of ours holds them."""
+
+
 class ContactQueued(Personal, kw_only=True):
     """A visit to a queue begins. Its key is (tier, due_at_us - head_start_us, arrival_no)."""
 

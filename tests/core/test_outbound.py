@@ -222,3 +222,32 @@ def test_what_becomes_of_a_later_message_says_nothing_of_the_first(result: str) 
     first = c.SettleEffect(effect="1-8", result=result, contact=C1, message="m1", reason="x")
     outcome = only(centre.say(first), e.OutcomeRecorded).outcome
     assert outcome == {"failed": "not_sent", "undelivered": "bounced"}[result]
+
+
+def test_who_has_replied_waits_on_when_the_window_for_writing_to_them_ends() -> None:
+    centre = Centre()
+    ends_us = centre.now_us + 2 * HOUR * SECOND_US
+    out(centre, mode="message_first")
+    centre.wait(0)
+    provide(centre, message="m1", permission=Permission(until_us=ends_us))
+    reply = c.SubmitContact(contact=ContactId("c9"), channel="sms", peer_key="sms-hash/sms/us")
+    centre.say(c.ReceiveMessage(message="m2", size=3, contact=reply))
+    assert centre.of("c1").state == "queued"
+    centre.wait(3 * HOUR)
+    contact = centre.of("c1")
+    assert (contact.state, contact.messages) == ("queued", 2)
+
+
+def test_who_writes_to_a_parked_contact_is_not_sent_away_by_its_old_window() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    ends_us = centre.now_us + HOUR * SECOND_US
+    centre.submit("c1", "sms", peer_key="h/sms/us", not_after_us=ends_us)
+    centre.accept("c1")
+    centre.say(c.ParkContact(contact=C1, agent=AgentId("ana")))
+    centre.wait(2 * HOUR)
+    centre.away("ana")
+    again = c.SubmitContact(contact=ContactId("c9"), channel="sms", peer_key="h/sms/us")
+    centre.say(c.ReceiveMessage(message="m2", size=3, contact=again))
+    centre.wait(1)
+    assert centre.of("c1").state == "queued"
