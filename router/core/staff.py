@@ -24,7 +24,6 @@ from router.core.policy import Channel, Policy, Queue
 from router.errors import Invalid, NotFound, Refused
 
 SKILLS_MOST = 256
-SKILL_NAMES_MOST = 4096
 
 
 def put_agent(d: Decider, command: c.PutAgent) -> None:
