@@ -114,14 +114,11 @@ class _Families:
         self.oldest = gauge(
             "queue_oldest_enqueue_timestamp_seconds", "Since when one has waited; 0 = none", "queue"
         )
+        each = ("queue", "channel")
         self.promised_bias = gauge(
-            "estimated_wait_bias_seconds",
-            "Real less estimated wait of those answered lately, mean", "queue", "channel",
-        )  # fmt: skip
-        self.promised_error = gauge(
-            "estimated_wait_error_seconds",
-            "How far estimated waits were off lately, mean", "queue", "channel",
-        )  # fmt: skip
+            "estimated_wait_bias_seconds", "Real less estimated, mean", *each
+        )
+        self.promised_error = gauge("estimated_wait_error_seconds", "How far off, mean", *each)
         self.wait = histogram(
             "contact_wait_seconds", "Wait from queue entry", WAIT_BUCKETS, "queue", "outcome"
         )
