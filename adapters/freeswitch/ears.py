@@ -34,6 +34,7 @@ WORDS = {
 OF_THE_PBX = ("SWITCH_CONGESTION", "NETWORK_OUT_OF_ORDER", "CHAN_NOT_IMPLEMENTED")
 """Causes that are no phone's fault: FreeSWITCH itself cannot dial."""
 SUBMIT_FOR_S = 10.0
+MONITOR_FOR_S = 3_600.0
 
 
 class Ears:
@@ -298,11 +299,9 @@ class Ears:
     def _tell_monitor_ended(self, monitor: Monitor, cause: str) -> None:
         reason = WORDS.get(cause, cause.lower()[:60])
         router = self.board.router
-
-        async def say() -> None:
-            await router.monitor_ended(monitor.id, reason)
-
-        self.board.later(say(), "monitor ended")
+        # Said for long: whoever is served must not be shown a listener who has gone.
+        said = insist(lambda: router.monitor_ended(monitor.id, reason), for_s=MONITOR_FOR_S)
+        self.board.later(said, "monitor ended")
 
     # -- what was played, asked, recorded --------------------------------------------------------
 

@@ -48,6 +48,8 @@ from router.channel import (
 
 PAUSED_S = 6.0
 """So long is an agent who says nothing more shown as typing."""
+LEFT_S = 3_600.0
+"""So long is said that somebody has gone: nobody else will, and an agent would wait for them."""
 UNKNOWN_FOR_S = 10.0
 """So long is the router asked again before a customer hears that it did not work."""
 
@@ -244,7 +246,7 @@ class Xmpp(Channel):
         """They have ended the conversation (XEP-0085 5.2)."""
         external_id, customer.external_id = customer.external_id, ""
         self._by_contact.pop(external_id, None)
-        self._later(lambda: self.router.left(external_id, "gone"), "left")
+        self._later(lambda: self.router.left(external_id, "gone"), "left", for_s=LEFT_S)
 
     def _bounced(self, said: Said) -> None:
         """A message of ours came back: while it is waited for, or later as a receipt."""
@@ -384,9 +386,9 @@ class Xmpp(Channel):
         if customer is not None and customer.external_id == task.external_id:
             customer.external_id = ""
 
-    def _later(self, call: Any, what: str) -> None:
+    def _later(self, call: Any, what: str, *, for_s: float = 30.0) -> None:
         with suppress(ChannelError):  # the crew is full: the backend says it again, or it is lost
-            self.crew.start(insist(call), what)
+            self.crew.start(insist(call, for_s=for_s), what)
 
 
 def _bare(address: str) -> str:

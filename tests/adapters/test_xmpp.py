@@ -331,6 +331,18 @@ async def test_a_customer_who_types_is_shown_to_the_agent_once_there_is_a_contac
     assert harness.router.said("typing")[0].of == harness.external_id(CUSTOMER)
 
 
+async def test_who_has_gone_while_nothing_can_be_saved_is_told_of_whenever_it_can(
+    harness: XmppHarness,
+) -> None:
+    await harness.arrive(CUSTOMER)
+    harness.router.fail("left", Overloaded("no store", retry_after_s=40.0))
+    await harness.leave(CUSTOMER)
+    await harness.signal.until(lambda: len(harness.router.said("left")) == 1)
+    assert await harness.arrive(OTHER) == ""  # long after it would have been given up
+    tasks = [task.get_name() for task in asyncio.all_tasks()]
+    assert "jabber:left" in tasks, "it was given up"
+
+
 async def test_a_client_that_knows_no_chat_states_gets_none(harness: XmppHarness) -> None:
     client = await harness.client(CUSTOMER)
     await client.say(SUPPORT, "hello", "m1", state="")

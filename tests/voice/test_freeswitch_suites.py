@@ -199,6 +199,25 @@ async def test_what_is_there_is_found_and_what_may_have_been_rung_is_not_said(
     assert await harness.channel.find(_start("4-1", epoch=4)) is False  # never sent
 
 
+async def test_a_listener_who_goes_while_the_router_takes_nothing_is_told_of_afterwards(
+    harness: FreeSwitchHarness,
+) -> None:
+    harness.edge.will("phone/sue", "answers")
+    await harness.arrive(CUSTOMER)
+    await harness.channel.perform(harness.task(CUSTOMER, connect("phone/ana")))
+    await harness.signal.until(lambda: bool(harness.router.said("connected")))
+    monitor = MonitorContact(
+        channel="voice", contact=ContactId("c1"), reservation=ReservationId("r1"), monitor="m1",
+        agent=AgentId("sue"), endpoint="phone/sue", mode="listen",
+    )  # fmt: skip
+    await harness.channel.perform(harness.task(CUSTOMER, monitor, id_="e2"))
+    sue = harness.edge.switch.phone("phone/sue")
+    await harness.signal.until(lambda: sue.channel is not None and sue.channel.is_up)
+    harness.router.fail("monitor_ended", Overloaded("no store", retry_after_s=0.01))
+    await harness.edge.hang_up("phone/sue")
+    await harness.signal.until(lambda: len(harness.router.said("monitor_ended")) == 2)
+
+
 def _start(id_: str, epoch: int) -> Task:
     effect = StartContact(
         channel="voice", contact=ContactId("c9"), reservation=ReservationId("r9"),
