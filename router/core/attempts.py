@@ -8,11 +8,9 @@ from __future__ import annotations
 from router.core import events as e
 from router.core.edges import Edges
 from router.core.facts import Outbound
-from router.core.model import Contact, Direction
+from router.core.model import Contact, ContactState, Direction
 
 NO_EXPECTATION = -1.0
-NOT_SENT = "not_sent"
-"""What became of an attempt that was none: neither the ledger nor the learned hour counts it."""
 LIVE_US = 10_000_000
 """Talk of this length counts as having reached the person."""
 
@@ -28,6 +26,19 @@ def terms_of(contact: Contact) -> Outbound:
         return contact.outbound
     purpose = "callback" if contact.direction is Direction.CALLBACK else "service"
     return Outbound(purpose=purpose, latest_at_us=contact.not_after_us)
+
+
+def is_to_go_out(contact: Contact) -> bool:
+    """It waits for its moment, or for an agent who begins it.
+
+    Not so where the customer has answered what we sent: then it is they who wait.
+    """
+    if contact.direction is Direction.INBOUND:
+        return False
+    if contact.state is not ContactState.QUEUED:
+        return contact.state is ContactState.SCHEDULED
+    terms = contact.outbound
+    return terms is None or not (terms.sent_at_us and terms.is_settled)
 
 
 def reserve(d: Edges, contact: Contact, for_at_us: int) -> None:

@@ -12,14 +12,13 @@ from typing import Any
 from router.core import commands as c
 from router.core import customer_commands as cc
 from router.core import events as e
-from router.core.attempts import settle
+from router.core.attempts import is_to_go_out, settle
 from router.core.decide import Decider
 from router.core.effects import DeliverMessage
 from router.core.model import Contact, ContactOutcome, ContactState, Direction
 from router.core.permission_facts import ConsentState
 from router.errors import Refused
 
-UNSERVED = (ContactState.SCHEDULED, ContactState.QUEUED)
 LATER = (ContactState.SCHEDULED, ContactState.PARKED)
 
 
@@ -127,7 +126,7 @@ def record_outcome(d: Decider, command: cc.RecordOutcome) -> None:
 def erase_customer(d: Decider, command: cc.EraseCustomer) -> None:
     """Contacts that nobody has are closed; refused while an agent, or the line, has one."""
     for contact in _contacts(d, command.customer):
-        if contact.state not in LATER and not _is_outbound_waiting(contact):
+        if contact.state not in LATER and not is_to_go_out(contact):
             raise Refused(
                 "contact_live",
                 f"contact {contact.id!r} of this customer is {contact.state}: "
@@ -204,8 +203,7 @@ def _cancel(d: Decider, customer: str, channel: str, address: str, purpose: str,
         terms = contact.outbound
         if (
             contact.id in d.state.contacts
-            and contact.direction is not Direction.INBOUND
-            and contact.state in UNSERVED
+            and is_to_go_out(contact)
             and channel in ("", contact.channel)
             and address in ("", contact.address)
             and purpose in ("", terms.purpose if terms is not None else purpose)
@@ -215,10 +213,6 @@ def _cancel(d: Decider, customer: str, channel: str, address: str, purpose: str,
 
 def _contacts(d: Decider, customer: str) -> list[Contact]:
     return [d.state.contacts[id_] for id_ in d.state.contacts_of(customer)]
-
-
-def _is_outbound_waiting(contact: Contact) -> bool:
-    return contact.direction is not Direction.INBOUND and contact.state in UNSERVED
 
 
 Handler = Callable[[Decider, Any], None]

@@ -14,7 +14,6 @@ import msgspec
 
 from router.core import events as e
 from router.core import ledger
-from router.core.attempts import NOT_SENT
 from router.core.consent import block, with_block, with_consent, without_block
 from router.core.customer_model import (
     MOST_IDENTITIES,
@@ -25,6 +24,7 @@ from router.core.customer_model import (
 )
 from router.core.facts import CustomerFacts
 from router.core.model import Contact
+from router.core.outbound_events import NOT_SENT
 from router.core.permission import merged_facts
 from router.core.permission_facts import (
     Consent,

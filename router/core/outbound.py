@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.attempts import NOT_SENT, reserve, sent, settle, terms_of
+from router.core.attempts import reserve, sent, settle, terms_of
 from router.core.decide import Decider
 from router.core.effects import DeliverMessage, LoadCustomer
 from router.core.facts import Facts, LearnedWindow, Outbound
 from router.core.model import Contact, ContactOutcome, ContactState
+from router.core.outbound_events import NOT_SENT
 from router.core.policy import Queue
 
 ASK_AGAIN_US = 30_000_000

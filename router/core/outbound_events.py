@@ -9,6 +9,9 @@ from __future__ import annotations
 from router.core.model import ContactId
 from router.core.record import Personal, Record
 
+NOT_SENT = "not_sent"
+"""What became of an attempt that was none: neither the ledger nor the learned hour counts it."""
+
 
 class OutboundReserved(Record, kw_only=True):
     """An attempt is decided for a moment: it counts in the ledger from now on.

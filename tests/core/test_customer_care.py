@@ -189,3 +189,23 @@ def test_every_customer_command_has_its_handler_here() -> None:
         "ChangeCustomer", "MergeCustomers", "ChangeConsent", "ChangeDoNotContact",
         "RecordOutcome", "EraseCustomer", "HearKeyword",
     }  # fmt: skip
+
+
+def test_who_answers_what_we_sent_and_waits_is_not_what_an_objection_cancels() -> None:
+    centre = Centre()
+    outbound(centre, "offer", not_before_us=0, outbound=Outbound(mode="message_first"))
+    centre.wait(0)
+    offer = ContactId("offer")
+    centre.say(c.ProvideCustomer(contact=offer, customer="kim", message="m1", message_size=5))
+    reply = c.SubmitContact(contact=ContactId("c9"), channel="sms", peer_key="h1/sms/us")
+    centre.say(c.ReceiveMessage(message="m2", size=3, contact=reply))
+    assert centre.of("offer").state is ContactState.QUEUED
+    outbound(centre, "later")
+    withdrawn = cc.ChangeConsent(
+        customer="kim", state=ConsentState.WITHDRAWN, purpose="service", by="token:crm"
+    )
+    events = centre.say(withdrawn)
+    assert names(events) == ["ConsentChanged", "OutboundReleased", "ContactClosed"]
+    assert live(centre) == ["offer"]
+    with pytest.raises(Refused, match="contact 'offer' of this customer is queued"):
+        centre.say(cc.EraseCustomer(customer="kim"))
