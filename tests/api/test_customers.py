@@ -81,6 +81,7 @@ async def test_a_customer_is_made_read_changed_and_replaced(site: Site) -> None:
     [
         ({"zone": "Mars/Base"}, "IANA"),
         ({"identities": [{"address": "kim", "kind": "handle", "channel": "fax"}]}, "no channel"),
+        ({"identities": [{"address": " "}]}, "an address - at `$.identities[0].address`"),
         ({"quiet": [{"days": [0], "start_minute": 9, "end_minute": 9}]}, "midnight"),
         ({"language": "not a tag"}, "$.language"),
         ({"attributes": {str(n): n for n in range(65)}}, "attributes"),

@@ -301,6 +301,8 @@ def _identities(call: Call, given: list[b.IdentityBody]) -> tuple[Identity, ...]
                 )
             kind = known.kind(body.channel)
         address = known.written(kind, body.address)
+        if not address:
+            raise Invalid("invalid", f"expected an address - at `$.identities[{place}].address`")
         hash_ = known.hash(kind, address)
         found.append(Identity(kind=kind, hash=hash_, address=address, label=body.label))
     return tuple(found)
