@@ -211,6 +211,7 @@ class MailboxReader(threading.Thread):
         """Take everything that is not marked: how many. None: the router takes nothing now."""
         keyword = ["UNKEYWORD", KEYWORD] if keeps_keywords(box) else []
         uids = self._search(box, "UNDELETED", *keyword)
+        taken = 0
         for start in range(0, len(uids), CHUNK):
             sizes = self._sizes(box, uids[start : start + CHUNK])
             for uid, size in sizes.items():
@@ -220,7 +221,8 @@ class MailboxReader(threading.Thread):
                 if verdict == "again":
                     return None
                 self._mark(box, uid, verdict)
-        return len(uids)
+                taken += 1
+        return taken  # and not all: one that the server lists and knows nothing of comes each time
 
     def _take(self, box: _Box, uid: str, size: int) -> Verdict:
         if size > MAIL_BYTES:

@@ -233,56 +233,6 @@ class Between:
         await self.harness.__aexit__()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [b"* 1 FETCH (UID %b BODY[] NIL)\r\n%b OK done\r\n", b"%.0b%b NO [SERVERBUG] broken\r\n"],
-)
-async def test_a_mail_that_its_server_cannot_give_is_put_aside_and_the_next_is_taken(
-    tmp_path: Path, answer: bytes
-) -> None:
-    harness = MailHarness(tmp_path, [KIM])
-    await harness.open()
-    broken: list[bytes] = []
-    ends: list[asyncio.StreamWriter] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server, to_it = await asyncio.open_connection("127.0.0.1", harness.dovecot.imap)
-        ends.extend((writer, to_it))
-        back = asyncio.get_running_loop().create_task(pump(server, writer))
-        while line := await reader.readline():
-            tag, *words = line.split()
-            if words[:2] == [b"UID", b"FETCH"] and b"(BODY.PEEK[])" in words:
-                broken.append(words[2])
-                if words[2] == broken[0]:
-                    writer.write(answer % (words[2], tag))
-                    continue
-            to_it.write(line)
-        to_it.close()
-        await back
-
-    relay = await asyncio.start_server(between, "127.0.0.1", 0)
-    try:
-        harness.given["box"] = {"port": relay.sockets[0].getsockname()[1]}
-        harness.make()
-        await harness.dovecot.deliver(OURS, mail(KIM, "broken", subject="Broken"))
-        await harness.dovecot.deliver(OURS, mail(KIM, "fine"))
-        await harness.start()
-        await harness.signal.until(lambda: "fine" in harness.router.messages.values())
-        await harness.stop()
-        assert harness.dovecot.subjects(OURS, "Contact-Router Quarantine") == ["Broken"]
-        assert list(harness.router.messages.values()) == ["fine"]
-    finally:
-        relay.close()
-        for end in ends:
-            end.close()
-        await harness.__aexit__()
-
-
 @pytest.mark.parametrize("fault", ["cut_at", "reset_at"])
 async def test_a_connection_cut_in_the_middle_of_a_mail_loses_nothing(
     tmp_path: Path, fault: str
