@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,18 +25,20 @@ async def answering(
     ends: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
         writer.close()
 
     async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server, to_it = await asyncio.open_connection("127.0.0.1", harness.dovecot.imap)
         ends.extend((writer, to_it))
         back = asyncio.get_running_loop().create_task(pump(server, writer))
-        while line := await reader.readline():
-            tag, *words = line.split()
-            answer = instead(tag, words)
-            (to_it if answer is None else writer).write(line if answer is None else answer)
+        with suppress(OSError):
+            while line := await reader.readline():
+                tag, *words = line.split()
+                answer = instead(tag, words)
+                (to_it if answer is None else writer).write(line if answer is None else answer)
         to_it.close()
         await back
 
