@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from router.api.http import Api
@@ -184,9 +185,11 @@ class Hosts:
             log.warning("not given up", extra={"workspace": name, "error": str(error)})
         host.metrics.left()
 
-    async def warm_heir(self, address: str, workspace: str) -> None:
-        """Let the node at this address read ahead; wait until it has, or does not."""
-        await self._call(address, f"/nodes/warm?workspace={quote(workspace, safe='')}", WARM_S)
+    async def warm_heir(self, address: str, workspace: str) -> bool:
+        """Let the node at this address read ahead; wait until it has. False: it declines."""
+        path = f"/nodes/warm?workspace={quote(workspace, safe='')}"
+        answer = await self._call(address, path, WARM_S)
+        return answer is None or answer.get("takes") is not False
 
     async def warm_up(self, workspace: str) -> None:
         """Read ahead what another node will hand over. What fails here costs only time later."""
@@ -212,14 +215,16 @@ class Hosts:
         """Say that a workspace waits for it; it looks by itself, if it does not hear this."""
         await self._call(address, f"/nodes/take?workspace={quote(workspace, safe='')}", CALL_S)
 
-    async def _call(self, address: str, path: str, wait_s: float) -> None:
+    async def _call(self, address: str, path: str, wait_s: float) -> dict[str, Any] | None:
         proxy = self.api.proxy if self.api is not None else None
         if proxy is None:
-            return
+            return None
         try:
-            await proxy.peers.call("POST", address, path, wait_s)
+            answer = await proxy.peers.call("POST", address, path, wait_s)
         except PeerFailed as error:
-            log.warning("heir not told", extra={"path": path, "error": str(error)})
+            log.warning("heir not reached", extra={"path": path, "error": str(error)})
+            return None
+        return answer if isinstance(answer, dict) else None
 
     def usurped(self, why: str) -> None:
         """Another process has this node's name."""

@@ -120,7 +120,7 @@ async def _refuse_owned(journal: Journal, name: str, config: Config) -> None:
     if cluster is None or not isinstance(journal, SharedJournal):
         return
     before = await journal.standing(name)
-    if before.is_free:
+    if before.is_free and not before.heir:
         return
     # Nodes count one lease. A command can wait longer, so that no owner that only stood still for
     # a moment loses its workspace to it.
@@ -128,7 +128,8 @@ async def _refuse_owned(journal: Journal, name: str, config: Config) -> None:
         await asyncio.sleep(cluster.lease_s / LOOKS_PER_LEASE)
         if await journal.standing(name) != before:
             raise JournalBusy(
-                f"workspace {name} is served by node {before.node}: use the API of any node"
+                f"workspace {name} is served by node {before.heir or before.node}: "
+                "use the API of any node"
             )
 
 

@@ -51,8 +51,7 @@ def mount(app: web.Application, api: Api) -> None:
 
     async def warm(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """A workspace will be handed over to this node; answered when its rows are read."""
-        await cluster.warm_up(request.query.get("workspace", ""))
-        return {}
+        return {"takes": await cluster.warm_up(request.query.get("workspace", ""))}
 
     async def drain(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """Hand over everything; claim nothing until the next start."""

@@ -99,8 +99,12 @@ class Cluster:
 
         async def move(place: Place) -> str:
             async with at_once:
-                heir = self._heir(place)
-                return place.name if heir and await self.hand_over(place.name, heir) else ""
+                while heir := self._heir(place):
+                    if await self.hand_over(place.name, heir):
+                        return place.name
+                    if place.own is None or place.broken:
+                        break
+                return ""
 
         owned = [place for place in self.places.values() if place.own is not None]
         return [name for name in await asyncio.gather(*map(move, owned)) if name]
@@ -137,11 +141,14 @@ class Cluster:
         if place is not None:
             place.wake.set()
 
-    async def warm_up(self, workspace: str) -> None:
-        """It is about to be handed over to this node."""
+    async def warm_up(self, workspace: str) -> bool:
+        """It is about to be handed over to this node; False: it would not be taken."""
         place = self.places.get(workspace)
-        if place is not None and place.own is None and not self.draining:
+        if place is None or self.draining:
+            return False
+        if place.own is None:
             await self._hosting.warm_up(workspace)
+        return not self.draining
 
     def look_soon(self) -> None:
         """An owner does not answer: perhaps there is another one."""
@@ -332,7 +339,8 @@ class Cluster:
         place.broken = ""
 
     async def hand_over(self, workspace: str, heir: str) -> bool:
-        """Give a workspace to another node, after what is under way; False: it is not ours."""
+        """Give a workspace to another node, after what is under way; False: it is not ours, or
+        that node would not take it."""
         place = self.places[workspace]
         async with place.handing:
             return await self._hand_over(place, heir)
@@ -342,7 +350,9 @@ class Cluster:
         if own is None or place.broken:
             return False
         if entry is not None:  # while it is served here
-            await self._hosting.warm_heir(entry.address, workspace)
+            if not await self._hosting.warm_heir(entry.address, workspace):
+                place.declined[heir] = self._clock.now_us() + CALM_LEASES * self.lease_us
+                return False
             if place.own is not own or place.broken:
                 return False
         began_us = self._clock.now_us()

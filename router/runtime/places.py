@@ -21,9 +21,10 @@ class Hosting(Protocol):
         """Serve it no more. With `heir`: finish what is under way, then give it up in its favour
         (empty: whoever comes). None: it is another node's already."""
 
-    async def warm_heir(self, address: str, workspace: str) -> None:
+    async def warm_heir(self, address: str, workspace: str) -> bool:
         """Let the node at this address read ahead what it will be given; returns when it has, or
-        after a while. Never raises: an heir that has not takes longer to serve, that is all."""
+        after a while. False: it said that it would not take it. Never raises: an heir that has
+        not read ahead takes longer to serve, that is all."""
 
     async def warm_up(self, workspace: str) -> None:
         """Read ahead what another node is about to hand over to this one. Never raises."""

@@ -95,11 +95,10 @@ class Process:
             with contextlib.suppress(JournalFailed):
                 await self.journal.hand_over(own, heir)
 
-    async def warm_heir(self, address: str, workspace: str) -> None:
+    async def warm_heir(self, address: str, workspace: str) -> bool:
         self.warmed.append((address, workspace in self.served))
         peer = self.peers.get(address)
-        if peer is not None and not peer.is_paused:
-            await peer.cluster.warm_up(workspace)
+        return peer is None or peer.is_paused or await peer.cluster.warm_up(workspace)
 
     async def warm_up(self, workspace: str) -> None:
         self.warmed.append(("", workspace in self.served))
@@ -476,6 +475,33 @@ async def test_a_new_node_is_given_its_share_calmly_and_a_leaving_one_hands_over
         assert set(b.served) == set(SPACES), "handed over at once, not after a lease"
         assert schedule.now_us - began_us < LEASE_US
         assert [entry.name for entry in await b.journal.nodes()] == ["b"]
+    finally:
+        await schedule.close()
+
+
+async def test_a_node_that_has_been_drained_is_given_nothing_back() -> None:
+    schedule = Schedule(6)
+    try:
+        nodes = [await schedule.start(name) for name in "abc"]
+        await schedule.pass_time(10 * LEASE_US)
+        drained = next(node for node in nodes if node.served)
+        others = [node for node in nodes if node is not drained]
+        draining = asyncio.get_running_loop().create_task(drained.cluster.drain())
+        await settle()
+        await schedule.pass_time(LEASE_US // 4)
+        assert await draining
+        for _ in range(8 * 10):
+            await schedule.pass_time(LEASE_US // 8)
+            assert {name for node in others for name in node.served} == set(SPACES)
+        # The next one finds no heir but the last: who is drained already says no.
+        second, third = others
+        draining = asyncio.get_running_loop().create_task(second.cluster.drain())
+        await settle()
+        await schedule.pass_time(LEASE_US // 4)
+        await draining
+        assert set(third.served) == set(SPACES)
+        assert not await third.cluster.drain(), "nobody is left who would take it"
+        assert set(third.served) == set(SPACES)
     finally:
         await schedule.close()
 
