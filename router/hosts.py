@@ -13,11 +13,10 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from router.api.http import Api
-from router.api.peers import CALL_S, PeerFailed
+from router.api.peers import CALL_S, PeerFailed, PeerSlow
 from router.config import WorkspaceSettings, read_secret
 from router.errors import JournalDamaged, RouterError
 from router.journal import Journal, KeyStore, Ownership
@@ -186,10 +185,22 @@ class Hosts:
         host.metrics.left()
 
     async def warm_heir(self, address: str, workspace: str) -> bool:
-        """Let the node at this address read ahead; wait until it has. False: it declines."""
+        """Let the node at this address read ahead; wait until it has, or takes too long.
+
+        False: it would not take the workspace, or is not there (its entry outlives it for a moment:
+        what is given to it now would be nobody's for a lease).
+        """
+        proxy = self.api.proxy if self.api is not None else None
+        if proxy is None:
+            return True
         path = f"/nodes/warm?workspace={quote(workspace, safe='')}"
-        answer = await self._call(address, path, WARM_S)
-        return answer is None or answer.get("takes") is not False
+        try:
+            return bool((await proxy.peers.call("POST", address, path, WARM_S))["takes"])
+        except PeerSlow:
+            return True  # it may still be reading, and can read again
+        except (PeerFailed, KeyError, TypeError) as error:
+            log.warning("heir not reached", extra={"path": path, "error": str(error)})
+            return False
 
     async def warm_up(self, workspace: str) -> None:
         """Read ahead what another node will hand over. What fails here costs only time later."""
@@ -213,18 +224,14 @@ class Hosts:
 
     async def tell_heir(self, address: str, workspace: str) -> None:
         """Say that a workspace waits for it; it looks by itself, if it does not hear this."""
-        await self._call(address, f"/nodes/take?workspace={quote(workspace, safe='')}", CALL_S)
-
-    async def _call(self, address: str, path: str, wait_s: float) -> dict[str, Any] | None:
         proxy = self.api.proxy if self.api is not None else None
         if proxy is None:
-            return None
+            return
+        path = f"/nodes/take?workspace={quote(workspace, safe='')}"
         try:
-            answer = await proxy.peers.call("POST", address, path, wait_s)
+            await proxy.peers.call("POST", address, path, CALL_S)
         except PeerFailed as error:
-            log.warning("heir not reached", extra={"path": path, "error": str(error)})
-            return None
-        return answer if isinstance(answer, dict) else None
+            log.warning("heir not told", extra={"path": path, "error": str(error)})
 
     def usurped(self, why: str) -> None:
         """Another process has this node's name."""

@@ -19,6 +19,10 @@ class PeerFailed(Exception):
     """The node did not answer, or not as one of ours."""
 
 
+class PeerSlow(PeerFailed):
+    """It is there, and has not answered in time."""
+
+
 class Peers:
     """The way to the other nodes."""
 
@@ -48,7 +52,7 @@ class Peers:
         body: bytes | None = None,
         asker: str = "",
     ) -> Any:
-        """The JSON that the node at `address` answers. Raises PeerFailed.
+        """The JSON that the node at `address` answers. Raises PeerFailed, PeerSlow among it.
 
         `body` is not covered by the signature: whoever sends one seals it. `asker` is the address
         of the client on whose behalf is asked.
@@ -69,7 +73,9 @@ class Peers:
                 return await answer.json()
         # RuntimeError: the session was closed, this node stops
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError) as error:
-            raise PeerFailed(f"{address}: {str(error) or type(error).__name__}") from error
+            is_slow = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
+            kind = PeerSlow if is_slow else PeerFailed
+            raise kind(f"{address}: {str(error) or type(error).__name__}") from error
 
     async def close(self) -> None:
         """Safe to repeat."""

@@ -23,8 +23,8 @@ class Hosting(Protocol):
 
     async def warm_heir(self, address: str, workspace: str) -> bool:
         """Let the node at this address read ahead what it will be given; returns when it has, or
-        after a while. False: it said that it would not take it. Never raises: an heir that has
-        not read ahead takes longer to serve, that is all."""
+        after a while. False: it would not take it, or is not there. Never raises: an heir that
+        has not read ahead takes longer to serve, that is all."""
 
     async def warm_up(self, workspace: str) -> None:
         """Read ahead what another node is about to hand over to this one. Never raises."""

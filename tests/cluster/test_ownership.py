@@ -98,7 +98,9 @@ class Process:
     async def warm_heir(self, address: str, workspace: str) -> bool:
         self.warmed.append((address, workspace in self.served))
         peer = self.peers.get(address)
-        return peer is None or peer.is_paused or await peer.cluster.warm_up(workspace)
+        if peer is None:
+            return False
+        return peer.is_paused or await peer.cluster.warm_up(workspace)
 
     async def warm_up(self, workspace: str) -> None:
         self.warmed.append(("", workspace in self.served))
