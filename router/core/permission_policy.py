@@ -10,8 +10,8 @@ yet. They are no legal advice, and each can be changed:
 - **Frequency**: 7 calls in 7 days (12 CFR 1006.14(b)(2)(i)(A)), 3 contacts a day to one address,
   2 marketing contacts a week on all channels together.
 - **Replies** in a conversation that the customer began (`service_reply`) solicit nothing: neither
-  hours nor frequency hold them, unless a window or limit names them. Do-not-contact, STOP and a
-  withdrawn consent hold them like everything else.
+  hours nor frequency forbid them, unless a window or limit names them. Do-not-contact, STOP and a
+  withdrawn consent do. Whoever asks is told so; what an agent writes is not held back.
 
 Empty `channels` or `purposes` mean "every one", with the exception just made.
 """
