@@ -468,6 +468,7 @@ class CustomerBook:
     async def _write(self, turn: Turn) -> None:
         """The changed rows, sealed, into the commit."""
         now_us = self._workspace.now_us()
+        calendar_us = now_us + self._workspace.engine.state.totals.clock_offset_us
         changed, self._changed = self._changed, {}
         limits = self._policy.contacting.limits
         for id_, held in changed.items():
@@ -475,7 +476,7 @@ class CustomerBook:
                 held.key = await self._new_key()
             if self._gone:
                 self._keep((CUSTOMER, id_))
-            held.row.ledger = pruned(held.row.ledger, limits, now_us)
+            held.row.ledger = pruned(held.row.ledger, limits, calendar_us)
             turn.archive.append(stored(self._workspace.sealer, held, now_us))
 
     async def _new_key(self) -> str:

@@ -312,6 +312,25 @@ async def test_over_the_ledgers_limit_it_waits_until_the_limit_frees() -> None:
         await shop.world.end()
 
 
+async def test_a_clock_that_was_set_back_does_not_free_a_limit_early() -> None:
+    limit = FrequencyLimit(name="one in three days", most=1, per_us=3 * DAY)
+    shop = await open_shop(ContactPolicy(limits=(limit,)))
+    try:
+        now = replace(LEARNED, learned=False)
+        await shop.host.workspace.ask(c.StepClock(by_us=-2 * DAY))
+        await shop.offer("one", now)
+        await until(lambda: len(shop.sent()) == 1)
+        shop.world.clock.advance(2 * DAY)
+        patch = CustomerPatch(name="Ada L.")  # the row is written, and its ledger pruned
+        await shop.host.workspace.ask(cc.ChangeCustomer(customer=shop.customer, patch=patch))
+        second = await shop.offer("two", now)
+        assert second.state is ContactState.SCHEDULED
+        assert second.not_before_us == FRIDAY + DAY, "three days after the first, by the calendar"
+        assert len(shop.sent()) == 1
+    finally:
+        await shop.world.end()
+
+
 async def test_its_window_on_another_channel_counts_though_its_own_is_shut(shop: Shop) -> None:
     calls_later = ContactWindow(
         name="calls", channels=("voice",), spans=(DaySpan(EVERY_DAY, 12 * 60, 20 * 60),)
