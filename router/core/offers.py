@@ -26,6 +26,7 @@ from router.core.model import (
     Term,
 )
 from router.core.moves import back_to_line
+from router.core.outbound_events import NOT_BEGUN, NOT_SENT
 from router.core.policy import Decline, MissAction
 from router.errors import Refused
 
@@ -172,7 +173,7 @@ def fail(d: Decider, reservation: Reservation, reason: str, *, busy: bool) -> No
 
 def _try_customer_again(d: Decider, contact: Contact, reason: str) -> None:
     """An outbound customer was not reached: later, or given up."""
-    settle(d, contact, "no_answer")
+    settle(d, contact, NOT_SENT if reason in NOT_BEGUN else "no_answer")
     at_us = d.calendar_us + d.policy.callback_retry_us
     _let_go(d, contact, reason)
     if contact.attempts >= d.policy.callback_attempts or (

@@ -11,6 +11,8 @@ from router.core.record import Personal, Record
 
 NOT_SENT = "not_sent"
 """What became of an attempt that was none: neither the ledger nor the learned hour counts it."""
+NOT_BEGUN = frozenset({"adapter_down", "contact_gone", "outbox_full", "too_late"})
+"""Why a call was never dialled: reasons of the outbox, which did not get as far as the adapter."""
 
 
 class OutboundReserved(Record, kw_only=True):

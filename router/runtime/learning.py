@@ -17,6 +17,7 @@ from router.core import customers, learning_policy
 from router.core import events as e
 from router.core.customer_model import Customer
 from router.core.model import Contact, Direction
+from router.core.outbound_events import NOT_SENT
 from router.core.record import Row
 from router.journal.codec import decode_row, encode_row
 from router.preference.calibration import Calibration
@@ -42,7 +43,6 @@ HOUR_US = 3_600_000_000
 KIND, ID = "learned", "all"
 OUTCOMES = {word: Outcome[kind.upper()] for word, kind in learning_policy.OUTCOMES.items()}
 """The words that events and settings use."""
-NOT_SENT = "not_sent"
 INBOUND = "inbound"
 """Of imported history: the customer began it."""
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from router.core import commands as c
 from router.core import events as e
 from router.core.attempts import LIVE_US, goes_out, terms_of
 from router.core.facts import Outbound
 from router.core.model import Contact, ContactId, Direction
+from router.core.outbound_events import NOT_BEGUN
 from tests.core.centre import Centre, names, only
 
 C1 = ContactId("c1")
@@ -43,6 +46,20 @@ def test_who_does_not_answer_is_tried_again_as_another_attempt() -> None:
     centre.wait(30 * 60)
     events = centre.say(c.ProvideCustomer(contact=C1, customer="kim"))
     assert only(events, e.OutboundReserved).attempt == "c1/2"
+
+
+@pytest.mark.parametrize("reason", sorted(NOT_BEGUN))
+def test_a_call_that_was_never_dialled_is_no_attempt_without_an_answer(reason: str) -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit(
+        "c1", "voice", direction=Direction.OUTBOUND, customer="kim", peer_key="hash/voice/us"
+    )
+    centre.accept("c1")
+    reservation = centre.offer_of("c1").id
+    events = centre.say(c.FailReservation(reservation=reservation, reason=reason))
+    assert only(events, e.OutcomeRecorded).outcome == "not_sent"
+    assert only(events, e.ContactScheduled).reason == reason
 
 
 def test_a_place_in_the_ledger_is_taken_once_and_given_back_once() -> None:
