@@ -1,7 +1,7 @@
 """The committed rows of a workspace, brought into memory: the engine's state and the runtime's own.
 
 What a start and a takeover do before anything else. Each row is read, verified (by the journal),
-decoded and opened here; `State.restart` lays the indexes out when all are in.
+decoded and opened here; `core/restart.py` lays the indexes out when all are in.
 """
 
 from __future__ import annotations
