@@ -106,24 +106,23 @@ class Subscription:
         return items
 
     async def _stored(self) -> list[Item]:
-        if self.next_seq > self._feed.last_seq():
+        last_seq = self._feed.last_seq()
+        if self.next_seq > last_seq:
             self._behind = False
             return []
         frames = await self._feed.read(self.next_seq, FRAMES_AT_ONCE)
-        last_seq = self._feed.last_seq()
         items: list[Item] = []
         for frame in frames:
             if frame.first_seq > self.next_seq:
                 self.skipped += frame.first_seq - self.next_seq
                 self.next_seq = frame.first_seq
             for seq, data in enumerate(frame.events, frame.first_seq):
-                # A store shows what it has, also what too few replicas have: that may yet be lost.
-                if seq == self.next_seq and seq <= last_seq:
+                if seq == self.next_seq:
                     items.append((seq, self._feed.decode(data)))
                     self.next_seq += 1
-        if not frames:  # trimmed up to the end
-            self.skipped += self._feed.last_seq() + 1 - self.next_seq
-            self.next_seq = self._feed.last_seq() + 1
+        if not frames:  # trimmed up to the end, as it was: more may have come meanwhile
+            self.skipped += last_seq + 1 - self.next_seq
+            self.next_seq = last_seq + 1
         return items
 
 

@@ -88,7 +88,7 @@ class Workspace:
         self.oldest_seq = 1
         """First sequence number that the log had at start."""
         self.veil = Veil(self)
-        self.feed = Feed(self._read, lambda: self.seq, self.veil.event)
+        self.feed = Feed(self.frames, lambda: self.seq, self.veil.event)
         self.perform: Callable[[str, Effect], None] = _nobody
         """Takes effects once they may happen; set by the composition root before `start`."""
         self.on_loaded: list[Callable[[], None]] = []
@@ -488,8 +488,11 @@ class Workspace:
         due = self.engine.next_deadline()
         return due is not None and due <= self.now_us()
 
-    def _read(self, from_seq: int, limit: int) -> Awaitable[list[StoredFrame]]:
-        return self.journal.frames(self.own, from_seq, limit)
+    async def frames(self, from_seq: int, limit: int) -> list[StoredFrame]:
+        """Frames of the log from `from_seq` on, as far as this owner has committed it."""
+        # A store also shows what too few replicas have, and what this one's successor writes.
+        found = await self.journal.frames(self.own, from_seq, limit)
+        return [frame for frame in found if frame.first_seq <= self.seq]
 
 
 def _nobody(effect_id: str, effect: Effect) -> None:

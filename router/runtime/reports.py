@@ -35,7 +35,7 @@ async def first_seq(workspace: Workspace, at_us: int) -> int:
     low, high = await workspace.journal.oldest_seq(workspace.own), workspace.seq + 1
     while low < high:
         middle = (low + high) // 2
-        frames = await workspace.journal.frames(workspace.own, middle, 1)
+        frames = await workspace.frames(middle, 1)
         if not frames or frames[0].at_us >= at_us:
             high = middle
         else:
@@ -80,7 +80,7 @@ async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:
     recount = Recount(workspace.policy, from_us, to_us)
     read = 0
     while not recount.is_settled():
-        frames = await workspace.journal.frames(workspace.own, seq, _FRAMES)
+        frames = await workspace.frames(seq, _FRAMES)
         if not frames:
             break
         for frame in frames:
@@ -98,5 +98,5 @@ async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:
 async def oldest_at_us(workspace: Workspace) -> int:
     """When the log begins; 0: nothing was trimmed from it."""
     oldest = await workspace.journal.oldest_seq(workspace.own)
-    frames = await workspace.journal.frames(workspace.own, oldest, 1) if oldest > 1 else []
+    frames = await workspace.frames(oldest, 1) if oldest > 1 else []
     return frames[0].at_us if frames else 0

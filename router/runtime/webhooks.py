@@ -149,7 +149,7 @@ class Webhooks:
         seq = first
         while seq <= last:
             try:
-                frames = await workspace.journal.frames(workspace.own, seq, FRAMES)
+                frames = await workspace.frames(seq, FRAMES)
             except JournalError as error:
                 log.warning("put aside in part", extra={"error": str(error)})
                 break

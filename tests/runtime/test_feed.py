@@ -132,6 +132,50 @@ async def test_trimmed_events_are_counted_as_skipped(world: World) -> None:
     assert stream.skipped == oldest - 1 > 0
 
 
+async def test_what_comes_while_a_trimmed_log_is_read_is_not_skipped(world: World) -> None:
+    class Slow(MemoryJournal):
+        """Asks to wait for something before it answers a reader of its log."""
+
+        meanwhile = staticmethod(asyncio.sleep)
+
+        async def frames(
+            self, own: Ownership, from_seq: int, limit: int = 100
+        ) -> list[StoredFrame]:
+            found = await super().frames(own, from_seq, limit)
+            await self.meanwhile(0)
+            return found
+
+    journal = Slow()
+    workspace = await world.workspace(journal=journal)
+    await contacts(workspace, 0, 5)
+    before = workspace.seq
+    await journal.trim(workspace.own, before + 1)
+    stream = workspace.feed.subscribe(1)
+
+    async def one_more(_: float) -> None:
+        journal.meanwhile = asyncio.sleep
+        await contacts(workspace, 5, 1)
+
+    journal.meanwhile = one_more
+    seen = [seq for seq, _ in await stream.batch()]
+    assert seen == list(range(before + 1, workspace.seq + 1))
+    assert stream.skipped == before
+
+
+async def test_a_deposed_owner_tells_of_no_gap_in_what_its_successor_writes(world: World) -> None:
+    workspace = await world.workspace()
+    await contacts(workspace, 0, 5)
+    mine = workspace.seq
+    # Another takes it, as from an owner that is frozen: this one does not know yet.
+    successor = await world.workspace()
+    await contacts(successor, 5, 5)
+    stream = workspace.feed.subscribe(1)
+    assert await take(stream, mine) == list(range(1, mine + 1))
+    workspace.feed.close()
+    assert await stream.batch() == []
+    assert stream.skipped == 0
+
+
 async def test_a_tap_sees_the_state_as_it_was_committed(world: World) -> None:
     workspace = await world.workspace()
     seen: list[tuple[int, int]] = []

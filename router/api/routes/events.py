@@ -167,7 +167,7 @@ async def _scan(
     reservations: dict[str, None] = dict.fromkeys(contact.reservations)
     seen = 0
     while seen < SCAN_EVENTS:
-        frames = await workspace.journal.frames(workspace.own, seq, 50)
+        frames = await workspace.frames(seq, 50)
         if not frames:
             return items, 0
         for frame in frames:
