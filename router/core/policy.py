@@ -5,6 +5,7 @@ Lengths are microseconds. `router/config` builds these from YAML; tests build th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -223,6 +224,22 @@ class Queue(Value, kw_only=True):
     treatment: Treatment = Treatment()
     record: bool = False
     """Record calls from the moment in which agent and customer are together."""
+
+    def leads_to(self) -> Iterator[QueueId]:
+        """Queues into which its limits and steps move contacts."""
+        for limit in (self.on_full, self.on_late, self.on_closed, self.decline.exhausted):
+            asked: Limit | None = limit
+            while asked is not None:
+                if asked.queue:
+                    yield asked.queue
+                asked = asked.otherwise
+        for step in self.steps:
+            yield from (action.queue for action in step.actions if action.queue)
+
+    def switches_to(self) -> Iterator[str]:
+        """Channels on which its steps let contacts go on."""
+        for step in self.steps:
+            yield from (action.channel for action in step.actions if action.channel)
 
 
 class ProfileQueue(Value, kw_only=True):

@@ -168,6 +168,8 @@ def apply_policy(d: Decider, command: c.ApplyPolicy) -> None:
 def keeping_live(d: Decider, new: Policy) -> Policy:
     """The new policy plus the queues and channels that live contacts are in: they drain.
 
+    So does what those queues lead to by their limits and steps.
+
     With the old settings where those are known; after a restart on a changed file they are not,
     and a removed queue's contacts wait, reached by nobody, until somebody moves them.
     """
@@ -176,6 +178,14 @@ def keeping_live(d: Decider, new: Policy) -> Policy:
     used_channels = dict.fromkeys(map(attrgetter("channel"), d.state.contacts.values()))
     used_channels |= dict.fromkeys(r.channel for r in d.state.reservations.values())
     queues = {q: old.queues.get(q) or Queue(id=q) for q in used_queues if q not in new.queues}
+    leading = list(queues.values())
+    while leading:
+        queue = leading.pop()
+        for target in queue.leads_to():
+            if target not in new.queues and target not in queues:
+                queues[target] = old.queues[target]
+                leading.append(old.queues[target])
+        used_channels |= dict.fromkeys(queue.switches_to())
     channels = {
         name: old.channels.get(name) or Channel(name=name, cost=new.capacity, maximum=1)
         for name in used_channels

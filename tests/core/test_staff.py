@@ -7,13 +7,28 @@ import pytest
 from router.core import commands as c
 from router.core import events as e
 from router.core.model import SECOND_US, AgentId, ContactId, Presence, QueueId, ReservationId
-from router.core.policy import Hours, HoursSpan, Queue, default_channels
+from router.core.policy import (
+    Action,
+    ActionKind,
+    Decline,
+    Full,
+    Hours,
+    HoursSpan,
+    Limit,
+    Queue,
+    Step,
+    default_channels,
+)
 from router.core.restart import lay_out
 from router.core.staff import SKILLS_MOST, keeping_live
 from router.errors import Invalid, NotFound, Refused
 from tests.core.centre import START_US, Centre, names, only, policy, profiles
+from tests.core.ruled import when
 
 ANA = AgentId("ana")
+TO_R = Action(kind=ActionKind.OVERFLOW, queue=QueueId("r"))
+OVER_TO_R = Limit(action=Full.OVERFLOW, queue=QueueId("r"))
+NEVER = when("false")
 
 
 def test_agents_are_numbered_in_the_order_in_which_they_were_made() -> None:
@@ -189,6 +204,40 @@ def test_a_channel_that_is_removed_lives_as_long_as_its_contacts() -> None:
     centre.say(c.ApplyPolicy(policy=policy(version="v3", channels=without)))
     with pytest.raises(Invalid, match="no channel 'sms'"):
         centre.submit("c2", "sms")
+
+
+@pytest.mark.parametrize(
+    "leading",
+    [
+        {"steps": (Step(name="s", after_us=SECOND_US, actions=(TO_R,)),)},
+        {"longest_wait_us": SECOND_US, "on_late": OVER_TO_R},
+        {"longest_wait_us": SECOND_US, "on_late": Limit(condition=NEVER, otherwise=OVER_TO_R)},
+        {"decline": Decline(offers=1, exhausted=OVER_TO_R)},
+    ],
+)
+def test_a_queue_that_is_removed_still_leads_to_one_that_is_removed_with_it(
+    leading: dict[str, Any],
+) -> None:
+    last = Action(kind=ActionKind.SWITCH_CHANNEL, channel="sms")
+    queues = [
+        Queue(id=QueueId("q")),
+        Queue(id=QueueId("old"), **leading),
+        Queue(id=QueueId("r"), steps=(Step(name="s", after_us=40 * SECOND_US, actions=(last,)),)),
+    ]
+    served = {"all": [("q", 1), ("r", 1)], "old": [("old", 1)]}
+    centre = Centre(policy(*queues, profiles=profiles(**served)))
+    centre.agent("ana", profile="old")
+    centre.submit("c1", queue=QueueId("old"))
+    without = {name: ch for name, ch in default_channels().items() if name != "sms"}
+    centre.say(c.ApplyPolicy(policy=policy(version="v2", channels=without)))
+    if "decline" not in leading:
+        centre.away("ana")
+    centre.wait(30)
+    assert (centre.of("c1").queue, centre.of("c1").channel) == ("r", "chat")
+    centre.wait(10)
+    assert centre.of("c1").channel == "sms"
+    centre.agent("ben")
+    assert centre.agents_of("c1") == ["ben"]
 
 
 def test_nothing_is_kept_when_nothing_needs_it() -> None:
