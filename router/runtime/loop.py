@@ -105,7 +105,7 @@ class Workspace:
         self.customers = CustomerBook(self)
         self._own_rows = OwnRows()
         self._recent = RecentlyClosed(2 * BATCH)
-        self._writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
+        self.writer = Writer(name, journal, clock, metrics, on_suspend=self._suspended)
         self._inbox = Inbox(inbox)
         self._wake = asyncio.Event()
         self._alarm = Alarm(clock, self._wake.set)
@@ -134,7 +134,7 @@ class Workspace:
     @property
     def suspended(self) -> str:
         """Why the store takes nothing at the moment; empty = it does."""
-        return self._writer.suspended
+        return self.writer.suspended
 
     async def ask(
         self,
@@ -240,7 +240,7 @@ class Workspace:
         Stopped if it is lost at once.
         """
         self.own = own or await self.journal.acquire(self.name)
-        self._writer.lease = lease
+        self.writer.lease = lease
         self.seq = self.own.seq
         self._ahead_us = max(0, self.own.committed_at_us - self.clock.now_us())
         self._last_us = self.own.committed_at_us
@@ -324,7 +324,7 @@ class Workspace:
                 changes = self.engine.state.drain()
                 await self.customers.settle(changes.closed)
                 commit = turn.commit(changes, effects, self._own_rows, at_us=self._last_us)
-                await self._writer.write(self.own, commit, lambda: self._give_up(batch))
+                await self.writer.write(self.own, commit, lambda: self._give_up(batch))
                 self.seq = commit.last_seq
                 if changes.closed:
                     self._recent.add(changes.closed)

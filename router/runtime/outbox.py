@@ -187,7 +187,7 @@ class Outbox:
             )  # fmt: skip
 
     async def _try(self, job: Job, task: Task) -> str:
-        """One attempt: ``done``, or ``again``."""
+        """One attempt: ``done``, ``again``, or ``left`` to the next owner."""
         repeat = job.effect.REPEAT
         try:
             if job.ask_first and await self._found(task):
@@ -198,6 +198,8 @@ class Outbox:
                 return "done"
             if isinstance(job.effect, DeliverMessage):
                 await self._mark(job)
+            if not await self._workspace.writer.may_act() or self._workspace.stopped:
+                return "left"  # the next owner has its row, and does it or asks about it
             crash_point("before_effect")
             await _in_time(self._adapter.perform(task))
             crash_point("after_effect")

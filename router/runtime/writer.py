@@ -49,7 +49,22 @@ class Writer:
     @property
     def suspended(self) -> str:
         """Why nothing can be made durable at the moment; empty = it can."""
-        return self._stuck or ("" if self.lease is None else self.lease.lapsed)
+        return self._stuck or self.lapsed
+
+    @property
+    def lapsed(self) -> str:
+        """Why this node may not act now: another one may own the workspace, and know better than
+        what is in memory here. Empty = it may; always so where there is one node only."""
+        return "" if self.lease is None else self.lease.lapsed
+
+    async def may_act(self) -> bool:
+        """Wait until an effect may go out. False: another node is the owner now."""
+        if self.lease is not None:
+            try:
+                await self.lease.confirm()
+            except Fenced:
+                return False
+        return True
 
     async def write(self, own: Ownership, commit: Commit, on_unknown: Callable[[], None]) -> None:
         """Make the commit durable. Raises Fenced and Stopped: this process has lost the workspace.

@@ -82,7 +82,7 @@ async def test_a_lease_that_lapses_without_any_commit_is_said_too(site: Site) ->
     clock = workspace.clock
     async with asyncio.timeout(ANSWERS), desk(site) as (ana, _):
         lease: Any = Lease(clock, 1, clock.now_us() - 10)
-        workspace._writer.lease = lease
+        workspace.writer.lease = lease
         await ana.until(type="store", away=True)
         answer = await ana.do("presence", presence="ready")
         assert answer["error"]["code"] == "store_full"

@@ -31,9 +31,10 @@ from router.core.effects import (
     TreatContact,
 )
 from router.core.model import ContactId, ReservationId
-from router.errors import JournalFailed
+from router.errors import JournalDamaged, JournalFailed
 from router.runtime.frame import OutboxRow
 from router.runtime.host import Host
+from router.runtime.lease import Lease
 from router.runtime.loop import Workspace
 from router.runtime.outbox import BREAK_AFTER, JOBS, Job, Outbox, after_crash
 from tests.runtime.world import ANA, SECOND, World, submit, until, with_ana
@@ -82,7 +83,7 @@ class Bench:
         self.world = world
         self.workspace = workspace
         self.adapter = Scripted()
-        self.unread: list[JournalFailed] = []
+        self.unread: list[BaseException] = []
         """What the store says instead of a contact."""
         self.outbox = Outbox("scripted", workspace, world.clock, self.adapter, self._task)
         self.outbox.up.set()
@@ -189,6 +190,49 @@ async def test_a_message_is_marked_as_attempted_before_it_is_sent(bench: Bench) 
     bench.adapter.gate.set()
 
 
+async def test_an_owner_that_was_frozen_lets_no_effect_out_until_its_lease_is_renewed(
+    bench: Bench,
+) -> None:
+    clock = bench.world.clock
+    lease = bench.workspace.writer.lease = Lease(clock, 3 * SECOND, clock.now_us())
+    bench.adapter.outcomes = [ChannelLost("gone"), None]
+    bench.put("1-1", CONNECT)
+    await until(lambda: bench.adapter.performed)
+    clock.advance(4 * SECOND)  # it sleeps, and its pause before the next try is over long ago
+    await until(lambda: bench.adapter.asked)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert bench.adapter.performed == ["1-1"]
+    lease.renewed(clock.now_us())  # nobody else has taken it
+    assert (await bench.settled("1-1")).result == "done"
+    assert bench.adapter.performed == ["1-1"] * 2
+
+
+async def test_an_owner_that_hears_that_it_is_deposed_leaves_effects_to_its_successor(
+    bench: Bench,
+) -> None:
+    clock = bench.world.clock
+    lease = bench.workspace.writer.lease = Lease(clock, SECOND, clock.now_us())
+    bench.outbox.up.clear()
+    bench.put("1-1", CONNECT)
+    bench.put("1-2", END)
+    clock.advance(2 * SECOND)
+    bench.outbox.up.set()
+    lease.end("another node has taken it over")
+    await bench.through()
+    assert bench.adapter.performed == []
+
+
+async def test_a_message_that_could_not_be_marked_is_not_sent(bench: Bench) -> None:
+    """Whoever owns the workspace now sends it: it has no mark, so nobody has."""
+    successor = await bench.world.workspace()
+    bench.put("1-1", DELIVER)
+    await until(lambda: bench.workspace.stopped)
+    await bench.through()
+    assert bench.adapter.performed == []
+    assert successor.rows_of("effect") == {}
+
+
 async def test_after_a_loss_the_backend_is_asked_before_a_leg_is_set_up_again(
     bench: Bench,
 ) -> None:
@@ -270,6 +314,63 @@ async def test_what_waited_for_the_store_beyond_its_deadline_is_not_begun(bench:
     await bench.through()
     assert not bench.unread, "the store was not asked"
     assert bench.adapter.performed == []
+
+
+@pytest.mark.parametrize("error", [KeyError("planted"), JournalDamaged("a row")])
+async def test_an_effect_whose_contact_cannot_be_read_has_failed_and_those_behind_it_go_on(
+    bench: Bench, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    bench.unread = [error]
+    bench.put("1-1", DELIVER)
+    bench.put("1-2", END)
+    settled = await bench.settled("1-1")
+    assert (settled.result, settled.message, settled.reason) == ("failed", "m1", "router_broke")
+    await bench.through()
+    assert bench.adapter.performed == ["1-2"]
+    assert "effect cannot be made" in caplog.messages
+
+
+async def test_an_offer_whose_contact_cannot_be_read_gives_the_agent_back(bench: Bench) -> None:
+    await with_ana(bench.workspace, {"chat": "x"})
+    await bench.workspace.ask(submit("c1"))
+    (reservation,) = bench.workspace.engine.state.reservations
+    bench.unread = [KeyError("planted")]
+    bench.put(
+        "1-1",
+        OfferContact(
+            channel="chat", contact=C1, reservation=reservation, agent=ANA, endpoint="x",
+            deadline_at_us=CALL,
+        ),
+    )  # fmt: skip
+    await until(lambda: reservation not in bench.workspace.engine.state.reservations)
+    assert bench.adapter.performed == []
+
+
+async def test_a_look_into_the_store_that_is_cancelled_below_ends_no_lane(bench: Bench) -> None:
+    """As happens to whoever waits for a connection that another task gives up."""
+    bench.unread = [asyncio.CancelledError()]
+    bench.put("1-1", DELIVER)
+    bench.put("1-2", END)
+    await bench.through()
+    assert bench.adapter.performed == ["1-1", "1-2"]
+
+
+async def test_an_outcome_whose_saying_is_cancelled_below_is_said_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, cut = bench.workspace.ask, [asyncio.CancelledError()]
+
+    async def asked(command: c.Command, **more: Any) -> Any:
+        if cut and isinstance(command, c.SettleEffect) and command.result == "done":
+            raise cut.pop()
+        return await ask(command, **more)
+
+    monkeypatch.setattr(bench.workspace, "ask", asked)
+    bench.put("1-1", DELIVER)
+    bench.put("1-2", END)
+    await bench.through()
+    assert (await bench.settled("1-1")).result == "done"
+    assert bench.adapter.performed == ["1-1", "1-2"]
 
 
 async def test_an_adapter_that_fails_each_time_is_left_in_peace_for_a_while(bench: Bench) -> None:
