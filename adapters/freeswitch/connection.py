@@ -117,8 +117,8 @@ class Connection:
 
         Raises ChannelLost when the connection ends before it, ChannelError when too many wait.
         """
-        if self._why:
-            raise ChannelLost(self._why)
+        if self._why or self._writer.is_closing():  # uvloop's transport breaks what writes then
+            raise ChannelLost(self._why or "the connection has just ended")
         if len(self._pending) >= PENDING:
             raise ChannelError(f"{PENDING} commands wait for FreeSWITCH")
         waiting: asyncio.Future[esl.Frame] = asyncio.get_running_loop().create_future()
