@@ -256,6 +256,12 @@ def _switched(state: State, event: e.ContactSwitched) -> None:
     contact.sealed = event.sealed
     contact.seal_key = event.seal_key
     contact.hops += 1
+    if event.requirements is not None:
+        contact.requirements = event.requirements
+        contact.step = 0
+        contact.extra_queues = ()
+        contact.hold_agent, contact.hold_until_us = AgentId(""), 0
+        contact.target_agent = AgentId("")
     if contact.external_id:
         state.by_external[contact.channel, contact.external_id] = contact.id
     if contact.peer_key:

@@ -200,7 +200,8 @@ class ContactParked(Personal, kw_only=True):
 
 
 class ContactSwitched(Personal, kw_only=True):
-    """Goes on by another channel: same contact, same age."""
+    """Goes on by another channel: same contact, same age. In another queue, it begins that one's
+    steps, and is nobody's."""
 
     at_us: int
     contact: ContactId
@@ -216,6 +217,8 @@ class ContactSwitched(Personal, kw_only=True):
     peer_key: str = ""
     sealed: bytes = b""
     seal_key: str = ""
+    requirements: Requirements | None = None
+    """In another queue: what is asked of its agent there. None: it stays where it was."""
     by: str = ""
 
 

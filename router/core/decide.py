@@ -296,6 +296,8 @@ class Decider(Reservations):
         """The same contact goes on by another channel; `address`: sealed, key, peer key there."""
         sealed, seal_key, peer_key = address
         peer_key = peer_key or self._peer_on(contact, channel)
+        stays = queue.id == contact.queue
+        requirements = merged(queue.requirements, contact.requirements_asked)
         self.end_there(contact, "channel_switched")
         self.emit(
             e.ContactSwitched(
@@ -312,9 +314,12 @@ class Decider(Reservations):
                 peer_key=peer_key,
                 sealed=sealed or contact.sealed,
                 seal_key=seal_key or contact.seal_key,
+                requirements=None if stays else requirements,
                 by=by,
             )
         )
+        if contact.state is ContactState.QUEUED and not stays:
+            self.check_limits(contact)
         is_waiting = contact.state is ContactState.QUEUED
         if is_waiting and not external_id and not self.policy.channels[channel].media:
             text = queue.treatment.text

@@ -263,6 +263,10 @@ class World:
         contact.channel, contact.queue = event.channel, event.queue
         contact.tier, contact.head_start_us = event.tier, event.head_start_us
         contact.due_at_us = event.due_at_us
+        if event.requirements is not None:
+            contact.requirements, contact.step, contact.extra_queues = event.requirements, 0, ()
+            contact.hold_agent, contact.hold_until_us = AgentId(""), 0
+            contact.target_agent = AgentId("")
         contact.external_id, contact.peer_key = event.external_id, event.peer_key
         cost = self.channel(event.channel).cost
         for reservation_id in contact.reservations:

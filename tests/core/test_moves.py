@@ -8,7 +8,7 @@ from router.core import events as e
 from router.core.effects import StartContact
 from router.core.model import SECOND_US, AgentId, ContactId, QueueId
 from router.core.moves import HANDLERS
-from router.core.policy import Queue
+from router.core.policy import Action, ActionKind, Full, Hours, Limit, Queue, Step
 from router.errors import Invalid, NotFound, Refused
 from tests.core.centre import Centre, names, only, policy, profiles
 
@@ -203,6 +203,43 @@ def test_a_switched_contact_keeps_id_and_age_and_takes_the_new_channels_numbers(
     assert centre.engine.state.by_external == {("sms", "sms-1"): "c1"}
     centre.submit("c2", "sms", external_id="sms-1")
     assert centre.contact == "c1"
+
+
+def test_a_switch_into_another_queue_asks_what_that_one_asks_and_begins_its_steps() -> None:
+    lowers = Action(kind=ActionKind.LOWER, skill="en", level=2)
+    adds = Action(kind=ActionKind.ADD_QUEUE, queue=QueueId("q"))
+    steps = (Step(name="s", after_us=5 * SECOND_US, actions=(lowers, adds)),)
+    tech = Queue(
+        id=QueueId("tech"),
+        requirements=(("tech", 5),),
+        steps=(Step(name="t", after_us=9 * SECOND_US, actions=(lowers,)),),
+    )
+    centre = Centre(policy(Queue(id=QueueId("q"), steps=steps), tech))
+    centre.agent("ana", ready=False)
+    centre.submit("c1", "sms", requirements=(("en", 9),), target_agent=AgentId("ana"))
+    centre.wait(5)
+    assert centre.of("c1").requirements == (("en", 2),)
+    centre.say(c.SwitchChannel(contact=C1, channel="chat", queue=QueueId("tech")))
+    contact = centre.of("c1")
+    assert (contact.queue, contact.requirements) == ("tech", (("en", 9), ("tech", 5)))
+    assert (contact.step, contact.extra_queues, contact.target_agent) == (0, (), "")
+    centre.agent("ben", {"en": 2, "tech": 5})
+    assert contact.state == "queued"
+    centre.wait(4)
+    assert centre.agents_of("c1") == ["ben"]
+
+
+def test_a_switch_into_a_closed_queue_does_what_that_queue_does() -> None:
+    never = Hours(id="never", spans=())
+    shut = Queue(id=QueueId("shut"), hours="never", on_closed=Limit(action=Full.DEFLECT))
+    centre = Centre(policy(Queue(id=QueueId("q")), shut, hours={"never": never}))
+    centre.submit("c1", "sms")
+    events = centre.say(c.SwitchChannel(contact=C1, channel="chat", queue=QueueId("shut")))
+    assert names(events) == ["ContactSwitched", "ContactClosed"]
+    assert (only(events, e.ContactClosed).outcome, only(events, e.ContactClosed).reason) == (
+        "deflected",
+        "closed",
+    )
 
 
 def test_a_served_contact_switches_within_the_agents_room() -> None:
