@@ -41,7 +41,7 @@ from router.api.websocket import (
 from router.api.wire import Malformed, typed
 from router.core.model import AgentId, ContactId, ContactState
 from router.core.statistics import FORMULAS
-from router.errors import Invalid, RouterError, StoreFull
+from router.errors import Invalid, NotFound, RouterError, StoreFull
 from router.journal import ArchiveWrite
 from router.runtime.clock import Timer
 from router.runtime.desks import DeskSession, Typing
@@ -436,6 +436,8 @@ class Desk:
         except asyncio.CancelledError:
             self._memory.answers.pop(cid, None)
             raise
+        except NotFound as error:
+            answer |= {"ok": False, "error": socket_error(self._api.unsure() or error)}
         except (ApiError, RouterError) as error:
             answer |= {"ok": False, "error": socket_error(error)}
         except Exception as error:  # the edge: log once, show an id

@@ -115,10 +115,25 @@ class Api:
             if who is not None:
                 self.limits.charge(who.token, now_us)
                 return who
+            if (unsure := self.unsure()) is not None:
+                raise unsure
         self.limits.charge_address(self.address(request), now_us)
         if not header:
             raise ApiError(401, "no_token", "expected `Authorization: Bearer crt_…`, got none")
         raise ApiError(401, "wrong_token", "this token is unknown or has expired")
+
+    def serves(self) -> list[str]:
+        """The workspaces of which this node knows all: not one whose ownership it could not renew
+        in time, which another node may have taken and changed since."""
+        return [n for n, tenant in self.tenants.items() if not tenant.workspace.writer.lapsed]
+
+    def unsure(self) -> ApiError | None:
+        """What is said instead of "there is no such thing" where this node cannot know it."""
+        if len(self.serves()) == len(self.tenants):
+            return None
+        return ApiError(
+            503, "unavailable", "this node could not renew its ownership in time", retry_after_s=1.0
+        )
 
     def address(self, request: web.Request) -> str:
         """Who is at the other end of the connection; behind a trusted proxy, what it says."""
@@ -267,7 +282,8 @@ def _serve(api: Api, route: Route) -> WebHandler:
             raise
         except NotFound as error:
             # A name in a body that means nothing makes the body wrong, not the path.
-            response = problem(error if has_id else Invalid(error.code, str(error)))
+            wrong = error if has_id else Invalid(error.code, str(error))
+            response = problem(api.unsure() or wrong)
         except (ApiError, RouterError) as error:
             response = problem(error)
         except web.HTTPRequestEntityTooLarge:

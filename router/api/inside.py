@@ -39,7 +39,7 @@ def mount(app: web.Application, api: Api) -> None:
     async def find(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """Which workspace of this node knows each token and name, in the order of the query."""
         found = [_knows(api, kind, key) for kind, key in request.query.items()]
-        return {"workspaces": found, "serves": list(api.tenants)}
+        return {"workspaces": found, "serves": api.serves()}
 
     async def take(request: web.Request, cluster: Cluster) -> dict[str, Any]:
         """A workspace has been handed over to this node; answered when it is served."""

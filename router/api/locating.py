@@ -80,7 +80,7 @@ class Locator:
             *(self._peers.call("GET", entry.address, path) for entry in entries),
             return_exceptions=True,
         )
-        looked_at = dict.fromkeys(self._api.tenants)
+        looked_at = dict.fromkeys(self._api.serves())
         found: dict[str, str] = {}
         for answer in answers:
             if isinstance(answer, PeerFailed):

@@ -267,6 +267,8 @@ class Sockets:
         who = api.tokens.find(hello.token, now_us)
         if who is None and await self._is_elsewhere(request, socket, link, hello, message.data):
             return None, None
+        if who is None and (unsure := api.unsure()) is not None:
+            raise unsure
         if who is None:
             api.limits.charge_address(api.address(request), now_us)
             link.close(NO_TOKEN, "this token is unknown or has expired")

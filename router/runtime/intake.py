@@ -367,12 +367,15 @@ class Intake:
         return self._workspace.engine.state.by_external.get((channel, external_id))
 
     async def contact(self, id_: str) -> Contact | None:
-        """A contact, live or closed."""
+        """A contact, live or closed; None: there is none. Raises StoreFull: that is not sure."""
         live = self._workspace.engine.state.contacts.get(ContactId(id_))
         if live is not None:
             return live
         found = await self._workspace.journal.fetch(self._workspace.own, "contact", [id_])
-        return self._workspace.veil.contact(found[id_]) if id_ in found else None
+        if id_ in found:
+            return self._workspace.veil.contact(found[id_])
+        self._workspace.writer.sure()
+        return None
 
     async def closed_by_external(self, channel: str, external_id: str) -> Receipt | None:
         """The closed contact that had this external id, if it is still remembered."""

@@ -474,6 +474,7 @@ class Workspace:
             return
         log.error("workspace stopped", extra={"workspace": self.name, "why": why})
         self.stopped = why
+        self.writer.end(why)
         self.metrics.stopped()
         self._refuse_all(lambda: Overloaded(f"workspace {self.name}: {why}", 5.0))
         self.feed.close()

@@ -57,6 +57,16 @@ class Writer:
         what is in memory here. Empty = it may; always so where there is one node only."""
         return "" if self.lease is None else self.lease.lapsed
 
+    def sure(self) -> None:
+        """Before a "no" from memory. Raises StoreFull while another node may know better."""
+        if self.lapsed:
+            raise StoreFull(f"workspace {self._name}: {self.lapsed}")
+
+    def end(self, why: str) -> None:
+        """This process does not serve the workspace any more."""
+        if self.lease is not None:
+            self.lease.end(why)
+
     async def may_act(self) -> bool:
         """Wait until an effect may go out. False: another node is the owner now."""
         if self.lease is not None:

@@ -153,6 +153,8 @@ async def open_session(call: Call) -> Reply:
     found = await api.tokens.exchange(
         body.ticket, call.now_us, lambda who: audit_row(call, "session.open", who.by, who.by)
     )
+    if found is None and (unsure := api.unsure()) is not None:
+        raise unsure
     if found is None:
         api.limits.charge_address(api.address(call.request), call.now_us)
         api.context.metrics.sign_ins.labels("link", "wrong_ticket").inc()

@@ -92,6 +92,8 @@ async def sign_in(call: Call) -> Reply:
             body.workspace, body.name, body.password, address, call.now_us
         )
     except ApiError as error:
+        if error.status == 401 and (unsure := api.unsure()) is not None:
+            raise unsure from None
         count("password", error.code).inc()
         raise
     text, row = make_token(
