@@ -8,6 +8,7 @@ changed since is applied to the past, too.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -81,13 +82,18 @@ class Recount:
             for interval in measures.unsettled()
         )
 
-    def rows(self, by: Sequence[str], every: int, now_us: int) -> Iterator[Row]:
+    def rows(
+        self, by: Sequence[str], every: int, now_us: int, days: Sequence[int] = ()
+    ) -> Iterator[Row]:
         """Lines by time, then by name. `every`: so many quarters of an hour make an interval.
 
         `by` is of `DIMENSIONS`, ``agent`` alone or the others. Agents' times end with `now_us`.
+        `days`: when each interval begins, in µs, the first with the span, where they are not all of
+        one length (a day on which the clock is changed); `every` is then passed over.
         """
+        begins = [each // INTERVAL_US for each in days]
         if "agent" in by:
-            yield from self._agents.rows(every, now_us)
+            yield from self._agents.rows(every, now_us, begins)
             return
         sums: dict[tuple[int, tuple[str, ...]], list[int]] = {}
         for segment, measures in self._segments.items():
@@ -95,7 +101,7 @@ class Recount:
                 if not self._from <= interval < self._to:
                     continue
                 where = {"queue": str(queue), "channel": channel, "segment": segment}
-                begun = self._from + (interval - self._from) // every * every
+                begun = _begun(interval, self._from, every, begins)
                 key = (begun, tuple(where[name] for name in by))
                 found = sums.setdefault(key, [0] * len(Count))
                 for column, count in enumerate(counts):
@@ -144,7 +150,7 @@ class _AgentTimes:
                 self._grown[self._at, id_] = grown
         self._at += 1
 
-    def rows(self, every: int, now_us: int) -> Iterator[Row]:
+    def rows(self, every: int, now_us: int, begins: Sequence[int]) -> Iterator[Row]:
         """Lines by time, then by agent; the last thing that is asked of this object."""
         if self._at:
             self._cut_before(now_us // INTERVAL_US)
@@ -152,7 +158,7 @@ class _AgentTimes:
                 self._cut(now_us)
         sums: dict[tuple[int, AgentId], dict[str, int]] = {}
         for (interval, id_), grown in self._grown.items():
-            begun = self._first + (interval - self._first) // every * every
+            begun = _begun(interval, self._first, every, begins)
             found = sums.setdefault((begun, id_), dict.fromkeys(grown, 0))
             for name, number in grown.items():
                 found[name] += number
@@ -163,6 +169,13 @@ class _AgentTimes:
                 **found,
                 **_agent_rates(found),
             }
+
+
+def _begun(interval: int, first: int, every: int, begins: Sequence[int]) -> int:
+    """The quarter of an hour with which the line of `interval` begins."""
+    if begins:
+        return begins[bisect_right(begins, interval) - 1]
+    return first + (interval - first) // every * every
 
 
 def total(rows: Sequence[Row]) -> Row:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from router.core.rules.moments import zone_named
 
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 MINUTE_US = 60_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,3 +50,17 @@ def wall_hours(zone: str, from_us: int, until_us: int) -> Iterator[tuple[int, in
         end_us = at_us + HOUR_US - wall_us % HOUR_US
         yield wall_us // HOUR_US, at_us, end_us
         at_us = end_us
+
+
+def wall_days(zone: str, from_us: int, until_us: int) -> list[int]:
+    """When each day of the wall clock in a span of time begins; the first begins with the span.
+
+    A day on which the clock is changed has 23 or 25 hours, and is one day.
+    """
+    wall_us = from_us + offset_minutes(zone, from_us) * MINUTE_US
+    begun = [from_us]
+    midnight_us = wall_us - wall_us % DAY_US + DAY_US
+    while (at_us := wall_moment(zone, midnight_us)) < until_us:
+        begun.append(at_us)
+        midnight_us += DAY_US
+    return begun

@@ -13,6 +13,7 @@ from router.core.recount import Recount, Row
 from router.core.tallies import INTERVAL_US
 from router.errors import Invalid, Overloaded
 from router.journal.codec import decode_event
+from router.runtime.local_time import wall_days
 from router.runtime.loop import Workspace
 
 LOOK_BACK_US = 2 * DAY_US
@@ -57,10 +58,11 @@ async def turn(workspace: Workspace) -> AsyncIterator[None]:
 
 
 async def make_report(
-    workspace: Workspace, by: Sequence[str], from_us: int, to_us: int, every: int
+    workspace: Workspace, by: Sequence[str], from_us: int, to_us: int, every: int, zone: str = ""
 ) -> list[Row]:
     """Lines of a span, see `Recount.rows`; its ends are moved to whole quarters of an hour.
 
+    With an IANA `zone`, intervals of a day begin when its clock shows midnight.
     One of a workspace is made at a time, the others wait for it. Raises Invalid for a span that is
     none or is trimmed from the log already, Overloaded when too many wait.
     """
@@ -70,7 +72,8 @@ async def make_report(
     to_us += -to_us % INTERVAL_US
     async with turn(workspace):
         recount = await _recount(workspace, from_us, to_us)
-    return list(recount.rows(by, every, workspace.now_us()))
+    days = wall_days(zone, from_us, to_us) if zone and every * INTERVAL_US == DAY_US else ()
+    return list(recount.rows(by, every, workspace.now_us(), days))
 
 
 async def _recount(workspace: Workspace, from_us: int, to_us: int) -> Recount:

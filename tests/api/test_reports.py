@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -63,6 +65,19 @@ async def test_an_agents_report_says_what_the_desk_says(site: Site) -> None:
         assert sum(row[name] for row in rows if row["agent"] == "ana") == live[name], name
 
 
+async def test_a_day_of_a_zone_begins_at_its_midnight(site: Site) -> None:
+    zone = ZoneInfo("Asia/Kathmandu")
+    before = datetime.now(zone)
+    await serve(site, 1)
+    supervisor = await site.client("supervisor")
+    span = f"from_us={int(before.timestamp() - 172_800) * 1_000_000}&interval_s=86400"
+    rows = (await supervisor("GET", f"/v1/reports?by=queue&{span}&zone={zone.key}")).body["rows"]
+    possible = {each.replace(hour=0, minute=0, second=0) for each in (before, datetime.now(zone))}
+    midnights = {int(each.timestamp()) * 1_000_000 for each in possible}
+    assert rows
+    assert {row["start_us"] for row in rows} <= midnights
+
+
 async def test_as_csv_it_is_for_spreadsheets(site: Site) -> None:
     await serve(site, 1, segment="=cmd|' /C calc'!A0")
     supervisor = await site.client("supervisor")
@@ -93,6 +108,7 @@ async def test_nothing_happened_is_an_empty_report(site: Site) -> None:
         ("interval_s=901", "900, 1800, 3600 or 86400"),
         ("from_us=5&to_us=5", "more than nothing"),
         ("from_us=0", "at most 32 days"),
+        ("zone=Mars/Olympus", "expected a name such as Europe/Berlin"),
     ],
 )
 async def test_what_cannot_be_reported_is_refused(site: Site, query: str, why: str) -> None:

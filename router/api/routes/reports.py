@@ -15,6 +15,7 @@ from router.api.views import View
 from router.core.commands import RecordAudit
 from router.core.model import DAY_US
 from router.core.recount import DIMENSIONS, Row, checked_dimensions, quarters, total
+from router.core.rules.moments import zone_named
 from router.core.statistics import FORMULAS
 from router.errors import Invalid
 from router.runtime.reports import make_report
@@ -68,7 +69,10 @@ async def _made(call: Call) -> tuple[tuple[int, int, int, tuple[str, ...]], list
         every = quarters(interval_s)
     except ValueError as error:
         raise Invalid("invalid", str(error)) from None
-    rows = await make_report(call.tenant.workspace, by, from_us, to_us, every)
+    zone = query(call, "zone", 64)
+    if zone and zone_named(zone) is None:
+        raise Invalid("invalid", f"zone: expected a name such as Europe/Berlin, got {zone!r}")
+    rows = await make_report(call.tenant.workspace, by, from_us, to_us, every, zone)
     return (from_us, to_us, interval_s, by), rows
 
 
@@ -103,6 +107,8 @@ _SPAN = (
     Param("from_us", {"type": "integer"}, "Default: a day before `to_us`."),
     Param("to_us", {"type": "integer"}, "Default: now."),
     Param("interval_s", {"type": "integer", "enum": [900, 1800, 3600, 86400]}, "Default: 900."),
+    Param("zone", {"type": "string", "maxLength": 64},
+          "IANA name: days begin at its midnight. Default: each has 24 h, from `from_us` on."),
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
