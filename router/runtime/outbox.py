@@ -150,7 +150,12 @@ class Outbox:
             if not await self._ready(job):
                 await self._fail(job, "adapter_down")
                 return
-            task = await self._made(job)
+            try:
+                task = await self._made(job)
+            except Exception:  # a damaged row, or a fault of ours: nothing was asked of the adapter
+                log.exception("effect cannot be made", extra=self._named(job))
+                await self._fail(job, "router_broke")
+                return
             if task is None:
                 await self._fail(job, "contact_gone")
                 return
@@ -172,9 +177,16 @@ class Outbox:
             try:
                 return await self._make_task(job)
             except (JournalFailed, StoreFull) as error:
-                waits = {"adapter": self.name, "effect": job.id, "error": str(error)}
+                waits = {**self._named(job), "error": str(error)}
                 log.warning("effect waits for the store", extra=waits)
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                log.warning("effect was cancelled by what it waited for", extra=self._named(job))
             await sleep(self._clock, pauses.pop(0) if len(pauses) > 1 else pauses[0])
+
+    def _named(self, job: Job) -> dict[str, str]:
+        return {"adapter": self.name, "effect": job.id}
 
     def _trace(self, job: Job, begun_us: int, attempt: int, outcome: str) -> None:
         trail, contact = self.trail, contact_of(job.effect)
@@ -346,13 +358,17 @@ async def tell(workspace: Workspace, clock: Clock, command: Command, rows: list[
         try:
             await workspace.ask(command, rows=rows)
         except (Overloaded, StoreFull, OutcomeUnknown):
-            await sleep(clock, pause_us)
-            pause_us = min(2 * pause_us, 5_000_000)
+            pass
+        except asyncio.CancelledError:  # by what it waited for: nobody knows, as above
+            if is_cancelled():
+                raise
         except Refused as error:
             log.info("not taken", extra={"command": type(command).__name__, "code": error.code})
             return
         else:
             return
+        await sleep(clock, pause_us)
+        pause_us = min(2 * pause_us, 5_000_000)
 
 
 def deadline(effect: Effect, now_us: int) -> int:
