@@ -6,7 +6,8 @@ Everything an adapter says becomes a command; it returns when that is durable.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from router.channel import (
     Delivery,
@@ -20,20 +21,42 @@ from router.channel import (
 from router.core import commands as c
 from router.core.events import RouteAnswered
 from router.core.model import Contact, ContactId, ContactState, QueueId, ReservationId
-from router.errors import NotFound, Overloaded, Refused, StoreFull
+from router.errors import JournalFailed, NotFound, Overloaded, Refused, StoreFull
 from router.runtime.attachments import entries
 from router.runtime.envelope import message_id
 from router.runtime.intake import Intake, requirements_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from router.core.commands import Command
     from router.runtime.loop import Answer, Workspace
     from router.runtime.messages import Messages
 
+AGAIN_S = 5.0
 RECEIPTS = 1_000
 """Messages whose receipt is remembered: backends tell the same one again."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _or_later(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """What the store could not read or write now may be said again: the adapter hears Overloaded.
+
+    What asks before it commits (a receipt: for its message) finds a store that is away while
+    reading, and no adapter knows the journal's errors.
+    """
+
+    @wraps(call)
+    async def called(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await call(*args, **named)
+        except (JournalFailed, StoreFull) as error:
+            raise Overloaded(str(error), AGAIN_S) from error
+
+    return called
 
 
 class Bridge:
@@ -63,12 +86,10 @@ class Bridge:
         self._on_typing = on_typing
         self._receipts: OrderedDict[str, Delivery] = OrderedDict()
 
+    @_or_later
     async def submit(self, contact: NewContact) -> Receipt:
         """A contact arrives."""
-        try:
-            receipt, _ = await self._intake.submit(contact, self._channel, adapter=self._name)
-        except StoreFull as error:
-            raise Overloaded(str(error), 5.0) from error
+        receipt, _ = await self._intake.submit(contact, self._channel, adapter=self._name)
         return receipt
 
     def begin(self, contact: NewContact, teller: Teller) -> bool:
@@ -77,21 +98,21 @@ class Bridge:
         try:
             return self._intake.begin(contact, self._channel, asker, adapter=self._name)
         except StoreFull as error:
-            raise Overloaded(str(error), 5.0) from error
+            raise Overloaded(str(error), AGAIN_S) from error
 
+    @_or_later
     async def message(self, contact: NewContact) -> Receipt:
         """A message arrives: joins the open contact between these addresses."""
-        try:
-            return await self._intake.message(contact, self._channel, adapter=self._name)
-        except StoreFull as error:
-            raise Overloaded(str(error), 5.0) from error
+        return await self._intake.message(contact, self._channel, adapter=self._name)
 
+    @_or_later
     async def left(self, external_id: str, reason: str = "") -> None:
         """The customer is gone. One who was being served has ended the contact."""
         contact = await self._find(external_id)
         if contact is not None:
             await self._over(contact, reason, is_served=contact.state is ContactState.ACTIVE)
 
+    @_or_later
     async def ended(self, external_id: str, reason: str = "") -> None:
         """Agent and customer are done."""
         contact = await self._find(external_id)
@@ -119,6 +140,7 @@ class Bridge:
         """The backend does not record (any more)."""
         await self._ask(c.FailRecording(recording=recording, reason=reason))
 
+    @_or_later
     async def collected(
         self, external_id: str, name: str, value: str, *, ask: str = "", timed_out: bool = False
     ) -> None:
@@ -131,6 +153,7 @@ class Bridge:
                 )
             )
 
+    @_or_later
     async def attach(
         self, data: bytes, *, name: str, kind: str = "", role: str = "attachment"
     ) -> dict[str, Any]:
@@ -139,11 +162,13 @@ class Bridge:
             raise Refused("no_attachments", "this server keeps no files")
         return await self._messages.files.keep(data, name=name, kind=kind, role=role)
 
+    @_or_later
     async def discard(self, attachment: dict[str, Any]) -> None:
         """Remove a file that no message has named."""
         if self._messages.files is not None:
             await self._messages.files.erase([entry.id for entry in entries((attachment,))])
 
+    @_or_later
     async def receipt(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
         """What the network said of a message that went out."""
         found = await self._intake.contact(contact)
@@ -207,6 +232,7 @@ class Bridge:
         if all_ids is not None:
             await self._ask(c.ReportLive(channel=self._channel, external_ids=tuple(all_ids)))
 
+    @_or_later
     async def open(self) -> list[tuple[str, str]]:
         """This adapter's contacts that the router still has."""
         await self._workspace.settled()
@@ -216,6 +242,7 @@ class Bridge:
             if contact.channel == self._channel and contact.external_id and self._is_mine(contact)
         ]
 
+    @_or_later
     async def history(self, external_id: str, limit: int = 50) -> list[Line]:
         """What was said, oldest first. Raises NotFound for an id that is none of this adapter's."""
         id_: str | None = self._intake.find(self._channel, external_id)
@@ -274,7 +301,7 @@ class Bridge:
         try:
             return await self._workspace.ask(command)
         except StoreFull as error:
-            raise Overloaded(str(error), 5.0) from error
+            raise Overloaded(str(error), AGAIN_S) from error
 
 
 class _Submission:
@@ -299,4 +326,6 @@ class _Submission:
     def set_exception(self, error: Exception, /) -> None:
         """It was refused, or nobody knows what came of it."""
         self._is_done = True
-        self._teller.refused(Overloaded(str(error), 5.0) if isinstance(error, StoreFull) else error)
+        self._teller.refused(
+            Overloaded(str(error), AGAIN_S) if isinstance(error, StoreFull) else error
+        )

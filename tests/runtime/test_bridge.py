@@ -11,6 +11,7 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.effects import DeliverMessage, EndContact
 from router.core.model import AgentId, ContactId, Direction, ReservationId
+from router.errors import JournalFailed, Overloaded
 from router.runtime.desks import Typing
 from router.runtime.envelope import resealed
 from router.runtime.host import Host
@@ -128,6 +129,37 @@ async def test_a_receipt_for_what_one_has_not_sent_is_refused(world: World) -> N
         with pytest.raises(Refused) as caught:
             await router_of(host, name).receipt(contact, message, "delivered")
         assert caught.value.code == "not_found"
+
+
+async def test_what_needs_a_look_into_a_store_that_is_away_may_be_said_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No adapter knows the journal's errors: taken for a fault, a receipt would be said no more."""
+    host = await serve(world, site=CHAT)
+    await with_ana(host.workspace)
+    site = loopback(host, "site")
+    receipt = await site.arrive("v1", text="hello", external_id="x1")
+    await accept(host, receipt.contact)
+    await host.intake.send(receipt.contact, "are you there?", agent=ANA)
+    await site.until(lambda: any(isinstance(p.task.effect, DeliverMessage) for p in site.performed))
+    sent = site.performed[-1].task.effect
+    assert isinstance(sent, DeliverMessage)
+    await until(lambda: not host.workspace.rows_of("effect"))
+
+    async def away(*_: object) -> dict[str, bytes]:
+        raise JournalFailed("Redis cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.workspace.journal, "fetch", away)
+        patch.setattr(host.workspace.journal, "list_archive", away)
+        router = site.router
+        for call in (
+            router.receipt(sent.contact, sent.message, "delivered"),
+            router.history("x1"),
+        ):
+            with pytest.raises(Overloaded):
+                await call
+    await site.router.receipt(sent.contact, sent.message, "delivered")
 
 
 async def test_nobody_reads_what_was_said_elsewhere(world: World) -> None:
