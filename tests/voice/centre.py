@@ -306,8 +306,13 @@ class Centre:
         contact = self.find(customer)
         return contact.attributes.get("input.choice") if contact is not None else None
 
+    async def counted(self, kind: str) -> int:
+        """How many events of this kind there were, by all that was decided until now."""
+        await self.until(self.all_is_told)
+        return self.said(kind)
+
     def said(self, kind: str) -> int:
-        """How many events of this kind there were."""
+        """How many events of this kind have come until now."""
         return sum(type(event).__name__ == kind for event in self.events)
 
     # -- what can be asked of the router -----------------------------------------------------------
@@ -364,8 +369,18 @@ class Centre:
         assert self._host is not None
         return self._host.channels.states()[0]["state"] == state
 
-    def outcome(self, number: int = -1) -> str:
+    async def all_is_told(self) -> bool:
+        """Whether all that was decided is saved, and has come over the stream into `events`."""
+        assert self._host is not None
+        workspace = self._host.workspace
+        if workspace.suspended:
+            return False
+        await workspace.settled()
+        return self._seen == workspace.seq
+
+    async def outcome(self, number: int = -1) -> str:
         """How a contact was closed, by default the last one."""
+        await self.until(self.all_is_told)  # the engine knows of an end before it is saved
         closed = [e for e in self.events if type(e).__name__ == "ContactClosed"]
         return str(closed[number].outcome.value)  # type: ignore[attr-defined]
 

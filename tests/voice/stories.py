@@ -41,7 +41,7 @@ class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories, Sto
             await centre.until(centre.has, "ana", "connected")
             await pbx.hang_up(KIM)
             await centre.all_is_over()
-            assert centre.outcome() == "completed"
+            assert await centre.outcome() == "completed"
             assert await pbx.rung("ana") == 1
             assert not await pbx.is_up("ana")
 
@@ -73,7 +73,7 @@ class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories, Sto
             await pbx.hang_up("ana")
             await centre.until(centre.has, "ana", "wrapping")
             await centre.all_is_over()
-            assert centre.outcome() == "completed"
+            assert await centre.outcome() == "completed"
             assert not await pbx.is_up(KIM)
 
     async def test_a_busy_phone_makes_way_for_the_next_agent(
@@ -118,7 +118,7 @@ class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories, Sto
             await pbx.hang_up(KIM)
             await centre.until(pbx.is_ringing, "ana", is_=False)
             await centre.all_is_over()
-            assert centre.outcome() == "abandoned"
+            assert await centre.outcome() == "abandoned"
             assert await pbx.told("ana") == "cancelled"
 
     async def test_a_caller_who_leaves_while_waiting_is_counted_as_gone(
@@ -129,7 +129,7 @@ class CallStories(TalkStories, AskingStories, OutboundStories, FaultStories, Sto
             await centre.hears_music(KIM)
             await pbx.hang_up(KIM)
             await centre.all_is_over()
-            assert centre.outcome() == "abandoned"
+            assert await centre.outcome() == "abandoned"
 
     async def test_of_two_phones_that_ring_the_first_wins_and_the_other_is_told(
         self, pbx: Pbx, tmp_path: Path

@@ -76,7 +76,7 @@ class AskingStories:
             await pbx.call(KIM, LINE)
             await centre.hears_music(KIM)
             await centre.until(self._is_elsewhere, pbx)
-            assert centre.outcome() == "deflected"
+            assert await centre.outcome() == "deflected"
 
     async def _was_played(self, pbx: Pbx, names: list[str]) -> bool:
         return await pbx.played(KIM) == names
@@ -106,7 +106,7 @@ class OutboundStories:
             await centre.until(centre.has, "ana", "connected")
             assert await pbx.rung("ana") == await pbx.rung(KIM) == 1
             await over(centre)
-            assert centre.outcome() == "completed"
+            assert await centre.outcome() == "completed"
 
     async def test_a_callback_rings_the_customer_first_if_it_is_set_so(
         self, pbx: Pbx, tmp_path: Path

@@ -38,13 +38,13 @@ class StoreStories:
             assert not await is_in_voicemail(KIM)
             centre.find_store()
             await centre.until(centre.is_in, LEE, "closed")
-            assert centre.outcome() == "abandoned"
+            assert await centre.outcome() == "abandoned"
             assert await centre.is_in(MAX, "closed"), "was never taken"
             await centre.together(KIM, "ana")
             await pbx.hang_up(LEE)
             await pbx.hang_up(MAX)
             await over(centre)
-            assert centre.said("ContactReceived") == 2
+            assert await centre.counted("ContactReceived") == 2
 
     async def test_without_a_store_and_a_fallback_who_waits_keeps_music_and_place(
         self, pbx: Pbx, tmp_path: Path
@@ -61,4 +61,4 @@ class StoreStories:
             await pbx.answer("ana")
             await centre.together(KIM, "ana")
             await over(centre)
-            assert centre.said("ContactReceived") == 1
+            assert await centre.counted("ContactReceived") == 1

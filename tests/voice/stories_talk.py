@@ -49,7 +49,7 @@ class TalkStories:
             await centre.hold("ana")
             await centre.hears_music(KIM)
             await over(centre)
-            assert centre.outcome() == "completed"
+            assert await centre.outcome() == "completed"
             assert not await pbx.is_up("ana")
 
     async def test_a_call_is_passed_on_to_a_queue_and_the_caller_waits_with_music(

@@ -113,7 +113,7 @@ async def test_a_hand_over_brings_the_consulted_agent_to_the_customer(
         await centre.together(KIM, "cem")
         await pbx.hang_up("cem")
         await centre.all_is_over()
-        assert centre.outcome() == "completed"
+        assert await centre.outcome() == "completed"
 
 
 async def test_an_asking_agent_who_hangs_up_leaves_the_customer_to_the_consulted_one(
@@ -125,7 +125,7 @@ async def test_an_asking_agent_who_hangs_up_leaves_the_customer_to_the_consulted
         await centre.together(KIM, "cem")
         await pbx.hang_up(KIM)
         await centre.all_is_over()
-        assert centre.outcome() == "completed"
+        assert await centre.outcome() == "completed"
 
 
 async def test_a_conference_is_three_people_and_apart_again(

@@ -168,4 +168,4 @@ async def one_day(seed: int, directory: Path) -> None:
                             board.unsaid))  # fmt: skip
 
         await centre.until(is_empty)
-        assert centre.said("ReservationConnected") > 3, f"seed {seed}: nothing has happened"
+        assert await centre.counted("ReservationConnected") > 3, f"seed {seed}: nothing happened"
