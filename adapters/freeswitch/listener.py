@@ -94,6 +94,8 @@ class Listener:
         writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if writer.is_closing():  # gone before its turn
+            return
         decoder = esl.Decoder()
         try:
             # linger: the last events come although the call is over.

@@ -256,8 +256,8 @@ class Bind:
             self._answered.set()
 
     def _write(self, data: bytes) -> None:
-        if self._writer is None:
-            raise ChannelLost("not connected")
+        if self._writer is None or self._writer.is_closing():  # uvloop's breaks what writes then
+            raise ChannelLost("the connection has ended")
         self._writer.write(data)
         if self._writer.transport.get_write_buffer_size() > UNREAD_MOST:
             self._writer.transport.abort()
@@ -301,7 +301,8 @@ class Bind:
         elif command == pdu.ENQUIRE_LINK:
             self._answer(packet, pdu.OK)
         elif command == pdu.UNBIND:
-            self._answer(packet, pdu.OK)
+            with suppress(ChannelLost):  # it may not have waited for the answer
+                self._answer(packet, pdu.OK)
             raise ChannelLost("the SMSC unbound")
         elif command != pdu.ALERT_NOTIFICATION:  # 4.12.1: has no answer
             status = (
