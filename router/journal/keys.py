@@ -41,7 +41,10 @@ class Blocks(Protocol):
     """Where blocks lie. Calls wait for the store, and may come from any thread."""
 
     def create(self, block: bytes) -> int:
-        """Make a block durable; returns its number, greater than all before it."""
+        """Make a block durable; returns its number, greater than all before it.
+
+        One that is not greater comes of a server that was emptied: nothing was made.
+        """
 
     def read(self, number: int) -> bytes | None:
         """A block; None if there is none of this number."""
@@ -118,7 +121,7 @@ class BlockKeys(KeyStore):
         async with self._refilling:
             wanted = max(LEAST_UNUSED, 2 * self._used_since_refill)
             self._used_since_refill = 0
-            if not await self._holds_newest():
+            if not await self._holds_ours():
                 await self._give_back()
             while self.unused < wanted:
                 block = urandom(BLOCK_BYTES)
@@ -139,12 +142,16 @@ class BlockKeys(KeyStore):
             if stored is not None and len(stored) == BLOCK_BYTES:
                 self._keep(number, bytearray(stored))
 
-    async def _holds_newest(self) -> bool:
-        """False: the store answers, and has lost it."""
+    async def _holds_ours(self) -> bool:
+        """False: the store answers, and has lost what was made here."""
+        # The newest alone tells nothing where it was emptied while that one was being made.
+        oldest = self._unused[0][0] if self._unused else self._newest
+        numbers = sorted({oldest, self._newest} - {0})
         try:
-            return not self._newest or await asyncio.to_thread(self._blocks.holds, self._newest)
+            held = [await asyncio.to_thread(self._blocks.holds, number) for number in numbers]
         except (JournalError, StoreFull):
             return True  # nothing is known, and nobody needs a new block now
+        return all(held)
 
     async def _give_back(self) -> None:
         """The store was emptied: it gets what is in memory here."""

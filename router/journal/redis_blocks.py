@@ -33,6 +33,8 @@ class RedisBlocks:
     def __init__(self, store: RedisSettings | str) -> None:
         settings = RedisSettings(url=store) if isinstance(store, str) else store
         self._has_replicas = settings.replicas > 0
+        self._newest = 0
+        """The highest number of a block that was made here."""
         self._loop = asyncio.new_event_loop()
         self._servers = Servers(settings)
         self._reading = self._servers.reading(_TAG)
@@ -44,6 +46,9 @@ class RedisBlocks:
         """See Blocks."""
         while True:
             number = int(self._write("INCR", f"{_PREFIX}:last"))
+            if number <= self._newest:  # emptied just now: its keys are to be given back
+                return number
+            self._newest = number
             if self._write("SET", _block(number), block, "NX"):  # or it was given back just now
                 return number
 

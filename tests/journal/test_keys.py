@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -317,6 +318,32 @@ async def test_an_emptied_server_gets_back_the_keys_that_nodes_know(
 
 
 @pytest.mark.peer
+async def test_a_server_that_was_emptied_while_a_block_was_made_gets_the_others_back(
+    empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = RedisBlocks(empty_redis.url)
+    keys = await BlockKeys.open(blocks)
+    known = [keys.new_key() for _ in range(3)]
+    write = blocks._write
+
+    def emptied_before(*words: Any) -> Any:
+        if words[0] == "SET":  # its number was given out by the server as it was before
+            monkeypatch.undo()
+            empty_redis.client.flushall()
+        return write(*words)
+
+    monkeypatch.setattr(blocks, "_write", emptied_before)
+    await keys.refill()
+    await keys.refill()  # upkeep does so
+    again = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    assert [again.key(key_id) for key_id, _ in known] == [key for _, key in known]
+    fresh = [node.new_key()[0] for node in (keys, again) for _ in range(3)]
+    assert len({*fresh, *dict(known)}) == len(fresh) + len(known), "none is used twice"
+    for node in (keys, again):
+        await node.close()
+
+
+@pytest.mark.peer
 async def test_a_block_made_in_a_server_that_was_emptied_just_now_is_not_used(
     empty_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,5 +355,7 @@ async def test_a_block_made_in_a_server_that_was_emptied_just_now_is_not_used(
     await keys.refill()
     fresh = [keys.new_key()[0] for _ in range(keys.unused)]
     assert not {*fresh} & {*dict(known)}
-    assert [keys.key(key_id) for key_id, _ in known] == [key for _, key in known]
-    await keys.close()
+    again = await BlockKeys.open(RedisBlocks(empty_redis.url))
+    for node in (keys, again):
+        assert [node.key(key_id) for key_id, _ in known] == [key for _, key in known]
+        await node.close()
