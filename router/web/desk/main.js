@@ -1,6 +1,6 @@
 // The agent's desk: sign in, connect, draw.
 
-import { StoreAway } from "../page/connection.js";
+import { Replaced, StoreAway } from "../page/connection.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
 import { forget } from "../page/session.js";
@@ -14,6 +14,7 @@ const page = document.getElementById("page");
 
 function Page({ desk }) {
   const { connection } = useStore(desk.store).view;
+  if (connection?.name === "replaced") return html`<${Replaced} />`;
   if (!desk.known.agent) {
     return html`<main class="empty waiting" aria-busy="true">
       <p class="brand">contact-router</p>

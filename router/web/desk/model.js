@@ -6,6 +6,9 @@ import { pausesIn } from "../page/pauses.js";
 const OVER = new Set(["done", "rejected", "expired", "rescinded", "failed"]);
 const SERVING = new Set(["accepted", "connecting", "connected", "suspended"]);
 
+/** Is the agent at work on it? Not in an offer, and not in wrap-up, which ends by itself. */
+export const isServing = (reservation) => SERVING.has(reservation.state);
+
 const DELIVERIES = 1000;
 
 /** Nothing known yet. */

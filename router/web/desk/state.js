@@ -6,12 +6,13 @@ import { pausesIn } from "../page/pauses.js";
 import { Store } from "../page/store.js";
 import { has, t, word } from "../page/texts.js";
 import { Drafts } from "./drafts.js";
-import { addMessages, applyEvent, applyWelcome, emptyDesk, meanwhile, offers, rows, work } from "./model.js";
+import { addMessages, applyEvent, applyWelcome, emptyDesk, isServing, meanwhile, offers, rows, work } from "./model.js";
 
 const NOTICES = 3;
 const INFORMED_MS = 30_000;
 const TYPING_MS = 5000;
 const TOLD_MS = 3000;
+const LEAVING_MS = 3000;
 
 /** A reference for a message, by which it is known again whatever happens to the connection. */
 const newReference = () => `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
@@ -253,8 +254,8 @@ export class DeskState {
       this.view.spoken = t("spoken_offer", { channel: word("channel", event.channel), queue: event.queue });
     } else if (event.type === "OfferExpired") {
       this.notice("attention", t("notice_rona"));
-    } else if (event.type === "PresenceChanged" && event.presence === "ready") {
-      this.view.notices = this.view.notices.filter((each) => each.text !== t("notice_rona"));
+    } else if (event.type === "PresenceChanged") {
+      this.tellPresence(event);
     } else if (event.type === "OfferRescinded") {
       this.view.spoken = t("spoken_rescinded");
     } else if (event.type === "ReservationFailed") {
@@ -268,6 +269,14 @@ export class DeskState {
     }
   }
 
+  /** What a supervisor changed is said; the agent's own choice is where they made it. */
+  tellPresence({ presence, by = "" }) {
+    if (presence === "ready") this.view.notices = this.view.notices.filter((each) => each.text !== t("notice_rona"));
+    const [, name] = /^\w+:(.+)$/.exec(by) || [];
+    if (!name || by === `agent:${this.known.agent.id}`) return;
+    this.notice("attention", t("notice_presence", { by: name, presence: t(`presence_${presence}`) }));
+  }
+
   tellMeanwhile(frame) {
     const counts = meanwhile(frame.missed);
     const said = Object.entries(counts)
@@ -275,6 +284,25 @@ export class DeskState {
       .filter((text) => !text.startsWith("meanwhile_"));
     if (said.length) this.notice("neutral", t("meanwhile", { list: said.join(", ") }));
     else if (!frame.resumed) this.notice("neutral", t("meanwhile_restarted"));
+  }
+
+  /**
+   * May the agent sign out? Who holds contacts is told so first. Who holds none goes offline: nobody is to take an
+   * agent who went home for one whose desk was cut.
+   */
+  async leave() {
+    const n = [...this.known.reservations.values()].filter((each) => isServing(each)).length;
+    if (n && !this.isLeaving) {
+      this.isLeaving = true;
+      setTimeout(() => (this.isLeaving = false), INFORMED_MS);
+      this.notice("attention", t("notice_leaving", { n }));
+      return false;
+    }
+    if (!n && this.known.agent.presence !== "offline" && this.connection.isOpen) {
+      const late = new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
+      await Promise.race([this.connection.command("presence", { presence: "offline" }).catch(() => {}), late]);
+    }
+    return true;
   }
 
   offers() {

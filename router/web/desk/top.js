@@ -88,6 +88,7 @@ export function Top({ desk, sound, onKeys }) {
     desk.store.touch();
   };
   const leave = async () => {
+    if (!(await desk.leave())) return;
     await signOut();
     location.reload();
   };

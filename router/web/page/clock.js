@@ -6,14 +6,17 @@ import { countdown, duration, momentTitle } from "./format.js";
 
 let offset = 0;
 
+/** Not Date.now: the machine's clock may be set while the page is open. */
+const since = () => (performance.timeOrigin + performance.now()) * 1000;
+
 /** Set from a welcome: the server's `now_us` when the frame was made. */
 export function setServerClock(nowUs) {
-  offset = nowUs - Date.now() * 1000;
+  offset = nowUs - since();
 }
 
 /** Now, by the server's clock, in microseconds. */
 export function now() {
-  return Date.now() * 1000 + offset;
+  return Math.round(since() + offset);
 }
 
 const beats = new Set();

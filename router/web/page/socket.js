@@ -8,6 +8,11 @@ const QUIET_US = 13e6;
 const LAG_US = 3e6;
 const SIGN_IN_AGAIN = new Set([4401, 4403]);
 const REPLACED = 4409;
+const AHEAD_US = 1e6;
+
+/** Both clocks of the machine, in ms: one may be set, the other may stand while the machine sleeps. */
+const clocks = () => [Date.now(), performance.now()];
+const passedMs = (then) => Math.max(...clocks().map((each, place) => each - then[place]));
 
 /** A command was refused. `code` as in the protocol; the message is for people. */
 export class CommandError extends Error {
@@ -20,7 +25,7 @@ export class CommandError extends Error {
 export class Connection {
   /**
    * `on`: { welcome(frame), push(frame), state(), signedOut() }; `state()` tells that one of the fields changed:
-   * `name` connecting | live | behind | disconnected | replaced, `heardAt`, `retryAt`, `lagUs`, `storeAway`.
+   * `name` connecting | live | behind | disconnected | replaced, `heardAt` and `retryAt` (by the server's clock), `lagUs`, `storeAway`.
    */
   constructor(token, mode, on) {
     this.token = token;
@@ -70,7 +75,7 @@ export class Connection {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/v1/desk`, [PROTOCOL]);
     this.socket = socket;
-    this.openedAt = Date.now();
+    this.quietSince = clocks();
     socket.onopen = () => {
       const hello = { type: "hello", token: this.token, mode: this.mode };
       if (this.resume) {
@@ -83,7 +88,10 @@ export class Connection {
   }
 
   hear(frame) {
-    this.heardAt = Date.now();
+    this.quietSince = clocks();
+    // A frame from the future: the machine has slept, and its clock with it.
+    if (frame.type === "welcome" || frame.now_us > now() + AHEAD_US) setServerClock(frame.now_us);
+    this.heardAt = now();
     if (frame.type === "welcome") this.welcome(frame);
     else if (frame.type === "answer") this.answer(frame);
     else if (frame.type === "store") this.store(frame.away);
@@ -92,7 +100,6 @@ export class Connection {
   }
 
   welcome(frame) {
-    setServerClock(frame.now_us);
     this.epoch = frame.epoch;
     this.seq = frame.seq;
     this.deadUs = (frame.dead_s || 25) * 1e6;
@@ -158,7 +165,7 @@ export class Connection {
     this.attempt += 1;
     const delay = Math.max(this.wait || 0, Math.random() * most);
     this.wait = 0;
-    this.retryAt = Date.now() + delay;
+    this.retryAt = now() + delay * 1000;
     this.become("disconnected");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.open(), delay);
@@ -177,7 +184,7 @@ export class Connection {
   /** Once a second: has the server gone quiet? */
   watch() {
     if (this.stopped) return;
-    const quiet = (Date.now() - Math.max(this.heardAt, this.openedAt)) * 1000;
+    const quiet = passedMs(this.quietSince) * 1000;
     if (this.name === "live" && quiet > QUIET_US) this.become("behind");
     if (this.name !== "disconnected" && quiet > this.deadUs) {
       const dead = this.socket;

@@ -2,6 +2,8 @@
 
 import { useEffect, useState } from "./view.js";
 
+const UNSEEN_MS = 100;
+
 export class Store {
   constructor(state) {
     this.state = state;
@@ -20,12 +22,14 @@ export class Store {
   soon() {
     if (this.waiting) return;
     this.waiting = true;
-    // A hidden page gets no animation frames, but its title and sounds must go on.
-    const later = document.hidden ? (draw) => setTimeout(draw, 50) : requestAnimationFrame;
-    later(() => {
+    const draw = () => {
+      if (!this.waiting) return;
       this.waiting = false;
       this.touch();
-    });
+    };
+    requestAnimationFrame(draw);
+    // A page that is hidden, or covered in this moment, gets no frames, but its title and sounds must go on.
+    setTimeout(draw, UNSEEN_MS);
   }
 
   watch(watcher) {

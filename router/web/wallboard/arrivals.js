@@ -1,5 +1,6 @@
 // When customers come: arrivals by weekday and hour over four weeks, for one queue or all.
 
+import { now } from "../page/clock.js";
 import { weekday } from "../page/format.js";
 import { t } from "../page/texts.js";
 import { SHADES, shade, Week } from "../page/week.js";
@@ -14,7 +15,7 @@ export function fourWeeks(nowMs) {
   const from = new Date(nowMs);
   from.setMinutes(0, 0, 0);
   from.setDate(from.getDate() - 7 * WEEKS);
-  return { from_us: from.getTime() * 1000, to_us: nowMs * 1000 };
+  return { from_us: from.getTime() * 1000, to_us: Math.round(nowMs * 1000) };
 }
 
 /** Received by [weekday][hour], 0 = Monday, by the reader's clock; of one queue, or "" for all. */
@@ -56,7 +57,7 @@ function Arrived({ rows, queue }) {
 
 export function Arrivals({ wall }) {
   const [queue, setQueue] = useState("");
-  const [nowMs] = useState(Date.now());
+  const [nowMs] = useState(now() / 1000);
   const { from_us: from, to_us: to } = fourWeeks(nowMs);
   const [{ loading, report, error }, again] = useReport(`by=queue&interval_s=3600&from_us=${from}&to_us=${to}`);
   const queues = [...wall.board.queues.keys()].sort();

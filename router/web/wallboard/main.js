@@ -2,7 +2,7 @@
 
 import { now } from "../page/clock.js";
 import { withAgents } from "../page/directory.js";
-import { StoreAway } from "../page/connection.js";
+import { Replaced, StoreAway } from "../page/connection.js";
 import { pausesIn } from "../page/pauses.js";
 import { Connection } from "../page/socket.js";
 import { enter, SignIn } from "../page/signin.js";
@@ -24,6 +24,7 @@ function placeIn(hash) {
 
 function Page({ wall }) {
   useStore(wall.store);
+  if (wall.connection.name === "replaced") return html`<${Replaced} />`;
   if (!wall.board.loaded) {
     return html`<main class="empty waiting" aria-busy="true">
       <p class="brand">contact-router</p>

@@ -1,5 +1,6 @@
 // Reports: the measures of any span as a table, each with its formula, and as a file for spreadsheets.
 
+import { now } from "../page/clock.js";
 import { clockTime, day, length, share } from "../page/format.js";
 import { get, getText } from "../page/session.js";
 import { t, word } from "../page/texts.js";
@@ -10,6 +11,8 @@ const HOUR_MS = 3_600_000;
 const SPANS = ["today", "yesterday", "7", "31"];
 const INTERVALS = ["900", "1800", "3600", "86400"];
 const DIMENSIONS = ["queue", "channel", "queue,channel", "segment", "agent"];
+/** Days are those of the reader's calendar: one on which the clock is changed has 23 or 25 hours. */
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
 const FIRST = ["received", "answered", "abandoned", "service_level", "asa_us", "aht_us", "abandon_rate", "rona_rate"];
 const FIRST_OF_AGENTS = ["offers", "accepted", "missed", "handled", "aht_us", "occupancy", "ready_us", "not_ready_us"];
 
@@ -24,9 +27,9 @@ function dayStart(nowMs, back) {
 /** From and to of a span, microseconds; whole days by the reader's clock. */
 export function spanOf(span, nowMs) {
   const today = dayStart(nowMs, 0);
-  if (span === "today") return { from_us: today * 1000, to_us: nowMs * 1000 };
+  if (span === "today") return { from_us: today * 1000, to_us: Math.round(nowMs * 1000) };
   if (span === "yesterday") return { from_us: dayStart(nowMs, 1) * 1000, to_us: today * 1000 };
-  return { from_us: dayStart(nowMs, Number(span) - 1) * 1000, to_us: nowMs * 1000 };
+  return { from_us: dayStart(nowMs, Number(span) - 1) * 1000, to_us: Math.round(nowMs * 1000) };
 }
 
 /** Read a report again whenever what is asked for changes: { loading }, { report } or { error }. */
@@ -117,11 +120,11 @@ export function Reports({ wall }) {
   const [interval, setInterval] = useState("3600");
   const [by, setBy] = useState("queue");
   const [all, setAll] = useState(false);
-  const [nowMs, setNowMs] = useState(Date.now());
+  const [nowMs, setNowMs] = useState(now() / 1000);
   const { from_us: from, to_us: to } = spanOf(span, nowMs);
-  const query = new URLSearchParams({ by, interval_s: interval, from_us: from, to_us: to }).toString();
+  const query = new URLSearchParams({ by, interval_s: interval, from_us: from, to_us: to, zone: ZONE }).toString();
   const [{ loading, report, error }, again] = useReport(query);
-  const renewed = (set) => (value) => (setNowMs(Date.now()), set(value));
+  const renewed = (set) => (value) => (setNowMs(now() / 1000), set(value));
   const save = () => download(query).catch((problem) => wall.say("bad", t("refused", { what: t("report_csv"), why: problem.message })));
   const sameDay = span === "today" || span === "yesterday";
   return html`<section class="panel view" data-view="reports" aria-label=${t("view_reports")}>
