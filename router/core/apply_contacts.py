@@ -334,6 +334,7 @@ def _closed(state: State, event: e.ContactClosed) -> None:
     if contact.consult_of in state.contacts:
         parent = state.contacts[contact.consult_of]
         parent.consult = ContactId("")
+        _park_later(state, parent)  # it did not while somebody was asked about it
         state.touch(parent)
     contact.version += 1
     state.close(contact)
@@ -393,10 +394,16 @@ def _message_sent(state: State, event: e.MessageSent) -> None:
     contact.messages += 1
     contact.last_message_at_us = event.at_us
     contact.silent_since_us = event.at_us
-    channel = state.policy.channels[contact.channel]
-    if contact.state is ContactState.ACTIVE and channel.parks and channel.park_after_us:
-        state.timers.set(("silence", contact.id), event.at_us + channel.park_after_us)
+    _park_later(state, contact)
     state.touch(contact)
+
+
+def _park_later(state: State, contact: Contact) -> None:
+    """A contact whose customer is silent parks by itself, as its channel says."""
+    channel = state.policy.channels[contact.channel]
+    is_silent = contact.state is ContactState.ACTIVE and contact.silent_since_us
+    if is_silent and channel.parks and channel.park_after_us:
+        state.timers.set(("silence", contact.id), contact.silent_since_us + channel.park_after_us)
 
 
 @applies(e.ConsultStarted)
@@ -411,6 +418,7 @@ def _consult_ended(state: State, event: e.ConsultEnded) -> None:
     contact = state.contacts.get(event.contact)
     if contact is not None:
         contact.consult = ContactId("")
+        _park_later(state, contact)
         state.touch(contact)
 
 

@@ -86,7 +86,8 @@ def _cool(d: Decider, key: TimerKey) -> None:
 
 def _silence(d: Decider, key: TimerKey) -> None:
     contact = d.state.contacts[ContactId(key[1])]
-    if contact.state is ContactState.ACTIVE and not contact.consult:
+    is_asked_about = bool(contact.consult or contact.consult_of)
+    if contact.state is ContactState.ACTIVE and not is_asked_about:
         park(d, contact, "silence")
 
 
@@ -120,7 +121,7 @@ def _late(d: Decider, key: TimerKey) -> None:
     for contact in d.state.pop_due(key, d.now_us, d.policy.turn):
         if queue is None or not _waits(contact) or contact.queue != queue.id:
             continue
-        if contact.target_agent:
+        if contact.target_agent or contact.holds_no_line:
             continue
         limit = limit_for(d, contact, queue.on_late)
         if limit is not None:

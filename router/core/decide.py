@@ -86,8 +86,8 @@ class Decider(Reservations):
     def check_limits(self, contact: Contact) -> None:
         """A contact has just come into its queue: is it open, and is there a place to wait?"""
         queue = self.queue_of(contact)
-        if contact.target_agent or contact.consult_of or contact.direction is Direction.CALLBACK:
-            return  # a callback was promised already, and holds no line
+        if contact.target_agent or contact.holds_no_line:
+            return  # a callback was promised already
         if queue.id in self.matcher.closed:
             self.apply_limit(contact, queue.on_closed, "closed")
         elif self._full(queue) is not None:
@@ -123,6 +123,8 @@ class Decider(Reservations):
                     self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
             case Full.DEFLECT:
                 self.close(contact, ContactOutcome.DEFLECTED, reason, text=limit.text)
+            case Full.CALLBACK if contact.holds_no_line:
+                return  # it is one already
             case Full.CALLBACK:
                 opens_us = self.state.hours[contact.queue].next_open(self.calendar_us) or 0
                 self.begin_callback(

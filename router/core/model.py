@@ -210,6 +210,11 @@ class Contact(Row, kw_only=True):
     version: int = 0
 
     @property
+    def holds_no_line(self) -> bool:
+        """Nobody hears us while it waits: an agent asks another, or a callback was promised."""
+        return bool(self.consult_of) or self.direction is Direction.CALLBACK
+
+    @property
     def address(self) -> str:
         """Keyed hash of the customer's address; empty = there is none."""
         return self.peer_key.partition("/")[0]

@@ -91,6 +91,7 @@ def request_callback(d: Decider, command: c.RequestCallback) -> None:
         d.contact_id = command.callback
         return
     contact = d.contact(command.contact)
+    check_not_consult(contact)
     check_window(d, command.not_before_us, command.not_after_us)
     if contact.state is ContactState.ACTIVE:
         d.serving(contact)
@@ -114,6 +115,7 @@ def reschedule_contact(d: Decider, command: c.RescheduleContact) -> None:
     """Another window for a contact that nobody serves."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    check_not_consult(contact)
     check_window(d, command.not_before_us, command.not_after_us)
     if contact.state is ContactState.ACTIVE:
         raise Refused("active", f"contact {contact.id!r} is being served")
@@ -136,6 +138,7 @@ def switch_channel(d: Decider, command: c.SwitchChannel) -> None:
     channel = channel_named(d, command.channel)
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    check_not_consult(contact)
     if contact.channel == channel.name:
         raise Refused("same_channel", f"contact {contact.id!r} is on {channel.name!r} already")
     queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
@@ -175,6 +178,12 @@ def link_contact(d: Decider, command: c.LinkContact) -> None:
     if owner is not None:
         raise Refused("taken", f"{command.external_id!r} is contact {owner!r}")
     d.emit(e.ContactLinked(at_us=d.now_us, contact=contact.id, external_id=command.external_id))
+
+
+def check_not_consult(contact: Contact) -> None:
+    """Raises Refused for one agent's asking of another: it ends, or is handed over."""
+    if contact.consult_of:
+        raise Refused("consult", f"contact {contact.id!r} is a consult: end it instead")
 
 
 def _check_switch_room(d: Decider, contact: Contact, channel: str) -> None:

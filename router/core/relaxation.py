@@ -8,7 +8,14 @@ from router.core import commands as c
 from router.core import events as e
 from router.core.asking import collect_input
 from router.core.decide import Decider
-from router.core.model import Contact, ContactOutcome, ContactState, QueueId, Requirements
+from router.core.model import (
+    Contact,
+    ContactOutcome,
+    ContactState,
+    Direction,
+    QueueId,
+    Requirements,
+)
 from router.core.moves import switch_channel
 from router.core.policy import Action, ActionKind, Asking, Queue, Step
 from router.core.ruling import count_available, count_reached, holds
@@ -92,9 +99,9 @@ def _act(d: Decider, contact: Contact, action: Action) -> None:
             _ask(d, contact, action.question)
         case ActionKind.OVERFLOW:
             d.overflow(contact, action.queue, "relaxed")
-        case ActionKind.DEFLECT:
+        case ActionKind.DEFLECT if contact.direction is not Direction.CALLBACK:
             d.close(contact, ContactOutcome.DEFLECTED, "relaxed", text=action.text)
-        case ActionKind.SWITCH_CHANNEL:
+        case ActionKind.SWITCH_CHANNEL if not contact.consult_of:
             if contact.channel != action.channel and contact.hops < d.policy.hops:
                 switch_channel(
                     d, c.SwitchChannel(contact=contact.id, channel=action.channel, by="step")

@@ -22,6 +22,7 @@ from router.core.model import (
     Reservation,
     ReservationState,
 )
+from router.core.moves import check_not_consult
 from router.core.offers import fail
 from router.core.policy import Queue
 from router.errors import Invalid, Refused
@@ -95,12 +96,14 @@ def park_contact(d: Decider, command: c.ParkContact) -> None:
     d.contact_id = contact.id
     if not d.policy.channels[contact.channel].parks:
         raise Refused("cannot_park", f"contacts on {contact.channel!r} are not parked")
+    check_not_consult(contact)
     d.serving(contact, command.agent)
     park(d, contact, command.reason or "agent")
 
 
 def park(d: Decider, contact: Contact, reason: str) -> None:
-    """Park an active contact."""
+    """Park an active contact; nobody is asked about it any more."""
+    end_open_consult(d, contact)
     d.end_serving(contact, "parked", wrap_up=False)
     d.emit(e.ContactParked(at_us=d.now_us, contact=contact.id, reason=reason))
 
@@ -133,6 +136,7 @@ def transfer_contact(d: Decider, command: c.TransferContact) -> None:
     """Hand it on: a new visit begins, with the queue's head start for transfers."""
     contact = d.contact(command.contact)
     d.contact_id = contact.id
+    check_not_consult(contact)
     giver = d.serving(contact, command.agent).agent
     queue = d.queue(command.queue) if command.queue else d.queue_of(contact)
     requirements = _asked(contact, command.requirements)

@@ -354,6 +354,7 @@ class Workspace:
             if self._resume:
                 self._last_us = self.now_us()
                 turn.add(self.engine.resume(self._last_us))
+                self.policy = self.engine.policy
                 self._resume = False
             if not batch:
                 self._advance(self.now_us(), turn)
@@ -413,7 +414,7 @@ class Workspace:
             if type(command) is SettleEffect and command.effect and command.result != "attempting":
                 turn.deletes.append(("effect", command.effect))
         if type(command) is ApplyPolicy:
-            self.policy = command.policy
+            self.policy = self.engine.policy
         turn.answers.append((item, first, len(turn.events), contact))
 
     # --- when something fails -----------------------------------------------------------------
@@ -484,10 +485,8 @@ class Workspace:
     # --- time ---------------------------------------------------------------------------------
 
     def _is_due(self) -> bool:
-        if self._resume:
-            return True
         due = self.engine.next_deadline()
-        return due is not None and due <= self.now_us()
+        return self._resume or (due is not None and due <= self.now_us())
 
     async def frames(self, from_seq: int, limit: int) -> list[StoredFrame]:
         """Frames of the log from `from_seq` on, as far as this owner has committed it."""

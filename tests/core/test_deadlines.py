@@ -9,12 +9,17 @@ from router.core.deadlines import _KINDS, fire
 from router.core.effects import TreatContact
 from router.core.model import SECOND_US, AgentId, ContactId, QueueId
 from router.core.policy import (
+    Action,
+    ActionKind,
     Channel,
+    Decline,
     Full,
     Hours,
     HoursSpan,
     Limit,
+    MissAction,
     Queue,
+    Step,
     Treatment,
     default_channels,
 )
@@ -184,8 +189,54 @@ def test_a_deadline_of_a_state_without_one_is_a_broken_invariant() -> None:
 
 # --- waited too long, with conditions -------------------------------------------------------------
 
-Q = QueueId("q")
+Q, R = QueueId("q"), QueueId("r")
 CROWDED = Limit(action=Full.DEFLECT, text="Please write.", condition=when("queue.waiting > 1"))
+
+
+def callback_of(centre: Centre, contact: str) -> str:
+    """The one callback that came of it, its window open."""
+    callback = f"{contact}-callback"
+    centre.say(c.ProvideCustomer(contact=ContactId(callback), customer="", found=False))
+    return callback
+
+
+def test_whoever_waited_too_long_is_called_back_once() -> None:
+    limit = Limit(action=Full.CALLBACK)
+    centre = Centre(policy(Queue(id=Q, longest_wait_us=30 * SECOND_US, on_late=limit)))
+    centre.submit("c1", "voice")
+    assert only(centre.wait(30), e.ContactClosed).reason == "waited_too_long"
+    callback = callback_of(centre, "c1")
+    assert centre.wait(3600) == []
+    assert [contact.id for contact in centre.engine.state.contacts.values()] == [callback]
+    centre.agent("ana")
+    assert centre.agents_of(callback) == ["ana"]
+
+
+def test_a_callback_that_nobody_takes_waits_on_and_is_not_turned_away_by_a_step() -> None:
+    decline = Decline(on_miss=MissAction.NOTHING, offers=2, exhausted=Limit(action=Full.CALLBACK))
+    deflect = Action(kind=ActionKind.DEFLECT, text="Bye")
+    steps = (Step(name="s", after_us=60 * SECOND_US, actions=(deflect,)),)
+    centre = Centre(policy(Queue(id=Q, decline=decline, steps=steps)))
+    centre.agent("ana")
+    centre.submit("c1", "voice")
+    centre.wait(40)
+    callback = callback_of(centre, "c1")
+    centre.wait(100)
+    assert [contact.id for contact in centre.engine.state.contacts.values()] == [callback]
+
+
+def test_a_consult_does_not_become_a_callback() -> None:
+    limit = Limit(action=Full.CALLBACK)
+    queues = [Queue(id=Q), Queue(id=R, longest_wait_us=5 * SECOND_US, on_late=limit)]
+    centre = Centre(policy(*queues, profiles=profiles(all=[("q", 1)], other=[("r", 1)])))
+    centre.agent("ana")
+    centre.submit("c1", "voice")
+    centre.talk("c1")
+    centre.say(c.StartConsult(contact=ContactId("c1"), consult=ContactId("k1"), queue=R))
+    assert centre.wait(60) == []
+    assert centre.of("k1").state == "queued"
+
+
 QUEUE = Queue(id=Q, longest_wait_us=30 * SECOND_US, recheck_us=10 * SECOND_US, on_late=CROWDED)
 
 

@@ -204,8 +204,8 @@ def test_a_requeued_contact_keeps_its_place_and_leaves_this_agent_alone() -> Non
     assert centre.agents_of("c1") == ["bo"]
 
 
-def consulting() -> Centre:
-    centre = talking()
+def consulting(channel: str = "voice") -> Centre:
+    centre = talking(channel)
     centre.agent("bo", profile="other")
     centre.say(c.StartConsult(contact=C1, consult=K1, queue=QueueId("r"), agent=ANA))
     return centre
@@ -227,6 +227,43 @@ def test_after_a_consult_the_agent_goes_on_alone() -> None:
     assert {"ConsultEnded", "ContactClosed", "CustomerResumed"} <= set(names(events))
     assert (centre.held_by("ana"), centre.held_by("bo")) == ({"c1": "connected"}, {})
     assert centre.of("c1").consult == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        c.ParkContact(contact=K1),
+        c.TransferContact(contact=K1, queue=QueueId("q")),
+        c.SwitchChannel(contact=K1, channel="sms"),
+        c.RequestCallback(contact=K1, callback=ContactId("k2")),
+        c.RescheduleContact(contact=K1, not_before_us=0),
+    ],
+)
+def test_a_consult_goes_nowhere_by_itself(command: c.Command) -> None:
+    centre = consulting("chat")
+    centre.talk("k1")
+    with pytest.raises(Refused, match="is a consult"):
+        centre.say(command)
+    assert (centre.of("k1").consult_of, centre.of("c1").consult) == ("c1", "k1")
+
+
+def test_nobody_is_asked_about_a_contact_that_was_parked() -> None:
+    centre = consulting("chat")
+    centre.talk("k1")
+    events = centre.say(c.ParkContact(contact=C1, agent=ANA))
+    assert [event.contact for event in events if isinstance(event, e.ContactClosed)] == ["k1"]
+    assert (centre.of("c1").state, centre.of("c1").consult) == ("parked", "")
+    assert centre.held_by("bo") == {}
+
+
+def test_who_is_silent_while_somebody_is_asked_about_them_is_parked_after_that() -> None:
+    centre = consulting("chat")
+    centre.talk("k1")
+    centre.say(c.SendMessage(contact=C1, message="m1", size=1, agent=ANA))
+    assert "ContactParked" not in names(centre.wait(400))
+    assert centre.of("c1").state == "active"
+    centre.say(c.EndConsult(contact=C1, agent=ANA))
+    assert names(centre.wait(0)) == ["ReservationEnded", "ContactParked"]
 
 
 def test_a_consulted_agent_takes_over() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from loadtest.server import free_port
 from router import app
-from router.core.commands import Command
+from router.core.commands import Command, RequestCallback, SubmitContact, SwitchChannel
+from router.core.model import ContactId, QueueId
 from router.core.policy import Policy
-from router.errors import OutcomeUnknown, StoreFull
+from router.errors import OutcomeUnknown, Refused, StoreFull
 from router.journal import RowWrite
 from router.runtime.loop import Workspace
 
@@ -26,9 +27,8 @@ workspaces:
 class Served:
     """A server of two workspaces and its file."""
 
-    def __init__(self, path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.text = FILE.replace("PORT", str(free.getsockname()[1]))
+    def __init__(self, path: Path, text: str = FILE) -> None:
+        self.text = text.replace("PORT", str(free_port()))
         self.path = path
         self.write(10)
         self.server = app.Server(app.load_config(path), path, data=path.parent / "data")
@@ -67,12 +67,12 @@ async def test_one_that_takes_nothing_now_is_found_before_anybody_has_changed(
     served: Served,
 ) -> None:
     west = served.workspace("west")
-    west._writer._stuck = "the disk is full"
+    west.writer._stuck = "the disk is full"
     served.write(20)
     with pytest.raises(StoreFull, match="west: the disk is full"):
         await served.server.reload("test")
     assert served.wrap_ups() == served.shown() == {"east": 10, "west": 10}
-    west._writer._stuck = ""
+    west.writer._stuck = ""
     await served.server.reload("test")
     assert served.wrap_ups() == served.shown() == {"east": 20, "west": 20}
 
@@ -116,3 +116,36 @@ async def test_settings_that_came_into_force_after_all_are_taken_back_when_the_f
     served.write(10)
     await served.server.reload("test")
     assert served.wrap_ups() == served.shown() == {"east": 10, "west": 10}
+
+
+FAX = "channels: {fax: {cost: 20, maximum: 2}}"
+LEAVES = f"""
+server: {{port: PORT}}
+queues: {{care: {{wrap_up: 10s}}, night: {{}}}}
+{FAX}
+"""
+
+
+async def test_what_a_removed_queue_and_channel_still_hold_is_served_and_shown(
+    tmp_path: Path,
+) -> None:
+    made = Served(tmp_path / "one.yaml", LEAVES)
+    await made.server.start()
+    try:
+        workspace = made.workspace("main")
+        contact = ContactId("c1")
+        await workspace.ask(SubmitContact(contact=contact, channel="fax", queue=QueueId("night")))
+        made.text = made.text.replace(", night: {}", "").replace(FAX, "")
+        made.write(10)
+        await made.server.reload("test")
+        assert {*workspace.policy.queues} == {"care", "night"}
+        with pytest.raises(Refused, match="no phone address"):
+            await workspace.ask(
+                RequestCallback(contact=contact, callback=ContactId("c2"), channel="voice")
+            )
+        await workspace.ask(SwitchChannel(contact=contact, channel="chat", queue=QueueId("care")))
+        await made.server.reload("test")
+        assert {*workspace.policy.queues} == {"care"}
+        assert "fax" not in workspace.policy.channels
+    finally:
+        await made.server.stop()
