@@ -6,6 +6,8 @@ Knows the command line and the sockets of contact-router and nothing of its code
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -233,7 +235,34 @@ async def is_ready(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port of this machine that nobody uses now, and that nobody else is given before it is used
+    or while its server is away: whoever connects anywhere gets one of the kernel's own range, and
+    other processes that ask here have blocks of their own. The one 10,000 above it is free, too: a
+    Redis takes it for its cluster."""
+    for _ in range(2 * BLOCK):
+        port = next(_ports)
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("", port))
+            other.bind(("", port + 10_000))
+            return port
+    raise RuntimeError("no free port")
+
+
+BLOCK = 100
+
+
+def _block() -> Iterator[int]:
+    """Ports that are this process's as long as it lives, round and round."""
+    folder = Path(tempfile.gettempdir()) / f"contact-router-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for first in range(10_000, 20_000, BLOCK):
+        lock = os.open(folder / str(first), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process has it
+            os.close(lock)
+        else:
+            yield from itertools.cycle(range(first, first + BLOCK))
+
+
+_ports = _block()

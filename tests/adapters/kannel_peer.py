@@ -20,11 +20,11 @@ import pytest
 from aiohttp import web
 
 from adapters.kannel import Kannel, routes
+from loadtest.server import free_port
 from router.channel import Address, ChannelError, ChannelLost, Task, UnknownOutcome
 from router.testing.adapter_harness import AskingHarness, FailingHarness, RouterDouble, Signal
 from router.testing.conformance import CUSTOMER, deliver
 from router.testing.fault_proxy import FaultProxy
-from tests.adapters.smsc_peer import free_port
 
 BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"

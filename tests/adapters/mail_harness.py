@@ -21,10 +21,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from adapters.mail import MailChannel
 from adapters.mail.imap import Verdict
 from adapters.mail.mime import read
+from loadtest.server import free_port
 from router.channel import Address, ChannelLost, NewContact, Task
 from router.core.effects import Effect
 from router.testing.adapter_harness import FailingHarness, RouterDouble, Signal
-from tests.peers.dovecot import PASSWORD, Dovecot, free_ports, shared
+from tests.peers.dovecot import PASSWORD, Dovecot, shared
 
 OURS = "help@ours.example"
 
@@ -33,7 +34,7 @@ class Relay:
     """The sending server: takes mail, delivers it, and misbehaves where the address asks for it."""
 
     def __init__(self, dovecot: Dovecot | None = None) -> None:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.dovecot = dovecot
         self.taken: list[Envelope] = []
         """Every mail that was answered with 250, or whose answer was cut off."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import slixmpp
 
+from loadtest.server import free_port
 from router.testing.adapter_harness import Signal
 
 PROSODY = shutil.which("prosody")
@@ -44,13 +44,6 @@ VirtualHost "localhost"
 Component "{domain}"
   component_secret = "{secret}"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Prosody:
@@ -218,4 +211,4 @@ class Client(slixmpp.ClientXMPP):  # type: ignore[misc]
         self.signal.notify()
 
 
-__all__ = ["DOMAIN", "PROSODY", "SECRET", "Client", "Prosody", "free_port"]
+__all__ = ["DOMAIN", "PROSODY", "SECRET", "Client", "Prosody"]

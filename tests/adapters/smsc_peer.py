@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from adapters.smpp import Smpp
+from loadtest.server import free_port
 from router.channel import Address, ChannelError, ChannelLost, Task, UnknownOutcome
 from router.testing.adapter_harness import AskingHarness, FailingHarness, RouterDouble, Signal
 from router.testing.conformance import CUSTOMER, deliver
@@ -28,12 +28,6 @@ MISSING = "" if shutil.which("node") and (PEER / "node_modules" / "smpp").is_dir
     "node or tests/peers/smsc/node_modules is not there: sh .ci/servers"
 )  # fmt: skip
 needs_smsc = pytest.mark.skipif(bool(MISSING), reason=MISSING or "it is there")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Smsc:

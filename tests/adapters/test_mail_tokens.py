@@ -18,10 +18,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from adapters.mail import check
 from adapters.mail.login import Login, NoToken
 from adapters.mail.settings import Mailbox
+from loadtest.server import free_port
 from router.errors import ConfigError
 from router.testing.conformance import deliver
 from tests.adapters.mail_harness import OURS, MailHarness, mail
-from tests.peers.dovecot import BINARY, WHY_NOT, Dovecot, free_ports
+from tests.peers.dovecot import BINARY, WHY_NOT, Dovecot
 
 pytestmark = [pytest.mark.peer, pytest.mark.skipif(BINARY is None, reason=WHY_NOT)]
 
@@ -41,7 +42,7 @@ class Provider:
         app.router.add_post("/introspect", self._introspect)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         return self
 
@@ -74,7 +75,7 @@ class TokenRelay:
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.logins: list[bytes] = []
         self.sent: list[Envelope] = []
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from adapters import twilio, webhook, xmpp
+from loadtest.server import free_port
 from router.errors import ConfigError
 from router.testing.adapter_harness import Signal
-from tests.adapters.prosody import DOMAIN, PROSODY, SECRET, Prosody, free_port
+from tests.adapters.prosody import DOMAIN, PROSODY, SECRET, Prosody
 from tests.adapters.telegram_server import Telegram
 from tests.adapters.twilio_provider import ACCOUNT, TOKEN, Provider
 from tests.adapters.webhook_harness import described

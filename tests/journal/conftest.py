@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,18 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from loadtest.server import free_port
 
-def free_port() -> int:
-    """A port that nobody uses, nor the one for a cluster's bus that goes with it."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            try:
-                bus.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            return port
+WITHIN_S = 30
 
 
 class RedisServer:
@@ -34,19 +24,19 @@ class RedisServer:
         self.options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.client = redis.Redis(port=self.port, socket_timeout=5, protocol=2)
+        self.client = redis.Redis(port=self.port, socket_timeout=WITHIN_S, protocol=2)
         self.start()
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WITHIN_S
         while True:
             assert self.process.poll() is None, "redis-server ended"
             try:
                 if self.client.ping():
                     return
             except redis.exceptions.RedisError:
-                assert time.monotonic() < deadline, "redis-server did not answer for 10 s"
+                assert time.monotonic() < deadline, f"redis-server did not answer for {WITHIN_S} s"
                 # a poll of another process, which has no signal to wait for
                 time.sleep(0.02)
 

@@ -17,7 +17,6 @@ import re
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -29,6 +28,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from loadtest.server import free_port
 
 BINARY = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 PASSWORD = "correct horse"
@@ -109,7 +110,7 @@ class Dovecot:
         self.users = list(users)
         self.capabilities = capabilities
         self.introspection = introspection
-        self.imap, self.imaps, self.lmtp = free_ports(3)
+        self.imap, self.imaps, self.lmtp = free_port(), free_port(), free_port()
         self.ca_file = base / "cert.pem"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -248,15 +249,6 @@ def _end_shared() -> None:
         dovecot._process.terminate()
         dovecot._process.wait(10)
     shutil.rmtree(dovecot.base, ignore_errors=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
-        sock.close()
-    return ports
 
 
 async def until_listening(port: int, process: subprocess.Popen[bytes] | None = None) -> None:

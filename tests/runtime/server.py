@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from loadtest.server import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -38,9 +39,7 @@ class Served:
         self.directory = directory
         self.config = directory / "router.yaml"
         self.data = directory / "data"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         journal = f", journal: {{store: redis, url: {redis_url!r}}}" if redis_url else ""
         self.config.write_text(CONFIG.replace("PORT", str(self.port)).replace("JOURNAL", journal))
         self.process: asyncio.subprocess.Process | None = None
@@ -73,7 +72,7 @@ class Served:
                 sys.executable, "-m", "router", "serve", "-c", str(self.config),
                 "--data", str(self.data), cwd=ROOT, env=environment, stderr=log,
             )  # fmt: skip
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self._is_ready():
                 assert self.process.returncode is None, (self.directory / "log").read_text()
 
@@ -95,7 +94,7 @@ class Served:
     async def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
     async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from loadtest.server import free_port
 from tests.runtime.server import Served
 
 REDIS = shutil.which("redis-server")
@@ -23,9 +23,7 @@ pytestmark = [
 
 @pytest.fixture
 async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "redis").mkdir()
     process = await asyncio.create_subprocess_exec(
         str(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path / "redis"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import socket
 from pathlib import Path
 
 import pytest
 
+from loadtest.server import free_port
 from router import app
 
 FILE = """
@@ -23,8 +23,7 @@ async def test_start_and_reload_say_each_warning_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "shop.yaml"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     file = FILE.replace("{}", f"{{port: {port}}}", 1)
     path.write_text(file)
     server = app.Server(app.load_config(path), path, data=tmp_path / "data")
@@ -55,8 +54,7 @@ async def test_a_reload_that_the_store_does_not_take_is_told_and_is_no_fault(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "shop.yaml"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     path.write_text(FILE.replace("{}", f"{{port: {port}}}", 1))
     server = app.Server(app.load_config(path), path, data=tmp_path / "data")
     await server.start()
