@@ -115,11 +115,7 @@ class Reader(Outward):
             self._pulling = (self.recording.inputs[stage.key], event.contact)
 
     def _transferred(self, event: e.ContactQueued, stage: Stage) -> None:
-        given = self.recording.inputs.get(stage.key, [])
-        last = given[-1] if given else None
-        now = stage.place(self._now_us)
-        if last and isinstance(last.command, c.EndConsult) and last.place == now:
-            given.pop()  # the transfer ended it
+        self._drop_ended_consult(stage)
         life = stage.contact
         queue = self._policy.queues.get(event.queue)
         own = queue.requirements if queue else ()
@@ -133,6 +129,14 @@ class Reader(Outward):
             reason=event.reason,
         )
         self._input(event.contact, command, ends=True)
+
+    def _drop_ended_consult(self, stage: Stage) -> None:
+        """Who transfers or parks a contact ends its consult by that."""
+        given = self.recording.inputs.get(stage.key, [])
+        last = given[-1] if given else None
+        now = stage.place(self._now_us)
+        if last and isinstance(last.command, c.EndConsult) and last.place == now:
+            given.pop()
 
     def _message(self, event: e.MessageReceived) -> None:
         if self._arrivals.message(event, self._before):
@@ -317,6 +321,8 @@ class Reader(Outward):
             self._tick(self._after(event.contact, self._silent, "park_after_us"))
             self._end_by = "silence"
         elif event.reason != "message_first":
+            if (stage := self.stages.stage(event.contact)) is not None:
+                self._drop_ended_consult(stage)
             self._input(event.contact, copied(c.ParkContact, event), ends=True)
 
     def _closed(self, event: e.ContactClosed) -> None:

@@ -144,6 +144,7 @@ async def test_what_a_removed_queue_and_channel_still_hold_is_served_and_shown(
                 RequestCallback(contact=contact, callback=ContactId("c2"), channel="voice")
             )
         await workspace.ask(SwitchChannel(contact=contact, channel="chat", queue=QueueId("care")))
+        made.write(20)
         await made.server.reload("test")
         assert {*workspace.policy.queues} == {"care"}
         assert "fax" not in workspace.policy.channels
