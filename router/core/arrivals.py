@@ -143,9 +143,10 @@ def receive_message(d: Decider, command: c.ReceiveMessage) -> None:
 
 
 def send_message(d: Decider, command: c.SendMessage) -> None:
-    """We write to the customer."""
+    """We write to the customer; in a consult the two agents write to each other alone."""
     contact = d.contact(command.contact)
-    if command.agent:
+    asking = d.state.contacts.get(contact.consult_of)
+    if command.agent and not (asking is not None and d.is_served(asking, command.agent)):
         d.serving(contact, command.agent)
     d.emit(
         e.MessageSent(
@@ -156,9 +157,10 @@ def send_message(d: Decider, command: c.SendMessage) -> None:
             agent=command.agent,
         )
     )
-    d.effects.append(
-        DeliverMessage(channel=contact.channel, contact=contact.id, message=command.message)
-    )
+    if asking is None:
+        d.effects.append(
+            DeliverMessage(channel=contact.channel, contact=contact.id, message=command.message)
+        )
 
 
 def abandon_contact(d: Decider, command: c.AbandonContact) -> None:

@@ -168,6 +168,11 @@ class Edges:
                 return reservation
         raise Refused("not_active", f"nobody serves contact {contact.id!r} ({contact.state})")
 
+    def is_served(self, contact: Contact, agent: AgentId) -> bool:
+        """Whether this agent has the contact."""
+        held = (self.state.reservations[id_] for id_ in contact.reservations)
+        return any(r.agent == agent and r.state in SERVING for r in held)
+
     def queue_of(self, contact: Contact) -> Queue:
         """The settings of the queue it is in."""
         return self.policy.queues[contact.queue]

@@ -6,7 +6,7 @@ import pytest
 
 from router.core import commands as c
 from router.core import events as e
-from router.core.effects import DisconnectAgent, HoldContact
+from router.core.effects import DeliverMessage, DisconnectAgent, HoldContact
 from router.core.model import SECOND_US, AgentId, ContactId, Presence, QueueId, ReservationId
 from router.core.policy import Queue
 from router.core.service import WRAP_UP_MOST_US
@@ -245,6 +245,20 @@ def test_a_consult_goes_nowhere_by_itself(command: c.Command) -> None:
     with pytest.raises(Refused, match="is a consult"):
         centre.say(command)
     assert (centre.of("k1").consult_of, centre.of("c1").consult) == ("c1", "k1")
+
+
+def test_what_is_written_in_a_consult_is_between_the_two_agents() -> None:
+    centre = consulting("chat")
+    centre.agent("cy")
+    centre.talk("k1")
+    for agent, message in ((ANA, "m1"), (BO, "m2")):
+        sent = centre.say(c.SendMessage(contact=K1, message=message, size=1, agent=agent))
+        assert only(sent, e.MessageSent).agent == agent
+        assert not any(isinstance(effect, DeliverMessage) for effect in centre.effects)
+    with pytest.raises(Refused, match="served by 'bo'"):
+        centre.say(c.SendMessage(contact=K1, message="m3", size=1, agent=AgentId("cy")))
+    centre.say(c.SendMessage(contact=C1, message="m4", size=1, agent=ANA))
+    assert any(isinstance(effect, DeliverMessage) for effect in centre.effects)
 
 
 def test_nobody_is_asked_about_a_contact_that_was_parked() -> None:
