@@ -19,7 +19,7 @@ import msgspec
 
 from router.core.commands import RecordAudit
 from router.core.events import AuditRecorded
-from router.errors import Invalid, NotFound
+from router.errors import Invalid, NotFound, Overloaded, StoreFull
 from router.journal import ArchiveWrite, Commit, Ownership, RowWrite
 from router.journal.codec import encode_event
 from router.runtime.loop import Workspace
@@ -282,7 +282,14 @@ class Tokens:
         if used:  # out of memory first: a second exchange meanwhile finds nothing
             self._drop(principal.workspace, ticket.id)
         archive = (audit(principal),)
-        await self._change(principal.workspace, [row], used, "session.open", principal.by, archive)
+        name = principal.workspace
+        try:
+            await self._change(name, [row], used, "session.open", principal.by, archive)
+        except (Overloaded, StoreFull):  # nothing has happened: it is as good as before
+            if used:
+                self._workspaces[name].note(KIND, ticket.id, encode_token(ticket))
+                self._keep(name, ticket)
+            raise
         return session, row, principal
 
     def _keep(self, workspace: str, row: TokenRow) -> None:

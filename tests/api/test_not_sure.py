@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from router.errors import NotFound, StoreFull
+from router.errors import NotFound, Overloaded
 from router.runtime.lease import Lease
 from tests.api.site import Site
 from tests.api.test_desk import desk
@@ -55,6 +55,20 @@ async def test_a_token_a_ticket_a_password_that_are_not_known_here_may_be_known_
     assert (await elm("GET", "/v1/contacts")).status == 200, "the other workspace is served"
     renew(site)
     assert await statuses() == [401, 401, 401]
+
+
+async def test_a_link_that_could_not_be_exchanged_is_good_for_another_try(site: Site) -> None:
+    admin, nobody = await site.client("admin"), site.anybody()
+    body = {"role": "supervisor", "use": "ticket", "once": True}
+    ticket = {"ticket": (await admin("POST", "/v1/tokens", body)).body["token"]}
+    lapse(site)
+    assert (await nobody("POST", "/v1/session", ticket)).status == 507
+    renew(site)
+    opened = await nobody("POST", "/v1/session", ticket)
+    assert opened.status == 200
+    assert (await nobody("POST", "/v1/session", ticket)).status == 401
+    rows = site.server.hosts["oak"].workspace.rows_of("token")
+    assert not [row for row in rows.values() if b"ticket" in row], "nor after a restart"
 
 
 async def test_a_desk_with_such_a_token_is_sent_away_and_not_signed_out(site: Site) -> None:
@@ -109,5 +123,5 @@ async def test_a_receipt_for_a_message_that_another_owner_sent_is_not_thrown_awa
     with pytest.raises(NotFound):
         await texts.router.receipt("none", "m1", "delivered")
     lapse(site)
-    with pytest.raises(StoreFull):
+    with pytest.raises(Overloaded):
         await texts.router.receipt("none", "m1", "delivered")

@@ -28,7 +28,7 @@ def losses(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """Nodes of one workspace on one Redis; leases of a second."""
-    made = Site(tmp_path, lease_s=1.0)
+    """Nodes of one workspace on one Redis; leases as short as docs/nodes.md lets them be."""
+    made = Site(tmp_path, lease_s=2.0)
     yield made
     await made.close()

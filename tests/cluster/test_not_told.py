@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
 
 import aiohttp
 import pytest
@@ -23,20 +22,6 @@ pytestmark = [
     NEEDS_REDIS,
     pytest.mark.timeout(180),
 ]
-
-
-async def insist(node: Node, method: str, path: str, body: Any, token: str) -> Any:
-    """What it answers once its lease holds: a machine may hold a node up for a second."""
-    found: list[Any] = []
-
-    async def is_answered() -> bool:
-        status, said = await node.ask(method, path, body, token=token)
-        assert status in (200, 201, 503, 507), said
-        found.append(said)
-        return status in (200, 201)
-
-    await until(is_answered, node.log_end)
-    return found[-1]
 
 
 async def desk_closed_with(node: Node, token: str) -> int | None:
@@ -59,7 +44,7 @@ async def test_it_sends_away_and_neither_knows_nor_denies_what_its_successor_has
         first.config.write_text(text.replace(f":{site.store.port}/", f":{line.port}/"))
         await first.start()
         await owner_among([first])
-        old = await insist(first, "POST", "/v1/contacts", contact("old"), site.admin)
+        _, old = await first.insist("POST", "/v1/contacts", contact("old"), token=site.admin)
         await second.start()
         streaming = await first.session.get(
             "/v1/events?from_seq=1", headers={"Authorization": f"Bearer {site.admin}"}
@@ -69,8 +54,8 @@ async def test_it_sends_away_and_neither_knows_nor_denies_what_its_successor_has
         await owner_among([second])
 
         body = {"role": "agent", "agent": "ana"}
-        made = await insist(second, "POST", "/v1/tokens", body, site.admin)
-        new = await insist(second, "POST", "/v1/contacts", contact("new"), site.admin)
+        _, made = await second.insist("POST", "/v1/tokens", body, token=site.admin)
+        _, new = await second.insist("POST", "/v1/contacts", contact("new"), token=site.admin)
         assert await first.owns() == ["main"], "it has not heard"
         ours = made["token"]
         for method, path, body, token in (
@@ -112,4 +97,4 @@ async def test_it_sends_away_and_neither_knows_nor_denies_what_its_successor_has
             return code == 4401
 
         await until(is_refused, first.log_end)
-        await insist(first, "GET", "/v1/agents/ana", None, ours)
+        assert (await first.insist("GET", "/v1/agents/ana", token=ours))[0] == 200

@@ -24,6 +24,7 @@ from router.runtime.cluster import Cluster
 from router.runtime.lease import Lease
 from router.runtime.members import preference
 
+pytestmark = pytest.mark.timeout(300)  # work, and no waiting: a machine may be slow
 LEASE_US = 3_000_000
 SPACES = ("east", "west", "north")
 

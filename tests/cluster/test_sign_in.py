@@ -48,7 +48,7 @@ async def company(
     secret = folder / "oidc.secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    site = Site(folder, OIDC.lstrip("\n") + body, lease_s=1.0)
+    site = Site(folder, OIDC.lstrip("\n") + body, lease_s=2.0)
     try:
         nodes = [site.node("a"), site.node("b")]
         async with provider(nodes[0].url, theirs, consent=False, backchannel=True) as identity:
@@ -95,9 +95,9 @@ async def exchange(at: Node, where: str) -> tuple[str, str]:
     """(token, workspace) of the session that a page makes of its ticket."""
     assert "#ticket=" in where, where
     body = {"ticket": where.partition("#ticket=")[2]}
-    status, session = await at.ask("POST", "/v1/session", body, token="")
+    status, session = await at.insist("POST", "/v1/session", body, token="")
     assert status == 200, session
-    again = await at.ask("POST", "/v1/session", body, token="")
+    again = await at.insist("POST", "/v1/session", body, token="")
     assert again[0] == 401, "a ticket is good once"
     return str(session["token"]), str(session["workspace"])
 
@@ -127,7 +127,7 @@ async def test_people_come_back_to_either_node_and_into_the_workspace_that_is_th
                 assert workspace == place
                 sessions[login].append(token)
                 for node in nodes:
-                    assert (await node.ask("GET", path, token=token))[0] == 200
+                    assert (await node.insist("GET", path, token=token))[0] == 200
                 stale = await back(person, end, answer)
                 assert stale == f"/{page}#refused=stale", "an answer counts once"
         for node in nodes:
@@ -136,7 +136,7 @@ async def test_people_come_back_to_either_node_and_into_the_workspace_that_is_th
                 answer = await to_provider(person, node, login, "desk")
                 assert await back(person, node, answer) == f"/desk#refused={why}"
         await nobody_else_makes_tickets(site, nodes)
-        rows = (await nodes[0].ask("GET", "/v1/audit", token=admin))[1]["rows"]
+        rows = (await nodes[0].insist("GET", "/v1/audit", token=admin))[1]["rows"]
         came = [row for row in rows if row["action"] == "session.oidc"]
         assert [(row["subject"], row["address"]) for row in came] == [
             ("oidc:ana-7", "127.0.0.1")
@@ -148,7 +148,7 @@ async def test_people_come_back_to_either_node_and_into_the_workspace_that_is_th
         ):
             await sign_out_there(person, identity, nodes[1])
             statuses = [
-                (await node.ask("GET", path, token=token))[0]
+                (await node.insist("GET", path, token=token))[0]
                 for node in nodes
                 for token in sessions[login]
             ]
@@ -193,5 +193,5 @@ async def test_who_comes_back_while_the_owner_is_lost_is_let_in_by_the_next_one(
         await owner.kill()
         token, workspace = await exchange(other, await back(person, other, answer))
         assert workspace == "main"
-        assert (await other.ask("GET", "/v1/reservations", token=token))[0] == 200
+        assert (await other.insist("GET", "/v1/reservations", token=token))[0] == 200
         assert await other.owns() == ["main"]

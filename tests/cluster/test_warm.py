@@ -24,6 +24,7 @@ from router.runtime.loop import Workspace
 from router.runtime.warm import Warm
 from tests.runtime.world import ANA, SECOND, World
 
+pytestmark = pytest.mark.timeout(300)  # work, and no waiting: a machine may be slow
 LIVE = 220
 """More than one chunk of rows."""
 
