@@ -181,10 +181,13 @@ function Said({ desk, contact }) {
   const messages = desk.known.messages.get(contact.id) || [];
   const unsent = desk.drafts.unsent(contact.id);
   const count = messages.length + unsent.length;
+  const types = desk.isTyping(contact.id);
+  const sent = unsent.at(-1)?.id || "";
+  useLayoutEffect(() => void (sent && (atEnd.current = true)), [sent]); // whoever writes wants to see it
   useLayoutEffect(() => {
     // Stay at the newest message, unless somebody is reading further up.
     if (atEnd.current && own.current) own.current.scrollTop = own.current.scrollHeight;
-  }, [count, own.current?.clientHeight]);
+  }, [count, types, sent, own.current?.clientHeight]);
   const scrolled = () => {
     const { scrollTop, scrollHeight, clientHeight } = own.current;
     atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
@@ -201,7 +204,7 @@ function Said({ desk, contact }) {
       ];
     })}
     ${unsent.map((each) => html`<${Unsent} key=${each.id} desk=${desk} contact=${contact} unsent=${each} />`)}
-    ${desk.isTyping(contact.id) && html`<li class="typing quiet">${t("typing")}</li>`}
+    ${types && html`<li class="typing quiet">${t("typing")}</li>`}
     ${!count && html`<li class="empty"><p>${t("nothing_said")}</p></li>`}
   </ol>`;
 }

@@ -31,8 +31,11 @@ export function Note({ desk, contact }) {
     // Whoever went on writing meanwhile has not finished.
     if (saved && written() === text) end();
   };
+  // A key that is pressed without thinking must not throw away what was written.
+  const leave = () => (written() === said.trim() ? end() : setOpen(false));
   const pressed = (event) => {
-    if (event.key === "Escape") end();
+    if (event.isComposing) return;
+    if (event.key === "Escape") leave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(event);
     else return;
     event.preventDefault();
@@ -49,11 +52,12 @@ export function Note({ desk, contact }) {
           <textarea id="note-text" ref=${own} rows="3" maxlength=${MOST} dir="auto" value=${draft} onInput=${write} onKeyDown=${pressed}></textarea>
           <p class="quiet">${t("note_words")}</p>
           <div class="sheet-foot">
-            <button type="button" onClick=${end}>${t("cancel")} <kbd>Esc</kbd></button>
+            <button type="button" onClick=${end}>${t("note_discard")}</button>
             <button class="primary" type="submit" disabled=${desk.isBusy("update", contact.id)}>${t("note_save")}</button>
           </div>
         </form>`
       : html`${said && html`<p class="plain" dir="auto">${said}</p>`}
-          <button id="note" class="link" onClick=${begin}>${t(said ? "note_edit" : "note_add")} <kbd>U</kbd></button>`}
+          ${draft && html`<p class="plain quiet" dir="auto" data-draft="yes"><em>${t("draft")}</em> ${draft}</p>`}
+          <button id="note" class="link" onClick=${begin}>${t(said || draft ? "note_edit" : "note_add")} <kbd>U</kbd></button>`}
   </section>`;
 }

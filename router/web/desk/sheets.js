@@ -56,6 +56,7 @@ function Destinations({ desk, contact, kind }) {
     if (await desk.act(kind, { contact: contact.id, ...where, ...more })) desk.done(kind, contact.id);
   };
   const pressed = (event) => {
+    if (event.isComposing) return; // Enter then ends a word of an input method
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (by && found.length) setPlace((Math.min(place, found.length - 1) + by + found.length) % found.length);
     else if (event.key === "Enter") go();
@@ -80,7 +81,7 @@ function Destinations({ desk, contact, kind }) {
       ${!found.length && html`<li class="quiet">${t("destination_none")}</li>`}
     </ul>
     ${kind === "transfer" &&
-    html`<input aria-label=${t("reason")} placeholder=${t("reason_optional")} value=${reason} onInput=${(event) => setReason(event.target.value)} />`}
+    html`<input aria-label=${t("reason")} placeholder=${t("reason_optional")} value=${reason} onInput=${(event) => setReason(event.target.value)} onKeyDown=${(event) => event.key === "Enter" && !event.isComposing && go()} />`}
     <div class="sheet-foot">
       <button onClick=${() => desk.open("")}>${t("cancel")} <kbd>Esc</kbd></button>
       <button class="primary" disabled=${!chosen || desk.isBusy(kind, contact.id)} onClick=${() => go()}>
@@ -144,7 +145,7 @@ function Requeue({ desk, contact }) {
 export function Sheet({ desk, contact }) {
   const kind = desk.view.sheet;
   const pressed = (event) => {
-    if (event.key !== "Escape") return;
+    if (event.key !== "Escape" || event.isComposing) return;
     event.preventDefault();
     desk.open("");
     const back = channelOf(desk.known, contact.channel).media ? document.body : document.getElementById("composer");

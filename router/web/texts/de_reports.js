@@ -72,6 +72,7 @@ export const reports = {
   note_add: "Notiz schreiben",
   note_edit: "Ändern",
   note_save: "Speichern",
+  note_discard: "Verwerfen",
   act_update: "Notiz",
   key_note: "Notiz zu diesem Kontakt",
   key_beside: "Diesen Kontakt neben dem nächsten behalten",

@@ -72,6 +72,7 @@ export const reports = {
   note_add: "Write a note",
   note_edit: "Change",
   note_save: "Save",
+  note_discard: "Discard",
   act_update: "Note",
   key_note: "Note on this contact",
   key_beside: "Keep this contact beside the next one",
