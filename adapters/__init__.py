@@ -8,6 +8,7 @@ several adapters need of the same thing stands in `adapters.kit`, and is taken f
 from __future__ import annotations
 
 from adapters.kit.crew import TRY_AGAIN, Crew, Fence, insist
+from adapters.kit.facts import Facts
 from adapters.kit.hooks import hook_answer, hook_body, hook_rate
 from adapters.kit.questions import Questions
 from adapters.kit.sending import (
@@ -30,6 +31,7 @@ __all__ = [
     "Breaker",
     "Bucket",
     "Crew",
+    "Facts",
     "Fence",
     "Finding",
     "NotSent",

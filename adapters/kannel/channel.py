@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any, Final
 
 from adapters import (
-    Crew,
+    Facts,
     Fence,
     NotSent,
     Questions,
@@ -52,8 +52,8 @@ class Kannel(Channel):
         self.key = read_secret(config.key_file, f"{where}.key_file") if config.key_file else ""
         self.peers = [ipaddress.ip_network(peer) for peer in config.peers]
         self.out = SendSms(config, read_secret(config.password_file, f"{where}.password_file"))
-        self.crew = Crew(name, most=1_000)
-        self.questions = Questions(router, self.crew)
+        self.facts = Facts(name)
+        self.questions = Questions(router, self.facts)
         self.sender = Sender(
             router.state, most=config.waiting, at_once=config.at_once, patience_s=config.patience_s
         )
@@ -70,6 +70,7 @@ class Kannel(Channel):
     async def run(self) -> None:
         """Serve until Kannel is gone; what it brings meanwhile is taken all the same."""
         self.router.state("starting")
+        self.facts.go_on()
         try:
             if not self._serves:
                 await self._recall()
@@ -82,7 +83,7 @@ class Kannel(Channel):
         except asyncio.CancelledError:
             self._serves = False
             self.questions.stop()
-            await self.crew.stop()
+            await self.facts.stop()
             await self.out.close()
             raise
         finally:
@@ -128,8 +129,10 @@ class Kannel(Channel):
         return receipt
 
     async def tell(self, status: Status) -> None:
-        """What became of a message of ours. Raises what the router raises."""
-        await self.router.receipt(status.contact, status.message, status.state, status.detail)
+        """What became of a message of ours. Raises what the router raises; kept until it is taken,
+        because how often Kannel says it again is its own setting."""
+        told = (status.contact, status.message, status.state, status.detail)
+        await self.facts.tell(status.message, self.router.receipt, *told)
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -151,7 +154,7 @@ class Kannel(Channel):
             case _:
                 if isinstance(effect, StartContact):
                     _number(task)
-                without_leg(effect, self.router, self.crew)
+                without_leg(effect, self.router, self.facts)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = _pair(task.customer.address, task.our_address)

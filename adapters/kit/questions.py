@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from adapters.kit.crew import Crew, insist
+from adapters.kit.facts import Facts
 from router.channel import ChannelError, CollectFromContact, Router
 
 ANSWER = 1_000
@@ -27,9 +27,9 @@ class _Open:
 class Questions:
     """Questions put in writing, one to each customer at a time: what they write next answers."""
 
-    def __init__(self, router: Router, crew: Crew) -> None:
+    def __init__(self, router: Router, facts: Facts) -> None:
         self._router = router
-        self._crew = crew
+        self._facts = facts
         self._open: dict[str, _Open] = {}
 
     def put(self, who: str, external_id: str, effect: CollectFromContact) -> str:
@@ -75,13 +75,9 @@ class Questions:
         known = self._open[who]
         self.withdraw(who)
         effect = known.effect
-        # A full crew: whoever wrote must not hear of it. The router ends the question by itself.
+        # Too many facts wait: whoever wrote must not hear of it. The router ends it by itself.
         with suppress(ChannelError):
-            self._crew.start(
-                insist(
-                    lambda: self._router.collected(
-                        known.external_id, effect.name, value, ask=effect.ask, timed_out=not value
-                    )
-                ),
-                "answer",
-            )
+            self._facts.later(
+                known.external_id, self._router.collected,
+                known.external_id, effect.name, value, ask=effect.ask, timed_out=not value,
+            )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TypeVar
 
-from adapters.kit.crew import Crew, insist
+from adapters.kit.facts import Facts
 from router.channel import ConnectAgent, Effect, Router, StartContact
 
 K = TypeVar("K")
@@ -25,17 +25,17 @@ class Remembered(OrderedDict[K, V]):
             self.popitem(last=False)
 
 
-def without_leg(effect: Effect, router: Router, crew: Crew) -> None:
+def without_leg(effect: Effect, router: Router, facts: Facts) -> None:
     """The effects that are done at once where nothing must be rung and no leg come up.
 
     An agent is connected when asked for, a contact of ours begins as ``out-<contact>``, an offer
-    is answered at the desk. Raises ChannelError when the crew is full.
+    is answered at the desk. Raises ChannelError when too many facts wait.
     """
     match effect:
         case ConnectAgent(reservation=reservation):
-            crew.start(insist(lambda: router.connected(reservation)), "connected")
+            facts.later(effect.contact, router.connected, reservation)
         case StartContact(contact=contact):
-            crew.start(insist(lambda: router.started(contact, f"out-{contact}")), "started")
+            facts.later(contact, router.started, contact, f"out-{contact}")
         case _:
             pass
 

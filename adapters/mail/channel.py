@@ -16,7 +16,7 @@ from typing import Any
 
 from adapters import (
     TRY_AGAIN,
-    Crew,
+    Facts,
     Fence,
     NotSent,
     Remembered,
@@ -93,7 +93,7 @@ class MailChannel(Channel):
             patience_s=PATIENCE_S,
         )
         self._reader = Reader()
-        self._crew = Crew(name, most=1_000)
+        self._facts = Facts(name)
         self._fence = Fence()
         self._done: Remembered[str, None] = Remembered()
         self._open = OpenThreads()
@@ -119,6 +119,7 @@ class MailChannel(Channel):
     async def run(self) -> None:
         """Read the mailboxes and send until cancelled."""
         self.router.state("starting")
+        self._facts.go_on()
         for external_id, _ in await insist(self.router.open):
             self._open.add(external_id)
         self._states = {box.address: ("starting", "") for box in self.config.mailboxes}
@@ -179,7 +180,7 @@ class MailChannel(Channel):
             case StartContact():
                 await self._start(task, effect)
             case _:
-                without_leg(effect, self.router, self._crew)
+                without_leg(effect, self.router, self._facts)
 
     async def _start(self, task: Task, effect: StartContact) -> None:
         """A thread that begins with us: its first mail names it."""
@@ -190,13 +191,9 @@ class MailChannel(Channel):
             raise ChannelError(str(error)) from None
         external_id = self._signer.thread(effect.contact, address)
         self._open.add(external_id)
-
-        async def say() -> None:
-            await insist(lambda: self.router.started(effect.contact, external_id))
-            if effect.reservation:
-                await insist(lambda: self.router.connected(effect.reservation))
-
-        self._crew.start(say(), "started")
+        self._facts.later(effect.contact, self.router.started, effect.contact, external_id)
+        if effect.reservation:
+            self._facts.later(effect.contact, self.router.connected, effect.reservation)
 
     async def _answer_by_itself(self, task: Task, text: str) -> None:
         if not self._may_answer(task):
@@ -242,7 +239,7 @@ class MailChannel(Channel):
         if not task.external_id and contact and isinstance(task.effect, DeliverMessage):
             external_id = self._signer.thread(contact, canonical(task.customer.address))
             self._open.add(external_id)
-            self._crew.start(insist(lambda: self.router.started(contact, external_id)), "started")
+            self._facts.later(contact, self.router.started, contact, external_id)
 
     async def _said(self, external_id: str) -> list[Line]:
         try:
@@ -398,7 +395,7 @@ class MailChannel(Channel):
                 if thread.is_alive():
                     thread.cut()
                     await asyncio.to_thread(thread.join, 2.0)
-        await self._crew.stop()
+        await self._facts.stop()
         await self._reader.stop()
         await self._smtp.close()
 

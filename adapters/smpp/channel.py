@@ -13,6 +13,7 @@ from typing import Any, Final
 from adapters import (
     Breaker,
     Crew,
+    Facts,
     Fence,
     Questions,
     read_secret,
@@ -70,7 +71,8 @@ class Smpp(Channel):
         self.store = Store(self.config.state_file)
         self.crew = Crew(name, most=1_000)
         self.inward = Crew(f"{name} deliver_sm", most=self.config.inbound)
-        self.questions = Questions(router, self.crew)
+        self.facts = Facts(name)
+        self.questions = Questions(router, self.facts)
         self.breaker = Breaker()
         self.inbound = self._make_inbound()
         self._fence = Fence()
@@ -85,7 +87,7 @@ class Smpp(Channel):
 
     def _make_inbound(self) -> Inbound:
         return Inbound(
-            self.name, self.config, self.store, self.router, self.questions, self.crew,
+            self.name, self.config, self.store, self.router, self.questions, self.facts, self.crew,
             lambda: self.held > 0,
         )  # fmt: skip
 
@@ -124,10 +126,12 @@ class Smpp(Channel):
             raise ChannelLost(f"state_file: {type(error).__name__}") from None
         self.inbound = self._make_inbound()
         self.inbound.recall(*found)
+        self.facts.go_on()
         self._is_open = self._serves = True
 
     async def _close(self) -> None:
         self.questions.stop()
+        await self.facts.stop()
         await self.crew.stop(GRACE_S)
         self._is_open = False
         try:
@@ -234,7 +238,7 @@ class Smpp(Channel):
             case _:
                 if isinstance(effect, StartContact):
                     placed(task.customer.address, self._plain)
-                without_leg(effect, self.router, self.crew)
+                without_leg(effect, self.router, self.facts)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = pair(task.customer.address, task.our_address)

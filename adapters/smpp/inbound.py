@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from adapters import TRY_AGAIN, Crew, Questions
+from adapters import TRY_AGAIN, Crew, Facts, Questions
 from adapters.smpp import pdu
 from adapters.smpp.addresses import written
 from adapters.smpp.heard import Heard, Hearing
@@ -55,7 +55,7 @@ class Inbound:
 
     def __init__(
         self, name: str, config: Settings, store: Store, router: Router, questions: Questions,
-        crew: Crew, is_sending: Callable[[], bool],
+        facts: Facts, crew: Crew, is_sending: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.name = name
         self.hearing = Hearing(config.repeat_s, HEARD_MOST)
@@ -64,6 +64,7 @@ class Inbound:
         self._store = store
         self._router = router
         self._questions = questions
+        self._facts = facts
         self._crew = crew
         self._is_sending = is_sending
         self._in_order: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -264,8 +265,9 @@ class Inbound:
         sent = await self._sent(centre, receipt.id, delivered=is_delivered)
         if sent is None or not sent.message or (is_delivered and not sent.is_whole):
             return
+        told = (sent.contact, sent.message, receipt.outcome, receipt.detail)
         try:
-            await self._router.receipt(sent.contact, sent.message, receipt.outcome, receipt.detail)
+            await self._facts.tell(sent.message, self._router.receipt, *told)
         except Refused as refused:
             log.debug("receipt refused", extra={"adapter": self.name, "code": refused.code})
 

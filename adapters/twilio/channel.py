@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from adapters import (
-    Crew,
+    Facts,
     Fence,
     Questions,
     Remembered,
@@ -28,6 +28,7 @@ from router.channel import (
     ChannelLost,
     CollectFromContact,
     DeliverMessage,
+    Delivery,
     EndContact,
     NewContact,
     NewMessage,
@@ -58,8 +59,8 @@ class Twilio(Channel):
             user = config.api_key_id
             secret = read_secret(config.api_key_file, f"{where}.api_key_file")
         self.rest = Rest(config, user, secret)
-        self.crew = Crew(name, most=1_000)
-        self.questions = Questions(router, self.crew)
+        self.facts = Facts(name)
+        self.questions = Questions(router, self.facts)
         self.sender = Sender(
             router.state, most=config.waiting, at_once=config.at_once, patience_s=config.patience_s
         )
@@ -81,6 +82,7 @@ class Twilio(Channel):
         if self._is_stopped:
             self._began_s = asyncio.get_running_loop().time()
         self._is_stopped = False
+        self.facts.go_on()
         try:
             await self.rest.open()
             self.sender.lost.clear()
@@ -90,7 +92,7 @@ class Twilio(Channel):
         except asyncio.CancelledError:
             self._is_stopped = True
             self.questions.stop()
-            await self.crew.stop()
+            await self.facts.stop()
             raise
         finally:
             self.router.state("down")
@@ -136,9 +138,13 @@ class Twilio(Channel):
             return
         if state == "undelivered":
             detail = reason(status.error, status.state)
-            await self.router.receipt(contact, message, "undelivered", detail)
+            await self._say(contact, message, "undelivered", detail)
         elif self._is_whole(message, part, of):
-            await self.router.receipt(contact, message, "delivered", "")
+            await self._say(contact, message, "delivered")
+
+    async def _say(self, contact: str, message: str, state: Delivery, detail: str = "") -> None:
+        """Kept until it is taken, too: the provider says a state again for seconds, or never."""
+        await self.facts.tell(message, self.router.receipt, contact, message, state, detail)
 
     def _is_whole(self, message: str, part: str, of: str) -> bool:
         if of == "1" or not of.isdecimal():
@@ -167,7 +173,7 @@ class Twilio(Channel):
             case _:
                 if isinstance(effect, StartContact):
                     self._to(task)
-                without_leg(effect, self.router, self.crew)
+                without_leg(effect, self.router, self.facts)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = _pair(task.customer.address, self._ours(task))

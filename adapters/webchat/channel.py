@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters import TRY_AGAIN, Bucket, Crew, Fence, Remembered, insist, read_settings
+from adapters import TRY_AGAIN, Bucket, Crew, Facts, Fence, Remembered, insist, read_settings
 from adapters.webchat.codec import (
     AgentTyping,
     Answered,
@@ -62,8 +62,6 @@ from router.channel import (
 
 PAGES = 5
 """Most open pages of one visitor; one more closes the oldest."""
-SAY_S = 3_600.0
-"""So long is said that somebody has gone: nobody else will, and an agent would wait for them."""
 CLOSE_S = 2.0
 """How long pages have to hear that the server goes."""
 
@@ -80,7 +78,8 @@ class WebChat(Channel):
         notary = Notary(identity_secret(config.identity_secret_file, where))
         self.door = Door(self.signer, notary, config.strangers_per_min)
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
-        self.crew = Crew(name, most=2 * self.config.conversations)
+        self.facts = Facts(name, most=2 * self.config.conversations)
+        self.crew = Crew(name, most=self.config.conversations)
         self.uploads = Uploads(config, router, self.crew)
         self.writers = Crew(f"{name} pages", most=PAGES * self.config.conversations)
         """One task for each open page."""
@@ -94,6 +93,7 @@ class WebChat(Channel):
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        self.facts.go_on()
         for external_id, state in await insist(self.router.open):
             self._reopen(external_id, state)
         self.up = True
@@ -114,6 +114,7 @@ class WebChat(Channel):
                 for page in list(conversation.pages):
                     page.close(1012, "the server restarts")
             await self.writers.stop(grace_s=CLOSE_S)
+            await self.facts.stop()
             await self.crew.stop(grace_s=CLOSE_S if self.uploads.stop() else 0.0)
 
     async def perform(self, task: Task) -> None:
@@ -206,7 +207,7 @@ class WebChat(Channel):
             self._show(conversation, words.id, "visitor", words.text, names)
         if conversation.ask is not None and not conversation.ask.choices and words.text.strip():
             # A question without choices is answered by whatever is written next.
-            self._later(lambda: self._answered(conversation, words.text[:ANSWER]), "answer")
+            self._answered(conversation, words.text[:ANSWER])
         if receipt.state == "closed":
             self._end(conversation)
         elif receipt.state == "active":
@@ -214,12 +215,12 @@ class WebChat(Channel):
         elif conversation.phase == "waiting":
             self._show_place(conversation, receipt.position, receipt.wait_us, "")
 
-    async def choose(self, conversation: Conversation, name: str, value: str) -> None:
+    def choose(self, conversation: Conversation, name: str, value: str) -> None:
         """The visitor answers a question; anything that was not offered is refused."""
         ask = conversation.ask
         if ask is None or ask.name != name or (ask.choices and value not in ask.choices):
             raise ChannelError(f"nobody asks for {name!r} with such an answer")
-        await self._answered(conversation, value)
+        self._answered(conversation, value)
 
     def typing(self, conversation: Conversation) -> None:
         """The visitor types; told to the agent now and then."""
@@ -229,13 +230,13 @@ class WebChat(Channel):
             self.router.typing(conversation.external_id)
 
     def end(self, conversation: Conversation) -> None:
-        """The visitor closes the conversation. Raises ChannelError: too much is under way."""
+        """The visitor closes the conversation. Raises ChannelError: too many facts wait."""
         if not conversation.begun or conversation.phase == "ended":
             return
         talking, external_id = conversation.phase == "talking", conversation.external_id
-        self._end(conversation)
         over = self.router.ended if talking else self.router.left
-        self._later(lambda: over(external_id, "closed by the visitor"), "closed")
+        self.facts.later(external_id, over, external_id, "closed by the visitor")
+        self._end(conversation)
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class WebChat(Channel):
             case ConnectAgent(reservation=reservation):
                 # A chat has no leg that must come up: it is there.
                 self._join(self._conversation_of(task))
-                self._later(lambda: self.router.connected(reservation), "connected")
+                self.facts.later(task.external_id, self.router.connected, reservation)
             case StartContact(contact=contact):
                 self._start_contact(task, contact)
             case EndContact(text=text):
@@ -287,11 +288,11 @@ class WebChat(Channel):
 
         def give_up() -> None:
             if conversation.ask is ask and self.up:
-                self._later(lambda: self._answered(conversation, ""), "no answer")
+                self._answered(conversation, "")
 
         asyncio.get_running_loop().call_later(effect.timeout_us / 1e6, give_up)
 
-    async def _answered(self, conversation: Conversation, value: str) -> None:
+    def _answered(self, conversation: Conversation, value: str) -> None:
         """The open question is over; an empty value: nobody answered it."""
         ask, question = conversation.ask, conversation.question
         if ask is None:
@@ -299,11 +300,11 @@ class WebChat(Channel):
         conversation.ask = None
         external_id = conversation.external_id
         self._tell(conversation, Answered(ask.name))
-        await insist(
-            lambda: self.router.collected(
-                external_id, ask.name, value, ask=question, timed_out=not value
-            )
-        )
+        with suppress(ChannelError):  # too many facts wait: the router ends the question by itself
+            self.facts.later(
+                external_id, self.router.collected,
+                external_id, ask.name, value, ask=question, timed_out=not value,
+            )  # fmt: skip
 
     def _start_contact(self, task: Task, contact: str) -> None:
         address = task.customer.address
@@ -316,7 +317,7 @@ class WebChat(Channel):
         conversation.begun = True
         self._join(conversation)
         external_id = conversation.external_id
-        self._later(lambda: self.router.started(contact, external_id), "started")
+        self.facts.later(external_id, self.router.started, contact, external_id)
 
     # -- conversations ---------------------------------------------------------------------------
 
@@ -435,7 +436,8 @@ class WebChat(Channel):
         if conversation.phase == "waiting":
             external_id = conversation.external_id
             self._end(conversation)
-            self._later(lambda: self.router.left(external_id, "away"), "left")
+            with suppress(ChannelError):  # too many facts wait: the log says so
+                self.facts.later(external_id, self.router.left, external_id, "away")
         if conversation.phase in ("idle", "ended"):
             self._drop(conversation.visitor)
 
@@ -488,9 +490,6 @@ class WebChat(Channel):
     def _token(self, conversation: Conversation) -> str:
         visitor = Visitor(conversation.visitor, conversation.number)
         return self.signer.sign(visitor, _now_ms() // 1000)
-
-    def _later(self, call: Callable[[], Any], what: str) -> None:
-        self.crew.start(insist(call, for_s=SAY_S), what)
 
 
 def _now_ms() -> int:

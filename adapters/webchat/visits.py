@@ -204,8 +204,8 @@ async def _listen(
                 await _say(channel, page, conversation, frame, origin)
             case Choose():
                 try:
-                    await channel.choose(conversation, frame.name, frame.value)
-                except (contract.ChannelError, contract.Refused, *TRY_AGAIN):
+                    channel.choose(conversation, frame.name, frame.value)
+                except contract.ChannelError:
                     page.send(Error("not_asked", "this was not asked, or is answered already"))
             case Typing():
                 channel.typing(conversation)

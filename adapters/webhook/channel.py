@@ -12,6 +12,7 @@ import aiohttp
 
 from adapters import (
     Crew,
+    Facts,
     Fence,
     NotSent,
     Questions,
@@ -75,9 +76,9 @@ class Webhook(Channel):
         self._template = Template(config.send, secrets)
         self._answers = AnswerReader(config.send.answers, config.send.message_id)
         self._typing = Template(config.typing, secrets) if config.typing is not None else None
-        self.crew = Crew(name, most=1_000)
+        self.facts = Facts(name)
         self.typists = Crew(f"{name} typing", most=TYPING_AT_ONCE)
-        self.questions = Questions(router, self.crew)
+        self.questions = Questions(router, self.facts)
         self.sender = Sender(
             self._state, most=config.waiting, at_once=config.at_once, patience_s=config.patience_s
         )
@@ -96,6 +97,7 @@ class Webhook(Channel):
         """Look whether anybody is there; serve until nobody is."""
         self.router.state("starting")
         self._is_stopped = False
+        self.facts.go_on()
         try:
             self.sender.lost.clear()
             await self.look()
@@ -108,7 +110,7 @@ class Webhook(Channel):
             self._is_stopped = True
             self.questions.stop()
             await self.typists.stop()
-            await self.crew.stop()
+            await self.facts.stop()
             raise
         finally:
             self.router.state("down")
@@ -191,7 +193,8 @@ class Webhook(Channel):
             contact, message = self._sent.get(told.message_id, ("", ""))
         if contact:
             with suppress(Refused):  # not known any more: nothing to say again
-                await self.router.receipt(contact, message, told.state, told.reason)
+                said = (contact, message, told.state, told.reason)
+                await self.facts.tell(message, self.router.receipt, *said)
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -212,7 +215,7 @@ class Webhook(Channel):
             case _:
                 if isinstance(effect, StartContact):
                     self._check(task)
-                without_leg(effect, self.router, self.crew)
+                without_leg(effect, self.router, self.facts)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         text = self.questions.put(self._pair(task), task.external_id, effect)

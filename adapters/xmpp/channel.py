@@ -15,6 +15,7 @@ from adapters import (
     TRY_AGAIN,
     Bucket,
     Crew,
+    Facts,
     Fence,
     Questions,
     Remembered,
@@ -25,6 +26,7 @@ from adapters import (
 )
 from adapters.xmpp import stanzas
 from adapters.xmpp.link import Link
+from adapters.xmpp.receipts import Receipts
 from adapters.xmpp.settings import Settings
 from adapters.xmpp.stanzas import Said
 from router.channel import (
@@ -48,8 +50,6 @@ from router.channel import (
 
 PAUSED_S = 6.0
 """So long is an agent who says nothing more shown as typing."""
-LEFT_S = 3_600.0
-"""So long is said that somebody has gone: nobody else will, and an agent would wait for them."""
 UNKNOWN_FOR_S = 10.0
 """So long is the router asked again before a customer hears that it did not work."""
 
@@ -76,8 +76,11 @@ class Xmpp(Channel):
         where = f"adapters.{name}"
         self.config = read_settings(Settings, settings, where)
         self._secret = read_secret(self.config.secret_file, f"{where}.secret_file")
-        self.crew = Crew(name, most=self.config.incoming + 1_000)
-        self.questions = Questions(router, self.crew)
+        self.crew = Crew(name, most=2 * self.config.incoming)
+        """Those whose messages are being taken."""
+        self.facts = Facts(name)
+        self.questions = Questions(router, self.facts)
+        self._receipts = Receipts(self.config.jid, router, self.facts)
         self.held = 0
         """Messages to customers under way."""
         self._link: Link | None = None
@@ -102,6 +105,7 @@ class Xmpp(Channel):
         """Connect, serve until the stream ends."""
         self.router.state("starting")
         self._is_stopped = False
+        self.facts.go_on()
         link = Link(self.config, self._secret, self._hear, self._presence)
         try:
             await link.open(self.config.connect_s)
@@ -127,6 +131,7 @@ class Xmpp(Channel):
             if self._is_stopped:
                 self.questions.stop()
                 await self.crew.stop()
+                await self.facts.stop()
 
     async def perform(self, task: Task) -> None:
         """Send what the router decided."""
@@ -166,7 +171,7 @@ class Xmpp(Channel):
         if said.kind == "error":
             self._bounced(said)
         elif said.received:
-            self._tell(said.received, "delivered", "")
+            self._receipts.told(said.received, _bare(said.sender), "delivered")
         elif said.kind in ("chat", "normal"):
             person, ours = _pair(said)
             if not person or not ours:
@@ -246,7 +251,8 @@ class Xmpp(Channel):
         """They have ended the conversation (XEP-0085 5.2)."""
         external_id, customer.external_id = customer.external_id, ""
         self._by_contact.pop(external_id, None)
-        self._later(lambda: self.router.left(external_id, "gone"), "left", for_s=LEFT_S)
+        with suppress(ChannelError):  # too many facts wait: the log says so
+            self.facts.later(external_id, self.router.left, external_id, "gone")
 
     def _bounced(self, said: Said) -> None:
         """A message of ours came back: while it is waited for, or later as a receipt."""
@@ -256,12 +262,7 @@ class Xmpp(Channel):
             if _bare(said.sender) in (person, person.partition("@")[2], self.config.jid):
                 self._failed[said.id] = said.error
         else:
-            self._tell(said.id, "undelivered", said.error)
-
-    def _tell(self, id_: str, state: Any, detail: str) -> None:
-        contact, slash, message = id_.partition("/")
-        if slash and contact != "e":
-            self._later(lambda: self.router.receipt(contact, message, state, detail), "receipt")
+            self._receipts.told(said.id, _bare(said.sender), "undelivered", said.error)
 
     def _presence(self, xml: ET.Element) -> None:
         """Whoever wants to see us may, and we are there (RFC 6121 3.1.3, 4.3)."""
@@ -298,7 +299,7 @@ class Xmpp(Channel):
             case _:
                 if isinstance(effect, StartContact):
                     self._addresses(task)
-                without_leg(effect, self.router, self.crew)
+                without_leg(effect, self.router, self.facts)
 
     async def _ask(self, task: Task, effect: CollectFromContact) -> None:
         who = " ".join(self._addresses(task))
@@ -325,6 +326,7 @@ class Xmpp(Channel):
     async def _deliver(self, stanza: str, id_: str, person: str) -> None:
         """Write it, and wait until the server has processed it."""
         self._under_way[id_] = person
+        self._receipts.sent(id_, person)
         try:
             link = await self._write(stanza)
             try:
@@ -385,10 +387,6 @@ class Xmpp(Channel):
         customer = self._customers.get(pair) if pair is not None else None
         if customer is not None and customer.external_id == task.external_id:
             customer.external_id = ""
-
-    def _later(self, call: Any, what: str, *, for_s: float = 30.0) -> None:
-        with suppress(ChannelError):  # the crew is full: the backend says it again, or it is lost
-            self.crew.start(insist(call, for_s=for_s), what)
 
 
 def _bare(address: str) -> str:

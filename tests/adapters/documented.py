@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,30 @@ async def accept(served: Served, contact: str) -> str:
     await served.good("POST", f"/v1/reservations/{reservation}:accept", {})
     await served.until(f"/v1/contacts/{contact}", state="active")
     return reservation
+
+
+async def until_settled(
+    served: Served, contact: str, holds: Callable[[dict[str, set[str]]], bool]
+) -> None:
+    """Until the server has stored what became of these messages: message ids by result. What a
+    peer has got, or has said, the server may not have heard of yet."""
+    async with asyncio.timeout(60):
+        while not holds(await _settled(served, contact)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # another process: only asking tells
+
+
+async def _settled(served: Served, contact: str) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    cursor = ""
+    while True:
+        path = f"/v1/contacts/{contact}/events?limit=500&cursor={cursor}"
+        page = await served.good("GET", path)
+        for item in page["events"]:
+            event = item["event"]
+            if event["type"] == "EffectSettled" and event.get("message"):
+                found[event["result"]].add(event["message"])
+        if not (cursor := page.get("next", "")):
+            return found
 
 
 async def texts_of(served: Served, contact: str) -> list[tuple[str, str]]:

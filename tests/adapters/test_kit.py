@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from adapters import Crew, Questions, Remembered, hook_body, without_leg
+from adapters import Facts, Questions, Remembered, hook_body, without_leg
 from router.channel import (
     ChannelError,
     CollectFromContact,
@@ -36,7 +36,7 @@ def test_the_oldest_is_forgotten_however_it_was_put_in() -> None:
 
 async def test_without_a_leg_an_agent_is_connected_and_a_contact_of_ours_has_a_name() -> None:
     signal = Signal()
-    router, crew = RouterDouble(signal), Crew("sms", most=5)
+    router, facts = RouterDouble(signal), Facts("sms")
     router.fail("connected", Overloaded("later", retry_after_s=0.01))
     seat = {"reservation": "r-1", "agent": "ana", "deadline_at_us": 0}
     effects = (
@@ -45,9 +45,9 @@ async def test_without_a_leg_an_agent_is_connected_and_a_contact_of_ours_has_a_n
         StartContact(**OF),
     )
     for effect in effects:
-        without_leg(effect, router, crew)
-    assert len(crew) == 2  # an offer is answered at the desk: nothing to do
-    await crew.stop(grace_s=30.0)
+        without_leg(effect, router, facts)
+    assert len(facts) == 2  # an offer is answered at the desk: nothing to do
+    await facts.stop(grace_s=30.0)
     told = [(said.call, said.of, *said.args) for said in router.calls]
     assert sorted(told) == [
         ("connected", "r-1"),
@@ -59,9 +59,9 @@ async def test_without_a_leg_an_agent_is_connected_and_a_contact_of_ours_has_a_n
 async def test_an_agent_who_cannot_be_told_connected_is_a_failure_that_the_router_hears_of() -> (
     None
 ):
-    router, crew = RouterDouble(Signal()), Crew("sms", most=0)
-    with pytest.raises(ChannelError, match="takes no more"):
-        without_leg(StartContact(**OF), router, crew)
+    router, facts = RouterDouble(Signal()), Facts("sms", most=0)
+    with pytest.raises(ChannelError, match="keeps no more"):
+        without_leg(StartContact(**OF), router, facts)
     assert router.calls == []
 
 
@@ -69,7 +69,7 @@ async def test_an_answer_that_nobody_has_room_for_is_no_fault_of_the_message_tha
     None
 ):
     router = RouterDouble(Signal())
-    questions = Questions(router, Crew("sms", most=0))
+    questions = Questions(router, Facts("sms", most=0))
     ask = CollectFromContact(
         channel="sms", contact=ContactId("c-1"), name="topic", prompt="What about?", ask="q-1"
     )

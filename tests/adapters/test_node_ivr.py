@@ -120,7 +120,7 @@ async def poll(holds: Callable[[], Any]) -> None:
 @pytest.fixture
 async def ivr(tmp_path: Path) -> AsyncIterator[Ivr]:
     menu = json.loads((IVR / "menu.json").read_text("utf-8"))
-    (tmp_path / "menu.json").write_text(json.dumps({**menu, "timeout_ms": 1_500}))
+    (tmp_path / "menu.json").write_text(json.dumps({**menu, "timeout_ms": 4_000}))
     async with serving(tmp_path, sample("ivr"), {}) as served:
         token = await served.good("POST", "/v1/tokens", {"role": "adapter", "channel": "ivr"})
         (tmp_path / "ivr.token").write_text(token["token"])
@@ -141,6 +141,7 @@ async def test_a_call_goes_through_menu_question_phone_and_hang_up(ivr: Ivr) -> 
     contact = await ivr.contact("c1")
     assert contact["queue"] == "repairs"
     assert contact["attributes"] == {"menu": "2"}
+    await ivr.until("heard", call="c1")
     assert ivr.heard("c1")[0].startswith("Welcome")
 
     # The router asks something while the caller waits.

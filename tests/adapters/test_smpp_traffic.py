@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import Crew, Questions
+from adapters import Crew, Facts, Questions
 from adapters.smpp import pdu
 from adapters.smpp.inbound import Inbound
 from adapters.smpp.settings import Settings
@@ -184,9 +184,9 @@ async def test_long_messages_that_are_never_completed_take_no_more_memory_than_s
 ) -> None:
     settings = Settings(smscs={"x": {}}, long_most=500, long_wait_s=1e6)
     router = Counting()
-    crew = Crew("texts", most=10)
+    crew, facts = Crew("texts", most=10), Facts("texts")
     store = Store("")
-    inbound = Inbound("texts", settings, store, router, Questions(router, crew), crew,
+    inbound = Inbound("texts", settings, store, router, Questions(router, facts), facts, crew,
                       lambda: False)  # fmt: skip
     await store.open(0.0)
     inbound.connected(1)

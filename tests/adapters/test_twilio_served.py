@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.testing.adapter_harness import Signal
-from tests.adapters.documented import accept, sample, serving, texts_of
+from tests.adapters.documented import accept, sample, serving, texts_of, until_settled
 from tests.adapters.twilio_provider import TOKEN, Provider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -59,13 +59,14 @@ async def test_router_and_provider_die_under_traffic_and_nothing_is_lost_or_doub
                 group.create_task(customer())
                 await answers(0, 20)
                 # None is under way: what became of one that is cut off nobody could know.
-                await provider.signal.until(lambda: len(provider.messages) >= 20)
+                await until_settled(served, contact, lambda results: len(results["done"]) >= 20)
+                assert len(provider.messages) == 20
                 await provider.kill()
                 await answers(20, 25)  # while it is away, for less than `patience_s`
                 await provider.start()
                 await answers(25, 40)
                 await provider.signal.until(lambda: len(provider.messages) >= 30)
-            await provider.signal.until(lambda: len(provider.messages) >= 40)
+            await until_settled(served, contact, lambda results: len(results["done"]) >= 40)
             for message in provider.messages:
                 assert await provider.report(message["sid"], "delivered") == 204
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from router.testing.adapter_harness import Signal
-from tests.adapters.documented import accept, sample, serving, texts_of
+from tests.adapters.documented import accept, sample, serving, texts_of, until_settled
 from tests.adapters.prosody import DOMAIN, PROSODY, SECRET, Client, Prosody
 
 pytestmark = [
@@ -63,7 +63,8 @@ async def test_a_chat_survives_the_death_of_both_sides(tmp_path: Path) -> None:
             await answers(0)
             for number in range(1, 10):
                 await insist(client, f"hello {number}", f"m{number}")
-            await client.signal.until(lambda: len(client.got) >= 15)
+            await until_settled(served, contact, lambda results: len(results["delivered"]) >= 15)
+            assert len(client.got) == 15
             prosody.kill()
             await answers(15)
             await client.close()
