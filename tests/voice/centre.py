@@ -453,7 +453,8 @@ class Centre:
         held = [f"{r.id} of {r.agent} {r.state.value}" for r in state.reservations.values()]
         return (
             f"contacts {contacts}, reservations {held}, adapter {self._host.channels.states()},"
-            f" at the PBX {await self.pbx.left_over()}"
+            f" at the PBX {await self.pbx.left_over()}, last events"
+            f" {[type(event).__name__ for event in self.events[-8:]]} {self.pbx.log_end()}"
         )
 
 

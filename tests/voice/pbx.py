@@ -147,3 +147,7 @@ class Pbx(ABC):
     @abstractmethod
     async def left_over(self) -> list[str]:
         """Calls, bridges and conferences that exist, in the PBX's words; empty when all is over."""
+
+    def log_end(self) -> str:
+        """For a failed story: what the PBX said last."""
+        return ""

@@ -206,6 +206,10 @@ class RealAsterisk(Pbx):
             if b["channels"] or b["bridge_type"] != "holding"
         ]
 
+    def log_end(self) -> str:
+        legs = [f"{leg.party}: {leg.state} {leg.status}" for leg in self._last.values()]
+        return f"{legs}\n{self.asterisk.log_end()}"
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _on_ring(self, leg: Leg) -> None:
