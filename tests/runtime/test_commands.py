@@ -200,14 +200,16 @@ async def test_tail_shows_a_running_servers_events_as_they_come(
     process = await served.spawn(*running, str(tmp_path / "token"), "--from", "1")
     assert process.stdout is not None
     seen: list[str] = []
-    async with asyncio.timeout(20):
-        while "ContactReceived" not in seen:
-            seen.append(json.loads(await process.stdout.readline())["type"])
-        await served.good("POST", "/v1/contacts", served.text("e2"))
-        while seen.count("ContactReceived") < 2:
-            seen.append(json.loads(await process.stdout.readline())["type"])
-    process.kill()
-    await process.wait()
+    try:
+        async with asyncio.timeout(50):
+            while "ContactReceived" not in seen:
+                seen.append(json.loads(await process.stdout.readline())["type"])
+            await served.good("POST", "/v1/contacts", served.text("e2"))
+            while seen.count("ContactReceived") < 2:
+                seen.append(json.loads(await process.stdout.readline())["type"])
+    finally:
+        process.kill()
+        await process.wait()
     (tmp_path / "token").write_text("crt_wrong")
     code, text = await served.attempt(*running, str(tmp_path / "token"))
     assert code == 1

@@ -52,11 +52,12 @@ async def test_a_full_disk_refuses_new_contacts_and_recovers_without_a_restart(
 
     for first in range(0, 4000, 20):
         await asyncio.gather(*(post(n) for n in range(first, first + 20)))
-        if 507 in statuses:
+        # A small commit may still have found room, after the one that did not.
+        if 507 in statuses and (await served.call("GET", "/readyz"))[0] == 503:
             break
-    assert 507 in statuses
+    else:
+        pytest.fail(f"the disk was not full: {statuses}")
     assert statuses <= {201, 503, 507}
-    assert (await served.call("GET", "/readyz"))[0] == 503
     ballast.unlink()
     async with asyncio.timeout(30):
         while await post(5000) not in (200, 201):  # noqa: ASYNC110

@@ -39,10 +39,19 @@ async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
     await process.wait()
 
 
+@pytest.fixture
+async def served_by_redis(tmp_path: Path, redis_url: str) -> AsyncIterator[tuple[Served, str]]:
+    made = Served(tmp_path, redis_url)
+    yield made, redis_url
+    if made.process is not None and made.process.returncode is None:
+        await made.kill()
+    await made.session.close()
+
+
 async def test_a_contact_lives_through_a_crash_with_redis_as_the_store(
-    tmp_path: Path, redis_url: str
+    tmp_path: Path, served_by_redis: tuple[Served, str]
 ) -> None:
-    served = Served(tmp_path, redis_url)
+    served, redis_url = served_by_redis
     served.token = await served.command("token", "create", "admin")
     await served.start()
     await served.good("POST", "/v1/agents/ana:presence", {"presence": "ready"})
@@ -79,4 +88,3 @@ async def test_a_contact_lives_through_a_crash_with_redis_as_the_store(
     found = await served.good("GET", f"/v1/contacts/{contact}/messages")
     assert [message["text"] for message in found["messages"]] == ["hello"]
     assert await served.stop() == 0
-    await served.session.close()

@@ -3,6 +3,8 @@ and the server is killed with kill -9 in the middle, at every named place."""
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -71,10 +73,9 @@ async def test_a_crash_at_a_named_place_loses_nothing_acknowledged(
             await served.call("POST", path, {"text": "hi"})
         except (aiohttp.ClientError, ConnectionError):
             break
-    else:
-        pytest.fail(f"it did not crash at {point}")
     assert served.process is not None
-    assert await served.process.wait() == 137
+    async with asyncio.timeout(30):  # an effect may come after the last answer
+        assert await served.process.wait() == 137, f"it did not crash at {point}"
     await served.start()
     for contact in acknowledged:
         await served.good("GET", f"/v1/contacts/{contact}")
