@@ -10,6 +10,7 @@ import msgspec
 
 from router.config.document import Config
 from router.config.secret_files import is_secret
+from router.core.rules.compile import Expression
 
 HIDDEN = "(hidden)"
 
@@ -34,6 +35,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         # By hand, not `to_builtins`: what is at its default belongs into a dump.
         return {name: _shown(name, getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Expression):
+        return value.source
     if isinstance(value, Mapping):
         return {str(key): _shown(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -330,6 +330,8 @@ class RemoveAgent(Record, kw_only=True):
     """Delete an agent who holds nothing."""
 
     agent: AgentId
+    version: int = -1
+    """Refused unless the agent has this version; -1 = not asked."""
     by: str = ""
 
 

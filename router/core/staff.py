@@ -70,6 +70,8 @@ def _check_agent(d: Decider, command: c.PutAgent, known: Agent | None) -> None:
 def remove_agent(d: Decider, command: c.RemoveAgent) -> None:
     """Delete an agent who holds nothing."""
     agent = d.agent(command.agent)
+    if command.version >= 0 and command.version != agent.version:
+        raise Refused("version", f"agent has version {agent.version}, not {command.version}")
     if d.state.roster.seats[agent.id].load.reservations:
         raise Refused("busy", f"agent {agent.id!r} still holds reservations")
     release_held(d, agent.id, offline=True)

@@ -132,6 +132,9 @@ def test_what_an_administrator_changes_is_audited() -> None:
         "putQueue": "refused: the file owns it",
         "putRule": "refused: the file owns it",
         "putSegment": "refused: the file owns it",
+        "putHours": "refused: the file owns it",
+        "putEntryPoint": "refused: the file owns it",
+        "putProfile": "refused: the file owns it",
     }
     for route in ROUTES:
         only_admins = {role.value for role in route.roles} == {"admin"}

@@ -56,6 +56,9 @@ MATRIX = {
     "getReport": "y y n n n n", "getReportCsv": "y y n n n n",
     "listRules": "y y n n n n", "putRule": "y n n n n n", "evaluateRules": "y y n n n n",
     "tryRule": "y y n n n n",
+    "listHours": "y y n n n n", "putHours": "y n n n n n",
+    "listEntryPoints": "y y n n n n", "putEntryPoint": "y n n n n n",
+    "listProfiles": "y y n n n n", "putProfile": "y n n n n n",
     "listSegments": "y y n n n n", "putSegment": "y n n n n n",
     "signIn": "open", "listSignInWays": "open", "listLogins": "y n n n n n",
     "putLogin": "y n n n n n", "removeLogin": "y n n n n n",
@@ -176,6 +179,7 @@ async def test_another_workspaces_ids_are_not_there(site: Site) -> None:
     await ids_of(site, "oak")
     # Names of the file are not secrets; both have `front`.
     theirs |= dict.fromkeys(("queues", "rules", "segments", "channels"), "elms-own")
+    theirs |= dict.fromkeys(("hours", "entry-points", "profiles"), "elms-own")
     # Reservations are numbered per workspace: the one to ask for must not exist here too.
     admin = await site.client("admin", "elm")
     for _ in range(3):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from router.config import Config, loads, read_secret
+from router.config import Config, load, loads, read_secret
 from router.config.redact import redact
 from router.errors import ConfigError
 
+LOYALTY = Path(__file__).parents[2] / "config" / "loyalty.yaml"
 Good = Callable[[str], Config]
 
 
@@ -67,6 +68,13 @@ def test_an_adapter_may_make_its_own_secret_file(tmp_path: Path) -> None:
     text = "adapters: {chat: {type: webchat, secret_file: visitors.key}}\n"
     adapter = loads(text, str(tmp_path / "x.yaml")).workspaces["main"].adapters["chat"]
     assert adapter.settings["secret_file"] == str(tmp_path / "visitors.key")
+
+
+def test_a_dump_shows_expressions_as_they_are_written() -> None:
+    dump = json.loads(json.dumps(redact(load(LOYALTY))))
+    rules = dump["workspaces"]["main"]["policy"]["rules"]
+    assert "complains" in {segment["when"] for segment in rules["segments"]}
+    assert 'segment == "loyal"' in json.dumps(rules["rules"]).replace('\\"', '"')
 
 
 def test_a_dump_shows_everything_but_secrets(good: Good, good_text: str) -> None:

@@ -93,8 +93,8 @@ async def put_agent(call: Call) -> Reply:
 
 
 async def delete_agent(call: Call) -> Reply:
-    """Delete an agent who holds nothing."""
-    command = RemoveAgent(agent=AgentId(call.id), by=call.who.by)
+    """Delete an agent who holds nothing; If-Match as precondition."""
+    command = RemoveAgent(agent=AgentId(call.id), version=version_asked(call), by=call.who.by)
     await call.tenant.workspace.ask(command, (audit_row(call, "agent.delete", call.id),))
     return Reply(204)
 
@@ -139,7 +139,8 @@ ROUTES: tuple[Route, ...] = (
           "Create or change an agent, whole. If-Match: its version; If-None-Match: * = new.",
           body=b.AgentBody, audited="agent.put", errors=(404, 409, 412, 507)),
     Route("deleteAgent", "DELETE", "/v1/agents/{id}", delete_agent, roles("admin"), {204: None},
-          "Delete an agent who holds nothing.", audited="agent.delete", errors=(404, 409, 507)),
+          "Delete an agent who holds nothing. If-Match: its version.", audited="agent.delete",
+          errors=(404, 409, 412, 507)),
     Route("listReservations", "GET", "/v1/reservations", list_reservations, STAFF,
           {200: ReservationPage},
           "Open reservations by id.", params=(Param("agent", TEXT, "Only of this agent."), *PAGING),
