@@ -108,7 +108,7 @@ async def test_what_waits_for_the_window_as_the_connection_ends_goes_over_the_ne
 
 
 async def test_a_centre_that_keeps_failing_is_spared(harness: SmppHarness) -> None:
-    harness.smpp.breaker.pause_s = 0.3
+    harness.smpp.breaker.pause_s = 60.0
     await harness.smsc.do("set", answers=[8] * 6)
     for number in range(5):
         assert await harness.send(number, "no") == "failed"
@@ -116,6 +116,7 @@ async def test_a_centre_that_keeps_failing_is_spared(harness: SmppHarness) -> No
     asked = len(harness.smsc.submits())
     assert await harness.send(6, "at once") == "failed"
     assert len(harness.smsc.submits()) == asked, "the centre was asked though it keeps failing"
+    harness.smpp.breaker.pause_s = harness.smpp.breaker._next_s = 0.0
     # One tries for all, after a while: it is refused, and the next one after another while is not.
     assert await until_asked(harness, asked) == "failed"
     assert len(harness.smsc.submits()) == asked + 1

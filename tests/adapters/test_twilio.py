@@ -360,7 +360,7 @@ async def test_a_provider_that_keeps_failing_is_left_in_peace_and_tried_again(
 ) -> None:
     await harness.arrive(CUSTOMER)
     harness.provider.modes[CUSTOMER] = "broken"
-    harness.twilio.sender.breaker.pause_s = 0.2
+    harness.twilio.sender.breaker.pause_s = 60.0
     for number in range(5):
         task = harness.task(CUSTOMER, deliver(number), id_=f"e{number}", text="hi")
         with pytest.raises(UnknownOutcome):
@@ -371,6 +371,7 @@ async def test_a_provider_that_keeps_failing_is_left_in_peace_and_tried_again(
         await harness.channel.perform(harness.task(CUSTOMER, deliver(8), id_="e8", text="hi"))
     assert not isinstance(error.value, UnknownOutcome)
     assert harness.provider.asked["create"] == asked
+    harness.twilio.sender.breaker.pause_s = harness.twilio.sender.breaker._next_s = 0.0
     del harness.provider.modes[CUSTOMER]
     async with asyncio.timeout(30):
         while harness.router.states[-1] != "up":  # one attempt each pause

@@ -46,7 +46,7 @@ class RedisServer:
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(WITHIN_S)
 
     def close(self) -> None:
         self.stop()

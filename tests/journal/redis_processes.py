@@ -20,7 +20,7 @@ from router.journal.redis_servers import RedisSettings
 from tests.journal.conftest import RedisServer
 
 WITHIN_S = 30.0
-DOWN_AFTER_MS = 1500
+DOWN_AFTER_MS = 2500
 REPLICATED = (
     "--appendonly", "yes", "--appendfsync", "everysec", "--repl-diskless-sync-delay", "0",
     "--repl-timeout", "5", "--aof-use-rdb-preamble", "no",
@@ -117,8 +117,10 @@ class Replicated:
     def master(self) -> Node:
         """The one that says so and has not been stopped."""
         alive = [node for node in self.nodes if node.process.poll() is None]
-        (master,) = [node for node in alive if node.is_master()]
-        return master
+        masters = [node for node in alive if node.is_master()]
+        if len(masters) != 1:  # a failover is under way
+            raise redis.exceptions.RedisError(f"{len(masters)} masters")
+        return masters[0]
 
     def failed_over(self, old: Node) -> Node:
         """Wait until the Sentinels agree on a master other than `old`, and it is one."""
