@@ -3,7 +3,8 @@
 Two kinds of statement, kept apart because they end differently. *Consent* is given and withdrawn
 per channel, address and purpose; the latest statement that covers the question counts, and silence
 means what the workspace's mode says. *Do-not-contact* blocks every purpose until it is lifted: what
-people have set, people lift; what a keyword has set, START from the same address lifts.
+people have set, people lift; what a keyword has set, START from the same address lifts. What was
+said of one address ends for all to which consent for exactly that address is given later.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from router.core.permission_facts import Consent, ConsentState, DoNotContact
 from router.core.permission_policy import ConsentMode, ContactPolicy, Keywords, applies
@@ -83,12 +86,16 @@ def with_consent(consents: tuple[Consent, ...], said: Consent) -> tuple[Consent,
     return (*kept, said)
 
 
-def block(blocks: Iterable[DoNotContact], channel: str, address: str) -> DoNotContact | None:
+def block(
+    blocks: Iterable[DoNotContact], channel: str, address: str, purpose: str = ""
+) -> DoNotContact | None:
     """The widest do-not-contact that stands against this address on this channel."""
     standing = [
         entry
         for entry in blocks
-        if entry.channel in ("", channel) and entry.address in ("", address)
+        if entry.channel in ("", channel)
+        and entry.address in ("", address)
+        and not any(c in ("", channel) and p in ("", purpose) for c, p in entry.renewed)
     ]
     return min(
         standing,
@@ -98,10 +105,23 @@ def block(blocks: Iterable[DoNotContact], channel: str, address: str) -> DoNotCo
 
 
 def with_block(blocks: tuple[DoNotContact, ...], new: DoNotContact) -> tuple[DoNotContact, ...]:
-    """The blocks after one more; asked twice, the first time stands."""
-    if any(_same_block(old, new) for old in blocks):
-        return blocks
+    """The blocks after one more; asked twice, the later counts: consent may lie in between."""
+    for place, old in enumerate(blocks):
+        if same_block(old, new):
+            later = new if new.at_us > old.at_us else old
+            return (*blocks[:place], later, *blocks[place + 1 :])
     return (*blocks, new)
+
+
+def renewed(entry: DoNotContact, said: Consent) -> DoNotContact | None:
+    """What is left of a block of one address after consent for exactly that; None = nothing."""
+    covers_channel = said.channel in ("", entry.channel)
+    if said.at_us <= entry.at_us or not (covers_channel or not entry.channel):
+        return entry
+    if covers_channel and not said.purpose:
+        return None
+    others = (pair for pair in entry.renewed if pair != (said.channel, said.purpose))
+    return replace(entry, renewed=(*others, (said.channel, said.purpose)))
 
 
 def without_block(
@@ -206,7 +226,8 @@ def _covers(wide: Consent, narrow: Consent) -> bool:
     )
 
 
-def _same_block(one: DoNotContact, other: DoNotContact) -> bool:
+def same_block(one: DoNotContact, other: DoNotContact) -> bool:
+    """Whether the two say the same, at whatever moment."""
     return (one.channel, one.address, one.asked_from) == (
         other.channel,
         other.address,

@@ -61,6 +61,9 @@ class Customer(Row, kw_only=True):
     watched: bool = False
     consents: tuple[Consent, ...] = ()
     do_not_contact: tuple[DoNotContact, ...] = ()
+    by_address: bool = False
+    """What was objected to for one address stands in that address's own row (`objections.py`), and
+    here for its words alone. False in rows from before addresses had rows: all of it counts."""
     ledger: tuple[LedgerEntry, ...] = ()
     """Outbound contacts made or meant, sorted by (at_us, id)."""
     profile: bytes = b""

@@ -14,7 +14,7 @@ import msgspec
 
 from router.core import events as e
 from router.core import ledger
-from router.core.consent import block, with_block, with_consent, without_block
+from router.core.consent import block, renewed, with_block, with_consent, without_block
 from router.core.customer_model import (
     MOST_IDENTITIES,
     MOST_MERGED,
@@ -200,11 +200,17 @@ def _identity_added(row: Customer, event: e.IdentityAdded, part: Identity) -> No
 
 def _identity_removed(row: Customer, event: e.IdentityRemoved, _: None) -> None:
     row.identities = tuple(i for i in row.identities if i.hash != event.hash)
+    # It stands in the address's own row, whoever's that is from now on.
+    row.do_not_contact = tuple(b for b in row.do_not_contact if b.address != event.hash)
     row.version += 1
 
 
 def _consent(row: Customer, event: e.ConsentChanged, _: None) -> None:
-    row.consents = with_consent(row.consents, consent_of(event))
+    said = consent_of(event)
+    row.consents = with_consent(row.consents, said)
+    if said.state is ConsentState.GIVEN and said.address:
+        after = (renewed(b, said) if b.address == said.address else b for b in row.do_not_contact)
+        row.do_not_contact = tuple(b for b in after if b is not None)
     row.version += 1
 
 

@@ -174,7 +174,7 @@ class Permissions:
                 words=f"expected channel, address and purpose, got channel {channel!r}, "
                 f"{'an' if address else 'no'} address, purpose {purpose!r}",
             )
-        standing = block(facts.do_not_contact, channel, address)
+        standing = block(facts.do_not_contact, channel, address, purpose)
         if standing is not None:
             scope = " and ".join(
                 (f"on {standing.channel}",) * bool(standing.channel)

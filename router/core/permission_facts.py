@@ -40,6 +40,8 @@ class DoNotContact(Value, kw_only=True):
     asked_from: str = ""
     """The address that sent a keyword (STOP): START from there lifts it. Empty = set by people,
     and no keyword lifts it."""
+    renewed: tuple[tuple[str, str], ...] = ()
+    """Channel and purpose to which consent for exactly this address was given since."""
 
 
 class QuietSpan(Value, kw_only=True):

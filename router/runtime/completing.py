@@ -19,7 +19,7 @@ from router.core.customer_model import MOST_IDENTITIES, Customer, Identity
 from router.core.facts import Permission
 from router.core.model import DAY_US, Contact, ContactId, Direction
 from router.core.permission import Allowed
-from router.core.permission_facts import Consent
+from router.core.permission_facts import Consent, ConsentState
 from router.core.policy import IdentityKind, same_address
 from router.errors import Invalid, NotFound, Overloaded, Refused
 from router.runtime.envelope import open_sealed, resealed
@@ -34,6 +34,7 @@ LOOK_AHEAD_US = 8 * DAY_US
 """How far is looked for the end of a permission."""
 FIRST_US = 1_609_459_200_000_000
 """2021-01-01: nothing older is learned from."""
+NOBODY = Customer(id="", by_address=True)
 NO_ADDRESS = "-"
 """Whoever submits a contact may know the address alone: what holds for every address counts."""
 CREATED = ("created",)
@@ -51,7 +52,7 @@ class Completing:
         self.names: dict[type, Callable[[Any], tuple[str, ...]]] = {
             c.SubmitContact: _of_submission,
             c.ReceiveMessage: lambda command: (command.contact.customer,),
-            c.HearKeyword: lambda command: (command.asked.customer,),
+            c.HearKeyword: lambda command: _and_address(command.asked),
             c.ProvideCustomer: self._of_provided,
             c.AskRoute: _customer,
             c.RequestCallback: self._customer_of,
@@ -62,8 +63,8 @@ class Completing:
                 *(derived_id(identity.hash) for identity in command.add),
             ),
             cc.MergeCustomers: lambda command: (command.customer, command.into),
-            cc.ChangeConsent: _customer,
-            cc.ChangeDoNotContact: _customer,
+            cc.ChangeConsent: _and_address,
+            cc.ChangeDoNotContact: _and_address,
             cc.RecordOutcome: _customer,
             cc.EraseCustomer: _customer,
         }
@@ -260,10 +261,12 @@ class Completing:
             number = number or open_sealed(self._workspace.sealer, *sealed).address
             zones = zones_of(self._book.identities.written(kind, number))
         zones = zones or self._book.zones(row if row is not None else customers.EMPTY)
-        facts = customers.permission_facts(row if row is not None else customers.EMPTY, zones)
-        if owner is None and address != NO_ADDRESS:
-            held = self._book.held(derived_id(address))
-            owner = held.row if held is not None else None
+        told = self._book.objections.told_now
+        asked = address if address != NO_ADDRESS else ""
+        facts = customers.permission_facts(told(row if row is not None else NOBODY, asked), zones)
+        held = self._book.held(derived_id(asked)) if owner is None and asked else None
+        if held is not None:
+            owner = told(held.row)
         if owner is not None and (row is None or owner.id != row.id):
             facts = customers.with_objections(facts, owner)
         rules = self._book.permissions
@@ -394,6 +397,8 @@ class Completing:
 
     def _consent(self, command: cc.ChangeConsent) -> cc.ChangeConsent:
         row = self._row(command.customer)
+        if command.state is ConsentState.GIVEN:
+            self._own(command.address, row.id)
         said = Consent(
             state=command.state,
             at_us=self._now_us(),
@@ -411,7 +416,14 @@ class Completing:
             if hash_in(command.customer):
                 return command
             raise NotFound("customer", command.customer)
+        if command.lifted and not command.asked_from:
+            self._own(command.address, held.row.id)
         return replace(command, customer=held.row.id)
+
+    def _own(self, address: str, id_: str) -> None:
+        """Raises Refused for another's address: what was objected to there is not theirs to end."""
+        if address and self._book.owner(address) not in ("", id_):
+            raise Refused("identity_taken", "the address given is another customer's: say it there")
 
     def _outcome(self, command: cc.RecordOutcome) -> cc.RecordOutcome:
         row = self._row(command.customer)
@@ -437,6 +449,12 @@ class Completing:
 
 def _customer(command: Any) -> tuple[str, ...]:
     return (command.customer,)
+
+
+def _and_address(command: cc.ChangeConsent | cc.ChangeDoNotContact) -> tuple[str, ...]:
+    """The customer and whoever has the address of which they say something."""
+    address = command.address or getattr(command, "asked_from", "")
+    return (command.customer, derived_id(address)) if address else (command.customer,)
 
 
 def _of_submission(command: c.SubmitContact) -> tuple[str, ...]:

@@ -24,9 +24,8 @@ import msgspec
 
 from router.core import customers
 from router.core import events as e
-from router.core.commands import Command, SubmitContact
-from router.core.customer_model import MOST_IDENTITIES, Customer, CustomerPatch, Identity
-from router.core.facts import Permission
+from router.core.commands import Command
+from router.core.customer_model import MOST_IDENTITIES, Customer, Identity
 from router.core.ledger import pruned
 from router.core.model import Contact
 from router.core.permission import Permissions
@@ -43,11 +42,13 @@ from router.runtime.customer_rows import (
     index_id,
     key_of,
     opened,
+    part_of,
     stored,
 )
 from router.runtime.envelope import open_envelope
 from router.runtime.evidence import Evidence
 from router.runtime.identities import Identities, derived_id, hash_in, zones_in, zones_of
+from router.runtime.objections import ObjectionBook
 
 if TYPE_CHECKING:
     from router.core.policy import Policy
@@ -67,8 +68,6 @@ RETRY_US = 200_000
 FOLLOWED = {*customers.FOLDS, e.CustomersMerged, e.CustomerErased}
 LOCATE = (e.CustomerChanged, e.IdentityAdded, e.IdentityRemoved)
 """What may tell another zone than before."""
-_patch = msgspec.msgpack.Decoder(CustomerPatch).decode
-_identity = msgspec.msgpack.Decoder(Identity).decode
 
 
 class CustomerBook:
@@ -89,6 +88,7 @@ class CustomerBook:
         self._gone: dict[str, None] = {}
         """Customers erased in this turn."""
         self.known = KnownCustomers()
+        self.objections = ObjectionBook(self.known, self._load)
         self.identities = Identities(workspace.sealer)
         self.identities.use(workspace.policy)
         self.permissions = Permissions(workspace.policy.contacting)
@@ -106,6 +106,8 @@ class CustomerBook:
         self.fresh_keys: dict[str, str] = {}
         """Keys of customers who have no row yet, where something was sealed already."""
         self._complete = Completing(self, workspace)
+        self.permission = self._complete.permission
+        self.judged = self._complete.submitted
 
     # --- before a batch is decided ------------------------------------------------------------
 
@@ -114,10 +116,10 @@ class CustomerBook:
         self._turn, self._read, self._gone = turn, 0, {}
         if self._policy is not self._workspace.policy:
             self._use(self._workspace.policy)
-        if len(self._rows) > self._most:
+        if max(len(self._rows), len(self.objections.rows)) > self._most:
             self._evict()
         wanted: dict[str, None] = {}
-        may_hold, names = self.known.may_hold, self._complete.names
+        names = self._complete.names
         for item in batch:
             name = names.get(type(item.command))
             if name is not None:
@@ -125,7 +127,7 @@ class CustomerBook:
                     found = self.held(id_)
                     if found is not None:
                         self._rows.move_to_end(found.row.id)
-                    elif id_ and may_hold(id_):
+                    elif self._may_lie_there(id_):
                         wanted[id_] = None
         if wanted:
             await self._fetch(wanted)
@@ -147,13 +149,17 @@ class CustomerBook:
         assert turn is not None
         self._catch_up()
         self.drafts.clear()
-        if not (closed or self._late or self._changed or self._gone):
+        changed = self._changed or self.objections.changed
+        if not (closed or self._late or changed or self._gone):
             return
         ended = [contact for contact in closed if customers.counts_for(contact)]
         wanted: dict[str, None] = {}
         for id_ in (*map(customer_of, self._late), *(contact.customer for contact in ended)):
-            if id_ not in self._rows and self.known.may_hold(id_):
+            if id_ not in self._rows and self._may_lie_there(id_):
                 wanted[id_] = None
+        for contact in ended:  # its address may become the customer's now
+            if contact.address and self.objections.lacks(contact.address):
+                wanted[derived_id(contact.address)] = None
         if wanted:
             await self._fetch(wanted)
         late, self._late = self._late, []
@@ -168,6 +174,7 @@ class CustomerBook:
         self._rows.clear()
         self._via.clear()
         self._changed.clear()
+        self.objections.drop()
         self._late.clear()
         self._gone.clear()
         self.fresh_keys.clear()
@@ -194,7 +201,7 @@ class CustomerBook:
             return None
         held = self.held(id_)
         if held is not None:
-            return msgspec.structs.replace(held.row)
+            return await self.objections.told(msgspec.structs.replace(held.row))
         # Not kept: a turn of the loop may change the row while the store answers.
         hash_ = hash_in(id_)
         if hash_:
@@ -205,7 +212,7 @@ class CustomerBook:
             if held is None:
                 return None
             if not held.row.merged_into:
-                return held.row
+                return await self.objections.told(held.row)
             id_ = held.row.merged_into
         return None
 
@@ -222,8 +229,11 @@ class CustomerBook:
         return await self.get(derived_id(self.identities.hash(kind, address)))
 
     async def owner_of(self, hash_: str) -> Customer | None:
-        """Whose address this is, or who objected from it; None = nobody's."""
-        return await self.get(derived_id(hash_)) if hash_ else None
+        """Whose address this is, with what stands against it; None = nobody's."""
+        if not hash_:
+            return None
+        found = await self.get(derived_id(hash_)) or Customer(id=derived_id(hash_))
+        return await self.objections.told(found, hash_)
 
     def channels(self) -> tuple[str, ...]:
         """The channels there are."""
@@ -237,31 +247,6 @@ class CustomerBook:
         told = dict.fromkeys(zone for number in numbers for zone in zones_of(number))
         return tuple(told) or zones_in(self._policy.country)
 
-    def permission(
-        self,
-        row: Customer | None,
-        channel: str,
-        address: str,
-        purpose: str,
-        at_us: int,
-        besides: str = "",
-        sealed: tuple[str, bytes] = ("", b""),
-        owner: Customer | None = None,
-    ) -> Permission:
-        """May this customer (None = somebody unknown) be contacted at this calendar moment?
-
-        `address` is a keyed hash; empty = the first one of theirs that the channel can reach.
-        `sealed`: key and bytes of the contact's envelope. `owner`: see `owner_of`.
-        """
-        return self._complete.permission(
-            row, channel, address, purpose, at_us, besides=besides, sealed=sealed, owner=owner
-        )
-
-    def judged(self, command: SubmitContact, row: Customer | None, number: str) -> SubmitContact:
-        """A contact that does not arrive, from the address `number`, with what is known of its
-        customer; None = nothing."""
-        return self._complete.submitted(command, row, number)
-
     # --- rows ---------------------------------------------------------------------------------
 
     def _use(self, policy: Policy) -> None:
@@ -271,13 +256,21 @@ class CustomerBook:
             self.permissions = Permissions(policy.contacting)
 
     def _evict(self) -> None:
+        if self._changed or self.objections.changed:
+            return  # read, and not written yet
         while len(self._rows) > self._most:
             self._rows.popitem(last=False)
+        while len(self.objections.rows) > self._most:
+            gone, _ = self.objections.rows.popitem(last=False)
+            owner = self.held(derived_id(gone))
+            if owner is not None:  # who is in memory has theirs in memory
+                del self._rows[owner.row.id]
         while len(self._via) > self._most:
             self._via.popitem(last=False)
 
     async def _fetch(self, ids: Iterable[str]) -> None:
         """Bring these rows, and those that they lead to."""
+        brought: list[Held] = []
         hashes = [hash_ for id_ in ids if id_ not in self._via and (hash_ := hash_in(id_))]
         if hashes:
             for hash_, owner in (await self._load(IDENTITY, hashes)).items():
@@ -287,11 +280,21 @@ class CustomerBook:
             missing = [id_ for id_ in wanted if id_ not in self._rows]
             rows = await self._load(CUSTOMER, missing) if missing else {}
             for id_, data in rows.items():
-                row = opened(self._workspace.sealer, data)
-                if row is not None:
-                    self._rows[id_] = row
+                held = opened(self._workspace.sealer, data)
+                if held is not None:
+                    self._rows[id_] = held
+                    brought.append(held)
             found = [self._rows[id_] for id_ in wanted if id_ in self._rows]
             wanted = dict.fromkeys(h.row.merged_into for h in found if h.row.merged_into)
+        split = await self.objections.bring(map(hash_in, ids), [held.row for held in brought])
+        for row in split:
+            self._touch(self._rows[row.id])
+
+    def _may_lie_there(self, id_: str) -> bool:
+        """There may be a row of this customer in the store, or one of the address in the id."""
+        if not id_:
+            return False
+        return self.known.may_hold(id_) or (id_[0] == "p" and self.objections.lacks(id_[1:]))
 
     async def _load(self, kind: str, ids: list[str]) -> dict[str, bytes]:
         while True:
@@ -302,7 +305,8 @@ class CustomerBook:
                 await sleep(self._workspace.clock, RETRY_US)
 
     def _new(self, id_: str, at_us: int) -> Held:
-        held = Held(Customer(id=id_, created_at_us=at_us), self.fresh_keys.pop(id_, ""))
+        row = Customer(id=id_, created_at_us=at_us, by_address=True)
+        held = Held(row, self.fresh_keys.pop(id_, ""))
         self._rows[id_] = held
         self.known.add(id_)
         return held
@@ -332,17 +336,18 @@ class CustomerBook:
             return
         held = self.held(id_)
         if held is None:
-            if not is_fetched and self.known.may_hold(id_):
+            if not is_fetched and self._may_lie_there(id_):
                 self._late.append(event)
                 return
             held = self._new(id_, event.at_us)
         if isinstance(event, e.CustomersMerged):
             self._merged(held, event)
             return
-        part = self._part(event)
+        part = part_of(self._workspace.sealer, event)
         if part is None and isinstance(event, (e.CustomerChanged, e.IdentityAdded)):
             return  # its key was erased in between
         was = self.evidence.whereabouts(held.row) if isinstance(event, LOCATE) else None
+        self.objections.follow(held.row, event)
         customers.apply(held.row, event, part)
         if was is not None:
             self.evidence.relocated(held.row, was)
@@ -352,14 +357,6 @@ class CustomerBook:
             self._unlead(event.hash, held.row.id)
         self._learned(held.row, event)
         self._touch(held)
-
-    def _part(self, event: e.Event) -> CustomerPatch | Identity | None:
-        if not isinstance(event, (e.CustomerChanged, e.IdentityAdded)):
-            return None
-        plain = self._workspace.sealer.open(event.seal_key, event.sealed)
-        if plain is None:
-            return None
-        return _patch(plain) if isinstance(event, e.CustomerChanged) else _identity(plain)
 
     def _merged(self, held: Held, event: e.CustomersMerged) -> None:
         into = self.held(event.into)
@@ -378,6 +375,8 @@ class CustomerBook:
         assert self._turn is not None
         self._turn.archive_deletes.extend(self.to_erase.pop(id_, ()))
         held = self.held(id_)
+        if held is not None:
+            self.objections.erased(held.row)
         ids = (id_,) if held is None else (id_, held.row.id, *held.row.merged_from)
         for gone in dict.fromkeys(ids):
             self._rows.pop(gone, None)
@@ -453,9 +452,10 @@ class CustomerBook:
             self._turn.archive_deletes.remove(place)
 
     def _unlead(self, hash_: str, id_: str) -> None:
-        if self._via.get(derived_id(hash_)) == id_:
+        derived = derived_id(hash_)
+        if derived != id_ and self._via.get(derived, id_) == id_:
             assert self._turn is not None
-            del self._via[derived_id(hash_)]
+            self._via.pop(derived, None)
             self._turn.archive_deletes.append((IDENTITY, hash_))
 
     def _touch(self, held: Held) -> None:
@@ -478,6 +478,7 @@ class CustomerBook:
                 self._keep((CUSTOMER, id_))
             held.row.ledger = pruned(held.row.ledger, limits, calendar_us)
             turn.archive.append(stored(self._workspace.sealer, held, now_us))
+        self.objections.write(turn, now_us)
 
     async def _new_key(self) -> str:
         keys = self._workspace.keys

@@ -19,7 +19,7 @@ from router.core import customers
 from router.core.customer_model import Customer, Identity
 from router.core.facts import LearnedWindow, PreferenceFacts
 from router.core.permission import Denied
-from router.core.permission_facts import LedgerEntry
+from router.core.permission_facts import Consent, DoNotContact, LedgerEntry
 from router.preference.explain import Evidence, evidence_of, sentence
 from router.preference.profile import EPOCH_HOURS, Endpoint, Profile
 from router.preference.windows import Choice, Ranking, Request, Window, rank
@@ -36,8 +36,9 @@ LEAST_US = 300_000_000
 """A permitted stretch of an hour that is shorter is not worth waiting for."""
 CACHED = 4096
 WINDOWS = 8
-Given = tuple[int, int, bytes, tuple[LedgerEntry, ...]]
-"""What the facts about a customer hang on: hour, version, profile and ledger."""
+Said = tuple[tuple[DoNotContact, ...], tuple[Consent, ...]]
+Given = tuple[int, int, bytes, tuple[LedgerEntry, ...], Said]
+"""What the facts about a customer hang on: hour, version, profile, ledger, and what was said."""
 
 
 class Place(NamedTuple):
@@ -83,7 +84,9 @@ class Preferences:
             self._cache.clear()
             self._settings = settings
         place = (row.id, purpose)
-        given = (at_us // HOUR_US, row.version, row.profile, row.ledger)
+        told = self._book.objections.told_now(row)
+        said = (told.do_not_contact, told.consents)
+        given = (at_us // HOUR_US, row.version, row.profile, row.ledger, said)
         known = self._cache.get(place)
         if known is not None and known[0] == given:
             return known[1]
@@ -189,7 +192,8 @@ class Preferences:
 
     def permission_facts(self, row: Customer) -> PermissionFacts:
         """What decides about permission."""
-        return customers.permission_facts(row, self._book.zones(row))
+        told = self._book.objections.told_now(row)
+        return customers.permission_facts(told, self._book.zones(row))
 
     def evidence(self, row: Customer, outlook: Outlook, window: Window) -> Evidence:
         """What is counted for a window."""

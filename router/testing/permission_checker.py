@@ -41,7 +41,8 @@ class Checker:
     def __init__(self, policy: ContactPolicy, zones: Sequence[str], quiet: Sequence[QuietSpan]):
         self.policy = policy
         self.quiet = quiet
-        self.blocks: list[tuple[str, str, str]] = []
+        self.blocks: list[tuple[str, str, str, int]] = []
+        """Channel, address, the address it was written from, the moment."""
         self.statements: list[Consent] = []
         self.meant: list[Meant] = []
         known = [zone for zone in zones if zone in NAMES]
@@ -56,7 +57,12 @@ class Checker:
     ) -> list[str]:
         """Everything that speaks against this contact at this moment."""
         against = []
-        if any(c in ("", channel) and a in ("", address) for c, a, _ in self.blocks):
+        if any(
+            c in ("", channel)
+            and a in ("", address)
+            and not (a and self._renewed(channel, address, purpose, since_us))
+            for c, a, _, since_us in self.blocks
+        ):
             against.append("block")
         if not self._consents(channel, address, purpose):
             against.append("consent")
@@ -66,20 +72,31 @@ class Checker:
             against.append("often")
         return against
 
-    def message(self, channel: str, address: str, meaning: str) -> None:
+    def message(self, channel: str, address: str, meaning: str, at_us: int) -> None:
         """The customer wrote something whose meaning the table knows."""
         if channel != "sms":
             return
         if meaning == "stop":
-            self.blocks.append((channel, address, address))
+            self.blocks.append((channel, address, address, at_us))
         elif meaning == "stop_all":
-            self.blocks.append(("", "", address))
+            self.blocks.append(("", "", address, at_us))
         elif meaning == "start":
             self.blocks = [
-                (c, a, origin)
-                for c, a, origin in self.blocks
+                (c, a, origin, since_us)
+                for c, a, origin, since_us in self.blocks
                 if not (origin == address and c in ("", channel))
             ]
+
+    def _renewed(self, channel: str, address: str, purpose: str, since_us: int) -> bool:
+        """Consent for exactly this address, recorded after an objection for it."""
+        return any(
+            said.state is ConsentState.GIVEN
+            and said.address == address
+            and said.channel in ("", channel)
+            and said.purpose in ("", purpose)
+            and said.at_us > since_us
+            for said in self.statements
+        )
 
     def _consents(self, channel: str, address: str, purpose: str) -> bool:
         covering = [

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from router.core import ledger
-from router.core.consent import with_block, with_consent, without_block
+from router.core.consent import renewed, with_block, with_consent, without_block
 from router.core.model import DAY_US, MINUTE_US, SECOND_US
 from router.core.permission import Allowed, Permissions
 from router.core.permission_facts import (
@@ -168,12 +168,12 @@ class Life:
             )
             if heard is not None:
                 self.facts = msgspec.structs.replace(facts, do_not_contact=heard.do_not_contact)
-            self.checker.message(channel, address, meaning)
+            self.checker.message(channel, address, meaning, now_us)
         elif chance < 0.06:
             scope = (rng.choice(("", channel)), rng.choice(("", address)))
             new = DoNotContact(at_us=now_us, channel=scope[0], address=scope[1])
             self._set_blocks(with_block(facts.do_not_contact, new))
-            self.checker.blocks.append((*scope, ""))
+            self.checker.blocks.append((*scope, "", now_us))
         elif chance < 0.12 and self.checker.blocks:
             scope = rng.choice(self.checker.blocks)[:2]
             self._set_blocks(without_block(facts.do_not_contact, *scope))
@@ -186,7 +186,12 @@ class Life:
                 address=rng.choice(("", "", address)),
                 purpose=rng.choice(("", *PURPOSES)),
             )
-            self.facts = msgspec.structs.replace(facts, consents=with_consent(facts.consents, said))
+            consents = with_consent(facts.consents, said)
+            blocks = facts.do_not_contact
+            if said.state is ConsentState.GIVEN and said.address:
+                after = (renewed(b, said) if b.address == said.address else b for b in blocks)
+                blocks = tuple(b for b in after if b is not None)
+            self.facts = msgspec.structs.replace(facts, consents=consents, do_not_contact=blocks)
             self.checker.statements.append(said)
 
     def _set_blocks(self, blocks: tuple[DoNotContact, ...]) -> None:

@@ -485,8 +485,15 @@ async def test_who_was_erased_and_calls_again_is_somebody_new(site: Site) -> Non
     number = NUMBER.replace("+", "%2B")
     (found,) = (await admin("GET", f"/v1/customers?identity={number}")).body["customers"]
     assert found["contacts"] == 1
-    assert "do_not_contact" not in found
     assert found["id"] != "kim"
+    # But for their STOP, of which no more is kept than the hash of the number and its means.
+    (stop,) = found["do_not_contact"]
+    (identity,) = found["identities"]
+    assert stop["source"] == "keyword STOP on sms"
+    assert stop["channel"] == "sms"
+    assert stop["address"] == stop["asked_from"] == identity["hash"]
+    question = f"/v1/customers/{found['id']}/permission?channel=sms&purpose=service"
+    assert (await admin("GET", question)).body["reason"] == "opted_out"
 
 
 async def test_an_erasure_cut_short_is_finished_at_the_next_start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from router.core.consent import (
     MOST_CONSENTS,
@@ -12,6 +13,7 @@ from router.core.consent import (
     Listener,
     block,
     mode_of,
+    renewed,
     statement,
     with_block,
     with_consent,
@@ -151,8 +153,8 @@ def test_the_widest_block_is_named() -> None:
 
 def test_a_block_asked_for_twice_is_one_and_a_person_lifts_exactly_its_scope() -> None:
     blocks = with_block(with_block((dnc("sms"),), dnc("sms", at_us=9)), dnc())
-    assert blocks == (dnc("sms"), dnc())
-    assert without_block(blocks, "", "") == (dnc("sms"),)
+    assert blocks == (dnc("sms", at_us=9), dnc()), "what was asked last counts"
+    assert without_block(blocks, "", "") == (dnc("sms", at_us=9),)
     assert without_block(blocks, "voice", "") == blocks
     assert without_block((dnc("sms", "a", "a"), dnc("sms", "a")), "sms", "a") == ()
 
@@ -265,7 +267,7 @@ def test_stop_blocks_this_address_on_this_channel_and_start_takes_it_back() -> N
     )
     again = LISTENER.hear(heard.do_not_contact, "sms", "a", "quit", 9)
     assert again is not None
-    assert again.do_not_contact == (entry,)
+    assert again.do_not_contact == (replace(entry, at_us=9, source="keyword QUIT on sms"),)
     back = LISTENER.hear(heard.do_not_contact, "sms", "a", "START", 8)
     assert back is not None
     assert (back.keyword, back.do_not_contact) == (Keyword.START, ())
@@ -289,3 +291,40 @@ def test_start_does_not_lift_what_people_have_set() -> None:
     heard = LISTENER.hear(blocks, "sms", "a", "start", 8)
     assert heard is not None
     assert heard.do_not_contact == blocks
+
+
+# --- consent for exactly one address, after an objection for it ---------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "consent", "ends"),
+    [
+        (dnc("sms", "a"), said(GIVEN, 2, "sms", "a"), True),
+        (dnc("sms", "a"), said(GIVEN, 2, "", "a"), True),
+        (dnc("sms", "a"), said(GIVEN, 2, "sms", "a", "service"), True),
+        (dnc("sms", "a", "a"), said(GIVEN, 2, "sms", "a"), True),
+        (dnc("", "a"), said(GIVEN, 2, "sms", "a"), True),
+        (dnc("sms", "a"), said(GIVEN, 1, "sms", "a"), False),
+        (dnc("sms", "a"), said(GIVEN, 2, "voice", "a"), False),
+        (dnc("sms", "a"), said(GIVEN, 2, "sms", "a", "marketing"), False),
+    ],
+)
+def test_later_consent_for_exactly_that_address_ends_an_objection_for_what_it_covers(
+    entry: DoNotContact, consent: Consent, ends: bool
+) -> None:
+    left = renewed(entry, consent)
+    blocks = () if left is None else (left,)
+    assert (block(blocks, "sms", "a", "service") is None) is ends
+    # What the consent does not cover stays blocked.
+    if entry.channel == "" and consent.channel:
+        assert block(blocks, "voice", "a", "service") is not None
+    if consent.purpose:
+        assert block(blocks, "sms", "a", "survey") is not None
+
+
+def test_who_objects_again_after_consent_has_objected() -> None:
+    left = renewed(dnc("sms", "a"), said(GIVEN, 2, "sms", "a", "service"))
+    assert left is not None
+    assert block((left,), "sms", "a", "service") is None
+    again = with_block((left,), dnc("sms", "a", at_us=3))
+    assert block(again, "sms", "a", "service") is not None

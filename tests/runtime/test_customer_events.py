@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from router.core import customer_commands as cc
 from router.core import customers
@@ -107,7 +108,9 @@ async def live(commands: list[tuple[str, str, str, str]], batches: list[int]) ->
             if found is None:
                 assert id_ not in wanted
             else:
-                assert found == wanted[found.id]
+                # What stands against addresses has a test of its own: `test_lives.py`.
+                said = {"do_not_contact": (), "consents": (), "by_address": False}
+                assert replace(found, **said) == replace(wanted[found.id], **said)
                 for identity in found.identities:
                     owner = await workspace.customers.find("phone", identity.address)
                     assert owner is not None
