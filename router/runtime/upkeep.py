@@ -7,10 +7,8 @@ external ids and idempotency keys 3 days and 1 day, dead webhook deliveries 30 d
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import count
 from types import MappingProxyType
 
 from router.core.commands import StepClock
@@ -22,6 +20,7 @@ from router.runtime.health import Health
 from router.runtime.loop import Workspace
 from router.runtime.metrics import Metrics
 from router.runtime.tasks import TaskSet
+from router.runtime.watchdog import Watchdog
 
 log = logging.getLogger("router.upkeep")
 
@@ -63,11 +62,13 @@ class Upkeep:
         self._metrics = metrics
         self._health = health
         self._files = files
-        self._dump_stacks = dump_stacks
+        self._watchdog = Watchdog(BLOCKED_S) if dump_stacks else None
         self._tasks = TaskSet("upkeep")
 
     def start(self) -> None:
         """Begin."""
+        if self._watchdog is not None:
+            self._watchdog.start()
         self._tasks.spawn(self._tick(), "tick")
         self._tasks.spawn(self._keys(), "keys")
         for workspace in self._workspaces:
@@ -84,16 +85,16 @@ class Upkeep:
 
     async def stop(self) -> None:
         """End."""
-        if self._dump_stacks:
-            faulthandler.cancel_dump_traceback_later()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         await self._tasks.stop()
 
     async def _tick(self) -> None:
         """Four times a second: how late is the loop, was the clock set?"""
         loop = asyncio.get_running_loop()
-        for tick in count():
-            if self._dump_stacks and tick % 4 == 0:  # arming it starts a thread
-                faulthandler.dump_traceback_later(BLOCKED_S, file=2)
+        while True:
+            if self._watchdog is not None:
+                self._watchdog.turned()
             before = loop.time()
             await sleep(self._clock, TICK_US)
             self._health.lag_s = max(0.0, loop.time() - before - TICK_US / 1e6)

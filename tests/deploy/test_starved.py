@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from loadtest.server import ROOT, Server
+from router.runtime.watchdog import Watchdog
 from tests.deploy.running import SMALL, output
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -120,16 +121,18 @@ async def first_answer(session: aiohttp.ClientSession, token: str, body: object)
 
 
 BLOCKS = """
-import asyncio, time
+import asyncio, sys
 from router.runtime.clock import SystemClock
 from router.runtime.health import Health
+from router.runtime.logs import set_up
 from router.runtime.metrics import Metrics
 from router.runtime.upkeep import Upkeep
 
 def a_rule_that_never_ends():
-    time.sleep(7)
+    sys.stdin.read()
 
 async def main():
+    set_up("warning")
     upkeep = Upkeep([], SystemClock(), Metrics(), health := Health(), dump_stacks=True)
     upkeep.start()
     await asyncio.sleep(0.1)
@@ -137,14 +140,37 @@ async def main():
     while not health.lag_s > 5:
         await asyncio.sleep(0.01)
     await upkeep.stop()
-    print("late")
+    print("late", file=sys.stderr)
 
 asyncio.run(main())
 """
 
 
 async def test_a_loop_that_does_not_turn_says_where_it_stands() -> None:
-    code, said = await output(sys.executable, "-c", BLOCKS, cwd=ROOT)
-    assert code == 0, said
-    assert "in a_rule_that_never_ends" in said
-    assert said.endswith("late\n"), "and how late it was is a metric"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BLOCKS, cwd=ROOT, stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        told = await process.stderr.readline()
+        assert b"the event loop does not turn" in told
+        assert b"in a_rule_that_never_ends" in told
+        process.stdin.close()
+        assert await process.stderr.read() == b"late\n", "and how late it was is a metric"
+        assert await process.wait() == 0
+
+
+def test_it_is_told_once_each_time_and_not_of_a_process_that_was_asleep() -> None:
+    def told(*looks: tuple[float, float]) -> list[bool]:
+        return [watchdog.is_due(passed_s, busy_s) for passed_s, busy_s in looks]
+
+    second, watchdog = (1.0, 0.0), Watchdog(3.0)
+    assert told(*[second] * 8) == [False, False, True, False, False, False, False, False]
+    watchdog.turned()
+    assert told(*[second] * 5) == [False, False, False, True, False]
+    watchdog.turned()
+    assert told(second, second, (600.0, 0.1), second, second, second) == [False] * 5 + [True]
+    watchdog.turned()
+    assert told(second, (9.0, 8.9)) == [False, True], "C code kept everybody else out"
