@@ -278,6 +278,7 @@ class Server:
         if failed:
             raise taken_in_part([host.name for host in hosts if host.name not in failed], failed)
         lines = diff.lines()
+        lines += [line for host in hosts for line in host.left_out()]
         log.info("configuration read", extra={"by": by, "changes": lines})
         return lines
 

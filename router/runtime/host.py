@@ -151,6 +151,18 @@ class Host:
         self.intake.trail = trail
         self.channels.follow(trail)
 
+    def left_out(self) -> list[str]:
+        """In words: profiles that the settings have no more, and who has them still."""
+        found: dict[str, list[str]] = {}
+        for agent in self.workspace.engine.state.agents.values():
+            if agent.profile and agent.profile not in self.workspace.policy.profiles:
+                found.setdefault(agent.profile, []).append(agent.id)
+        return [
+            f"{self.name}: there is no profile {profile!r} any more: {len(agents)} agents who have"
+            f" it are offered nothing ({', '.join(sorted(agents)[:5])})"
+            for profile, agents in sorted(found.items())
+        ]
+
     async def apply(self, policy: Policy, by: str) -> None:
         """New settings. Raises what `Workspace.ask` raises."""
         await self.workspace.apply(policy, by)

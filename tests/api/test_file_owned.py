@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import msgspec
 import pytest
 
 from router import app
@@ -15,7 +14,7 @@ from router.offline import NewToken, create_token
 from tests.api.site import Client
 
 FILE = """\
-server: {durability: process}
+server: {port: PORT, durability: process}
 hours:
   office:
     zone: Europe/Berlin
@@ -34,15 +33,27 @@ rules:
 """
 
 
+def change(path: Path, *changes: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in changes:
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
 @pytest.fixture
-async def admin(tmp_path: Path) -> AsyncIterator[Client]:
+def file(tmp_path: Path) -> Path:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        text = FILE.replace("PORT", str(free.getsockname()[1]))
     path = tmp_path / "shop.yaml"
-    path.write_text(FILE)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+async def admin(tmp_path: Path, file: Path) -> AsyncIterator[Client]:
+    path = file
     (token,) = await create_token(path, tmp_path / "data", "", NewToken(role="admin"))
-    config = app.load_config(path)
-    free = msgspec.structs.replace(config.server, port=0)
-    config = dataclasses.replace(config, server=free)
-    server = app.Server(config, path, data=tmp_path / "data")
+    server = app.Server(app.load_config(path), path, data=tmp_path / "data")
     await server.start()
     async with aiohttp.ClientSession() as session:
         yield Client(session, f"http://127.0.0.1:{server.port}", token)
@@ -116,3 +127,32 @@ async def test_a_precondition_is_kept_or_refused_but_never_passed_over(admin: Cl
     assert (agent.body["presence"], agent.headers["ETag"]) == ("offline", changed.headers["ETag"])
     gone = await admin("DELETE", "/v1/agents/ana", If_Match=changed.headers["ETag"])
     assert gone.status == 204
+
+
+async def test_what_the_file_has_no_more_is_shown_while_somebody_waits_in_it(
+    admin: Client, file: Path
+) -> None:
+    await admin("PUT", "/v1/agents/ana", {"profile": "all"})
+    asked = await admin("POST", "/v1/contacts", {"channel": "email", "queue": "care"})
+    change(
+        file,
+        ("care: {hours: office}", "night: {}"),
+        ("queue: care", "queue: night"),
+        ("all: {care: {rank: 2, delay: 30s}}", "owls: {night: 1}"),
+    )
+    reloaded = await admin("POST", "/v1/config:reload", {})
+    assert reloaded.status == 200, reloaded.body["findings"]
+    changes = reloaded.body["changes"]
+    assert changes[-1] == (
+        "main: there is no profile 'all' any more: 1 agents who have it are offered nothing (ana)"
+    )
+    queues = (await admin("GET", "/v1/queues")).body["queues"]
+    waiting = {queue["id"]: queue["numbers"].get("waiting", 0) for queue in queues}
+    assert waiting == {"night": 0, "care": 1}
+    refused = await admin("PUT", "/v1/queues/care", {})
+    assert (refused.status, refused.body["detail"]) == (
+        409,
+        "queue 'care' belongs to the file: which has it no more",
+    )
+    moved = await admin("POST", f"/v1/contacts/{asked.body['contact']}:move", {"queue": "night"})
+    assert moved.body["contact"]["queue"] == "night"

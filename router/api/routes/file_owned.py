@@ -155,6 +155,12 @@ def place_of(call: Call, kind: str, id_: str) -> str:
     return found or ""
 
 
+def file_owned(kind: str, id_: str, place: str) -> ApiError:
+    """What whoever would change it is told."""
+    there = f"change it at {place}" if place else "which has it no more"
+    return ApiError(409, "file_owned", f"{kind} {id_!r} belongs to the file: {there}", place=place)
+
+
 async def list_hours(call: Call) -> Reply:
     """All opening hours."""
     shown = [_hours(one, place_of(call, "hours", id_)) for id_, one in _of(call).hours.items()]
@@ -185,13 +191,7 @@ def _put(kind: str, section: str) -> Handler:
         known: Mapping[str, object] = getattr(_of(call), section)
         if call.id not in known:
             raise NotFound(kind.replace("_", " "), call.id)
-        place = place_of(call, kind, call.id)
-        raise ApiError(
-            409,
-            "file_owned",
-            f"{kind.replace('_', ' ')} {call.id!r} belongs to the file: change it at {place}",
-            place=place,
-        )
+        raise file_owned(kind.replace("_", " "), call.id, place_of(call, kind, call.id))
 
     return put
 

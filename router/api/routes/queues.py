@@ -7,8 +7,8 @@ from typing import Any
 from router.api import bodies as b
 from router.api.board import BoardQueue
 from router.api.channel_views import ChannelList, PauseView, channel_view, pause_views
-from router.api.problems import ApiError
 from router.api.reach import check_channel
+from router.api.routes.file_owned import file_owned, place_of
 from router.api.table import Call, Reply, Route, roles
 from router.api.views import View
 from router.api.wire import check_attributes, signature
@@ -93,8 +93,7 @@ class StatsView(View):
 
 
 def _place(call: Call, id_: str) -> str:
-    found: str | None = call.api.context.config.place("queue", call.tenant.name, id_)
-    return found or ""
+    return place_of(call, "queue", id_)
 
 
 def _queue(call: Call, id_: QueueId) -> QueueView:
@@ -129,13 +128,7 @@ async def put_queue(call: Call) -> Reply:
     """Queues belong to the file: says where."""
     if QueueId(call.id) not in call.tenant.policy.queues:
         raise NotFound("queue", call.id)
-    place = _place(call, call.id)
-    raise ApiError(
-        409,
-        "file_owned",
-        f"queue {call.id!r} belongs to the file: change it at {place}",
-        place=place,
-    )
+    raise file_owned("queue", call.id, _place(call, call.id))
 
 
 async def preview(call: Call) -> Reply:
