@@ -69,10 +69,10 @@ def mount(app: web.Application) -> None:
 
 def _file(place: str, path: Path):  # type: ignore[no-untyped-def]  # aiohttp's handler
     headers = dict(HEADERS)
-    if place in ("/widget.js", "/widget_files.js"):  # put into other sites' pages
+    if place.startswith("/widget") and place.endswith(".js"):  # put into other sites' pages
         headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         headers["Cache-Control"] = "public, max-age=300"
-    if place == "/widget_files.js":  # a module, loaded by those pages: browsers ask (CORS)
+    if place.startswith("/widget_"):  # modules, loaded by those pages: browsers ask (CORS)
         headers["Access-Control-Allow-Origin"] = "*"
     kind = TYPES[path.suffix]
     if kind.startswith("text/"):

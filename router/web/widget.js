@@ -2,7 +2,8 @@
 //
 //   <script src="https://router.example/widget.js" data-channel="site" data-key="…" async></script>
 //
-// Options:  data-title, data-greeting, data-name, data-open, data-identity (who your server says it is).
+// Options:  data-title, data-greeting, data-name, data-open, data-identity (who your server says it is),
+//           data-lang (the words around the chat: en or de; else the language of the page it is on).
 // Looks:    --chat-accent, --chat-on-accent, --chat-background, --chat-text, --chat-font,
 //           --chat-radius, set on any element around it (for example `html`).
 // A strict Content-Security-Policy of the page needs script-src and connect-src for our origin only:
@@ -12,131 +13,28 @@
   "use strict";
 
   const TEXT_BYTES = 4096;
-  const RETRY_MS = [500, 1000, 2000, 5000, 10000, 20000];
+  const STALE_MS = 600_000;
   const script = document.currentScript;
   const given = { ...script.dataset };
   if ("fromQuery" in given) {
     Object.assign(given, Object.fromEntries(new URLSearchParams(location.search)));
   }
   const site = new URL(script.src, location.href);
+  const page = document.documentElement;
+  const own = "fromQuery" in given; // our page: it speaks the reader's language
+  const language = (given.lang || (!own && page.lang) || navigator.language).slice(0, 2).toLowerCase();
+  if (own) page.lang = language === "de" ? "de" : "en";
+  let table = {}; // from English, which stands where it is used; another language is a module of its own
+  const t = (text, values = {}) => (table[text] || text).replace(
+    /\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
   const options = {
     channel: given.channel || "",
     key: given.key || "",
-    title: given.title || "Chat with us",
-    greeting: given.greeting || "Hello! What can we do for you?",
     name: given.name || "",
     identity: given.identity || "",
     open: "open" in given,
     url: `${site.origin.replace(/^http/, "ws")}/v1/webchat/${encodeURIComponent(given.channel || "")}/ws`,
   };
-
-  // What survives a reload: the visitor's token, and whether there was something to come back to.
-  class Memory {
-    constructor(name) {
-      this.name = name;
-      this.value = {};
-      try {
-        this.value = JSON.parse(localStorage.getItem(name)) || {};
-      } catch {
-        // Storage is blocked: a reload is a new visitor then.
-      }
-    }
-
-    set(change) {
-      Object.assign(this.value, change);
-      try {
-        localStorage.setItem(this.name, JSON.stringify(this.value));
-      } catch { /* As above. */ }
-    }
-  }
-
-  const GREETING = { id: "greeting", who: "router", text: options.greeting };
-
-  // The socket: connects again by itself, and sends one message at a time until it is confirmed.
-  class Connection {
-    constructor(memory, hear) {
-      this.memory = memory;
-      this.hear = hear;
-      this.pending = [];
-      this.flying = "";
-      this.failures = 0;
-      this.socket = null;
-      this.ready = false;
-    }
-
-    start() {
-      if (this.socket) return;
-      const socket = new WebSocket(options.url);
-      this.socket = socket;
-      socket.onopen = () => this.send({
-        type: "hello", key: options.key, token: this.memory.value.token || "",
-        name: options.name.slice(0, 80), identity: options.identity,
-      });
-      socket.onmessage = (event) => this.take(JSON.parse(event.data));
-      socket.onclose = (event) => this.lost(event.code);
-    }
-
-    send(frame) {
-      this.socket.send(JSON.stringify(frame));
-    }
-
-    say(message) {
-      this.pending.push(message);
-      this.start();
-      this.flush();
-    }
-
-    /** The agent sees it for a few seconds, so saying it now and then is enough. */
-    typing() {
-      if (!this.ready || Date.now() - (this.typedAt || 0) < 3000) return;
-      this.typedAt = Date.now();
-      this.send({ type: "typing" });
-    }
-
-    flush() {
-      if (!this.ready || this.flying || !this.pending.length) return;
-      this.flying = this.pending[0].id;
-      this.send({ type: "say", ...this.pending[0] });
-    }
-
-    take(frame) {
-      if (frame.token) this.memory.set({ token: frame.token });
-      if (frame.type === "welcome") {
-        this.ready = true;
-        this.failures = 0;
-        this.flying = "";
-        const known = new Set((frame.messages || []).map((message) => message.id));
-        this.pending = this.pending.filter((message) => !known.has(message.id));
-      }
-      if (frame.type === "message" || frame.type === "refused") this.settle(frame);
-      this.hear(frame);
-      this.flush();
-    }
-
-    settle(frame) {
-      if (frame.id === this.flying) this.flying = "";
-      if (frame.type === "refused" && frame.retry_after_s) {
-        // The same id again, later: it cannot become two messages.
-        this.flying = "later";
-        setTimeout(() => (this.flying = "", this.flush()), Math.min(frame.retry_after_s, 30) * 1000);
-        return;
-      }
-      this.pending = this.pending.filter((message) => message.id !== frame.id);
-    }
-
-    lost(code) {
-      this.socket = null;
-      this.ready = false;
-      this.flying = "";
-      const final = code === 4003 || code === 4008;
-      this.hear({ type: "lost", final });
-      if (final) return;
-      const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
-      this.failures += 1;
-      // Spread out: after a restart not every page comes in the same moment.
-      setTimeout(() => this.start(), wait * (0.5 + Math.random()));
-    }
-  }
 
   // Makes an element. Text is only ever set as text.
   function make(tag, properties = {}, ...children) {
@@ -157,15 +55,13 @@
     });
   }
 
-  function placeText(position, waitS) {
-    const where = position > 0 ? `You are number ${position} in line.` : "You are in line.";
-    if (waitS === undefined || waitS < 0) {
-      return `${where} We cannot say yet how long it will take.`;
-    }
-    if (waitS === 0) return "Somebody will be with you in a moment.";
+  function placeText(n, waitS) {
+    const where = n > 0 ? t("You are number {n} in line.", { n }) : t("You are in line.");
+    if (waitS === undefined || waitS < 0) return `${where} ${t("We cannot say yet how long it will take.")}`;
+    if (waitS === 0) return t("Somebody will be with you in a moment.");
     const minutes = Math.ceil(waitS / 60);
-    if (minutes <= 1) return `${where} It should take about a minute.`;
-    return `${where} It should take about ${minutes} minutes.`;
+    if (minutes <= 1) return `${where} ${t("It should take about a minute.")}`;
+    return `${where} ${t("It should take about {minutes} minutes.", { minutes })}`;
   }
 
   const byteLength = (text) => new TextEncoder().encode(text).length;
@@ -174,41 +70,55 @@
   ).join("");
 
   class Widget {
-    constructor() {
+    constructor({ Memory, Connection }) {
+      this.t = t;
+      this.title = given.title || t("Chat with us");
+      this.greeting = { id: "greeting", who: "router", text: given.greeting || t("Hello! What can we do for you?") };
       this.memory = new Memory(`contact-chat:${options.channel}`);
-      this.connection = new Connection(this.memory, (frame) => this.hear(frame));
+      const { pending = [], at = 0, draft = "" } = this.memory.tab;
+      if (pending.length && Date.now() - at > STALE_MS) {
+        // It may not be meant any more: there to be sent, or not.
+        this.memory.keep({ pending: [], draft: [...pending.map((each) => each.text), draft].join("\n").trim() });
+      }
+      this.connection = new Connection(options, this.memory, (frame) => this.hear(frame));
       this.shown = new Map();
       Object.assign(this, { state: "idle", place: {}, held: false, online: null, unread: 0 });
       this.build();
-      if (this.memory.value.active) this.connection.start();
+      this.input.value = this.memory.tab.draft || "";
+      const waiting = this.connection.pending;
+      if (waiting.length) this.show(this.greeting);
+      for (const { id, text } of waiting) this.show({ id, who: "visitor", text }, "sending");
+      if (this.memory.value.active || waiting.length) this.connection.start();
       if (options.open) this.open();
     }
 
     build() {
       this.log = make("div", { className: "log", role: "log", tabIndex: 0,
-        "aria-label": "Conversation", "aria-live": "polite" });
+        "aria-label": t("Conversation"), "aria-live": "polite" });
       // The status line and the choices take room from it: the newest message stays in sight.
-      new ResizeObserver(() => this.scroll()).observe(this.log);
+      // Whoever reads further up is left there.
+      this.log.onscroll = () => {
+        this.away = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight > 40;
+      };
+      new ResizeObserver(() => this.away || this.scroll()).observe(this.log);
       this.status = make("p", { className: "status", role: "status" });
       this.choices = make("div", { className: "choices", role: "group" });
-      this.input = make("textarea", { id: "text", rows: 1, placeholder: "Write a message",
+      this.input = make("textarea", { id: "text", rows: 1, placeholder: t("Write a message"),
         "aria-describedby": "note", autocomplete: "off" });
       this.note = make("p", { id: "note", className: "note", "aria-live": "polite" });
-      this.sendButton = make("button", { className: "send", type: "submit" }, "Send");
-      this.form = make("form", {},
-        make("label", { htmlFor: "text", className: "unseen" }, "Your message"),
+      this.sendButton = make("button", { className: "send", type: "submit" }, t("Send"));
+      this.form = make("form", {}, make("label", { htmlFor: "text", className: "unseen" }, t("Your message")),
         this.input, this.sendButton, this.note);
-      this.endButton = make("button", { className: "plain", type: "button", hidden: true },
-        "End chat");
+      this.endButton = make("button", { className: "plain", type: "button", hidden: true }, t("End chat"));
       this.closeButton = make("button", { className: "plain", type: "button",
-        "aria-label": "Close the chat window" }, "×");
+        "aria-label": t("Close the chat window") }, "×");
       this.panel = make("section", { id: "panel", className: "panel", role: "dialog",
-        hidden: true, "aria-label": options.title },
-      make("header", {}, make("h2", {}, options.title), this.endButton, this.closeButton),
+        hidden: true, "aria-label": this.title },
+      make("header", {}, make("h2", {}, this.title), this.endButton, this.closeButton),
       this.log, this.status, this.choices, this.form);
       this.badge = make("span", { className: "badge", hidden: true });
       this.launcher = make("button", { className: "launcher", type: "button",
-        "aria-expanded": "false", "aria-controls": "panel" }, "Chat", this.badge);
+        "aria-expanded": "false", "aria-controls": "panel" }, t("Chat"), this.badge);
 
       this.launcher.onclick = () => (this.panel.hidden ? this.open() : this.close());
       this.closeButton.onclick = () => this.close();
@@ -223,6 +133,7 @@
         }
       };
       this.input.oninput = () => {
+        this.memory.keep({ draft: this.input.value });
         this.measure();
         if (this.state === "talking") this.connection.typing();
       };
@@ -244,9 +155,10 @@
     open() {
       this.panel.hidden = false;
       this.launcher.setAttribute("aria-expanded", "true");
-      if (!this.shown.size) this.show(GREETING);
+      if (!this.shown.size) this.show(this.greeting);
       this.connection.start();
       this.count(0);
+      this.measure();
       this.scroll();
       this.input.focus();
       this.tell();
@@ -267,6 +179,7 @@
       this.show({ id, who: "visitor", text, files: files.names }, "sending");
       this.connection.say({ id, text, files: files.ids });
       this.input.value = "";
+      this.memory.keep({ draft: "" });
       this.measure();
       this.scroll();
     }
@@ -296,15 +209,19 @@
       this.held = Boolean(frame.held);
       // What is old is not read out again. What is shown stays: the server may know less by now.
       this.log.setAttribute("aria-live", "off");
-      if (!this.shown.size) this.show(GREETING);
-      for (const message of frame.messages || []) {
+      if (!this.shown.size) this.show(this.greeting);
+      const said = frame.messages || [];
+      for (const message of said) {
         if (this.shown.has(message.id)) this.confirm(message.id);
         else this.show(message);
       }
+      // What came while the page was away is new as well.
+      const fresh = said.slice(said.findIndex((each) => each.id === this.memory.value.seen) + 1);
+      this.count(this.panel.hidden ? fresh.filter((each) => each.who !== "visitor").length : 0);
       for (const { id } of this.connection.pending) this.log.append(this.shown.get(id));
       // Files are a module of their own: most sites take none. What fails is tried at the next welcome.
       if (frame.files) {
-        this.loading ||= import(`${site.origin}/widget_files.js`)
+        this.loading ||= load("widget_files")
           .then(({ Files }) => (this.files = new Files(this, make, options.url, frame)))
           .catch(() => (this.loading = null));
       }
@@ -319,7 +236,7 @@
       if (this.shown.has(frame.id)) this.confirm(frame.id);
       else {
         this.show(frame);
-        if (this.panel.hidden && frame.who !== "visitor") this.count(this.unread + 1);
+        if (frame.who !== "visitor") this.count(this.panel.hidden ? this.unread + 1 : 0);
       }
       if (frame.who === "visitor" && ["idle", "ended"].includes(this.state)) {
         Object.assign(this, { state: "waiting", place: {} });
@@ -337,7 +254,7 @@
       const element = this.shown.get(frame.id);
       if (!element || frame.retry_after_s || this.files?.again(frame)) return;
       element.dataset.state = "failed";
-      element.querySelector(".state").textContent = `Not sent: ${frame.text}.`;
+      element.querySelector(".state").textContent = t("Not sent: {why}.", { why: frame.text });
     }
 
     typing(agentTypes) {
@@ -369,9 +286,9 @@
 
     show(message, state = "") {
       if (this.shown.has(message.id)) return;
-      const who = { visitor: "You", agent: "Agent", router: "" }[message.who];
-      const note = state === "sending" ? "Sending…" : "";
-      const names = (message.files || []).map((name) => `File: ${name}`);
+      const who = { visitor: t("You"), agent: t("Agent"), router: "" }[message.who];
+      const note = state === "sending" ? t("Sending…") : "";
+      const names = (message.files || []).map((name) => t("File: {name}", { name }));
       const text = [message.text, ...names].filter(Boolean).join("\n");
       const element = make("div", { className: `message ${message.who}` },
         make("span", { className: "unseen" }, who ? `${who}: ` : ""),
@@ -385,13 +302,13 @@
     // The status line, and everything else that follows from the state.
     tell() {
       let text = "";
-      if (this.online === "never") text = "This chat is not available.";
-      else if (this.online === false) text = "The connection is lost. We are trying again…";
-      else if (this.held) text = "Your agent will be right back.";
-      else if (this.state === "talking" && this.agentTypes) text = "Your agent is writing…";
+      if (this.online === "never") text = t("This chat is not available.");
+      else if (this.online === false) text = t("The connection is lost. We are trying again…");
+      else if (this.held) text = t("Your agent will be right back.");
+      else if (this.state === "talking" && this.agentTypes) text = t("Your agent is writing…");
       else if (this.state === "waiting") {
         text = this.place.text || placeText(this.place.position, this.place.wait_s);
-      } else if (this.state === "ended") text = "This chat has ended. Write again to begin anew.";
+      } else if (this.state === "ended") text = t("This chat has ended. Write again to begin anew.");
       if (this.status.textContent !== text) this.status.textContent = text;
       const active = this.state === "waiting" || this.state === "talking";
       this.endButton.hidden = !active;
@@ -400,7 +317,7 @@
 
     measure() {
       const left = TEXT_BYTES - byteLength(this.input.value);
-      this.note.textContent = left < 0 ? `The message is ${-left} bytes too long.` : "";
+      this.note.textContent = left < 0 ? t("The message is {n} bytes too long.", { n: -left }) : "";
       this.sendButton.disabled = left < 0;
       this.input.style.height = "auto";
       this.input.style.height = `${Math.min(this.input.scrollHeight, 120)}px`;
@@ -408,9 +325,10 @@
 
     count(unread) {
       this.unread = unread;
+      if (!this.panel.hidden) this.memory.set({ seen: [...this.shown.keys()].at(-1) });
       this.badge.hidden = !unread;
       this.badge.textContent = unread > 9 ? "9+" : String(unread || "");
-      this.launcher.setAttribute("aria-label", unread ? `Chat, ${unread} new` : "Chat");
+      this.launcher.setAttribute("aria-label", unread ? t("Chat, {n} new", { n: unread }) : t("Chat"));
     }
 
     scroll() {
@@ -493,8 +411,14 @@ textarea { flex: 1; min-width: 0; resize: none; min-height: 40px; padding: 8px 1
 }
 `;
 
-  if (!options.channel || !options.key) {
-    console.error("chat widget: data-channel and data-key are required on the script tag");
-  } else if (document.body) new Widget();
-  else document.addEventListener("DOMContentLoaded", () => new Widget());
+  // Modules, so that a page may load what it needs of us: the line to the server, its language.
+  const load = (name) => import(`${site.origin}/${name}.js`);
+  const begin = async () => {
+    const [line, { de = {} }] = await Promise.all([load("widget_line"), language === "de" ? load("widget_de").catch(() => ({})) : {}]);
+    table = de;
+    if (document.body) new Widget(line);
+    else document.addEventListener("DOMContentLoaded", () => new Widget(line));
+  };
+  if (options.channel && options.key) begin();
+  else console.error("chat widget: data-channel and data-key are required on the script tag");
 })();

@@ -29,8 +29,8 @@ export class Files {
     this.picker = make("input", { type: "file", multiple: true, hidden: true,
       accept: this.limits.file_types.join(","), tabIndex: -1 });
     this.button = make("button", { className: "clip", type: "button",
-      "aria-label": "Attach files", title: "Attach files" }, clip());
-    this.list = make("ul", { className: "chosen", "aria-label": "Files to send" });
+      "aria-label": widget.t("Attach files"), title: widget.t("Attach files") }, clip());
+    this.list = make("ul", { className: "chosen", "aria-label": widget.t("Files to send") });
     this.note = make("p", { className: "note", "aria-live": "polite" });
     this.button.onclick = () => this.picker.click();
     this.picker.onchange = () => {
@@ -56,7 +56,7 @@ export class Files {
     this.complains = false;
     for (const file of files) {
       if (this.chosen.length >= AT_ONCE) {
-        this.complain(`At most ${AT_ONCE} files go with one message.`);
+        this.complain(this.widget.t("At most {n} files go with one message.", { n: AT_ONCE }));
         break;
       }
       if (file.size > this.limits.file_bytes) this.fail(file, "too_big");
@@ -67,9 +67,10 @@ export class Files {
 
   choose(file) {
     const { make } = this;
-    const bar = make("progress", { max: 1, value: 0, "aria-label": `Uploading ${file.name}` });
+    const { t } = this.widget;
+    const bar = make("progress", { max: 1, value: 0, "aria-label": t("Uploading {name}", { name: file.name }) });
     const remove = make("button", { type: "button", className: "remove",
-      "aria-label": `Remove ${file.name}` }, "×");
+      "aria-label": t("Remove {name}", { name: file.name }) }, "×");
     const element = make("li", {}, make("span", { className: "name", dir: "auto" }, file.name), bar, remove);
     const one = { file, element, id: "", name: file.name, abort: new AbortController() };
     remove.onclick = () => {
@@ -83,7 +84,7 @@ export class Files {
       bar.remove();
       // What is wrong stands until something else is chosen.
       if (this.complains || !this.chosen.includes(one)) return;
-      this.note.textContent = `${file.name} is ready to be sent.`;
+      this.note.textContent = t("{name} is ready to be sent.", { name: file.name });
     }, (error) => {
       this.drop(one);
       if (error.message !== "aborted") this.fail(file, error.message);
@@ -108,20 +109,21 @@ export class Files {
   words(code) {
     const most = Math.floor((this.limits.file_bytes / 1_048_576) * 10) / 10;
     const kinds = this.limits.file_types.map((type) => type.replace(/^.*\//, "").toUpperCase());
+    const { t } = this.widget;
     return {
-      too_big: `this file is too big. At most ${most} MB are taken.`,
-      type: `this kind of file is not taken. Taken are ${kinds.join(", ")}.`,
-      too_fast: "too many files for now. Please try again later.",
-      too_slow: "the connection is too slow for this file.",
-      lost: "the connection was lost. Please try again.",
-      try_again: "we are very busy. Please try again in a moment.",
-    }[code] || "this file could not be taken.";
+      too_big: t("this file is too big. At most {most} MB are taken.", { most }),
+      type: t("this kind of file is not taken. Taken are {kinds}.", { kinds: kinds.join(", ") }),
+      too_fast: t("too many files for now. Please try again later."),
+      too_slow: t("the connection is too slow for this file."),
+      lost: t("the connection was lost. Please try again."),
+      try_again: t("we are very busy. Please try again in a moment."),
+    }[code] || t("this file could not be taken.");
   }
 
   /** What is ready for the next message; null while a file is on its way. */
   ready() {
     if (this.chosen.every((one) => one.id)) return this.chosen;
-    this.note.textContent = "One moment, please: a file is still on its way.";
+    this.note.textContent = this.widget.t("One moment, please: a file is still on its way.");
     return null;
   }
 

@@ -93,8 +93,7 @@ async def visit() -> AsyncIterator[Visit]:
     harness = WebChatHarness()
     harness.pages = [
         web.get("/", shop),
-        web.get("/widget.js", file),
-        web.get("/widget.html", file),
+        *[web.get(f"/{each.name}", file) for each in sorted(WEB.glob("widget*"))],
         web.get("/favicon.ico", nothing),
     ]
     flags = [

@@ -103,7 +103,7 @@ async def visit(request: pytest.FixtureRequest) -> AsyncIterator[FilesVisit]:
         harness.pages = [
             web.get(resource.canonical, route.handler)
             for resource in app.router.resources()
-            if resource.canonical in ("/widget.js", "/widget_files.js")
+            if resource.canonical.startswith("/widget")
             for route in resource
             if route.method == "GET"
         ]
