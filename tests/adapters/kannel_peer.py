@@ -253,7 +253,7 @@ class KannelHarness(FailingHarness, AskingHarness):
         settings = {
             "send_url": f"http://127.0.0.1:{self.proxy.port}/cgi-bin/sendsms",
             "username": "router", "password_file": str(password), "public_url": self.hook,
-            "timeout_s": 0.8, "patience_s": 1.0, "waiting": 30, "probe_s": 0.5, **self.settings,
+            "timeout_s": 2.5, "patience_s": 3.0, "waiting": 30, "probe_s": 0.5, **self.settings,
         }  # fmt: skip
         self.channel = self.kannel = Kannel("texts", settings, self.router)
         app, inner = web.Application(), web.Application()

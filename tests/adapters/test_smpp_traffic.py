@@ -150,7 +150,7 @@ async def submitted(harness: SmppHarness, count: int) -> None:
 
 async def drained(harness: SmppHarness) -> None:
     """Until the centre has nothing left to deliver."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while True:
             begun = len(harness.smsc.events)
             await harness.smsc.do("left")

@@ -63,7 +63,7 @@ class TwilioHarness(FailingHarness, AskingHarness):
         token.chmod(0o600)
         settings = {
             "account": ACCOUNT, "token_file": str(token), "public_url": PUBLIC, "sender": OURS,
-            "api_url": self.provider.url, "timeout_s": 0.5, "resolve_s": 0.3, "patience_s": 0.8,
+            "api_url": self.provider.url, "timeout_s": 2.0, "resolve_s": 1.0, "patience_s": 2.0,
             "waiting": 30, **self._settings,
         }  # fmt: skip
         self.channel = self.twilio = Twilio("texts", settings, self.router)

@@ -97,7 +97,7 @@ class TelegramHarness(FailingHarness, AskingHarness, TypingHarness):
         self.server = Telegram(self.signal)
         self.server.modes = {900901: "blocked", 900902: "bad gateway"}
         self._folder = folder
-        self._change = {"timeout_s": 0.5, "patience_s": 2.5, "waiting": 30, **change}
+        self._change = {"timeout_s": 2.0, "patience_s": 3.0, "waiting": 30, **change}
         self._updates: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def __aenter__(self) -> TelegramHarness:
@@ -181,7 +181,7 @@ class WhatsAppHarness:
         self.router = RouterDouble(Signal())
         self.server = WhatsApp(self.router.signal)
         self._folder = folder
-        self._change = {"timeout_s": 1.0, "patience_s": 4.0, **change}
+        self._change = {"timeout_s": 2.5, "patience_s": 4.0, **change}
 
     async def __aenter__(self) -> WhatsAppHarness:
         await self.server.start()
