@@ -42,16 +42,20 @@ class Owner:
         """Bytes that each commit carries besides."""
 
     async def begin(self) -> Ownership:
+        self.own = await self.acquire("w")
+        self.acknowledged = self.own.seq
+        return self.own
+
+    async def acquire(self, workspace: str) -> Ownership:
         while True:
             try:
-                self.own = await self.journal.acquire("w")
-                async for _ in self.journal.load(self.own):
+                own = await self.journal.acquire(workspace)
+                async for _ in self.journal.load(own):
                     pass
             except (JournalFailed, StoreFull):
                 await asyncio.sleep(0.05)
             else:
-                self.acknowledged = self.own.seq
-                return self.own
+                return own
 
     def next(self) -> Commit:
         commit = commit_at(self.acknowledged + 1)
@@ -336,7 +340,7 @@ async def test_a_master_of_a_cluster_is_killed_and_the_others_serve_on(tmp_path:
             for number in range(1000)
             if store.master_of(f"other{number}") is not old
         )
-        other = await owner.journal.acquire(name)
+        other = await owner.acquire(name)
         old.stop()
         assert await owner.append(other, Commit(1, 1, [b"not concerned"])) in (OK, DUP)
         with pytest.raises(JournalFailed):
