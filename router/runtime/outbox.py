@@ -146,7 +146,10 @@ class Outbox:
     # --- one effect ---------------------------------------------------------------------------
 
     async def _carry_out(self, job: Job) -> None:
-        for attempt in range(TRIES):
+        attempt = 0
+        while attempt < TRIES:
+            if not await self._workspace.writer.may_act() or self._workspace.stopped:
+                return  # the next owner has its row, and does it or asks about it
             if not await self._ready(job):
                 await self._fail(job, "adapter_down")
                 return
@@ -164,10 +167,13 @@ class Outbox:
                 return
             begun_us = self._workspace.now_us()
             outcome = await self._try(job, task)
+            if outcome == "held_up":
+                continue  # what was looked at may have changed meanwhile
             self._trace(job, begun_us, attempt + 1, outcome)
             if outcome != "again":
                 return
             await sleep(self._clock, PAUSE_US[min(attempt, len(PAUSE_US) - 1)])
+            attempt += 1
         await self._fail(job, "gave_up")
 
     async def _made(self, job: Job) -> Task | None:
@@ -199,7 +205,7 @@ class Outbox:
             )  # fmt: skip
 
     async def _try(self, job: Job, task: Task) -> str:
-        """One attempt: ``done``, ``again``, or ``left`` to the next owner."""
+        """One attempt: ``done``, ``again``, or ``held_up`` before the adapter was asked."""
         repeat = job.effect.REPEAT
         try:
             if job.ask_first and await self._found(task):
@@ -210,8 +216,8 @@ class Outbox:
                 return "done"
             if isinstance(job.effect, DeliverMessage):
                 await self._mark(job)
-            if not await self._workspace.writer.may_act() or self._workspace.stopped:
-                return "left"  # the next owner has its row, and does it or asks about it
+            if self._workspace.writer.lapsed or self._workspace.stopped:
+                return "held_up"
             crash_point("before_effect")
             await _in_time(self._adapter.perform(task))
             crash_point("after_effect")

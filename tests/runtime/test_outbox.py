@@ -190,22 +190,46 @@ async def test_a_message_is_marked_as_attempted_before_it_is_sent(bench: Bench) 
     bench.adapter.gate.set()
 
 
+@pytest.mark.parametrize("where", ["between tries", "while the backend was asked"])
 async def test_an_owner_that_was_frozen_lets_no_effect_out_until_its_lease_is_renewed(
-    bench: Bench,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    clock = bench.world.clock
+    clock, adapter = bench.world.clock, bench.adapter
     lease = bench.workspace.writer.lease = Lease(clock, 3 * SECOND, clock.now_us())
-    bench.adapter.outcomes = [ChannelLost("gone"), None]
+    find = adapter.find
+
+    async def asleep_meanwhile(task: Task) -> bool:
+        monkeypatch.undo()
+        clock.advance(4 * SECOND)
+        return await find(task)
+
+    pause_us = 4 * SECOND
+    if where != "between tries":
+        monkeypatch.setattr(adapter, "find", asleep_meanwhile)
+        pause_us = SECOND
+    adapter.outcomes = [ChannelLost("gone"), None]
     bench.put("1-1", CONNECT)
-    await until(lambda: bench.adapter.performed)
-    clock.advance(4 * SECOND)  # it sleeps, and its pause before the next try is over long ago
-    await until(lambda: bench.adapter.asked)
+    await until(lambda: adapter.performed)
+    clock.advance(pause_us)
     for _ in range(100):
         await asyncio.sleep(0)
-    assert bench.adapter.performed == ["1-1"]
+    assert lease.lapsed
+    assert adapter.performed == ["1-1"]
     lease.renewed(clock.now_us())  # nobody else has taken it
     assert (await bench.settled("1-1")).result == "done"
-    assert bench.adapter.performed == ["1-1"] * 2
+    assert adapter.performed == ["1-1"] * 2
+
+
+async def test_what_waited_for_the_lease_beyond_its_deadline_is_not_begun(bench: Bench) -> None:
+    clock = bench.world.clock
+    lease = bench.workspace.writer.lease = Lease(clock, 3 * SECOND, clock.now_us())
+    bench.adapter.outcomes = [ChannelLost("gone")]
+    bench.put("1-1", CONNECT, until_us=clock.now_us() + 10 * SECOND)
+    await until(lambda: bench.adapter.performed)
+    clock.advance(12 * SECOND)
+    lease.renewed(clock.now_us())
+    assert (await bench.settled("1-1")).result == "failed"
+    assert bench.adapter.performed == ["1-1"]
 
 
 async def test_an_owner_that_hears_that_it_is_deposed_leaves_effects_to_its_successor(
