@@ -7,7 +7,7 @@ several adapters need of the same thing stands in `adapters.kit`, and is taken f
 
 from __future__ import annotations
 
-from adapters.kit.crew import TRY_AGAIN, Crew, Fence, insist
+from adapters.kit.crew import TRY_AGAIN, Crew, Fence, insist, is_cancelled
 from adapters.kit.facts import Facts
 from adapters.kit.hooks import hook_answer, hook_body, hook_rate
 from adapters.kit.questions import Questions
@@ -45,6 +45,7 @@ __all__ = [
     "hook_rate",
     "http_trouble",
     "insist",
+    "is_cancelled",
     "pieces",
     "read_secret",
     "read_settings",

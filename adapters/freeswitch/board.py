@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid as uuids
-from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from adapters import Breaker, Crew, insist
+from adapters import Breaker, Crew, Facts, insist
 from adapters.freeswitch import esl
 from adapters.freeswitch.calls import MOVING, PARKED, WITH, Call, Leg, plan
 from adapters.freeswitch.connection import Connection
 from adapters.freeswitch.settings import Settings
-from router.channel import ChannelError, ChannelLost, Refused, Router
+from router.channel import ChannelError, ChannelLost, Router
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,10 @@ class LiveCall(Call):
     """A call with what the shell needs for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    reports: deque[Say] = field(default_factory=lambda: deque(maxlen=100))
-    is_telling: bool = False
+    will_settle: bool = False
+    """A task is about to bring the PBX to what is wanted: one is enough."""
+    name: str = field(default_factory=lambda: uuids.uuid4().hex)
+    """For the order in which the router hears of it: who is to be dialled has no channel yet."""
     start: str = ""
     """The reservation whose StartContact is being carried out."""
     endpoint: str = ""
@@ -62,11 +64,14 @@ class Monitor:
 class Board:
     """Who is where, as far as this router has to do with it."""
 
-    def __init__(self, name: str, config: Settings, router: Router, crew: Crew) -> None:
+    def __init__(
+        self, name: str, config: Settings, router: Router, crew: Crew, facts: Facts
+    ) -> None:
         self.name = name
         self.config = config
         self.router = router
         self.crew = crew
+        self.facts = facts
         self.epoch = 0
         self.workspace = ""
         self.calls: dict[str, LiveCall] = {}
@@ -80,8 +85,6 @@ class Board:
         self.monitors: dict[str, Monitor] = {}
         self.jobs: dict[str, str] = {}
         """The channel that an originate is for, by its job."""
-        self.unsaid: dict[LiveCall, None] = {}
-        """Calls with something that the router has not taken yet."""
         self.is_serving = False
         self.breaker = Breaker()
         self.connection: Connection | None = None
@@ -102,7 +105,8 @@ class Board:
     def later(self, work: Awaitable[None], what: str) -> asyncio.Task[None] | None:
         """Go on beside; a connection that breaks meanwhile is the next connection's business.
 
-        None: too much is under way, and nothing will come of it.
+        None: too much is under way. What was to be done would be missing for good (a caller who is
+        never taken in, a leg that nobody hangs up): the connection is made anew, which finds out.
         """
 
         async def guarded() -> None:
@@ -119,48 +123,29 @@ class Board:
             close = getattr(work, "close", None)
             if close is not None:
                 close()
-            log.warning("%s: too much under way for: %s", self.name, what)
+            most = self.crew.most
+            log.error("%s: %d tasks, no room for: %s", self.name, most, what)  # noqa: TRY400 no fault
+            if self.connection is not None:
+                self.connection.close("too much was under way at once")
             return None
 
     # -- what the router hears, one thing after the other for each call ----------------------------
 
     def tell(self, call: LiveCall, say: Say) -> None:
-        """Say it to the router behind what was said of this call before."""
-        call.reports.append(say)
-        self.unsaid[call] = None
-        if not call.is_telling:
-            call.is_telling = True
-            self.later(self._tell_all(call), "report")
-
-    def say_what_is_left(self) -> None:
-        """Facts that were not taken: when the connection broke, or for too long."""
-        for call in self.unsaid:
-            if not call.is_telling:
-                call.is_telling = True
-                self.later(self._tell_all(call), "report")
-
-    async def _tell_all(self, call: LiveCall) -> None:
-        try:
-            while call.reports:
-                try:
-                    await insist(call.reports[0])
-                except Refused as refused:
-                    log.debug("%s: refused: %s", self.name, refused.code)
-                call.reports.popleft()
-            self.unsaid.pop(call, None)
-        finally:
-            call.is_telling = False
+        """Say it to the router behind what was said of this call before, until it is taken."""
+        with suppress(ChannelError):  # too many wait: the log says so, and `live` who is there
+            self.facts.later(call.name, say)
 
     async def say_again(self) -> None:
-        """It can save again: whoever went meanwhile is over, and all else that was not taken."""
+        """It can save again: whoever went meanwhile is over."""
         await insist(lambda: self.router.live(list(self.calls)))
-        self.say_what_is_left()
 
     # -- making it so --------------------------------------------------------------------------
 
     async def settle(self, call: LiveCall) -> None:
         """Bring the PBX to what is wanted of this call. Raises ChannelError, ChannelLost."""
         async with call.lock:
+            call.will_settle = False
             for _ in range(ROUNDS):
                 steps = plan(call, self.config.music_url, self.config.conference)
                 if not steps:
@@ -187,8 +172,8 @@ class Board:
 
     def settle_soon(self, call: LiveCall) -> None:
         """The same, beside: for what events want."""
-        if not call.is_over:
-            self.later(self.settle(call), "settle")
+        if not call.is_over and not call.will_settle:
+            call.will_settle = self.later(self.settle(call), "settle") is not None
 
     # -- legs ------------------------------------------------------------------------------------
 
@@ -262,6 +247,12 @@ class Board:
         """The connection is gone, and all that was under way with it."""
         self.connection = None
         self.is_serving = False
+        for call in {
+            *self.calls.values(),
+            *self.begun.values(),
+            *(c for c, _ in self.legs.values()),
+        }:
+            call.will_settle = False
         for call in list(self.calls.values()):
             if not call.contact and not call.start:
                 del self.calls[call.customer]  # not submitted yet: it will arrive once more

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from typing import Any
 
-from adapters import Crew, Fence, read_settings, watch_store
+from adapters import Crew, Facts, Fence, is_cancelled, read_settings, watch_store
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board, LiveCall
 from adapters.freeswitch.connection import Connection
@@ -63,7 +63,8 @@ class FreeSwitch(Channel):
         self._password = read_password(self.config.password_file, where)
         self._fence = Fence()
         self._crew = Crew(name, most=4 * self.config.calls)
-        self.board = Board(name, self.config, router, self._crew)
+        self._facts = Facts(name, most=8 * self.config.calls)
+        self.board = Board(name, self.config, router, self._crew, self._facts)
         self._dialler = Dialler(self.board)
         self._ears = Ears(self.board, self._dialler)
         self._player = Player(self.board)
@@ -77,6 +78,7 @@ class FreeSwitch(Channel):
     async def run(self) -> None:
         """Connect, find out who is there, serve until the connection is lost."""
         self.router.state("starting")
+        self._facts.go_on()
         await self._owner.wait_for_turn(self._connect)
         connection = await self._connect()
         lost: BaseException | None = None
@@ -92,6 +94,8 @@ class FreeSwitch(Channel):
             self.router.state("down")
             await self._listener.stop()
             await self._crew.stop()
+            if is_cancelled():  # not only the connection is over: facts need none
+                await self._facts.stop()
         raise ChannelLost(str(lost) if lost is not None else "the connection ended")
 
     async def _connect(self) -> Connection:

@@ -11,7 +11,6 @@ import asyncio
 import re
 import uuid as uuids
 
-from adapters import insist
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board, LiveCall, Monitor
 from adapters.freeswitch.calls import PARKED, Leg
@@ -247,7 +246,7 @@ class Dialler:
     async def _begun(self, call: LiveCall) -> None:
         board = self.board
         try:
-            await insist(lambda: board.router.started(call.contact, call.customer))
+            await board.router.started(call.contact, call.customer)
         except Refused:  # over for the router meanwhile: nobody else will hang up
             board.later(board.hang_up(call), "hang up")
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from adapters import insist
 from adapters.freeswitch import esl
@@ -16,7 +17,15 @@ from adapters.freeswitch.board import Board, LiveCall, Monitor
 from adapters.freeswitch.calls import BUSY, MOVING, PARKED, Leg
 from adapters.freeswitch.dialling import Dialler, whispering
 from adapters.freeswitch.esl import Event
-from router.channel import Address, NewContact, OutcomeUnknown, Overloaded, Refused, StoreFull
+from router.channel import (
+    Address,
+    ChannelError,
+    NewContact,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    StoreFull,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +43,6 @@ WORDS = {
 OF_THE_PBX = ("SWITCH_CONGESTION", "NETWORK_OUT_OF_ORDER", "CHAN_NOT_IMPLEMENTED")
 """Causes that are no phone's fault: FreeSWITCH itself cannot dial."""
 SUBMIT_FOR_S = 10.0
-MONITOR_FOR_S = 3_600.0
 
 
 class Ears:
@@ -299,9 +307,8 @@ class Ears:
     def _tell_monitor_ended(self, monitor: Monitor, cause: str) -> None:
         reason = WORDS.get(cause, cause.lower()[:60])
         router = self.board.router
-        # Said for long: whoever is served must not be shown a listener who has gone.
-        said = insist(lambda: router.monitor_ended(monitor.id, reason), for_s=MONITOR_FOR_S)
-        self.board.later(said, "monitor ended")
+        with suppress(ChannelError):  # too many facts wait: the log says so
+            self.board.facts.later(monitor.id, router.monitor_ended, monitor.id, reason)
 
     # -- what was played, asked, recorded --------------------------------------------------------
 

@@ -18,7 +18,7 @@ from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board
 from adapters.freeswitch.ears import Ears
 from adapters.freeswitch.settings import address_of
-from router.channel import ChannelLost
+from router.channel import ChannelError, ChannelLost
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,9 @@ class Listener:
         if not is_welcome or len(self._open) >= self.board.config.calls:
             self._refuse(writer)
             return
-        task = self.board.later(self._serve(reader, writer), "outbound socket")
-        if task is None:
+        try:
+            task = self.board.crew.start(self._serve(reader, writer), "outbound socket")
+        except ChannelError:  # whoever connects must not take the event socket down: not `later`
             self._refuse(writer)
             return
         self._open.add(writer)

@@ -11,7 +11,6 @@ import asyncio
 import re
 import uuid as uuids
 
-from adapters import insist
 from adapters.freeswitch import esl
 from adapters.freeswitch.board import Board, LiveCall
 from adapters.freeswitch.calls import BUSY, Play
@@ -90,10 +89,11 @@ class Player:
         if not value:
             await self._stop(call, id_)
         router = self.board.router
-        await insist(
+        self.board.tell(
+            call,
             lambda: router.collected(
                 call.customer, question.name, value, ask=question.ask, timed_out=not value
-            )
+            ),
         )
 
     async def _ask_once(self, call: LiveCall, question: CollectFromContact, id_: str) -> str:

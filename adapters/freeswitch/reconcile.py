@@ -33,7 +33,6 @@ class Reconciler:
     async def run(self) -> None:
         """Adopt, drop, and tell the router which customers live. Raises ChannelLost."""
         board = self.board
-        board.say_what_is_left()
         known = [*board.calls, *board.legs, *(m.uuid for m in board.monitors.values())]
         dumps = await self._dumps()
         for uuid in known:

@@ -76,6 +76,13 @@ class Crew:
             log.exception("%s: %s failed", self.name, what)
 
 
+def is_cancelled() -> bool:
+    """Whether this task itself is to end; a TaskGroup that has both tells of its tasks' errors
+    instead, and what a task waits for may be cancelled below it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def insist(
     call: Callable[[], Awaitable[T]],
     *,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, ParamSpec
 
-from adapters.kit.crew import TRY_AGAIN, Crew
+from adapters.kit.crew import TRY_AGAIN, Crew, is_cancelled
 from router.channel import ChannelError, Overloaded, Refused
 
 log = logging.getLogger(__name__)
@@ -156,8 +156,7 @@ class Facts:
                 log.info("%s: %s", self.name, error)
                 return
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if is_cancelled():
                     raise
                 # Cancelled by what it waited for, and not by us: nobody knows what came of it.
             except Exception:

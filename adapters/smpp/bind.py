@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from adapters import Crew
+from adapters import Crew, is_cancelled
 from adapters.smpp import pdu
 from adapters.smpp.settings import Centre, Settings, Smsc
 from router.channel import ChannelError, ChannelLost, UnknownOutcome
@@ -351,12 +351,6 @@ def _context(smsc: Smsc) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=smsc.ca_file or None)
     except OSError as error:  # a file that is not there, or no certificate
         raise ChannelLost(f"ca_file: {error.strerror or 'no certificate'}") from None
-
-
-def is_cancelled() -> bool:
-    """Whether this task is to end; a TaskGroup that has both tells of its tasks' errors instead."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _first(group: ExceptionGroup[Exception]) -> ChannelLost:

@@ -16,6 +16,7 @@ from adapters import (
     Facts,
     Fence,
     Questions,
+    is_cancelled,
     read_secret,
     read_settings,
     without_leg,
@@ -23,7 +24,7 @@ from adapters import (
 from adapters.smpp import pdu
 from adapters.smpp.addresses import placed
 from adapters.smpp.alphabets import choose
-from adapters.smpp.bind import BUSY, Bind, NotSent, is_cancelled
+from adapters.smpp.bind import BUSY, Bind, NotSent
 from adapters.smpp.inbound import Inbound, pair
 from adapters.smpp.parts import Piece, TooLong, split
 from adapters.smpp.receipts import comparable

@@ -122,7 +122,7 @@ async def test_a_connection_that_no_task_can_serve_is_closed(
         assert await is_shut(reader)
         writer.close()
         assert door.inside == 0
-    assert any("too much under way" in record.getMessage() for record in caplog.records)
+    assert any("or too many, were closed" in record.getMessage() for record in caplog.records)
 
 
 async def test_a_stop_leaves_nothing_open() -> None:

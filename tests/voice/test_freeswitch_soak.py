@@ -165,7 +165,7 @@ async def one_day(seed: int, directory: Path) -> None:
 
         async def is_empty() -> bool:
             return not any((board.calls, board.legs, board.consults, board.monitors, board.begun,
-                            board.unsaid))  # fmt: skip
+                            board.facts))  # fmt: skip
 
         await centre.until(is_empty)
         assert await centre.counted("ReservationConnected") > 3, f"seed {seed}: nothing happened"

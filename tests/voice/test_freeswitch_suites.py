@@ -366,6 +366,39 @@ async def test_a_report_that_is_not_taken_is_said_again_after_a_reconnect(
     await harness.signal.until(lambda: len(harness.router.said("left")) == 3)
 
 
+async def test_however_much_is_to_be_told_of_a_call_nothing_of_it_is_left_out(
+    harness: FreeSwitchHarness,
+) -> None:
+    await harness.arrive(CUSTOMER)
+    board = harness.freeswitch.board
+    (call,) = board.calls.values()
+    harness.router.gates["left"] = asyncio.Event()
+    harness.router.fail("left", Overloaded("no store", 0.01))
+    board.tell(call, lambda: harness.router.left("first"))
+    for number in range(150):
+        board.tell(call, lambda number=number: harness.router.hung_up(f"r{number}"))  # type: ignore[misc]
+    harness.router.gates["left"].set()
+    await harness.signal.until(lambda: len(harness.router.said("hung_up")) == 150)
+    assert [s.of for s in harness.router.said("hung_up")] == [f"r{n}" for n in range(150)]
+
+
+async def test_when_too_much_is_under_way_the_connection_is_made_anew_and_nobody_is_forgotten(
+    harness: FreeSwitchHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caller whose arrival found no room for its task waited in silence for good."""
+    crew = harness.freeswitch._crew
+    crew.most = len(crew)
+    before = len(harness.router.states)
+    channel = await harness.edge.pbx.call(CUSTOMER, "7000")
+    await harness.signal.until(lambda: "down" in harness.router.states[before:])
+    assert "no room for: arrival" in caplog.text
+    assert not harness.router.said("submit")
+    crew.most = 100
+    await harness.start()
+    await harness.signal.until(lambda: channel.plays is not None)
+    assert len(harness.router.said("submit")) == 1
+
+
 async def test_an_agent_connected_at_the_desk_is_joined_when_the_phone_answers(
     harness: FreeSwitchHarness,
 ) -> None:
