@@ -280,7 +280,7 @@ FOLDS: dict[type, Fold] = {
     e.OutcomeRecorded: _outcome,
 }
 """Events that concern one row."""
-EMPTY = Customer(id="")
+EMPTY = Customer(id="", by_address=True)
 """A customer of whom nothing is known."""
 
 

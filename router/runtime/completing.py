@@ -8,6 +8,7 @@ Every row that a command names is in memory by then, or there is none; see `cust
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from router.core.policy import IdentityKind, same_address
 from router.errors import Invalid, NotFound, Overloaded, Refused
 from router.runtime.envelope import open_sealed, resealed
 from router.runtime.identities import derived_id, hash_in, zones_of
+from router.runtime.keywords import check_reply, written_to
 
 if TYPE_CHECKING:
     from router.runtime.customer_rows import Held
@@ -34,7 +36,6 @@ LOOK_AHEAD_US = 8 * DAY_US
 """How far is looked for the end of a permission."""
 FIRST_US = 1_609_459_200_000_000
 """2021-01-01: nothing older is learned from."""
-NOBODY = Customer(id="", by_address=True)
 NO_ADDRESS = "-"
 """Whoever submits a contact may know the address alone: what holds for every address counts."""
 CREATED = ("created",)
@@ -53,6 +54,7 @@ class Completing:
             c.SubmitContact: _of_submission,
             c.ReceiveMessage: lambda command: (command.contact.customer,),
             c.HearKeyword: lambda command: _and_address(command.asked),
+            c.SendMessage: partial(written_to, workspace),
             c.ProvideCustomer: self._of_provided,
             c.AskRoute: _customer,
             c.RequestCallback: self._customer_of,
@@ -73,6 +75,7 @@ class Completing:
             c.SubmitContact: self._submit,
             c.ReceiveMessage: self._receive,
             c.HearKeyword: self._hear,
+            c.SendMessage: partial(check_reply, workspace),
             c.ProvideCustomer: self._provide,
             c.AskRoute: self._route,
             c.RequestCallback: self._goes_on,
@@ -263,7 +266,9 @@ class Completing:
         zones = zones or self._book.zones(row if row is not None else customers.EMPTY)
         told = self._book.objections.told_now
         asked = address if address != NO_ADDRESS else ""
-        facts = customers.permission_facts(told(row if row is not None else NOBODY, asked), zones)
+        facts = customers.permission_facts(
+            told(row if row is not None else customers.EMPTY, asked), zones
+        )
         held = self._book.held(derived_id(asked)) if owner is None and asked else None
         if held is not None:
             owner = told(held.row)

@@ -1,8 +1,10 @@
-"""Keywords at arrival: STOP and its like take effect before the message that brought them.
+"""Keywords: STOP and its like take effect before the message that brought them, and until START.
 
 The words and where they are listened for are settings (`core/consent.py` recognises them). A
 message that is nothing but a keyword wakes no agent, and is answered once, in the words of the
-entry point (its text ``stop``, ``stop_all`` or ``start``) or of the workspace.
+entry point (its text ``stop``, ``stop_all`` or ``start``) or of the workspace. That answer is the
+last thing sent there: CTIA Messaging Principles 5.1.3 and 47 CFR 64.1200(a)(12) allow one that
+confirms, and nothing behind it.
 """
 
 from __future__ import annotations
@@ -11,8 +13,13 @@ from typing import TYPE_CHECKING
 
 from router.channel import NewMessage
 from router.core import commands as c
-from router.core.consent import Keyword
+from router.core.consent import Keyword, block
 from router.core.customer_commands import ChangeDoNotContact
+from router.core.customers import EMPTY
+from router.core.model import Contact
+from router.core.permission_policy import SERVICE_REPLY
+from router.errors import Refused
+from router.runtime.identities import derived_id
 
 if TYPE_CHECKING:
     from router.journal import ArchiveWrite
@@ -71,3 +78,43 @@ def hear(
         reply_size=size,
     )
     return heard, rows
+
+
+def written_to(workspace: Workspace, command: c.SendMessage) -> tuple[str, ...]:
+    """The customers whose STOP may forbid this message: whose contact it is, whose the address."""
+    contact = _where_keywords_hold(workspace, command)
+    return () if contact is None else (contact.customer, derived_id(contact.address))
+
+
+def check_reply(workspace: Workspace, command: c.SendMessage) -> c.SendMessage:
+    """Raises Refused `opted_out` where a keyword from this address stands against the message.
+
+    On other channels a conversation is answered: there nobody cuts it off by one word.
+    """
+    contact = _where_keywords_hold(workspace, command)
+    if contact is None:
+        return command
+    book = workspace.customers
+    rows = [EMPTY]
+    for id_ in (contact.customer, derived_id(contact.address)):
+        held = book.held(id_)
+        rows += [held.row] if held is not None else []
+    told = (book.objections.told_now(row, contact.address) for row in rows)
+    stops = [said for row in told for said in row.do_not_contact if said.asked_from]
+    stop = block(stops, contact.channel, contact.address, SERVICE_REPLY)
+    if stop is not None:
+        start = "".join(workspace.policy.contacting.keywords.start[:1])
+        raise Refused(
+            "opted_out",
+            f"the customer has objected ({stop.source}): nothing is sent to this address until "
+            f"{start or 'a keyword'} comes from it, or consent for it is recorded",
+        )
+    return command
+
+
+def _where_keywords_hold(workspace: Workspace, command: c.SendMessage) -> Contact | None:
+    contact = workspace.engine.state.contacts.get(command.contact)
+    if contact is None or not contact.address:
+        return None
+    is_one = contact.channel in workspace.policy.contacting.keywords.channels
+    return contact if is_one else None

@@ -128,6 +128,7 @@ export const de = {
 
   code_gone: "Es gehört Ihnen nicht mehr.",
   code_not_offered: "Das Angebot ist vorbei.",
+  code_opted_out: "Der Kunde hat STOP geschrieben. An diese Adresse geht nichts, bis von dort START kommt oder eine neue Einwilligung eingetragen ist.",
   code_not_found: "Es ist nicht mehr da.",
   code_forbidden: "Das dürfen Sie nicht.",
   code_store_full: "Der Server kann gerade nichts speichern. Sagen Sie es den Betreibern.",

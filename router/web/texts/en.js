@@ -128,6 +128,7 @@ export const en = {
 
   code_gone: "It is no longer yours.",
   code_not_offered: "The offer is over.",
+  code_opted_out: "The customer has written STOP. Nothing is sent to this address until START comes from it, or their consent is recorded anew.",
   code_not_found: "It is no longer there.",
   code_forbidden: "You may not do that.",
   code_store_full: "The server cannot store anything now. Tell the people who run it.",
