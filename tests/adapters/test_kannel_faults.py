@@ -34,6 +34,8 @@ from tests.adapters.kannel_peer import OURS, KannelHarness, needs_kannel, parts
 from tests.adapters.smsc_peer import Smsc, needs_smsc
 
 pytestmark = [pytest.mark.peer, needs_kannel]
+PATIENCE_S = 90.0
+"""Bearerbox, smsbox and centre together take their time: Kannel asks again after whole seconds."""
 
 
 @pytest.fixture
@@ -250,6 +252,7 @@ def test_what_was_said_survives_a_torn_line_and_stays_short(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
 @needs_smsc
 async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
     tmp_path: Path,
@@ -276,7 +279,7 @@ async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
 
         async def death() -> None:
             for goal in (count // 5, count // 2):
-                await smsc.signal.until(lambda goal=goal: len(smsc.got()) >= goal)
+                await smsc.signal.until(lambda goal=goal: len(smsc.got()) >= goal, PATIENCE_S)  # type: ignore[misc]
                 await harness.boxes.kill("bearerbox")
                 await asyncio.sleep(0.2)  # as long as an init system takes
                 await harness.boxes.start("bearerbox")
@@ -288,8 +291,10 @@ async def test_bearerbox_killed_under_traffic_loses_nothing_and_is_asked_once(
             all_of_it.create_task(death())
         sent = {text for text, how in outcomes.items() if how == "sent"}
         texts = {f"in{number}" for number in range(count)}
-        await smsc.signal.until(lambda: sent <= set(smsc.got()))
-        await harness.signal.until(lambda: texts <= set(harness.router.messages.values()))
+        await smsc.signal.until(lambda: sent <= set(smsc.got()), PATIENCE_S)
+        await harness.signal.until(
+            lambda: texts <= set(harness.router.messages.values()), PATIENCE_S
+        )
         await smsc.kill()
         requests, got = Counter(harness.boxes.taken()), Counter(smsc.got())
         came = Counter(harness.router.messages.values())
