@@ -15,6 +15,7 @@ from router.api.auth import Role, make_token
 from router.api.http import API, Api
 from router.app import Server
 from router.config import loads
+from router.runtime.clock import Clock
 
 CONFIG = """
 server: {durability: process, allowed_origins: ["https://shop.example"],
@@ -121,10 +122,10 @@ class Site:
         return Client(self.session, self.base, token)
 
 
-async def start(data: Path, text: str = CONFIG) -> Server:
+async def start(data: Path, text: str = CONFIG, clock: Clock | None = None) -> Server:
     config = loads(text, "test.yaml")
     free = msgspec.structs.replace(config.server, port=0)
-    server = Server(dataclasses.replace(config, server=free), data=data)
+    server = Server(dataclasses.replace(config, server=free), data=data, clock=clock)
     await server.start()
     return server
 

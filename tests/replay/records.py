@@ -160,7 +160,7 @@ async def run_demo(config_path: Path, data: Path, *, contacts: int, seed: int) -
         demo = Demo(host, server.clock, Random(seed))
         server.before_stop.append(demo.stop)
         demo.start()
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(200):  # it takes 30 s: its clock has a pace
             await enough.wait()
     finally:
         await server.stop()

@@ -63,6 +63,7 @@ async def test_a_drawn_world_is_repeated(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("shop", ["demo", "loyalty"])
 async def test_the_demo_on_the_real_server_is_repeated_contact_by_contact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: str
