@@ -164,7 +164,7 @@ class TestRemotePbx(MediaSuite, LiveSuite):
 
 @pytest.fixture
 async def harness() -> AsyncIterator[RemoteHarness]:
-    async with RemoteHarness(timeout_s=0.3) as harness:
+    async with RemoteHarness(timeout_s=1.5) as harness:
         await harness.arrive(CUSTOMER)
         yield harness
 

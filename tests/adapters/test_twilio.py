@@ -97,7 +97,7 @@ class TwilioHarness(FailingHarness, AskingHarness):
         """Until `run` has ended because the provider is gone."""
         assert self._run is not None
         with pytest.raises(ChannelLost):
-            await asyncio.wait_for(self._run, 5)
+            await asyncio.wait_for(self._run, 30)
 
     async def arrive(self, who: str, text: str = "hello", *, again: bool = False) -> str:
         told = await self.write(who, text, "first")

@@ -512,7 +512,7 @@ async def test_stanzas_that_are_no_xml_end_the_stream_and_quote_nobody(
     settings = {"jid": DOMAIN, "secret_file": str(file), "port": port, "answer_s": 2.0}
     try:
         with pytest.raises(ChannelLost):
-            await asyncio.wait_for(Xmpp("x", settings, RouterDouble(Signal())).run(), 10)
+            await asyncio.wait_for(Xmpp("x", settings, RouterDouble(Signal())).run(), 30)
     finally:
         server.close()
     lines = " ".join(f"{record.getMessage()} {record.exc_text}" for record in caplog.records)

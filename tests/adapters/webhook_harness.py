@@ -84,7 +84,7 @@ class Mounted:
     async def lost(self) -> None:
         assert self._run is not None
         with pytest.raises(ChannelLost):
-            await asyncio.wait_for(self._run, 5)
+            await asyncio.wait_for(self._run, 30)
 
 
 CHATS = {"fail": "900901", "unknown": "900902", "lost": "900903", "busy": "not-a-chat"}
