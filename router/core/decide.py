@@ -171,6 +171,8 @@ class Decider(Reservations):
         decline = self.queue_of(contact).decline
         if contact.offers >= decline.offers:
             self.apply_limit(contact, decline.exhausted, "too_many_offers")
+        if contact.id in self.state.waiting.entries and contact.hold_agent in contact.excluded:
+            self.emit(e.HoldEnded(at_us=self.now_us, contact=contact.id))
 
     def close(
         self,

@@ -103,8 +103,6 @@ def declined(d: Decider, contact: Contact, reason: str, bonus_us: int = 0) -> No
     if contact.state is not ContactState.OFFERED or contact.reservations:
         return
     d.give_back(contact, reason, bonus_us)
-    if contact.id in d.state.waiting.entries and contact.hold_agent in contact.excluded:
-        d.emit(e.HoldEnded(at_us=d.now_us, contact=contact.id))
 
 
 def release_held(d: Decider, agent: AgentId, *, offline: bool) -> None:

@@ -204,6 +204,17 @@ def test_a_requeued_contact_keeps_its_place_and_leaves_this_agent_alone() -> Non
     assert centre.agents_of("c1") == ["bo"]
 
 
+def test_who_gives_a_contact_back_is_not_waited_for() -> None:
+    centre = Centre(policy(Queue(id=QueueId("q"))))
+    centre.agent("ana")
+    centre.submit("c1", prefer_agent=ANA, prefer_us=60 * SECOND_US)
+    centre.talk("c1")
+    centre.agent("bo")
+    events = centre.say(c.RequeueContact(contact=C1, agent=ANA))
+    assert "HoldEnded" in names(events)
+    assert centre.agents_of("c1") == ["bo"]
+
+
 def consulting(channel: str = "voice") -> Centre:
     centre = talking(channel)
     centre.agent("bo", profile="other")
