@@ -36,6 +36,8 @@ class Chaos:
         self.centre = Centre(self.edge, directory, parallel=2, offer="2s")
         self.shared: list[str] = []
         self.calls: dict[str, int] = {}
+        self.unheard: set[str] = set()
+        """Who hung up while no router knew of them: as many as the machine is slow."""
         self.is_late = False
         """Nobody calls any more: no more faults."""
         wake = self.edge.on_change
@@ -54,9 +56,11 @@ class Chaos:
             if bridge.type == "mixing" and (len(agents) > 1 or len(names) - len(agents) > 1):
                 self.shared.append(f"{bridge.id}: {names}")
 
+    def is_known(self, name: str) -> bool:
+        return self.centre._host is not None and self.centre.find(name) is not None
+
     async def is_known_or_gone(self, name: str) -> bool:
-        is_there = self.pbx.party(name).channel is not None
-        return not is_there or self.centre.find(name) is not None
+        return self.pbx.party(name).channel is None or self.is_known(name)
 
     async def pause(self, most_s: float) -> None:
         await asyncio.wait([asyncio.get_running_loop().create_future()],
@@ -71,6 +75,8 @@ class Chaos:
             await self.pause(0.2)
             gone = self.rng.choice(list(self.calls)) if self.calls else ""
             if self.rng.random() < 0.25 and self.pbx.party(gone).channel is not None:
+                if not self.is_known(gone):
+                    self.unheard.add(gone)
                 self.pbx.hang_up(gone)
 
     async def phones(self) -> None:
@@ -141,8 +147,9 @@ async def one_chaos(seed: int, directory: Path) -> None:
         received = [e.contact for e in centre.events if isinstance(e, ContactReceived)]
         closed = [e.contact for e in centre.events if isinstance(e, ContactClosed)]
         assert sorted(received) == sorted(closed), f"{seed}: a contact was lost or closed twice"
-        # Who came and went while nobody listened was never taken.
-        assert len(chaos.calls) - 3 <= len(received) <= len(chaos.calls)
+        # Who came and went while nobody listened may never have been taken.
+        assert len(chaos.calls) - len(chaos.unheard) <= len(received) <= len(chaos.calls)
+        assert len(chaos.unheard) < len(chaos.calls) // 2, f"seed {seed}: hardly anybody was heard"
         dialled = Counter(chaos.pbx.switch.dialled)
         assert [id_ for id_, times in dialled.items() if times > 1] == []
         assert chaos.shared == [], f"seed {seed}"
