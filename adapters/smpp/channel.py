@@ -27,7 +27,7 @@ from adapters.smpp.alphabets import choose
 from adapters.smpp.bind import BUSY, Bind, NotSent
 from adapters.smpp.inbound import Inbound, pair
 from adapters.smpp.parts import Piece, TooLong, split
-from adapters.smpp.receipts import comparable
+from adapters.smpp.receipts import comparable, trace
 from adapters.smpp.settings import Centre, Settings, Smsc
 from adapters.smpp.store import Store
 from router.channel import (
@@ -280,7 +280,7 @@ class Smpp(Channel):
                 await self._settle(key, was_written=False)
                 raise
             until_s = began_s + PERFORM_S - 1.0
-            await self._note_given(key, centre, id_)
+            await self._note_given(key, centre, id_, trace(task.customer.address))
         await self._settle(key, was_written=True)
 
     def _bodies(self, task: Task, text: str) -> list[bytes]:
@@ -372,11 +372,11 @@ class Smpp(Channel):
         if self.breaker.succeeded():
             self._show_binds()
 
-    async def _note_given(self, key: str, centre: str, id_: str) -> None:
+    async def _note_given(self, key: str, centre: str, id_: str, who: str) -> None:
         if not id_:
             return
         try:
-            await self.store.given(key, centre, comparable(id_))
+            await self.store.given(key, centre, comparable(id_), who)
         except (OSError, sqlite3.Error) as error:
             log.warning("state file", extra={"adapter": self.name, "error": type(error).__name__})
         self.inbound.noticed()

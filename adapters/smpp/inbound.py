@@ -20,7 +20,7 @@ from adapters.smpp.addresses import written
 from adapters.smpp.heard import Heard, Hearing
 from adapters.smpp.parts import Part, alone, part_of
 from adapters.smpp.reassembly import Reassembly, Whole, shown
-from adapters.smpp.receipts import as_answered, is_receipt, read_receipt
+from adapters.smpp.receipts import as_answered, is_receipt, read_receipt, trace
 from adapters.smpp.settings import Settings
 from adapters.smpp.store import Sent, Store
 from router.channel import (
@@ -262,8 +262,14 @@ class Inbound:
         if receipt is None or not receipt.outcome:
             return
         is_delivered = receipt.outcome == "delivered"
-        sent = await self._sent(centre, receipt.id, delivered=is_delivered)
-        if sent is None or not sent.message or (is_delivered and not sent.is_whole):
+        id_ = as_answered(receipt.id, self._config.receipt_ids)
+        # 5.2.12: it comes from whom the message went to; some leave both as we had sent them.
+        addresses = frozenset(map(trace, (message.source, message.destination))) - {""}
+        sent = await self._sent(centre, id_, addresses)
+        if sent is None or not sent.message:
+            return
+        sent = await self._store.told(centre, id_, sent, delivered=is_delivered)
+        if is_delivered and not sent.is_whole:
             return
         told = (sent.contact, sent.message, receipt.outcome, receipt.detail)
         try:
@@ -271,20 +277,19 @@ class Inbound:
         except Refused as refused:
             log.debug("receipt refused", extra={"adapter": self.name, "code": refused.code})
 
-    async def _sent(self, centre: str, id_: str, *, delivered: bool) -> Sent | None:
+    async def _sent(self, centre: str, id_: str, addresses: frozenset[str]) -> Sent | None:
         """The message that it is about; while some are being sent it may be known in a moment."""
-        wanted = as_answered(id_, self._config.receipt_ids)
         until_s = asyncio.get_running_loop().time() + EARLY_S
         while True:
             self._news.clear()
-            found = await self._store.sent(centre, wanted, delivered=delivered)
-            if found is not None or not self._is_sending():
+            found = await self._store.sent(centre, id_, addresses)
+            if (found is not None and found.is_new) or not self._is_sending():
                 return found
             try:
                 async with asyncio.timeout_at(until_s):
                     await self._news.wait()
             except TimeoutError:
-                return None
+                return found
 
     # -- small -----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 # Each field once, at a word's beginning; values have no spaces. Bounded: a text has 64 KB at most.
 _FIELD: Final = re.compile(rb"(?:^|[ \0])(id|stat|err):([^ \0]{0,80})", re.IGNORECASE)
 _LOOKED_AT: Final = 512
+_TOLD_APART: Final = 7
 
 
 class Receipt(NamedTuple):
@@ -67,6 +69,18 @@ def read_receipt(message: Message) -> Receipt | None:
 def comparable(id_: str) -> str:
     """A message id without what centres write differently: leading zeros, capitals."""
     return id_.strip().lower().lstrip("0") or "0"
+
+
+def trace(address: str) -> str:
+    """What tells most numbers apart and names none; empty for what is too short, or no number.
+
+    Of the last digits only: the same number comes with a plus sign, zeros or a prefix of the
+    network before it.
+    """
+    digits = "".join(letter for letter in address if letter.isascii() and letter.isdigit())
+    if len(digits) < _TOLD_APART or any(letter.isalpha() for letter in address):
+        return ""
+    return hashlib.blake2b(digits[-_TOLD_APART:].encode(), digest_size=2).hexdigest()[:3]
 
 
 def as_answered(id_: str, ids: str) -> str:

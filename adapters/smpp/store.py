@@ -4,7 +4,7 @@
 - *part*: parts of long messages that wait for the rest (`reassembly.py`). They were answered, so
   nobody else has them;
 - *sent*: what has been written to the SMSC, so that nothing is written twice, and
-- *given*: the SMSC's ids of it, so that a receipt finds its message.
+- *issued*: the SMSC's ids of it, so that a receipt finds its message.
 
 Parts are what customers wrote and stand here in clear, for as long as they wait (minutes): the file
 is made for its owner only, and SQLite overwrites what is deleted. Without a file all of it is in
@@ -19,6 +19,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 SENT_MOST: Final = 200_000
 """Messages of ours that receipts can be told of."""
+MATCHED_S: Final = 7 * 86_400
+"""So long a receipt may follow its message. Centres give up within days, and count their ids round:
+a receipt for an older one is about another message."""
 PRUNE_EVERY: Final = 1_000
 
 _TABLES: Final = """
@@ -40,10 +44,15 @@ CREATE TABLE IF NOT EXISTS part (key TEXT, number INTEGER, reference TEXT, data 
     coding INTEGER, PRIMARY KEY (key, number));
 CREATE TABLE IF NOT EXISTS sent (number INTEGER PRIMARY KEY AUTOINCREMENT, effect TEXT UNIQUE,
     state TEXT, contact TEXT, message TEXT, parts INTEGER, delivered INTEGER DEFAULT 0);
-CREATE TABLE IF NOT EXISTS given (smsc TEXT, id TEXT, sent INTEGER, delivered INTEGER DEFAULT 0,
-    PRIMARY KEY (smsc, id));
-CREATE INDEX IF NOT EXISTS given_sent ON given (sent);
+CREATE TABLE IF NOT EXISTS issued (smsc TEXT, id TEXT, sent INTEGER, who TEXT, at_s INTEGER,
+    delivered INTEGER DEFAULT 0, is_told INTEGER DEFAULT 0, PRIMARY KEY (smsc, id, sent));
+CREATE INDEX IF NOT EXISTS issued_sent ON issued (sent);
 """
+
+
+def _now() -> float:
+    """The wall clock: what it is needed for outlives this process."""
+    return datetime.now(UTC).timestamp()
 
 
 class Sent(NamedTuple):
@@ -53,13 +62,17 @@ class Sent(NamedTuple):
     message: str
     is_whole: bool
     """Whether all its parts are delivered now."""
+    is_new: bool
+    """No receipt has come for it yet. Else this one may be about a message that is being sent, to
+    which the centre gives an old id."""
 
 
 class Store:
     """The file and the one thread that touches it; what waits together is committed together."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, now: Callable[[], float] = _now) -> None:
         self._path = path
+        self._now = now
         self._db: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._due: deque[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]] = deque()
@@ -138,14 +151,14 @@ class Store:
 
         return await self._do(work)
 
-    async def given(self, effect: str, smsc: str, id_: str) -> None:
-        """The SMSC has taken a part of it under this id."""
-        # An id that comes again is the newer message's: centres count round.
+    async def given(self, effect: str, smsc: str, id_: str, who: str) -> None:
+        """The SMSC has taken a part of it under this id; `who` is the `trace` of the number."""
         query = (
-            "INSERT OR REPLACE INTO given (smsc, id, sent) "
-            "SELECT ?, ?, number FROM sent WHERE effect = ?"
+            "INSERT OR REPLACE INTO issued (smsc, id, sent, who, at_s) "
+            "SELECT ?, ?, number, ?, ? FROM sent WHERE effect = ?"
         )
-        await self._do(lambda db: _all(db, [(query, (smsc, id_, effect))]))
+        at_s = int(self._now())
+        await self._do(lambda db: _all(db, [(query, (smsc, id_, who, at_s, effect))]))
 
     async def settled(self, effect: str, *, was_written: bool) -> None:
         """The SMSC has all of it; or nothing of it was written, and it may be tried again."""
@@ -163,23 +176,51 @@ class Store:
         )
         return str(row[0]) if row is not None else ""
 
-    async def sent(self, smsc: str, id_: str, *, delivered: bool) -> Sent | None:
-        """The message that the SMSC knows under this id; counts its part as delivered."""
+    async def sent(self, smsc: str, id_: str, who: frozenset[str]) -> Sent | None:
+        """The message that the SMSC knows under this id, and that went to one of `who`.
+
+        `who` has the traces of the addresses in the receipt; empty: it has none. Of several (ids
+        come again when the SMSC restarts or has counted round) one without a receipt comes before
+        one that has had it, then the newest.
+        """
+        since_s = int(self._now()) - MATCHED_S
 
         def work(db: sqlite3.Connection) -> Sent | None:
+            rows = db.execute(
+                "SELECT who, contact, message, sent.delivered >= parts, is_told"
+                " FROM issued JOIN sent ON sent.number = issued.sent"
+                " WHERE smsc = ? AND id = ? AND at_s > ? ORDER BY is_told, sent DESC",
+                (smsc, id_, since_s),
+            ).fetchall()
+            for to, contact, message, is_whole, is_told in rows:
+                if not to or not who or to in who:
+                    return Sent(contact, message, bool(is_whole), not is_told)
+            return None
+
+        return await self._do(work)
+
+    async def told(self, smsc: str, id_: str, sent: Sent, *, delivered: bool) -> Sent:
+        """A receipt was for this message: its part counts, once. The message as it is then."""
+
+        def work(db: sqlite3.Connection) -> Sent:
             row = db.execute(
-                "SELECT sent.number, contact, message, parts, sent.delivered, given.delivered"
-                " FROM given JOIN sent ON sent.number = given.sent WHERE smsc = ? AND id = ?",
-                (smsc, id_),
+                "SELECT number, parts, sent.delivered, issued.delivered"
+                " FROM issued JOIN sent ON sent.number = issued.sent"
+                " WHERE smsc = ? AND id = ? AND contact = ? AND message = ?",
+                (smsc, id_, sent.contact, sent.message),
             ).fetchone()
-            if row is None:
-                return None
-            number, contact, message, parts, count, is_counted = row
+            if row is None:  # forgotten meanwhile
+                return sent
+            number, parts, count, is_counted = row
             if delivered and not is_counted:
                 count += 1
                 db.execute("UPDATE sent SET delivered = ? WHERE number = ?", (count, number))
-                db.execute("UPDATE given SET delivered = 1 WHERE smsc = ? AND id = ?", (smsc, id_))
-            return Sent(contact, message, count >= parts)
+            db.execute(
+                "UPDATE issued SET is_told = 1, delivered = max(delivered, ?)"
+                " WHERE smsc = ? AND id = ? AND sent = ?",
+                (int(delivered), smsc, id_, number),
+            )
+            return sent._replace(is_whole=count >= parts)
 
         return await self._do(work)
 
@@ -222,6 +263,7 @@ class Store:
                 os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
             db = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
             db.executescript("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;" + _TABLES)
+            _take_over(db, int(self._now()))
             self._db = db
         return self._db
 
@@ -234,8 +276,22 @@ class Store:
         self._written += 1
         if self._written % PRUNE_EVERY == 0:
             oldest = "(SELECT max(number) FROM sent) - ?"
-            db.execute(f"DELETE FROM given WHERE sent <= {oldest}", (SENT_MOST,))
+            db.execute(f"DELETE FROM issued WHERE sent <= {oldest}", (SENT_MOST,))
+            db.execute("DELETE FROM issued WHERE at_s <= ?", (int(self._now()) - MATCHED_S,))
             db.execute(f"DELETE FROM sent WHERE number <= {oldest}", (SENT_MOST,))
+
+
+def _take_over(db: sqlite3.Connection, now_s: int) -> None:
+    """Ids from files of earlier versions, which knew neither when nor to whom."""
+    is_there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'given'"
+    if db.execute(is_there).fetchone() is not None:
+        with db:
+            db.execute(
+                "INSERT OR IGNORE INTO issued SELECT smsc, id, sent, '', ?, delivered, delivered"
+                " FROM given",
+                (now_s,),
+            )
+            db.execute("DROP TABLE given")
 
 
 def _all(db: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> None:

@@ -6,6 +6,7 @@ What goes out is decoded by the centre's library, what comes in is encoded by it
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from adapters.smpp.parts import Way
+from adapters.smpp.store import Store
 from router.channel import OutcomeUnknown, Overloaded, StoreFull
-from router.testing.conformance import CUSTOMER
+from router.testing.conformance import CUSTOMER, OTHER
 from tests.adapters.smsc_peer import OURS, SmppHarness, needs_smsc
 
 pytestmark = [pytest.mark.peer, needs_smsc]
@@ -293,6 +295,93 @@ async def test_a_receipt_of_nothing_that_we_sent_is_answered_and_is_no_message(
     assert await harness.smsc.write("r", text, esm_class=4) == 0
     assert await harness.smsc.write("s", "no receipt at all", esm_class=4) == 0
     assert harness.router.calls == []
+
+
+async def test_ids_that_come_again_lead_each_receipt_to_whom_it_is_about(
+    harness: SmppHarness,
+) -> None:
+    """Centres count from 1 after a restart, or round; receipts may come days after the message."""
+    await harness.smsc.do("set", receipts="both", hold=True, ids=["7", "7"])
+    assert await harness.send(1, "for one", CUSTOMER) == "sent"
+    assert await harness.send(2, "for another", OTHER) == "sent"
+    await harness.smsc.do("set", hold=False)
+    await harness.signal.until(lambda: len(harness.router.said("receipt")) == 2)
+    assert {said.args[:2] for said in harness.router.said("receipt")} == {
+        ("m1", "delivered"), ("m2", "delivered"),
+    }  # fmt: skip
+
+
+async def test_a_receipt_before_the_answer_is_not_for_an_older_message_with_that_id(
+    harness: SmppHarness,
+) -> None:
+    await harness.smsc.do("set", receipts="both", ids=["7", "7"])
+    assert await harness.send(1, "first") == "sent"
+    await harness.signal.until(lambda: len(harness.router.said("receipt")) == 1)
+    await harness.smsc.do("set", early=True)
+    assert await harness.send(2, "second") == "sent"
+    await harness.signal.until(lambda: len(harness.router.said("receipt")) == 2)
+    assert [said.args[0] for said in harness.router.said("receipt")] == ["m1", "m2"]
+
+
+async def test_a_receipt_for_another_number_is_for_none_of_ours(harness: SmppHarness) -> None:
+    await harness.smsc.do("set", ids=["7"])
+    assert await harness.send(1, "hello") == "sent"
+    text = "id:7 sub:001 dlvrd:001 submit date:2611220346 done date:2611220347 stat:DELIVRD err:0"
+    assert await harness.smsc.write("a", text, esm_class=4, source="4930900199") == 0
+    assert harness.router.said("receipt") == []
+    # The same number as a national network writes it.
+    national = "0" + CUSTOMER.removeprefix("+49")
+    assert await harness.smsc.write("b", text, esm_class=4, source=national) == 0
+    assert [said.args[0] for said in harness.router.said("receipt")] == ["m1"]
+
+
+async def test_an_id_is_matched_for_a_week_and_the_newest_message_has_it() -> None:
+    now = [1_000_000.0]
+    store = Store("", lambda: now[0])
+    await store.open(0.0)
+    try:
+        for number, who in ((1, "aaa"), (2, "bbb"), (3, "aaa")):
+            await store.begin(f"e{number}", "c1", f"m{number}", 1)
+            await store.given(f"e{number}", "main", "7", who)
+            now[0] += 86_400
+
+        async def found(*who: str) -> str:
+            sent = await store.sent("main", "7", frozenset(who))
+            return sent.message if sent is not None else ""
+
+        assert [await found(), await found("aaa"), await found("bbb")] == ["m3", "m3", "m2"]
+        assert await found("ccc") == ""
+        newest = await store.sent("main", "7", frozenset())
+        assert newest is not None
+        assert (await store.told("main", "7", newest, delivered=True)).is_whole
+        assert [await found(), await found("aaa")] == ["m2", "m1"]  # they have had none yet
+        now[0] += 4 * 86_400  # the first one's week is over
+        assert await found("aaa") == "m3"
+        now[0] += 7 * 86_400
+        assert await found() == ""
+    finally:
+        await store.close()
+
+
+async def test_ids_in_a_state_file_of_an_earlier_version_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "texts.state"
+    with sqlite3.connect(file) as db:
+        db.executescript(
+            "CREATE TABLE sent (number INTEGER PRIMARY KEY AUTOINCREMENT, effect TEXT UNIQUE,"
+            " state TEXT, contact TEXT, message TEXT, parts INTEGER, delivered INTEGER DEFAULT 0);"
+            "CREATE TABLE given (smsc TEXT, id TEXT, sent INTEGER, delivered INTEGER DEFAULT 0,"
+            " PRIMARY KEY (smsc, id));"
+            "INSERT INTO sent VALUES (1, 'message/m1', 'done', 'c1', 'm1', 1, 0);"
+            "INSERT INTO given VALUES ('main', '7', 1, 0);"
+        )
+    db.close()
+    for _ in range(2):
+        store = Store(str(file))
+        await store.open(0.0)
+        sent = await store.sent("main", "7", frozenset(["abc"]))
+        assert sent is not None
+        assert (sent.contact, sent.message, sent.is_new) == ("c1", "m1", True)
+        await store.close()
 
 
 async def test_receipts_find_their_message_after_a_restart(tmp_path: Path) -> None:

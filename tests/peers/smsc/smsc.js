@@ -33,6 +33,7 @@ const how = {
   receiptState: 'DELIVRD',
   early: false, // the receipt comes before the answer
   hold: false, // nothing is delivered
+  ids: [], // of the next messages, one each: a centre that counts round, or from 1 after a restart
   trouble: {}, // by destination: refuse, silent or close what is submitted to it
 };
 const STATES = { ENROUTE: 1, DELIVRD: 2, EXPIRED: 3, DELETED: 4, UNDELIV: 5, REJECTD: 8 };
@@ -132,7 +133,7 @@ function deliver() {
 
 // --- what we are told to send -----------------------------------------------------------------
 
-function receiptOf(id, pdu) {
+function receiptOf(id, pdu, counted) {
   const number = how.receiptIds === 'decimal' ? parseInt(id, 16) : Number(id);
   const told = how.receiptIds === 'decimal' ? String(number)
     : how.receiptIds === 'hex' ? number.toString(16).toUpperCase().padStart(8, '0') : id;
@@ -149,7 +150,7 @@ function receiptOf(id, pdu) {
   const text = how.receipts === 'tlv' ? ''
     : `id:${told} sub:001 dlvrd:001 submit date:2611220346 done date:2611220347 ` +
       `stat:${how.receiptState} err:${err} text:`;
-  return { id: `receipt-${id}`, name: `receipt-${id}`, text, pdu: options };
+  return { id: `receipt-${id}-${counted}`, name: `receipt-${id}`, text, pdu: options };
 }
 
 function textOf(pdu) {
@@ -169,7 +170,8 @@ function submitted(session, pdu) {
   if (trouble === 'refuse') status = smpp.ESME_RINVDSTADR;
   else if (how.window && session.unanswered > how.window) status = smpp.ESME_RTHROTTLED;
   else if (how.answers.length) status = how.answers.shift();
-  const id = status ? '' : (++accepted).toString(how.receiptIds === 'decimal' ? 16 : 10);
+  const counted = status ? 0 : ++accepted;
+  const id = status ? '' : how.ids.shift() || counted.toString(how.receiptIds === 'decimal' ? 16 : 10);
   const udh = pdu.short_message && pdu.short_message.udh;
   append(SUBMITS, {
     status, id, most, text: textOf(pdu), at: Date.now(),
@@ -191,11 +193,11 @@ function submitted(session, pdu) {
     if (!trouble) how.silent -= 1;
     return;
   }
-  if (wantsReceipt && how.early) put(receiptOf(id, pdu));
+  if (wantsReceipt && how.early) put(receiptOf(id, pdu, counted));
   setTimeout(() => {
     session.unanswered -= 1;
     session.send(pdu.response({ command_status: status, message_id: id }));
-    if (wantsReceipt && !how.early) put(receiptOf(id, pdu));
+    if (wantsReceipt && !how.early) put(receiptOf(id, pdu, counted));
   }, how.delay + (how.early ? 200 : 0));
 }
 
