@@ -275,7 +275,7 @@ class Loopback(Channel):
         self.up = False
         self._lost.set()
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait until `holds()`; looked at after each effect. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not holds():
