@@ -17,7 +17,18 @@ export function useActing(wall, after = () => {}) {
   const latest = useRef(asked);
   latest.current = asked;
   const [written, setWritten] = useState("");
+  const from = useRef(null); // where the focus was: there it goes back to
+  const close = () => {
+    setAsked(null);
+    from.current?.focus?.();
+  };
+  const left = (event) => {
+    if (event.key !== "Escape" || event.isComposing) return;
+    event.stopPropagation(); // elsewhere it closes the whole panel
+    if (!busy) close();
+  };
   const ask = (type, fields, words, value = "", input = null) => {
+    from.current = document.activeElement;
     setProblem("");
     setWritten("");
     setAsked({ type, fields, words, value, input });
@@ -40,13 +51,13 @@ export function useActing(wall, after = () => {}) {
     }
   };
   const confirmation = asked
-    ? html`<div class="confirmation" role="alertdialog" aria-label=${asked.words}>
+    ? html`<div class="confirmation" role="alertdialog" aria-label=${asked.words} onKeyDown=${left}>
         <p>${asked.words}</p>
         ${asked.input &&
         html`<${Written} input=${asked.input} value=${written} onInput=${setWritten} go=${busy ? () => {} : go} />`}
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="line">
-          <button disabled=${busy === asked} onClick=${() => setAsked(null)}>${t("cancel")}</button>
+          <button disabled=${busy === asked} onClick=${close}>${t("cancel")} <kbd>Esc</kbd></button>
           <${Confirm} key=${asked.words} busy=${busy === asked} go=${go} takesFocus=${!asked.value && !asked.input} />
         </div>
       </div>`

@@ -5,7 +5,7 @@ import { KeySheet, useKeys } from "../page/keys.js";
 import { Pauses } from "../page/pauses.js";
 import { signOut } from "../page/session.js";
 import { language, setLanguage, t, tables } from "../page/texts.js";
-import { html, useEffect, useState } from "../page/view.js";
+import { html, useEffect, useRef, useState } from "../page/view.js";
 import { Agents } from "./agents.js";
 import { Arrivals } from "./arrivals.js";
 import { Attention } from "./attention.js";
@@ -81,6 +81,14 @@ export function Board({ wall }) {
     const { waiting = 0 } = board.totals;
     document.title = `${waiting ? `(${waiting}) ` : ""}${t("title_wallboard")} · contact-router`;
   }, [board.totals.waiting]);
+  const before = useRef(place);
+  useEffect(() => {
+    // Out of what was opened: on from where one came from.
+    const [[kind, id] = []] = Object.entries(before.current);
+    before.current = place;
+    if (open || document.activeElement !== document.body || !/^(queue|agent)$/.test(kind)) return;
+    document.querySelector(`[data-${kind}="${CSS.escape(id)}"]`)?.focus({ preventScroll: true });
+  }, [open]);
   const focus = (selector) => () => void document.querySelector(selector)?.focus();
   const bindings = [
     { key: "q", text: t("key_queues"), act: focus(".queue-row") },
@@ -107,7 +115,12 @@ export function Board({ wall }) {
     <aside class="right" aria-label=${t("wall_side")}>
       ${wall.notices.length > 0 &&
       html`<div class="said-notices" role="log" aria-live="polite">
-        ${wall.notices.map((each) => html`<p key=${each.at} class=${`${each.meaning}-soft`}>${each.text}</p>`)}
+        ${wall.notices.map(
+          (each) => html`<p key=${each.at} class=${`line ${each.meaning}-soft`}>
+            <span class="grow">${each.text}</span>
+            <button class="icon-button" aria-label=${t("dismiss")} onClick=${() => wall.dismiss(each)}>×</button>
+          </p>`,
+        )}
       </div>`}
       ${open ? html`<${Drill} key=${open} wall=${wall} />` : html`<${Attention} wall=${wall} />`}
     </aside>

@@ -13,6 +13,8 @@ import { html, render } from "../page/view.js";
 import { Board } from "./board.js";
 import { applyBoardWelcome, applyChannels, applyDelta, emptyBoard } from "./model.js";
 
+const NOTICES = 3;
+const INFORMED_MS = 30_000;
 const ROLES = ["supervisor", "admin"];
 const page = document.getElementById("page");
 
@@ -49,8 +51,14 @@ function start(session) {
     wall.place = placeIn(location.hash);
     store.touch();
   });
+  wall.dismiss = (notice) => {
+    wall.notices = wall.notices.filter((each) => each !== notice);
+    store.touch();
+  };
   wall.say = (meaning, text) => {
-    wall.notices = [...wall.notices, { meaning, text, at: now() }].slice(-3);
+    const notice = { meaning, text, at: now() };
+    wall.notices = [...wall.notices, notice].slice(-NOTICES);
+    if (meaning === "good") setTimeout(() => wall.dismiss(notice), INFORMED_MS);
     store.touch();
   };
   wall.connection = new Connection(session.token, "supervisor", {

@@ -36,11 +36,18 @@ function Channels({ queue }) {
   </span>`;
 }
 
+/** A key that opens a row. The button that takes the focus then must not be pressed by it as well. */
+function opens(event) {
+  const isKey = event.key === "Enter" || event.key === " ";
+  if (isKey) event.preventDefault();
+  return isKey;
+}
+
 const Row = memo(function Row({ queue, list, chosen, minute, formula, onOpen }) {
   const { service_level: level, goal } = queue;
   const meaning = levelMeaning(level, goal);
   const counts = arrivals(queue);
-  return html`<tr class="queue-row" tabindex="0" data-queue=${queue.id} aria-selected=${chosen} onClick=${onOpen} onKeyDown=${(event) => event.key === "Enter" && onOpen()}>
+  return html`<tr class="queue-row" tabindex="0" data-queue=${queue.id} aria-selected=${chosen} onClick=${onOpen} onKeyDown=${(event) => opens(event) && onOpen()}>
     <th scope="row">
       <span class="line"><span class="cut">${queue.id}</span>${queue.open === false && html`<span class="chip">${t("queue_closed")}</span>`}</span>
       <${Channels} queue=${queue} />
