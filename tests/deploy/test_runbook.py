@@ -39,7 +39,7 @@ server:
     replicas: 1
     user: contact-router
     password_file: store.password
-  cluster: {node: NAME, url: "http://127.0.0.1:PORT", secret_file: cluster.secret, lease_s: 1}
+  cluster: {node: NAME, url: "http://127.0.0.1:PORT", secret_file: cluster.secret, lease_s: 2}
 queues: {care: {offer: {timeout: 60s}}}
 entry_points: {texts: {channel: sms, address: "+49302", queue: care}}
 profiles: {all: {care: 1}}
