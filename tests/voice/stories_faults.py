@@ -177,7 +177,7 @@ class FaultStories:
             await pbx.hang_up(KIM)
             await centre.open()
             await centre.all_is_over()
-            assert not await pbx.is_up("ana")
+            await centre.until(pbx.is_up, "ana", is_=False)
 
     async def test_after_the_pbx_was_killed_its_calls_are_over_and_new_ones_are_taken(
         self, pbx: Pbx, tmp_path: Path

@@ -50,7 +50,7 @@ class TalkStories:
             await centre.hears_music(KIM)
             await over(centre)
             assert await centre.outcome() == "completed"
-            assert not await pbx.is_up("ana")
+            await centre.until(pbx.is_up, "ana", is_=False)
 
     async def test_a_call_is_passed_on_to_a_queue_and_the_caller_waits_with_music(
         self, pbx: Pbx, tmp_path: Path
@@ -75,7 +75,7 @@ class TalkStories:
             await centre.rings("bo")
             await pbx.answer("bo")
             await centre.together(KIM, "bo")
-            assert not await pbx.is_up("ana")
+            await centre.until(pbx.is_up, "ana", is_=False)
             await over(centre)
 
     async def test_a_colleague_is_asked_while_the_caller_hears_music_and_takes_over(

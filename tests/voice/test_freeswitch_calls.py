@@ -67,7 +67,7 @@ async def test_a_customer_who_hangs_up_on_hold_ends_the_call(
         await centre.hears_music(KIM)
         await pbx.hang_up(KIM)
         await centre.all_is_over()
-        assert not await pbx.is_up("ana")
+        await centre.until(pbx.is_up, "ana", is_=False)
 
 
 async def test_a_consult_leaves_the_customer_with_music_and_ends_without_them_noticing(
@@ -155,8 +155,8 @@ async def test_a_customer_who_leaves_a_conference_ends_it(
         await centre.together(KIM, "ana", "cem")
         await pbx.hang_up(KIM)
         await centre.all_is_over()
-        assert not await pbx.is_up("ana")
-        assert not await pbx.is_up("cem")
+        await centre.until(pbx.is_up, "ana", is_=False)
+        await centre.until(pbx.is_up, "cem", is_=False)
 
 
 async def test_a_blind_transfer_rings_the_other_agent_while_the_customer_hears_music(
@@ -168,7 +168,7 @@ async def test_a_blind_transfer_rings_the_other_agent_while_the_customer_hears_m
         await centre.transfer("ana", queue="second")
         await centre.rings("cem")
         await centre.hears_music(KIM)
-        assert not await pbx.is_up("ana")
+        await centre.until(pbx.is_up, "ana", is_=False)
         await pbx.answer("cem")
         await centre.together(KIM, "cem")
         await pbx.hang_up(KIM)
@@ -368,7 +368,7 @@ async def test_a_callback_joins_agent_and_customer_whoever_is_dialled_first(
         else:
             await centre.accept("ana")
             await centre.rings(KIM)
-            assert not await pbx.is_ringing("ana")
+            await centre.until(pbx.is_ringing, "ana", is_=False)
             await pbx.answer(KIM)
             await centre.rings("ana")
             await pbx.answer("ana")

@@ -104,7 +104,7 @@ class RealAsterisk(Pbx):
     async def take_events(self) -> None:
         taken = asyncio.Event()
         self._others.append(asyncio.get_running_loop().create_task(self._listen(taken)))
-        await asyncio.wait_for(taken.wait(), 5)
+        await asyncio.wait_for(taken.wait(), 30)
 
     async def _listen(self, taken: asyncio.Event) -> None:
         url = f"{self.asterisk.url}events?app=contact-router"

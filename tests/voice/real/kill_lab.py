@@ -32,12 +32,15 @@ from loadtest.server import Server
 LINE = "+4930555100"
 AGENTS = [f"p{number:02d}" for number in range(8)]
 CUSTOMERS = 14
-NOTICE_S = 20.0
-DRAIN_S = 30.0
-LATE_S = 0.5
+NOTICE_S = 40.0
+DRAIN_S = 60.0
+LATE_S = 3.0
 """A phone may be rung so long after its caller has hung up: both were under way."""
-JUST_S = 0.4
-"""Phones answer 0.1 s after they ring: who was rung for longer ago than this talks."""
+JUST_S = 1.5
+"""Phones answer 0.1 s after they ring: who was rung for longer ago than this talks, also where the
+machine is slow."""
+TALKED_S = 0.4
+"""Who was on the line for longer has not just hung up as the phone was picked up."""
 ENGAGED = 486
 """A phone whose last call was not quite over: it says so and does not ring, the next one does."""
 CONFIG = """
@@ -263,7 +266,7 @@ class KillLab:
     def _talked(self, ring: Leg, story: Story) -> bool:
         """Surely: somebody was there, and the caller did not leave as the phone was picked up."""
         together_s = story.leg.ended_at - ring.answered_at if ring.answered_at else 0.0
-        return together_s > JUST_S and not self._was_blind(ring)
+        return together_s > TALKED_S and not self._was_blind(ring)
 
     def _was_blind(self, ring: Leg) -> bool:
         """Picked up while the router was away: perhaps to nobody."""

@@ -37,7 +37,7 @@ async def place() -> AsyncIterator[tuple[Exchange, Asterisk]]:
         exchange.close()
 
 
-async def until(holds: Callable[[], Any], within_s: float = 5.0) -> None:
+async def until(holds: Callable[[], Any], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - sound gives no signal when it changes
             await asyncio.sleep(0.01)

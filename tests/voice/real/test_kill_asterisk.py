@@ -15,7 +15,7 @@ from tests.voice.real.kill_lab import KillLab
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(bool(pbx_server.missing()), reason=pbx_server.missing() or "there"),
 ]
 
