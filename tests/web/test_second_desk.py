@@ -24,7 +24,7 @@ workspaces:
   oak:
     adapters: {texts: {type: loopback, channel: sms}}
     entry_points: {texting: {channel: sms, address: "+4930555300", queue: front}}
-    queues: {front: {}}
+    queues: {front: {wrap_up: 600s}}
     profiles: {all: {front: 1}}
     agents: {ana: {name: Ana, profile: all}}
 """
@@ -146,3 +146,19 @@ async def test_an_agent_is_told_when_a_supervisor_changes_their_presence(house: 
     await page.locator("#presence").select_option("not_ready/lunch")
     await expect(page.locator("#presence")).to_have_value("not_ready/lunch")
     await expect(page.locator(".notice")).to_have_count(1)
+
+
+async def test_wrap_up_goes_on_saying_whom_it_is_about(house: House) -> None:
+    page = await house.desk()
+    await house.writing(page)
+    await page.keyboard.press("e")
+    await page.keyboard.press("Enter")
+    wrap_up = page.locator(".wrap-up")
+    await expect(wrap_up).to_contain_text("completed")
+    await expect(page.locator(".conversation .name")).to_have_text("Maria")
+    await expect(page.locator(".aside h2")).to_have_text("Maria")
+    await expect(page.locator(".aside")).to_contain_text("+491701")
+    await expect(page.locator("[data-group=wrapping] .row")).to_contain_text("Maria")
+    await page.reload()
+    await expect(wrap_up).to_contain_text("completed")
+    await expect(page.locator("[data-group=wrapping] .row")).to_contain_text("Maria")

@@ -36,7 +36,7 @@ export function applyEvent(desk, frame) {
     else desk.reservations.set(frame.reservation.id, frame.reservation);
   }
   if (frame.contact) {
-    desk.contacts.set(frame.contact.id, frame.contact);
+    desk.contacts.set(frame.contact.id, afterClosing(desk, frame));
     addMessages(desk, frame.contact.id, frame.contact.messages || []);
   }
   if (frame.message) addMessages(desk, frame.message.contact, [frame.message]);
@@ -51,6 +51,13 @@ export function applyEvent(desk, frame) {
   for (const id of new Set([frame.contact?.id, frame.reservation?.contact])) {
     if (id && !keeps(desk, id)) forget(desk, id);
   }
+}
+
+/** Of a contact that has just been closed only that is told: whom it is about is known, and wanted until wrap-up ends. */
+function afterClosing(desk, { contact, event }) {
+  if (contact.state !== "closed" || contact.channel) return contact;
+  const { outcome } = event || {};
+  return { ...desk.contacts.get(contact.id), ...contact, ...(outcome && { outcome }) };
 }
 
 /** How contacts of a queue can end, and whether the agent must say it. */
