@@ -23,7 +23,7 @@ from tests.cluster.nodes import NEEDS_REDIS, Node, Site, contact, owner_among, u
 pytestmark = [
     pytest.mark.peer,
     NEEDS_REDIS,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
     NEEDS_REDIS,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 
 

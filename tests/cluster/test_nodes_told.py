@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.nodes import NEEDS_REDIS, Node, Site, owner_among, until
 from tests.cluster.test_two_workspaces import _section
 
-pytestmark = [pytest.mark.peer, pytest.mark.slow, NEEDS_REDIS, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, NEEDS_REDIS, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

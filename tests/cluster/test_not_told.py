@@ -20,7 +20,7 @@ from tests.cluster.test_any_node import signed
 pytestmark = [
     pytest.mark.peer,
     NEEDS_REDIS,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 
@@ -28,7 +28,7 @@ async def desk_closed_with(node: Node, token: str) -> int | None:
     """What a desk hears that comes with this token."""
     async with node.session.ws_connect("/v1/desk") as socket:
         await socket.send_json({"type": "hello", "token": token})
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while (await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
                 pass
         return socket.close_code
@@ -85,7 +85,7 @@ async def test_it_sends_away_and_neither_knows_nor_denies_what_its_successor_has
             return not await first.owns()
 
         await until(has_heard, first.log_end)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             seen = await streaming.content.read()
         assert new["contact"].encode() not in seen
         assert b"event: gap" not in seen

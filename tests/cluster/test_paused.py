@@ -10,7 +10,7 @@ pytestmark = [
     pytest.mark.peer,
     NEEDS_REDIS,
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 

@@ -17,7 +17,7 @@ from tests.cluster.nodes import NEEDS_REDIS, Node, Site, Store, contact, owner_a
 pytestmark = [
     pytest.mark.peer,
     NEEDS_REDIS,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 
 

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
     NEEDS_REDIS,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 OIDC = """
   public_url: PUBLIC

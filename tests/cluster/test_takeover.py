@@ -27,7 +27,7 @@ from tests.outside.robots import Adapter, Agent, Reader, World, submit_batches, 
 pytestmark = [
     pytest.mark.peer,
     NEEDS_REDIS,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # A robot whose connection breaks in the middle drops what it was about to do.
     pytest.mark.filterwarnings("ignore:coroutine 'Agent.* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
     NEEDS_REDIS,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
 ]
 
 
