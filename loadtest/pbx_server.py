@@ -61,6 +61,7 @@ class Asterisk:
         self.url = f"http://127.0.0.1:{self.ari_port}/ari/"
         self.process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._again_s = 0.0
         rtp_from = random.Random(self.ari_port).randrange(20_000, 55_000, 2)
         values = {
             "RUN": str(directory),
@@ -123,6 +124,9 @@ class Asterisk:
 
     async def start(self) -> None:
         """Start and wait until calls and REST requests are taken."""
+        # Channels are named by the second and a count from 0: within the second of its end the next
+        # one would give the names again, and a new call would be taken for one that is over.
+        await asyncio.sleep(self._again_s - asyncio.get_running_loop().time())
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "TERM": "dumb"}
         with (self.directory / "console.log").open("ab") as console:
             self.process = await asyncio.create_subprocess_exec(
@@ -157,6 +161,7 @@ class Asterisk:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
+        self._again_s = asyncio.get_running_loop().time() + 1
 
     async def close(self) -> None:
         """No process and no connection is left."""
