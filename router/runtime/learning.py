@@ -102,16 +102,21 @@ class Learner(Evidence):
 
     def channel(self, name: str) -> int | None:
         """The number of a channel; None = there are too many to learn about this one."""
-        return _number(self._channels, name, CHANNELS)
-
-    def channel_name(self, number: int) -> str:
-        """The channel with this number."""
-        return self._channels[number]
+        return self._number(self._channels, name, CHANNELS)
 
     def segment(self, row: Customer) -> int | None:
         """The segment whose customers this one is compared with."""
         name = row.segment or row.last_segment
-        return _number(self._segments, name, SEGMENTS) if name else None
+        return self._number(self._segments, name, SEGMENTS) if name else None
+
+    def _number(self, names: list[str], name: str, most: int) -> int | None:
+        if name in names:
+            return names.index(name)
+        if len(names) >= most:
+            return None
+        names.append(name)
+        self.keep()  # customers' rows name it by its number from this commit on
+        return len(names) - 1
 
     def endpoint(self, row: Customer, channel: str, address: str) -> Endpoint | None:
         """An address of a customer on a channel, as profiles name it."""
@@ -290,7 +295,8 @@ class Learner(Evidence):
         policy = self.use()
         now_hour = self.hour(row, now_us)
         for event in waiting:
-            name = self._channels[event.endpoint.channel]
+            number = event.endpoint.channel
+            name = self._channels[number] if number < len(self._channels) else ""
             within_us = policy.within(name)
             if now_hour - event.hour <= -(-within_us // HOUR_US):
                 continue
@@ -346,12 +352,3 @@ def _choice_of(contact: Contact) -> tuple[float | None, int, float]:
     if window is None:
         return None, 1, 0.0
     return window.propensity, window.candidates, window.raw
-
-
-def _number(names: list[str], name: str, most: int) -> int | None:
-    if name in names:
-        return names.index(name)
-    if len(names) >= most:
-        return None
-    names.append(name)
-    return len(names) - 1

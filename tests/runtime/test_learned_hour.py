@@ -352,6 +352,36 @@ async def test_its_window_on_another_channel_counts_though_its_own_is_shut(shop:
     await until(lambda: (contact.channel, contact.state) == ("sms", ContactState.PARKED))
 
 
+async def test_a_restart_mixes_up_no_channels(shop: Shop) -> None:
+    """Customers' rows name a channel by its number: that is there as soon as they are."""
+    before = await shop.offer()
+    await shop.host.stop()
+    again = await shop.world.host(policy=shop_policy())
+    again.load({"texts": AdapterSettings(type="loopback", channel="sms")})
+    await again.start([])
+    again.serve([])
+    restarted = Shop(shop.world, again)
+    await again.workspace.ask(
+        cc.RecordOutcome(
+            customer=shop.customer,
+            channel="voice",
+            address=before.address,
+            attempted_at_us=FRIDAY - HOUR,
+            outcome="no_answer",
+            source="import",
+        )
+    )
+    await again.workspace.ask(c.CancelContact(contact=before.id))
+    after = await restarted.offer("two")
+    assert before.outbound is not None
+    assert after.outbound is not None
+    assert before.outbound.window is not None
+    assert after.outbound.window is not None
+    assert after.outbound.window.channel == before.outbound.window.channel == "sms"
+    counts = [found.outbound.window.text.partition(" (")[0] for found in (before, after)]
+    assert counts[0] == counts[1]
+
+
 async def test_what_was_learned_survives_a_restart(shop: Shop) -> None:
     contact = await shop.offer()
     shop.host.learner.keep()
