@@ -56,6 +56,8 @@ class Decider(Reservations):
         started_us = visit_at_us or self.now_us
         asked = contact.requirements_asked if requirements is None else requirements
         hold_agent, hold_us = self.hold(contact, queue, asked, prefer, target_agent)
+        if hold_agent == not_agent:
+            hold_agent = AgentId("")  # who has just given it away
         due_at_us = self.due_at_us(queue, channel, started_us)
         arrival_no = self.state.totals.arrival_no + 1
         tier = self.tier_of(queue, channel) if tier is None else tier
@@ -390,8 +392,9 @@ class Decider(Reservations):
         if target_agent:
             return AgentId(""), 0  # nobody else may have it anyhow
         agent_id, hold_us = prefer
-        if not agent_id and contact.last_agent and queue.prefer_last_us:
-            agent_id, hold_us = contact.last_agent, queue.prefer_last_us
+        if not agent_id and queue.prefer_last_us:
+            agent_id = AgentId(contact.last_agent or contact.facts.customer.last_agent)
+            hold_us = queue.prefer_last_us
         seat = self.state.roster.seats.get(agent_id) if agent_id and hold_us > 0 else None
         if seat is None or not self.matcher.could_serve(
             seat, queue.id, merged(queue.requirements, requirements)

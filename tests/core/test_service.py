@@ -12,6 +12,7 @@ from router.core.policy import Queue
 from router.core.service import WRAP_UP_MOST_US
 from router.errors import Invalid, NotFound, Refused
 from tests.core.centre import Centre, names, only, policy, profiles
+from tests.core.ruled import known
 
 C1, K1 = ContactId("c1"), ContactId("k1")
 ANA, BO = AgentId("ana"), AgentId("bo")
@@ -201,6 +202,29 @@ def test_a_requeued_contact_keeps_its_place_and_leaves_this_agent_alone() -> Non
     assert (centre.of("c1").due_at_us, centre.of("c1").arrival_no) == key
     assert centre.agents_of("c2") == ["ana"]
     centre.agent("bo")
+    assert centre.agents_of("c1") == ["bo"]
+
+
+def test_a_known_customer_is_kept_for_who_served_them_last() -> None:
+    centre = Centre(policy(Queue(id=QueueId("q"), prefer_last_us=10 * SECOND_US)))
+    for name in ("ana", "bo"):
+        centre.agent(name, maximum={"chat": 1})
+    centre.submit("c1", target_agent=BO)
+    centre.talk("c1")
+    centre.submit("c2", facts=known(last_agent="bo"))
+    assert (centre.of("c2").hold_agent, centre.of("c2").state) == ("bo", "queued")
+    centre.complete("c1")
+    assert centre.agents_of("c2") == ["bo"]
+    centre.submit("c3", facts=known(last_agent="bo"))
+    assert centre.agents_of("c3") == []
+    centre.wait(10)
+    assert centre.agents_of("c3") == ["ana"]
+
+
+def test_a_transferred_contact_is_not_kept_for_who_transferred_it() -> None:
+    centre = talking("chat", prefer_last_us=60 * SECOND_US)
+    centre.agent("bo", profile="all")
+    centre.say(c.TransferContact(contact=C1, queue=QueueId("q"), agent=ANA))
     assert centre.agents_of("c1") == ["bo"]
 
 
