@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from adapters import Crew, Fence, Remembered, read_settings, watch_store
+from adapters import Crew, Facts, Fence, Remembered, is_cancelled, read_settings, watch_store
 from adapters.asterisk import ari
 from adapters.asterisk.conversation import Conversation
 from adapters.asterisk.effects import Effects
@@ -43,7 +43,8 @@ class Asterisk(Channel):
         self.rest = Rest(self.config, password, tls, self._tell_state)
         self.crew = Crew(name, most=TASKS * self.config.calls)
         self.board = Switchboard(self.config, self.rest, self.crew)
-        self.talk = Conversation(self.board, router)
+        self.facts = Facts(name, most=8 * self.config.calls)
+        self.talk = Conversation(self.board, router, self.facts)
         self.effects = Effects(self.board, router, self.talk)
         self.events = Events(self.board, router, self.talk)
         self.up = False
@@ -62,6 +63,7 @@ class Asterisk(Channel):
     async def run(self) -> None:
         """Serve until the event socket is lost. Raises ChannelLost."""
         self.router.state("starting")
+        self.facts.go_on()
         await self.rest.open()
         grace_s = STOP_S
         try:
@@ -80,6 +82,8 @@ class Asterisk(Channel):
             self.up = False
             self.router.state("down")
             await self.crew.stop(grace_s)
+            if is_cancelled():  # not only the PBX is lost: facts need none
+                await self.facts.stop()
             await self.rest.close()
 
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> None:

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import ParamSpec
 
-from adapters import TRY_AGAIN, Remembered, insist
+from adapters import TRY_AGAIN, Facts, insist
 from adapters.asterisk import ari
 from adapters.asterisk.announce import media_of
 from adapters.asterisk.calls import BROKEN, Ask, Call, Leg, Monitor, State
@@ -20,6 +21,8 @@ from router.channel import ChannelError, Refused, Router
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+
 FAREWELL_S = 15.0
 """A farewell is cut off after so long."""
 
@@ -27,26 +30,18 @@ FAREWELL_S = 15.0
 class Conversation:
     """Consequences of what callers, agents and supervisors do."""
 
-    def __init__(self, board: Switchboard, router: Router) -> None:
+    def __init__(self, board: Switchboard, router: Router, facts: Facts) -> None:
         self.board = board
         self.book = board.book
         self.router = router
-        self.patience_s = 30.0
-        """So long is an end said again and again; then it waits until it is said who is there."""
-        self._untold: Remembered[str, Callable[[], Awaitable[None]]] = Remembered()
-        """Ends that the router has not taken, by whose they are: nobody else would tell them."""
+        self.facts = facts
 
-    async def tell_end(self, whose: str, say: Callable[[], Awaitable[None]]) -> bool:
-        """Say that something is over; False: it cannot be saved now, and is said later."""
-        try:
-            await insist(say, for_s=self.patience_s)
-        except Refused:
-            pass  # it is over for the router, too
-        except TRY_AGAIN as error:
-            self._untold[whose] = say
-            log.warning("an end could not be told yet: %s", type(error).__name__)
-            return False
-        return True
+    def tell(
+        self, whose: str, call: Callable[P, Awaitable[object]], *args: P.args, **named: P.kwargs
+    ) -> None:
+        """A fact that nobody else would tell, in its order for each `whose`, until it is taken."""
+        with suppress(ChannelError):  # too many wait: the log says so, and `live` who is there
+            self.facts.later(whose, call, *args, **named)
 
     # -- an agent picks up ---------------------------------------------------------------------
 
@@ -81,13 +76,11 @@ class Conversation:
                 await self.board.arrange(call)
         except ChannelError as error:
             self.board.hang_up_soon(leg)
-            reason = str(error)
-            await insist(lambda: self.router.failed(leg.reservation, reason))
+            self.tell(leg.reservation, self.router.failed, leg.reservation, str(error))
 
-    async def agent_not_reached(self, reservation: str, reason: str) -> None:
+    def agent_not_reached(self, reservation: str, reason: str) -> None:
         """The agent's phone is at fault."""
-        with suppress(Refused):
-            await insist(lambda: self.router.failed(reservation, reason, busy=True))
+        self.tell(reservation, self.router.failed, reservation, reason, busy=True)
 
     # -- a customer whom we call ---------------------------------------------------------------
 
@@ -152,7 +145,7 @@ class Conversation:
         try:
             await self.board.ring_agent(call, call.starting, reservation, endpoint, ring_s)
         except ChannelError as error:
-            await self.agent_not_reached(reservation, str(error))
+            self.agent_not_reached(reservation, str(error))
 
     async def _join_outbound(self, call: Call, agent: Leg) -> None:
         """Both are up: together. Only the agent is: the customer's turn."""
@@ -179,8 +172,7 @@ class Conversation:
             return
         self.board.clear(call)
         if start.reservation:
-            with suppress(Refused):
-                await insist(lambda: self.router.failed(start.reservation, reason))
+            self.tell(start.reservation, self.router.failed, start.reservation, reason)
 
     # -- somebody goes -------------------------------------------------------------------------
 
@@ -191,10 +183,8 @@ class Conversation:
         async with call.lock:  # an arrival that is being submitted is known by then
             was_served = call.serving() is not None
             self.board.clear(call)
-        if was_served:
-            await insist(lambda: self.router.ended(call.external_id, "hung up"))
-        else:
-            await insist(lambda: self.router.left(call.external_id, "hung up"))
+        say = self.router.ended if was_served else self.router.left
+        self.tell(_lane(call), say, call.external_id, "hung up")
 
     async def agent_gone(self, leg: Leg, was_up: bool) -> None:
         """An agent's leg ended, and we did not do it."""
@@ -203,19 +193,15 @@ class Conversation:
             return
         if self.was_calling(call, leg.reservation):
             self.board.clear(call)  # nobody is there for the customer whom we ring
-            await self.agent_not_reached(leg.reservation, leg.word() if not was_up else "hung up")
+            self.agent_not_reached(leg.reservation, leg.word() if not was_up else "hung up")
             return
         if not was_up:
-            await self.agent_not_reached(leg.reservation, leg.word())
+            self.agent_not_reached(leg.reservation, leg.word())
         elif leg.cause in BROKEN or not leg.is_joined:
             reason = "leg_lost" if leg.is_joined else "hung up"
-            await self.tell_end(
-                leg.reservation, lambda: self.router.failed(leg.reservation, reason, busy=True)
-            )
+            self.tell(_lane(call), self.router.failed, leg.reservation, reason, busy=True)
         else:
-            await self.tell_end(
-                leg.reservation, lambda: self.router.hung_up(leg.reservation, "hung up")
-            )
+            self.tell(_lane(call), self.router.hung_up, leg.reservation, "hung up")
         self.board.settle(call)
 
     def was_calling(self, call: Call, reservation: str) -> bool:
@@ -294,9 +280,6 @@ class Conversation:
     async def say_who_is_there(self) -> None:
         """Whoever went while nobody listened, or while nothing could be saved, is over."""
         await insist(lambda: self.router.live(self.book.customers()))
-        while self._untold:
-            if not await self.tell_end(*self._untold.popitem(last=False)):
-                break
 
     # -- digits --------------------------------------------------------------------------------
 
@@ -343,14 +326,10 @@ class Conversation:
 
     def _collected(self, call: Call, ask: Ask, value: str, *, timed_out: bool) -> None:
         effect, external_id = ask.effect, call.external_id
-        self.board.crew.start(
-            insist(
-                lambda: self.router.collected(
-                    external_id, effect.name, value, ask=effect.ask, timed_out=timed_out
-                )
-            ),
-            "collected",
-        )
+        self.tell(
+            _lane(call), self.router.collected,
+            external_id, effect.name, value, ask=effect.ask, timed_out=timed_out,
+        )  # fmt: skip
 
     # -- supervisors ---------------------------------------------------------------------------
 
@@ -366,9 +345,8 @@ class Conversation:
                     await self._snoop(call, monitor, served)
                 await self.board.arrange(call)
             except ChannelError as error:
-                reason = str(error)
                 await self._drop_monitor(call, monitor)
-                await insist(lambda: self.router.monitor_ended(monitor.id, reason))
+                self.tell(monitor.id, self.router.monitor_ended, monitor.id, str(error))
             finally:
                 if old is not None:
                     self.board.hang_up_soon(old)
@@ -414,4 +392,9 @@ class Conversation:
             return
         await self._drop_monitor(call, monitor)
         reason = "over" if leg.kind == "snoop" else leg.word() if leg.cause != 16 else "hung up"
-        await self.tell_end(monitor.id, lambda: self.router.monitor_ended(monitor.id, reason))
+        self.tell(monitor.id, self.router.monitor_ended, monitor.id, reason)
+
+
+def _lane(call: Call) -> str:
+    """What is told of one call keeps its order."""
+    return call.contact or call.external_id

@@ -7,7 +7,6 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from adapters import insist
 from adapters.asterisk import ari
 from adapters.asterisk.announce import media_of, treatment
 from adapters.asterisk.calls import Ask, Call, Leg, Monitor, State
@@ -101,7 +100,7 @@ class Effects:
         if leg is not None and not leg.is_waiting:
             return  # restated: it rings
         if effect.reservation in call.rung:  # it has rung, and ended unheard before a restart
-            await self.talk.agent_not_reached(effect.reservation, "not_reached")
+            self.talk.agent_not_reached(effect.reservation, "not_reached")
             return
         until_s = effect.deadline_at_us / 1e6 - datetime.now(UTC).timestamp() + MARGIN_S
         if until_s <= 0:
@@ -193,9 +192,10 @@ class Effects:
         try:
             await self._switch_recording(call, effect)
         except ChannelError as error:
-            reason = str(error)
             call.recordings.pop(effect.recording, None)
-            await insist(lambda: self.router.recording_ended(effect.recording, reason))
+            self.talk.tell(
+                effect.recording, self.router.recording_ended, effect.recording, str(error)
+            )
             raise
 
     async def _switch_recording(self, call: Call, effect: RecordContact) -> None:
@@ -236,7 +236,7 @@ class Effects:
             try:
                 await self.board.ring_agent(call, task, effect.reservation, effect.endpoint, ring_s)
             except ChannelError as error:
-                await self.talk.agent_not_reached(effect.reservation, str(error))
+                self.talk.agent_not_reached(effect.reservation, str(error))
                 raise
         elif waits_for_agent and agent is not None and not agent.is_up:
             pass  # the customer is dialled when the agent picks up
@@ -297,8 +297,7 @@ class Effects:
         except ChannelError as error:
             call.monitors.pop(effect.monitor, None)
             self.board.hang_up_soon(leg)
-            reason = str(error)
-            await insist(lambda: self.router.monitor_ended(effect.monitor, reason))
+            self.talk.tell(effect.monitor, self.router.monitor_ended, effect.monitor, str(error))
             raise
 
     # -- finding -------------------------------------------------------------------------------

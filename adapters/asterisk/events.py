@@ -236,8 +236,5 @@ class Events:
         for call in self.book.calls():
             if name in call.recordings and not call.is_over:
                 del call.recordings[name]
-                self.board.crew.start(self._recording_over(name, cause or "over"), "recording")
+                self.talk.tell(name, self.router.recording_ended, name, cause or "over")
                 return
-
-    async def _recording_over(self, name: str, reason: str) -> None:
-        await self.talk.tell_end(name, lambda: self.router.recording_ended(name, reason))

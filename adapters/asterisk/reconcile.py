@@ -8,7 +8,6 @@ tells whether it is waiting, talking or on hold.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from adapters import insist
 from adapters.asterisk import ari
@@ -17,7 +16,7 @@ from adapters.asterisk.calls import Call, Leg, Monitor, Origin, State, origin_of
 from adapters.asterisk.events import Events
 from adapters.asterisk.rest import AriRefused
 from adapters.asterisk.switchboard import Switchboard
-from router.channel import Refused, Router
+from router.channel import Router
 
 ORPHAN_S = 30.0
 """A customer whom we were calling before a restart, and whom no effect asks about by then."""
@@ -204,7 +203,7 @@ class Reconciler:
     async def _settle(self, call: Call, *, is_alone: bool) -> None:
         self.board.settle(call)
         if is_alone and call.customer is not None and call.customer.is_up:
-            await self._tell_who_left(call)
+            self._tell_who_left(call)
 
     async def _recall_rung(self, call: Call) -> None:
         """Whose phones have rung before a restart: the customer's channel says it."""
@@ -216,13 +215,12 @@ class Reconciler:
             return  # none has, or the customer has just gone
         call.rung = dict.fromkeys(word for word in ari.value_of(body).split(",") if word)
 
-    async def _tell_who_left(self, call: Call) -> None:
+    def _tell_who_left(self, call: Call) -> None:
         """The agent hung up while nobody listened, and before a restart."""
         for reservation in call.rung:  # of those that are over the router knows
-            with suppress(Refused):
-                await insist(lambda: self.router.hung_up(reservation, "hung up"))  # noqa: B023
+            self.events.talk.tell(call.contact, self.router.hung_up, reservation, "hung up")
         if not call.rung:
-            await insist(lambda: self.router.ended(call.external_id, "agent gone"))
+            self.events.talk.tell(call.contact, self.router.ended, call.external_id, "agent gone")
 
     async def _watch_orphan(self, call: Call) -> None:
         await asyncio.sleep(ORPHAN_S)
