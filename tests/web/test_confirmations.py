@@ -1,4 +1,4 @@
-"""What a supervisor is asked and told on the wallboard: Escape, the focus, what was done."""
+"""What a supervisor is asked and told on the wallboard: Escape, focus, what was done, is old."""
 
 from __future__ import annotations
 
@@ -68,3 +68,24 @@ async def test_what_was_done_is_said_and_can_be_put_away(
     await expect(said).to_have_count(1)
     await page.clock.fast_forward(31_000)
     await expect(said).to_have_count(0)
+
+
+async def test_a_wall_that_has_lost_its_server_says_so_across_the_room(
+    open_page: OpenPage, server: FakeServer, world: World
+) -> None:
+    page = await wall(open_page, server, world)
+    old = page.locator(".old")
+    await expect(old).to_be_empty()
+    await page.clock.install()
+    server.closed_for = 1000
+    await server.cut()
+    await expect(page.locator(".connection")).to_have_attribute("data-state", "disconnected")
+    await expect(old).to_be_empty()  # a short cut is no news
+    await page.clock.fast_forward(12_000)
+    await expect(old).to_contain_text("No connection. These are the figures of")
+    size = await old.evaluate("(each) => getComputedStyle(each).fontSize")
+    assert float(size.removesuffix("px")) >= 28
+    await expect(page.locator(".headline")).to_have_css("filter", "grayscale(1)")
+    server.closed_for = 0
+    await page.get_by_role("button", name="Try now").click()
+    await expect(old).to_be_empty()

@@ -34,6 +34,16 @@ export function ConnectionState({ connection }) {
   </div>`;
 }
 
+/** How old may what is shown be, when nothing more comes: microseconds. A short cut is no news. */
+const OLD_US = 10e6;
+
+/** Is what is shown old? Then since when; 0 = it is not. Asked once a second. */
+export function useOld(connection) {
+  const time = useBeat();
+  const { name, heardAt = 0 } = connection;
+  return name !== "live" && heardAt && time - heardAt > OLD_US ? heardAt : 0;
+}
+
 /** Nothing can be saved: said calmly, in line, for as long as it is so. The region is always there, so that it is read out. */
 export function StoreAway({ connection }) {
   return html`<div class="store-away" role="status" aria-live="polite">

@@ -345,6 +345,7 @@ export const de = {
 
   // Leitstand
   title_wallboard: "Leitstand",
+  wall_old: "Keine Verbindung. Das sind die Zahlen von {time} Uhr.",
   wall_loading: "Der Leitstand wird geöffnet …",
   wall_big: "Große Zahlen",
   wall_side: "Hinweise und Einzelheiten",

@@ -345,6 +345,7 @@ export const en = {
 
   // wallboard
   title_wallboard: "Wallboard",
+  wall_old: "No connection. These are the figures of {time}.",
   wall_loading: "Opening the wallboard …",
   wall_big: "Large figures",
   wall_side: "Attention and details",

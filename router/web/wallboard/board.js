@@ -1,6 +1,8 @@
 // The wallboard as a whole: headline, queues, agents, and at the right what needs attention or was opened.
 
-import { ConnectionState, StoreAway } from "../page/connection.js";
+import { ConnectionState, StoreAway, useOld } from "../page/connection.js";
+import { clockTime } from "../page/format.js";
+import { Mark } from "../page/icons.js";
 import { KeySheet, useKeys } from "../page/keys.js";
 import { Pauses } from "../page/pauses.js";
 import { signOut } from "../page/session.js";
@@ -65,6 +67,12 @@ function Top({ wall, onKeys, big, onBig }) {
   </header>`;
 }
 
+/** Read from across the room: no figure of a wall that has lost its server looks like one of now. */
+function Old({ connection }) {
+  const since = useOld(connection);
+  return html`<div class="old" role="status">${since > 0 && html`<${Mark} meaning="bad" /> <span>${t("wall_old", { time: clockTime(since) })}</span>`}</div>`;
+}
+
 export function Board({ wall }) {
   const [keysShown, setKeysShown] = useState(false);
   const [big, setBig] = useState(localStorage.getItem(WALL) === "big");
@@ -107,6 +115,7 @@ export function Board({ wall }) {
   return html`<div class="wall" data-open=${open ? "yes" : "no"}>
     <${Top} wall=${wall} big=${big} onBig=${toggleBig} onKeys=${() => setKeysShown(true)} />
     <div class="store-row">
+      <${Old} connection=${wall.connection} />
       <${StoreAway} connection=${wall.connection} />
       <${Pauses} pauses=${board.pauses} more=${() => html`<button class="link" onClick=${() => wall.go(PAUSING)}>${t("pause_change")}</button>`} />
     </div>
