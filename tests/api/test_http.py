@@ -458,7 +458,7 @@ async def test_a_body_that_never_ends_is_answered_408(
 
 
 async def test_a_caller_who_asks_too_often_waits(site: Site) -> None:
-    site.api.limits.tokens.rate = 1.0
+    site.api.limits.tokens.rate = 0.01
     site.api.limits.tokens.burst = 3.0
     client = await site.client("supervisor")
     answers = [await client("GET", "/v1/agents") for _ in range(5)]
