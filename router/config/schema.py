@@ -298,7 +298,7 @@ class QueueSettings(Value, kw_only=True):
     on_full: Insteads = ()
     """The contact that would be one more; default: deflect."""
     longest_wait: Length = 0
-    """Longest wait; 0 = no limit."""
+    """Longest wait; 0 = no limit. Callbacks and consults wait on."""
     on_late: Insteads = ()
     """A contact that has waited that long; default: deflect. Where no condition holds, they are
     asked again every `recheck`."""
