@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parents[1]
-READY_S = 60.0
+READY_S = 120.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 WITH_ME = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 """Ends with whoever started it, also if that is killed."""
@@ -118,12 +118,12 @@ class Server:
         return await self.process.wait()
 
     async def stop(self) -> int:
-        """A clean stop (SIGTERM), killed after 20 s. Its exit code."""
+        """A clean stop (SIGTERM), killed after 60 s. Its exit code."""
         assert self.process is not None, "not started"
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.wait_for(self.process.wait(), 20)
+            return await asyncio.wait_for(self.process.wait(), 60)
         except TimeoutError:
             return await self.kill()
 

@@ -75,6 +75,7 @@ async def test_a_second_one_on_the_same_directory_hears_who_has_it(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_servers_on_one_directory_on_its_copy_and_on_its_backup(tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("one", "two", "three", "shared")]
     for place in places:
