@@ -78,7 +78,7 @@ class Centre:
         pbx: Pbx,
         directory: Path,
         *,
-        offer: str = "20s",
+        offer: str = "60s",
         parallel: int = 1,
         wrap_up: str = "0",
         treatment: dict[str, object] | None = None,
