@@ -26,7 +26,7 @@ from adapters import (
     without_leg,
 )
 from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose, on_the_wire
-from adapters.mail.headers import canonical
+from adapters.mail.headers import canonical, dns_name
 from adapters.mail.imap import MailboxReader, Verdict
 from adapters.mail.incoming import Incoming, OpenThreads
 from adapters.mail.login import Login
@@ -77,9 +77,12 @@ class MailChannel(Channel):
         ]
         self._signer = Signer(signing_secret(config.secret_file, where), name)
         self._ours = {
-            a.lower(): box for box in config.mailboxes for a in (box.address, *box.aliases)
+            canonical(a): (box, a.lower())
+            for box in config.mailboxes
+            for a in (box.address, *box.aliases)
         }
-        self._helo = config.mailboxes[0].address.rpartition("@")[2].encode("idna").decode()
+        """By address: the mailbox, and the address as the configuration writes it."""
+        self._helo = dns_name(config.mailboxes[0].address.rpartition("@")[2])
         self._smtp = Smtps(
             config.smtp,
             Login(config.smtp, f"{where}.smtp"),
@@ -255,11 +258,12 @@ class MailChannel(Channel):
         lines: list[Line] | tuple[()],
         automatic: str = "",
     ) -> Outgoing:
-        box = self._ours.get(task.our_address.lower(), self.config.mailboxes[0])
+        first = self.config.mailboxes[0]
+        box, sender = self._ours.get(canonical(task.our_address), (first, first.address))
         address = canonical(task.customer.address)
         contact = plain(getattr(task.effect, "contact", ""))
         thread = task.external_id or self._signer.thread(contact, address)
-        host = box.address.rpartition("@")[2].encode("idna").decode()
+        host = dns_name(box.address.rpartition("@")[2])
 
         def our_id(of: str) -> str:
             token = Token(plain(of), contact, thread if is_thread(thread) else "", who)
@@ -277,7 +281,6 @@ class MailChannel(Channel):
         mark = self._signer.subject_mark(thread, who) if is_thread(thread) else ""
         if self.config.subject_mark and mark and mark not in subject:
             subject = f"{subject} {mark}"
-        sender = task.our_address.lower() if task.our_address.lower() in self._ours else box.address
         return Outgoing(
             sender=sender,
             sender_name=box.name,

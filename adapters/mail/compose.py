@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 
-from adapters.mail.headers import is_address
+from adapters.mail.headers import dns_name, is_address
 from router.core.record import Value
 
 REFERENCES = 12
@@ -140,7 +140,7 @@ def on_the_wire(address: str) -> str:
         raise Unsendable("not a mail address")
     local, _, domain = address.rpartition("@")
     try:
-        return f"{local}@{domain.encode('idna').decode()}"
+        return f"{local}@{dns_name(domain)}"
     except UnicodeError:
         raise Unsendable("the domain of the address cannot be one") from None
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import binascii
 import codecs
+from contextlib import suppress
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses
 from typing import NamedTuple
+from unicodedata import normalize
+
+import idna
 
 VALUE_CHARS = 10_000
 """Of a longer header field only so much is read."""
@@ -163,8 +167,31 @@ def is_address(address: str) -> bool:
 
 def canonical(address: str) -> str:
     """An address as it is compared: the domain in lower case (RFC 5321 section 2.4), and the local
-    part, too: no provider tells people apart by its case, and people write it as they like."""
-    return address.lower()
+    part, too: no provider tells people apart by its case, and people write it as they like.
+
+    The domain as DNS has it (RFC 5890), an accent as part of its letter (RFC 6532 section 3.1): one
+    mailbox comes in either form.
+    """
+    if address.isascii():
+        return address.lower()
+    local, at, domain = normalize("NFC", address.lower()).rpartition("@")
+    with suppress(UnicodeError):  # no domain: it is refused where it is to be written to
+        domain = dns_name(domain)
+    return f"{local}{at}{domain}"
+
+
+def dns_name(domain: str) -> str:
+    """A domain in ASCII: IDNA 2008 with the mapping of UTS 46, as mail programs have it, else 2003
+    (emoji). Raises UnicodeError.
+
+    Not by 2003 first: it makes ``ss`` of the German letter, and with it somebody else's domain.
+    """
+    if domain.isascii():
+        return domain.encode("idna").decode()  # checked, and left as it is
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except UnicodeError:  # IDNAError is one
+        return domain.encode("idna").decode()
 
 
 def without_addresses(text: str) -> str:

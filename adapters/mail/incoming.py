@@ -59,8 +59,8 @@ class OpenThreads:
 class Incoming:
     """Takes mails to the router."""
 
-    def __init__(self, name: str, router: Router, signer: Signer, ours: Mapping[str, Mailbox],
-                 reader: Reader, opened: OpenThreads,
+    def __init__(self, name: str, router: Router, signer: Signer,
+                 ours: Mapping[str, tuple[Mailbox, str]], reader: Reader, opened: OpenThreads,
                  put_aside: Callable[[str], None]) -> None:  # fmt: skip
         self.name = name
         self.router = router
@@ -105,7 +105,7 @@ class Incoming:
         contact = NewContact(
             external_id=known or self._signer.thread(first, address),
             customer=Address(address=address, name=name),
-            to=next((to for to in mail.to if self._ours.get(to) is box), box.address),
+            to=self._reached(box, mail),
             conversation=self._signer.thread(next(iter(mail.references), first), address),
             message=await self._message_of(box, mail, address),
         )
@@ -121,6 +121,11 @@ class Incoming:
                 await self.router.message(contact)
         self._open.add(contact.external_id)
         self._prepared.pop(box.address, None)
+
+    def _reached(self, box: Mailbox, mail: Mail) -> str:
+        """Our address that was written to, as the configuration writes it."""
+        ours = (self._ours[to] for to in mail.to if to in self._ours)
+        return next((written for of, written in ours if of is box), box.address)
 
     async def _is_there(self, contact: NewContact) -> bool:
         """Has the router this very mail already?"""

@@ -18,6 +18,7 @@ from router.core.customer_model import Customer, CustomerPatch, Identity
 from router.journal import ArchiveWrite
 from router.journal.codec import decode_row, encode_row
 from router.journal.seal import Sealer
+from router.runtime.identities import derived_id
 from router.runtime.seen import Seen
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class KnownCustomers(Seen):
             and await self.read(workspace, OBJECTION, OBJECTED)
         )
         self.done(whole)
+
+    def may_know(self, hash_: str) -> bool:
+        """False: nobody has this address, and nothing was objected to for it."""
+        return self.may_hold(derived_id(hash_)) or self.may_object(hash_)
 
     def may_object(self, hash_: str) -> bool:
         """False: certainly nothing was objected to for this address."""

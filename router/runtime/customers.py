@@ -89,7 +89,7 @@ class CustomerBook:
         """Customers erased in this turn."""
         self.known = KnownCustomers()
         self.objections = ObjectionBook(self.known, self._load)
-        self.identities = Identities(workspace.sealer)
+        self.identities = Identities(workspace.sealer, self.known.may_know)
         self.identities.use(workspace.policy)
         self.permissions = Permissions(workspace.policy.contacting)
         self._policy: Policy = workspace.policy

@@ -2,15 +2,22 @@
 
 A phone number is the same customer on voice and SMS, however it was written; so what is hashed is
 its *kind* and its written form: E.164 for phones (``phonenumbers``, Google's libphonenumber), lower
-case and NFC for mailboxes, and as it came for handles, which mean something on their own channel
-only. A customer who was never named otherwise is called after their first address: ``p`` and its
-hash.
+case and NFC for mailboxes, with their domain as DNS has it (``xn--``, RFC 5890), and as it came for
+handles, which mean something on their own channel only. A customer who was never named otherwise is
+called after their first address: ``p`` and its hash.
+
+Earlier versions hashed a mailbox in the form in which it came. Whoever is known by the hash of such
+a form keeps it: they are found by it, however their mailbox is written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
 from unicodedata import normalize
+
+import idna
 
 from router.core.policy import IdentityKind, Policy
 from router.journal.seal import Sealer
@@ -26,8 +33,10 @@ ADDRESS_MOST = 320
 class Identities:
     """The addresses of one workspace's customers."""
 
-    def __init__(self, sealer: Sealer) -> None:
+    def __init__(self, sealer: Sealer, known: Callable[[str], bool] = lambda _: False) -> None:
         self._hash = sealer.peer_key
+        self._known = known
+        """Whether something may be stored under this hash."""
         self._policy: Policy | None = None
         self._kinds: dict[str, str] = {}
         self._country = ""
@@ -59,13 +68,13 @@ class Identities:
             return "", ""
         kind = self.kind(channel)
         written = self.written(kind, address)
-        who = self._hash(kind, written, "")
+        who = self._stored(kind, written)
         told = f"p{who}" if kind != "phone" or written[:1] == "+" or _tells(written) else ""
         return told, f"{who}/{channel}/{ours}"
 
     def hash(self, kind: str, address: str) -> str:
         """The keyed hash of an address; the address need not be in its written form."""
-        return self._hash(kind, self.written(kind, address), "")
+        return self._stored(kind, self.written(kind, address))
 
     def written(self, kind: str, address: str) -> str:
         """The one form of an address: what is hashed, stored and shown."""
@@ -84,8 +93,21 @@ class Identities:
         address = address.strip()
         if kind != "email":
             return address
-        # RFC 6532 section 3.1: an accent is part of its letter, or a mark behind it.
-        return address.lower() if address.isascii() else normalize("NFC", address.lower())
+        return address.lower() if address.isascii() else _mailbox(address)
+
+    def _stored(self, kind: str, written: str) -> str:
+        """The hash of a written address, or the one that an earlier version has made of it."""
+        hash_ = self._hash(kind, written, "")
+        if kind != "email" or (
+            written.isascii() and "@xn--" not in written and ".xn--" not in written
+        ):
+            return hash_
+        if not self._known(hash_):
+            for form in _former(written):
+                former = self._hash(kind, form, "")
+                if self._known(former):
+                    return former
+        return hash_
 
     def kind_of(self, address: str) -> str:
         """What an address given without its channel is: a mailbox, or a phone number."""
@@ -119,6 +141,34 @@ def zones_in(country: str) -> tuple[str, ...]:
         return ()
     anybody = phonenumbers.PhoneNumber(country_code=code, national_number=0)
     return tuple(timezone.time_zones_for_geographical_number(anybody))
+
+
+@lru_cache(maxsize=1024)
+def _mailbox(address: str) -> str:
+    """The one form of a mailbox that is not ASCII.
+
+    RFC 6532 section 3.1: an accent is part of its letter, or a mark behind it. The domain by IDNA
+    2008 (UTS 46, section 4), else 2003 (emoji); what is none by either stays as it is.
+    """
+    local, at, domain = normalize("NFC", address.lower()).rpartition("@")
+    if at and not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except UnicodeError:  # IDNAError is one
+            with suppress(UnicodeError):
+                domain = domain.encode("idna").decode()
+    return f"{local}{at}{domain}"
+
+
+@lru_cache(maxsize=1024)
+def _former(written: str) -> tuple[str, ...]:
+    """The other forms in which earlier versions may have hashed a mailbox."""
+    local, at, domain = written.rpartition("@")
+    domains = [domain]
+    with suppress(UnicodeError):
+        domains.append(idna.decode(domain))
+    forms = (normalize(form, f"{local}{at}{d}") for d in domains for form in ("NFC", "NFD"))
+    return tuple(form for form in dict.fromkeys(forms) if form != written)
 
 
 def _tells(written: str) -> bool:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from aiosmtplib import SMTPRecipientRefused
 
-from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose
+from adapters.mail.compose import Outgoing, Unsendable, answer_subject, compose, on_the_wire
+from adapters.mail.headers import canonical
 from adapters.mail.mime import read
 from adapters.mail.smtp import _refused
 
@@ -57,6 +58,36 @@ def test_a_stranger_cannot_write_the_answer_they_get() -> None:
     seen = email.message_from_bytes(compose(answer, datetime.now(UTC)))
     assert "X-Evil" not in seen
     assert seen.get_payload(decode=True) == b"ours\r\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "wire"),
+    [
+        ("kim@b\u00fccher.example", "kim@xn--bcher-kva.example"),
+        ("kim@xn--bcher-kva.example", "kim@xn--bcher-kva.example"),
+        ("kim@stra\u00dfe.example", "kim@xn--strae-oqa.example"),
+        ("kim@\u2603.example", "kim@xn--n3h.example"),
+        ("kim@a_b.example", "kim@a_b.example"),
+    ],
+)
+def test_a_mail_goes_to_the_domain_that_was_meant(address: str, wire: str) -> None:
+    """By IDNA of 2003 one with a German sharp s would be somebody else's, who could read it."""
+    assert on_the_wire(address) == canonical(address) == wire
+    head = compose(outgoing(recipient=address), datetime.now(UTC)).partition(b"\r\n\r\n")[0]
+    assert f"To: {wire}".encode() in head
+
+
+@pytest.mark.parametrize("domain", ["\u00fc..example", "\u00fc" * 80, "a" * 64 + ".example"])
+def test_a_mail_to_what_is_no_domain_is_not_sent(domain: str) -> None:
+    assert canonical(f"Kim@{domain}") == f"kim@{domain}"
+    with pytest.raises(Unsendable):
+        on_the_wire(f"kim@{domain}")
+
+
+def test_the_sender_of_a_mail_is_the_same_in_each_form() -> None:
+    forms = ("Kim@B\u00fcCHER.example", "kim@bu\u0308cher.example", "kim@xn--BCHER-kva.example")
+    senders = {read(f"From: {form}\r\n\r\nhello".encode()).sender for form in forms}
+    assert senders == {("kim@xn--bcher-kva.example", "")}
 
 
 def test_an_address_that_looks_encoded_is_none() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import pytest
 
 from router.core.policy import Channel, IdentityKind, default_channels
@@ -33,6 +35,52 @@ def test_a_phone_number_has_one_form_however_it_is_written(
 ) -> None:
     assert german.written("phone", written) == "+4930123456"
     assert german.hash("phone", written) == german.hash("phone", "+4930123456")
+
+
+@pytest.mark.parametrize(
+    ("written", "one"),
+    [
+        ("kim@bücher.example", "kim@xn--bcher-kva.example"),
+        ("Kim@BÜCHER.example", "kim@xn--bcher-kva.example"),
+        ("kim@bücher.example", "kim@xn--bcher-kva.example"),
+        ("kim@XN--BCHER-KVA.example", "kim@xn--bcher-kva.example"),
+        ("kim@straße.example", "kim@xn--strae-oqa.example"),  # not strasse: somebody else's
+        ("kim@☃.example", "kim@xn--n3h.example"),
+        ("josé@bücher.example", "josé@xn--bcher-kva.example"),
+        ("kim@ü..example", "kim@ü..example"),  # no domain
+        ("kim@" + "ü" * 80, "kim@" + "ü" * 80),
+        ("ü", "ü"),
+    ],
+)
+def test_a_mailbox_has_one_form_however_its_domain_is_written(
+    german: Identities, written: str, one: str
+) -> None:
+    assert german.written("email", written) == one
+    assert german.hash("email", written) == german.hash("email", one)
+    assert german.written("email", one) == one
+
+
+@pytest.mark.parametrize(
+    "former", ["kim@bücher.example", "josé@xn--bcher-kva.example", "josé@example.org"]
+)
+async def test_who_is_known_by_a_form_of_an_earlier_version_is_found_by_every_form(
+    former: str,
+) -> None:
+    sealer = Sealer(await BlockKeys.open(MemoryBlocks()), SECRET)
+    rows = {sealer.peer_key("email", former, "")}
+    known = Identities(sealer, rows.__contains__)
+    known.use(make_policy())
+    one = known.written("email", former)
+    for form in {former, one, normalize("NFC", former), normalize("NFD", former)}:
+        assert known.hash("email", form) in rows
+        assert known.peer("email", form, "us")[0] == derived_id(next(iter(rows)))
+    # Who is there by the form of now, or by none, has the hash of now.
+    newest = sealer.peer_key("email", one, "")
+    if newest not in rows:
+        rows.add(newest)
+        assert known.hash("email", former) == newest
+    rows.clear()
+    assert known.hash("email", former) == newest
 
 
 def test_what_no_number_can_be_stays_a_text(german: Identities) -> None:
