@@ -142,5 +142,6 @@ async def test_a_note_stays_with_the_contact_and_never_goes_to_the_customer(
     await page.locator("#note").click()
     await page.locator("#note-text").fill("")
     await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#note-text")).to_have_count(0)  # it is open until it is saved
     await expect(note).to_have_count(0)
     assert "note" not in (await demo.get(f"/v1/contacts/{contact}")).get("attributes", {})
