@@ -21,7 +21,7 @@ HAS_WS = (IVR / "node_modules" / "ws" / "package.json").exists()
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.slow,
-    pytest.mark.timeout(90),
+    pytest.mark.timeout(200),
     pytest.mark.skipif(NODE is None, reason="node is not installed"),
     pytest.mark.skipif(not HAS_WS, reason="npm install was not run in adapters/examples/ivr"),
 ]
@@ -83,7 +83,8 @@ class Ivr:
         return [e for e in self.events if all(e.get(k) == v for k, v in wanted.items())]
 
     async def until(self, event: str, count: int = 1, **wanted: Any) -> dict[str, Any]:
-        async with asyncio.timeout(30):
+        # The longer the server was away, the longer the IVR waits before it tries again.
+        async with asyncio.timeout(75):
             while len(self.of(event, **wanted)) < count:
                 self._changed.clear()
                 await self._changed.wait()
