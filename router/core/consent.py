@@ -108,7 +108,7 @@ def with_block(blocks: tuple[DoNotContact, ...], new: DoNotContact) -> tuple[DoN
     """The blocks after one more; asked twice, the later counts: consent may lie in between."""
     for place, old in enumerate(blocks):
         if same_block(old, new):
-            later = new if new.at_us > old.at_us else old
+            later = new if new.at_us >= old.at_us else old
             return (*blocks[:place], later, *blocks[place + 1 :])
     return (*blocks, new)
 

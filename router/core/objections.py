@@ -89,7 +89,7 @@ def leave(row: Objections, customer: Customer, *, for_good: bool = False) -> Non
             for old in row.do_not_contact
         )
     for consent in customer.consents:
-        if consent.state is ConsentState.WITHDRAWN and consent.address in ("", row.address):
+        if consent.state is ConsentState.WITHDRAWN and not consent.address:
             _withdraw(row, consent)
 
 
@@ -111,9 +111,14 @@ def told(customer: Customer, rows: Iterable[Objections]) -> Customer:
             blocks = with_block(
                 blocks, replace(entry, address=row.address, source=words or entry.source)
             )
-        for said in row.withdrawn:
-            consents = with_consent(consents, said)
-    if not (blocks or customer.do_not_contact) and consents is customer.consents:
+        known = [(old.channel, old.address, old.purpose, old.at_us) for old in consents]
+        # Beside what the customer has said since: it may be another one's question.
+        consents += tuple(
+            said
+            for said in row.withdrawn
+            if (said.channel, said.address, said.purpose, said.at_us) not in known
+        )
+    if not (blocks or customer.do_not_contact) and consents == customer.consents:
         return customer
     return replace(customer, do_not_contact=blocks, consents=consents, by_address=False)
 

@@ -75,7 +75,7 @@ class CustomerBook:
 
     def __init__(self, workspace: Workspace, *, most: int = ROWS) -> None:
         self._workspace = workspace
-        self._most = most
+        self.most = most
         self._rows: OrderedDict[str, Held] = OrderedDict()
         self._via: OrderedDict[str, str] = OrderedDict()
         """Derived id -> the customer whose address it is, where that is another id."""
@@ -86,7 +86,8 @@ class CustomerBook:
         self._late: list[e.Event] = []
         """Events about customers whose row is not in memory; followed by `settle`."""
         self._gone: dict[str, None] = {}
-        """Customers erased in this turn."""
+        """Customers erased in this turn; below, who was looked for in it and not found."""
+        self._absent: dict[str, None] = {}
         self.known = KnownCustomers()
         self.objections = ObjectionBook(self.known, self._load)
         self.identities = Identities(workspace.sealer, self.known.may_know)
@@ -113,10 +114,10 @@ class CustomerBook:
 
     async def bring(self, batch: Sequence[Input], turn: Turn) -> None:
         """Fetch the rows that the commands of a batch name and that are not in memory."""
-        self._turn, self._read, self._gone = turn, 0, {}
+        self._turn, self._read, self._gone, self._absent = turn, 0, {}, {}
         if self._policy is not self._workspace.policy:
             self._use(self._workspace.policy)
-        if max(len(self._rows), len(self.objections.rows)) > self._most:
+        if max(len(self._rows), len(self.objections.rows)) > self.most:
             self._evict()
         wanted: dict[str, None] = {}
         names = self._complete.names
@@ -149,8 +150,7 @@ class CustomerBook:
         assert turn is not None
         self._catch_up()
         self.drafts.clear()
-        changed = self._changed or self.objections.changed
-        if not (closed or self._late or changed or self._gone):
+        if not (closed or self._late or self._changed or self.objections.changed or self._gone):
             return
         ended = [contact for contact in closed if customers.counts_for(contact)]
         wanted: dict[str, None] = {}
@@ -258,14 +258,14 @@ class CustomerBook:
     def _evict(self) -> None:
         if self._changed or self.objections.changed:
             return  # read, and not written yet
-        while len(self._rows) > self._most:
+        while len(self._rows) > self.most:
             self._rows.popitem(last=False)
-        while len(self.objections.rows) > self._most:
-            gone, _ = self.objections.rows.popitem(last=False)
-            owner = self.held(derived_id(gone))
-            if owner is not None:  # who is in memory has theirs in memory
-                del self._rows[owner.row.id]
-        while len(self._via) > self._most:
+        if len(self.objections.rows) > self.most:
+            # Who is in memory has theirs in memory: both are read again.
+            self._rows.clear()
+            self._via.clear()
+            self.objections.drop()
+        while len(self._via) > self.most:
             self._via.popitem(last=False)
 
     async def _fetch(self, ids: Iterable[str]) -> None:
@@ -286,13 +286,14 @@ class CustomerBook:
                     brought.append(held)
             found = [self._rows[id_] for id_ in wanted if id_ in self._rows]
             wanted = dict.fromkeys(h.row.merged_into for h in found if h.row.merged_into)
+        self._absent.update(dict.fromkeys(id_ for id_ in ids if self.held(id_) is None))
         split = await self.objections.bring(map(hash_in, ids), [held.row for held in brought])
         for row in split:
             self._touch(self._rows[row.id])
 
     def _may_lie_there(self, id_: str) -> bool:
         """There may be a row of this customer in the store, or one of the address in the id."""
-        if not id_:
+        if not id_ or id_ in self._absent:
             return False
         return self.known.may_hold(id_) or (id_[0] == "p" and self.objections.lacks(id_[1:]))
 
@@ -306,8 +307,7 @@ class CustomerBook:
 
     def _new(self, id_: str, at_us: int) -> Held:
         row = Customer(id=id_, created_at_us=at_us, by_address=True)
-        held = Held(row, self.fresh_keys.pop(id_, ""))
-        self._rows[id_] = held
+        held = self._rows[id_] = Held(row, self.fresh_keys.pop(id_, ""))
         self.known.add(id_)
         return held
 
@@ -354,7 +354,7 @@ class CustomerBook:
         if isinstance(event, e.IdentityAdded):
             self._lead(event.hash, held.row.id)
         elif isinstance(event, e.IdentityRemoved):
-            self._unlead(event.hash, held.row.id)
+            self._unlead(event.hash, held.row)
         self._learned(held.row, event)
         self._touch(held)
 
@@ -451,11 +451,13 @@ class CustomerBook:
         if place in self._turn.archive_deletes:
             self._turn.archive_deletes.remove(place)
 
-    def _unlead(self, hash_: str, id_: str) -> None:
+    def _unlead(self, hash_: str, row: Customer) -> None:
         derived = derived_id(hash_)
-        if derived != id_ and self._via.get(derived, id_) == id_:
+        if derived != row.id and self._via.get(derived, row.id) == row.id:
             assert self._turn is not None
             self._via.pop(derived, None)
+            if derived not in row.merged_from:
+                self._absent[derived] = None
             self._turn.archive_deletes.append((IDENTITY, hash_))
 
     def _touch(self, held: Held) -> None:

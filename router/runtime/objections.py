@@ -8,7 +8,6 @@ that nobody has, when a command names it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ class ObjectionBook:
     def __init__(self, known: KnownCustomers, load: Load) -> None:
         self._known = known
         self._load = load
-        self.rows: OrderedDict[str, Objections] = OrderedDict()
+        self.rows: dict[str, Objections] = {}
         self.changed: dict[str, Objections] = {}
 
     def lacks(self, hash_: str) -> bool:
@@ -131,11 +130,8 @@ class ObjectionBook:
 
 def own_addresses(row: Customer) -> tuple[str, ...]:
     """The addresses by which somebody is this customer."""
-    own = dict.fromkeys(identity.hash for identity in row.identities)
-    founding = hash_in(row.id)
-    if founding:
-        own[founding] = None
-    return tuple(own)
+    founding = (hash_ for id_ in (row.id, *row.merged_from) if (hash_ := hash_in(id_)))
+    return tuple(dict.fromkeys((*(identity.hash for identity in row.identities), *founding)))
 
 
 def addresses_of(row: Customer) -> tuple[str, ...]:

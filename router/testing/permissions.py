@@ -6,15 +6,16 @@ STOP and START, give and withdraw consent, while contacts are decided, reserved,
 sent. The checker keeps a history of its own and reads the clock on the wall with `zoneinfo`. Each
 decision is compared both ways: what is allowed and should not be is a *violation*; what is refused
 without a reason is *needless* (or one could pass by never contacting anybody).
+
+What is decided there stands on one customer's facts. Whether an objection outlives what becomes of
+customers and their addresses is asked of a whole workspace: `objection_lives.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
@@ -43,7 +44,9 @@ from router.core.permission_policy import (
     LimitScope,
     SpecialDay,
 )
+from router.testing.objection_lives import run_lives
 from router.testing.permission_checker import Checker, Meant
+from router.testing.permission_report import PermissionReport
 
 HOUR_US = 60 * MINUTE_US
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,21 +98,6 @@ MESSAGES = (
 DECISIONS_A_CUSTOMER = 40
 CUSTOMERS_A_POLICY = 25
 SHOWN = 10
-
-
-@dataclass(slots=True)
-class PermissionReport:
-    """What a run came to."""
-
-    decisions: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    needless: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether every decision was right, in both directions."""
-        return not self.violations and not self.needless
 
 
 class Life:
@@ -408,8 +396,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m router.testing.permissions")
     parser.add_argument("--count", type=int, default=20_000, help="decisions (default 20,000)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--lives", type=int, default=20, help="of customers who share addresses (default 20)"
+    )
     options = parser.parse_args(arguments)
-    report = run(options.count, options.seed)
+    reports = [run(options.count, options.seed), run_lives(options.lives, options.seed)]
+    for report in reports:
+        tell(report)
+    return 0 if all(report.is_clean for report in reports) else 1
+
+
+def tell(report: PermissionReport) -> None:
+    """What was found, for people."""
     out = sys.stdout.write
     out(f"decisions   {report.decisions:>10,}\n")
     for verdict, times in sorted(report.verdicts.items(), key=lambda item: (-item[1], item[0])):
@@ -418,7 +416,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out(f"{title:<12}{len(found):>10,}\n")
         for line in found[:SHOWN]:
             out(f"  {line}\n")
-    return 0 if report.is_clean else 1
 
 
 if __name__ == "__main__":

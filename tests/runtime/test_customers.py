@@ -140,7 +140,7 @@ async def test_more_customers_than_fit_into_memory_lose_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = await started(world)
-    monkeypatch.setattr(host.workspace.customers, "_most", 5)
+    monkeypatch.setattr(host.workspace.customers, "most", 5)
     numbers = [f"+4930{number:07}" for number in range(40)]
     for turn in range(3):
         for place, number in enumerate(numbers):
