@@ -11,7 +11,8 @@ yet. They are no legal advice, and each can be changed:
   2 marketing contacts a week on all channels together.
 - **Replies** in a conversation that the customer began (`service_reply`) solicit nothing: neither
   hours nor frequency forbid them, unless a window or limit names them. Do-not-contact, STOP and a
-  withdrawn consent do. Whoever asks is told so; what an agent writes is not held back.
+  withdrawn consent do. Whoever asks is told so; of what an agent writes in a conversation only
+  what goes where a keyword stands is held back (`runtime/keywords.py`).
 
 Empty `channels` or `purposes` mean "every one", with the exception just made.
 """
