@@ -30,7 +30,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Several workers: browsers and servers are spread over the run, so that few of them meet."""
+    """Who waits for servers and browsers ends by a wait of its own that says what did not come.
+
+    Several workers: these are spread over the run, so that few of them meet.
+    """
+    for item in items:
+        if item.get_closest_marker("timeout") is None and (
+            item.get_closest_marker("slow") or item.get_closest_marker("peer")
+        ):
+            item.add_marker(pytest.mark.timeout(300))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: zlib.crc32(item.nodeid.partition("::")[0].encode()))
 

@@ -40,15 +40,6 @@ GUARD = """
 LATE = (Path(__file__).parent / "late.js").read_text(encoding="utf-8")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A machine may be slow: a test ends by a wait of its own that says what did not come."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker(
-            "timeout"
-        ):
-            item.add_marker(pytest.mark.timeout(300))
-
-
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """Chromium; skipped, with the reason, where there is none."""
