@@ -179,6 +179,10 @@ def keeping_live(d: Decider, new: Policy) -> Policy:
     used_queues = dict.fromkeys(map(attrgetter("queue"), d.state.contacts.values()))
     used_channels = dict.fromkeys(map(attrgetter("channel"), d.state.contacts.values()))
     used_channels |= dict.fromkeys(r.channel for r in d.state.reservations.values())
+    for contact in d.state.contacts.values():  # and those on which they are to go out
+        window = contact.outbound.window if contact.outbound is not None else None
+        if window is not None:
+            used_channels[window.channel] = None
     queues = {q: old.queues.get(q) or Queue(id=q) for q in used_queues if q not in new.queues}
     leading = list(queues.values())
     while leading:

@@ -10,7 +10,8 @@ from router.core.effects import DeliverMessage, LoadCustomer, StartContact
 from router.core.facts import Facts, LearnedWindow, Outbound, Permission
 from router.core.model import SECOND_US, AgentId, ContactId, ContactOutcome, Direction
 from router.core.outbound import window_for
-from tests.core.centre import START_US, Centre, names, only
+from router.core.policy import default_channels
+from tests.core.centre import START_US, Centre, names, only, policy
 
 HOUR = 3600
 C1 = ContactId("c1")
@@ -187,6 +188,18 @@ def test_on_another_channel_the_same_contact_waits_for_its_envelope() -> None:
     contact = centre.of("c1")
     assert (contact.channel, contact.address, contact.sealed) == ("sms", "sms-hash", b"s")
     assert contact.state == "offered"
+
+
+def test_it_goes_out_on_the_channel_of_its_window_though_the_file_has_that_no_more() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    chosen = window(1, 2, "sms")
+    out(centre, chosen, channel="voice", peer_key="voice-hash/voice/us", learned=True)
+    without = {name: ch for name, ch in default_channels().items() if name != "sms"}
+    centre.say(c.ApplyPolicy(policy=policy(version="v2", channels=without)))
+    centre.wait(HOUR)
+    provide(centre, chosen, channel="sms", peer_key="sms-hash/sms/us", sealed=b"s", seal_key="k1")
+    assert (centre.of("c1").channel, centre.of("c1").state) == ("sms", "offered")
 
 
 def test_a_contact_without_a_last_moment_stays_queued_however_long_nobody_is_there() -> None:
