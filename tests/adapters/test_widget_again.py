@@ -81,6 +81,7 @@ async def test_an_answer_that_came_between_two_pages_is_told_on_the_next(
 async def test_who_reads_further_up_is_left_there_while_the_agent_types(
     visit: Visit,  # noqa: F811
 ) -> None:
+    await visit.page.clock.install()  # it is forgotten after five seconds, and machines are slow
     await visit.open()
     await visit.say("my line is dead")
     await visit.harness.signal.until(lambda: bool(visit.harness.router.said("submit")))
@@ -94,6 +95,7 @@ async def test_who_reads_further_up_is_left_there_while_the_agent_types(
             each.scrollTop = 0;
         })"""
     )
+    await visit.page.clock.pause_at(await visit.page.evaluate("Date.now() + 60_000"))
     external_id = visit.harness.router.said("submit")[-1].of
     visit.harness.channel.agent_typing(external_id)
     await visit.page.get_by_text("Your agent is writing").wait_for()

@@ -12,7 +12,7 @@ const NOTICES = 3;
 const INFORMED_MS = 30_000;
 const TYPING_MS = 5000;
 const TOLD_MS = 3000;
-const LEAVING_MS = 3000;
+const LEAVING_MS = 10_000;
 
 /** A reference for a message, by which it is known again whatever happens to the connection. */
 const newReference = () => `m${crypto.randomUUID().replaceAll("-", "").slice(0, 20)}`;
@@ -292,9 +292,8 @@ export class DeskState {
    */
   async leave() {
     const n = [...this.known.reservations.values()].filter((each) => isServing(each)).length;
-    if (n && !this.isLeaving) {
-      this.isLeaving = true;
-      setTimeout(() => (this.isLeaving = false), INFORMED_MS);
+    if (n && this.toldOf !== n) {
+      this.toldOf = n;
       this.notice("attention", t("notice_leaving", { n }));
       return false;
     }
