@@ -228,3 +228,43 @@ async def test_an_outcome_is_recorded_as_an_event(site: Site) -> None:
             "POST", "/v1/customers/kim/outcomes", {**body, "attempted_at_us": moment}
         )
         assert (wrong.status, wrong.code) == (422, "attempted_at_us")
+
+
+async def test_what_is_written_after_stop_is_refused_in_words_until_start(site: Site) -> None:
+    admin = await site.client("admin")
+
+    async def texts(text: str, id_: str) -> str:
+        message = {"text": text, "id": id_}
+        body = {"channel": "sms", "queue": "front", "peer": {"address": KIM}, "message": message}
+        told = await admin("POST", "/v1/messages", body)
+        assert told.status in (200, 201), told
+        contact: str = told.body["contact"]
+        return contact
+
+    contact = await texts("Where is my parcel?", "m1")
+    assert await texts("STOP", "m2") == contact
+    place = f"/v1/contacts/{contact}/messages"
+    refused = await admin("POST", place, {"text": "On its way."})
+    assert (refused.status, refused.code) == (409, "opted_out")
+    assert "keyword STOP on sms" in refused.body["detail"]
+    await texts("START", "m3")
+    assert (await admin("POST", place, {"text": "On its way."})).status < 300
+
+
+async def test_an_objection_is_taken_back_under_the_customer_whose_address_it_is(
+    site: Site,
+) -> None:
+    admin = await site.client("admin")
+    for id_, address in (("kim", KIM), ("lee", "+4930777777")):
+        body = {"id": id_, "identities": [{"address": address}]}
+        assert (await admin("POST", "/v1/customers", body)).status == 201
+    block = {"channel": "voice", "address": KIM, "source": "by letter"}
+    set_ = await admin("POST", "/v1/customers/kim:do-not-contact", block)
+    assert [said["source"] for said in set_.body["do_not_contact"]] == ["by letter"]
+    lifted = {"channel": "voice", "address": KIM, "lifted": True}
+    refused = await admin("POST", "/v1/customers/lee:do-not-contact", lifted)
+    assert (refused.status, refused.code) == (409, "identity_taken")
+    question = "/v1/customers/kim/permission?channel=voice"
+    assert (await admin("GET", question)).body["reason"] == "do_not_contact"
+    done = await admin("POST", "/v1/customers/kim:do-not-contact", lifted)
+    assert "do_not_contact" not in done.body
