@@ -50,7 +50,7 @@ MEASURE = """async ([whole, frames, rounds]) => {
   const board = emptyBoard();
   applyBoardWelcome(board, { board: whole, now_us: Date.now() * 1000 });
   const store = new Store(board);
-  const connection = { name: "live", heardAt: Date.now(), lagUs: 0 };
+  const connection = { name: "live", heardAt: Date.now() * 1000, lagUs: 0 };
   const place = { queue: "care" };
   const session = { workspace: "w" };
   const wall = { board, store, connection, session, place, notices: [], go() {} };
