@@ -117,7 +117,9 @@ class Call:
     """A customer and all legs about them."""
 
     external_id: str = ""
-    """The customer's channel; empty while we have not begun to dial them."""
+    """The customer's channel and visit; empty while we have not begun to dial them."""
+    has_come: bool = False
+    """The customer has just come from the dialplan, and was not found here after a connect."""
     contact: str = ""
     customer: Leg | None = None
     agents: dict[str, Leg] = field(default_factory=dict)
@@ -319,6 +321,24 @@ class Book:
             del self._by_external[call.external_id]
         if self._by_contact.get(call.contact) is call:
             del self._by_contact[call.contact]
+
+
+# -- what the router knows a customer's channel by -------------------------------------------------
+
+
+def visit_of(channel: str, visit: int) -> str:
+    """The external id of a channel that comes from the dialplan for the second time, or later.
+
+    A caller who was sent on may come back, and a PBX that was restarted within the second gives the
+    names of its channels again: both are new contacts.
+    """
+    return f"{channel}~{visit}"
+
+
+def channel_of(external_id: str) -> str:
+    """The channel with this external id."""
+    channel, mark, visit = external_id.rpartition("~")
+    return channel if mark and visit.isdigit() else external_id
 
 
 # -- what stands in a channel's arguments ----------------------------------------------------------

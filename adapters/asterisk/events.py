@@ -7,11 +7,14 @@ been noted already is passed over.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+
+from msgspec.structs import replace
 
 from adapters import TRY_AGAIN, insist
 from adapters.asterisk import ari
 from adapters.asterisk.ari import Channel, Event
-from adapters.asterisk.calls import Call, Leg, State, dialled
+from adapters.asterisk.calls import Call, Leg, State, dialled, visit_of
 from adapters.asterisk.conversation import Conversation
 from adapters.asterisk.switchboard import Switchboard
 from router.channel import (
@@ -19,10 +22,13 @@ from router.channel import (
     ChannelError,
     NewContact,
     OutcomeUnknown,
+    Receipt,
     Refused,
     Router,
 )
 
+VISITS = 100
+"""A caller comes from the dialplan at most so often in one call."""
 CAUSE_S = 0.5
 """So long is a ringing leg's cause waited for after its StasisEnd; it comes with
 ChannelDestroyed."""
@@ -94,7 +100,7 @@ class Events:
         if self.board.names.is_ours(channel.id):
             self.board.hang_up_soon(Leg(channel.id, "agent"))  # of a call that is over
             return
-        self.arrive(channel, args)
+        self.arrive(channel, args, has_come=True)
 
     def _ringing(self, leg: Leg) -> None:
         if leg.state in (State.MADE, State.THERE):
@@ -147,14 +153,17 @@ class Events:
 
     # -- arrivals ------------------------------------------------------------------------------
 
-    def arrive(self, channel: Channel, args: tuple[str, ...] | list[str]) -> None:
-        """A caller has come from the dialplan."""
-        if self.book.find(channel.id) is not None:
-            return
+    def arrive(
+        self, channel: Channel, args: tuple[str, ...] | list[str], *, has_come: bool = False
+    ) -> None:
+        """A caller is there from the dialplan; `has_come`: since this moment."""
+        if self.book.find(channel.id) is not None and not has_come:
+            return  # who has come while that call is known was sent on, and is back already
         if len(self.book) >= self.board.settings.calls:
             self.board.soon(lambda: self.turn_away(channel.id, "congestion"), "full")
             return
         call = self.book.begin(channel.id)
+        call.has_come = has_come
         leg = self.book.add(call, Leg(channel.id, "customer"))
         leg.state = State.UP if channel.state == "Up" else State.THERE
         self.submit(call, leg, channel, args)
@@ -164,7 +173,7 @@ class Events:
     ) -> None:
         """Tell the router; the same channel again is the same contact."""
         contact = NewContact(
-            external_id=channel.id,
+            external_id=call.external_id,
             customer=Address(address=channel.caller.number, name=channel.caller.name),
             to=dialled(channel, args),
         )
@@ -174,7 +183,7 @@ class Events:
         async with call.lock:
             try:
                 # Unanswered until it is durable: who cannot be taken hears no answered silence.
-                receipt = await insist(lambda: self.router.submit(contact), on=(OutcomeUnknown,))
+                receipt = await self._receipt(call, leg, contact)
             except TRY_AGAIN:
                 self._refuse(call, leg, "congestion")
                 return
@@ -182,13 +191,24 @@ class Events:
                 self._refuse(call, leg, "unallocated")
                 return
             self.book.name(call, receipt.contact)
-            if receipt.state == "closed" and not receipt.created:
-                self.board.clear(call)  # over since before a restart
+            if _is_over(receipt):
+                self.board.clear(call)  # since before a restart
                 return
             try:
                 await self._take_in(call, leg)
             except ChannelError:
                 self.board.soon(lambda: self._take_in_later(call, leg), "take in")
+
+    async def _receipt(self, call: Call, leg: Leg, contact: NewContact) -> Receipt:
+        """Submitted as the first visit of this channel that is not over."""
+        visit = 1
+        while True:
+            receipt = await insist(partial(self.router.submit, contact), on=(OutcomeUnknown,))
+            if not (call.has_come and _is_over(receipt)) or visit == VISITS:
+                return receipt
+            visit += 1
+            self.book.link(call, visit_of(leg.id, visit))
+            contact = replace(contact, external_id=call.external_id)
 
     async def _take_in_later(self, call: Call, leg: Leg) -> None:
         async with call.lock:
@@ -238,3 +258,8 @@ class Events:
                 del call.recordings[name]
                 self.talk.tell(name, self.router.recording_ended, name, cause or "over")
                 return
+
+
+def _is_over(receipt: Receipt) -> bool:
+    """It was closed before it was submitted this time."""
+    return receipt.state == "closed" and not receipt.created

@@ -8,11 +8,21 @@ tells whether it is waiting, talking or on hold.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from adapters import insist
 from adapters.asterisk import ari
 from adapters.asterisk.ari import Bridge, Channel
-from adapters.asterisk.calls import Call, Leg, Monitor, Origin, State, origin_of, state_of
+from adapters.asterisk.calls import (
+    Call,
+    Leg,
+    Monitor,
+    Origin,
+    State,
+    channel_of,
+    origin_of,
+    state_of,
+)
 from adapters.asterisk.events import Events
 from adapters.asterisk.rest import AriRefused
 from adapters.asterisk.switchboard import Switchboard
@@ -37,7 +47,7 @@ class Reconciler:
         channels = ari.channels_of(await self.board.ask(ari.list_channels()))
         bridges = ari.bridges_of(await self.board.ask(ari.list_bridges()))
         states = dict(await insist(self.router.open))
-        known = set(states)
+        known = {channel_of(external_id): external_id for external_id in states}
         self._places = {id_: bridge.id for bridge in bridges for id_ in bridge.channels}
         found = {channel.id: channel for channel in channels}
         ours = [(c, o) for c in channels if (o := origin_of(c, self.board.settings.app))]
@@ -67,16 +77,17 @@ class Reconciler:
                 leg.cause = leg.cause or 16
                 self.events.gone(leg)
 
-    def _adopt(self, channel: Channel, origin: Origin, known: set[str]) -> None:
+    def _adopt(self, channel: Channel, origin: Origin, known: Mapping[str, str]) -> None:
+        """`known`: external ids that the router has open, by channel."""
         leg = self.book.legs.get(channel.id)
         if leg is not None:
             self._renew(leg, channel)
             return
         match origin.kind, origin.words:
             case "customer", (contact, _reservation, *_):
-                self._adopt_customer(channel, contact, is_known=channel.id in known)
+                self._adopt_customer(channel, contact, known.get(channel.id))
             case "customer", _ if channel.id in known:
-                self._adopt_customer(channel, "", is_known=True)
+                self._adopt_customer(channel, "", known[channel.id])
             case "customer", _:
                 self.events.arrive(channel, channel.app_and_args()[1])  # submitted, or not yet
             case "agent", (contact, reservation, external_id, *_):
@@ -101,16 +112,17 @@ class Reconciler:
         elif leg.kind == "agent" and leg.is_up and not leg.is_joined:
             self.events.talk.say_connected(leg)
 
-    def _adopt_customer(self, channel: Channel, contact: str, *, is_known: bool) -> None:
+    def _adopt_customer(self, channel: Channel, contact: str, known: str | None) -> None:
+        external_id = known or channel.id
         call = self.book.find("", contact) if contact else None
         if call is None:
-            call = self.book.begin(channel.id, contact)
+            call = self.book.begin(external_id, contact)
         else:
-            self.book.link(call, channel.id)
+            self.book.link(call, external_id)
         leg = self.book.add(call, Leg(channel.id, "customer", contact))
         self._take_over(leg, channel)
-        leg.is_joined = is_known and leg.state is State.UP
-        if contact and not is_known:
+        leg.is_joined = known is not None and leg.state is State.UP
+        if contact and known is None:
             self.board.crew.start(self._watch_orphan(call), "orphan")
 
     def _adopt_agent(
@@ -210,7 +222,8 @@ class Reconciler:
         if call.customer is None or call.customer.state is State.GONE:
             return
         try:
-            body = await self.board.ask(ari.get_variable(call.external_id, self.board.names.rung))
+            mark = ari.get_variable(call.customer.id, self.board.names.rung)
+            body = await self.board.ask(mark)
         except AriRefused:
             return  # none has, or the customer has just gone
         call.rung = dict.fromkeys(word for word in ari.value_of(body).split(",") if word)

@@ -113,8 +113,8 @@ class Switchboard:
             self.book.add(call, leg)
         args = ari.arguments("agent", contact, reservation, call.external_id, str(task.epoch))
         variables = {"CR_CONTACT": contact, "CR_EPOCH": str(task.epoch)}
-        is_there = call.customer is not None and call.customer.lives
-        caller = call.external_id if is_there else ""
+        customer = call.customer
+        caller = customer.id if customer is not None and customer.lives else ""
         await self.ring(
             leg, endpoint, args, timeout_s=timeout_s, caller=caller, variables=variables
         )

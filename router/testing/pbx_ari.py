@@ -175,6 +175,14 @@ class AriPbx:
 
     # -- the edge ----------------------------------------------------------------------------------
 
+    def come_back(self, number: str, to: str) -> None:
+        """The dialplan runs Stasis() once more for a customer whom the application has sent on."""
+        channel = self.switch.party(number).channel
+        assert channel is not None, f"{number} has no call"
+        assert not channel.is_in_stasis, f"{number} has not been sent on"
+        channel.app, channel.args = self.app, f"inbound,{to}"
+        self.switch.enter_stasis(channel)
+
     def call(self, number: str, to: str) -> Channel | None:
         """A customer dials; the dialplan runs Stasis() unanswered. None: no application was
         there, and the dialplan has gone on without us."""

@@ -82,6 +82,12 @@ class ConformanceAsterisk(Pbx):
     async def call(self, customer: str, to: str) -> None:
         self.pbx.call(customer, to)
 
+    async def come_back(self, customer: str, to: str) -> None:
+        channel = self.pbx.party(customer).channel
+        assert channel is not None
+        await self.pbx.until(lambda: not channel.is_in_stasis)
+        self.pbx.come_back(customer, to)
+
     async def answer(self, party: str) -> None:
         self.pbx.answer(party)
 

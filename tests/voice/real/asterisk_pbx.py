@@ -127,6 +127,9 @@ class RealAsterisk(Pbx):
     async def call(self, customer: str, to: str) -> None:
         self._last[customer] = self.exchange.dial(customer, to)
 
+    async def come_back(self, customer: str, to: str) -> None:
+        """By itself: `voicemail/7` of the dialplan waits for a second."""
+
     async def answer(self, party: str) -> None:
         self._last[party].answer()
 

@@ -10,6 +10,7 @@ from loadtest import pbx_server
 from tests.voice.pbx import Pbx
 from tests.voice.real.asterisk_pbx import RealAsterisk
 from tests.voice.stories import CallStories
+from tests.voice.stories_back import BackStories
 
 pytestmark = [
     pytest.mark.peer,
@@ -18,7 +19,7 @@ pytestmark = [
 ]
 
 
-class TestRealAsterisk(CallStories):
+class TestRealAsterisk(CallStories, BackStories):
     @pytest.fixture
     async def pbx(self) -> AsyncIterator[Pbx]:
         real = RealAsterisk()
