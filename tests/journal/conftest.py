@@ -12,6 +12,8 @@ import pytest
 import redis
 
 from loadtest.server import free_port
+from router.journal.redis_line import Access
+from router.journal.redis_servers import RedisSettings
 
 WITHIN_S = 30
 
@@ -39,6 +41,11 @@ class RedisServer:
                 assert time.monotonic() < deadline, f"redis-server did not answer for {WITHIN_S} s"
                 # a poll of another process, which has no signal to wait for
                 time.sleep(0.02)
+
+    @property
+    def patient(self) -> RedisSettings:
+        """For a journal that waits as long as a busy disk takes."""
+        return RedisSettings(self.url, access=Access(timeout_s=WITHIN_S))
 
     def command(self) -> list[str]:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]

@@ -50,12 +50,12 @@ class TestSqliteProcess(JournalSuite):
 class TestRedis(SharedJournalSuite):
     @pytest.fixture
     async def journal(self, empty_redis: RedisServer) -> AsyncIterator[Journal]:
-        store = RedisJournal(empty_redis.url)
+        store = RedisJournal(empty_redis.patient)
         yield store
         await store.close()
 
     @pytest.fixture
     async def another(self, empty_redis: RedisServer) -> AsyncIterator[SharedJournal]:
-        store = RedisJournal(empty_redis.url)
+        store = RedisJournal(empty_redis.patient)
         yield store
         await store.close()

@@ -35,7 +35,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture
 async def journal(empty_redis: RedisServer) -> AsyncIterator[RedisJournal]:
-    store = RedisJournal(empty_redis.url)
+    store = RedisJournal(empty_redis.patient)
     yield store
     await store.close()
 
@@ -145,7 +145,7 @@ async def test_a_server_that_lost_the_functions_gets_them_again(
 
 async def test_a_server_that_evicts_is_refused_with_words(own_redis: RedisServer) -> None:
     own_redis.client.config_set("maxmemory-policy", "allkeys-lru")
-    journal = RedisJournal(own_redis.url)
+    journal = RedisJournal(own_redis.patient)
     with pytest.raises(JournalError, match="maxmemory-policy allkeys-lru: expected noeviction"):
         await journal.acquire("w")
     assert any("allkeys-lru" in finding.text for finding in await journal.check("w"))
@@ -153,7 +153,7 @@ async def test_a_server_that_evicts_is_refused_with_words(own_redis: RedisServer
 
 
 async def test_doctor_warns_of_a_server_that_forgets(own_redis: RedisServer) -> None:
-    journal = RedisJournal(own_redis.url)
+    journal = RedisJournal(own_redis.patient)
     await journal.acquire("w")
     assert all(finding.level == "ok" for finding in await journal.check("w"))
     own_redis.client.config_set("appendfsync", "everysec")
@@ -165,7 +165,7 @@ async def test_doctor_warns_of_a_server_that_forgets(own_redis: RedisServer) -> 
 
 
 async def test_a_full_server_takes_nothing_and_recovers(own_redis: RedisServer) -> None:
-    journal = RedisJournal(own_redis.url)
+    journal = RedisJournal(own_redis.patient)
     own = await journal.acquire("w")
     assert await journal.append(own, commit(1)) is OK
     own_redis.client.config_set("maxmemory", 1_000_000)
@@ -178,7 +178,7 @@ async def test_a_full_server_takes_nothing_and_recovers(own_redis: RedisServer) 
 
 
 async def test_a_killed_server_comes_back_with_every_commit(own_redis: RedisServer) -> None:
-    journal = RedisJournal(own_redis.url)
+    journal = RedisJournal(own_redis.patient)
     own = await journal.acquire("w")
     seq = 1
     for _ in range(50):
@@ -250,7 +250,7 @@ async def test_an_acquisition_that_the_server_forgot_is_made_again(
 async def test_who_took_over_after_the_server_forgot_is_not_deposed(
     journal: RedisJournal, empty_redis: RedisServer
 ) -> None:
-    other = RedisJournal(empty_redis.url)
+    other = RedisJournal(empty_redis.patient)
     await journal.append(await journal.acquire("w"), commit(1))
     before = memory_of(empty_redis)
     lost = await journal.acquire("w")
@@ -309,7 +309,7 @@ async def test_an_emptied_server_is_filled_by_the_owner_not_by_whoever_came_firs
     await live_rows(journal, own)
     await journal.append(own, commit(1, upserts=[RowWrite("contact", "c1", b"x")]))
     empty_redis.client.flushall()
-    other = RedisJournal(empty_redis.url)
+    other = RedisJournal(empty_redis.patient)
     hasty = await other.acquire("w")
     assert await other.append(hasty, commit(1)) is OK
     assert await journal.renew(own)

@@ -301,7 +301,7 @@ async def test_an_owner_that_was_paused_is_fenced_when_it_wakes(empty_redis: Red
             for _ in range(20):
                 assert int(await process.stdout.readline()) > 0
             process.send_signal(signal.SIGSTOP)
-            journal = RedisJournal(empty_redis.url)
+            journal = RedisJournal(empty_redis.patient)
             seen = await journal.standing("w")
             own = await journal.claim("w", seen, "taker")
             while own is None:  # what it had sent before it stopped was still on its way
