@@ -58,6 +58,7 @@ async def answering(
     "answer",
     [b"* 1 FETCH (UID %b BODY[] NIL)\r\n%b OK done\r\n", b"%.0b%b NO [SERVERBUG] broken\r\n"],
 )
+@pytest.mark.timeout(150)
 async def test_a_mail_that_its_server_cannot_give_is_put_aside_and_the_next_is_taken(
     tmp_path: Path, answer: bytes
 ) -> None:
@@ -75,7 +76,7 @@ async def test_a_mail_that_its_server_cannot_give_is_put_aside_and_the_next_is_t
         await harness.dovecot.deliver(OURS, mail(KIM, "broken", subject="Broken"))
         await harness.dovecot.deliver(OURS, mail(KIM, "fine"))
         await harness.start()
-        await harness.signal.until(lambda: "fine" in harness.router.messages.values())
+        await harness.signal.until(lambda: "fine" in harness.router.messages.values(), 90)
         await harness.stop()
         assert harness.dovecot.subjects(OURS, "Contact-Router Quarantine") == ["Broken"]
         assert list(harness.router.messages.values()) == ["fine"]
