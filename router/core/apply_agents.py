@@ -23,7 +23,7 @@ from router.core.state import State, applies
 def _offered(state: State, event: e.ContactOffered) -> None:
     contact = state.contacts[event.contact]
     if not contact.reservations:
-        state.leave_line(contact)
+        state.offered_from_line(contact)
     contact.state = contact_after(contact.state, e.ContactOffered)
     reservation = Reservation(
         id=event.reservation,

@@ -52,9 +52,9 @@ class Reservations(Edges):
         if len(self._contacts) == 1 and not self._agents:  # an arrival, the common case
             (only,) = self._contacts
             self._contacts = {}
-            entry = self.state.waiting.entries.get(only)
-            if entry is not None:
-                self.try_contact(entry.contact)
+            contact = self.state.contacts.get(only)
+            if contact is not None and contact.state is ContactState.QUEUED:
+                self.try_contact(contact)
         while self._contacts or self._agents:
             fresh, self._contacts = self._contacts, {}
             agents, self._agents = self._agents, {}
@@ -104,7 +104,7 @@ class Reservations(Edges):
         """
         kept = []
         for seat in freed:
-            best = self.matcher.select_contact(seat, self.now_us)
+            best = self._best_for(seat)
             if best is None or best.contact is contact or best.contact.id not in fresh:
                 continue
             claim = claims.get(seat.agent.id)
@@ -122,10 +122,15 @@ class Reservations(Edges):
         aside = [self._waiting[id_].contact for id_ in fresh if id_ in self._waiting]
         for contact in aside:
             self.state.leave_line(contact)
-        claim = self.matcher.select_contact(seat, self.now_us)
+        claim = self._best_for(seat)
         for contact in aside:
             self.state.stand(contact, self.now_us)
         return claim
+
+    def _best_for(self, seat: Seat) -> ContactChoice | None:
+        """The contact that this agent should have next, or None."""
+        self.state.lay_out_lines()
+        return self.matcher.select_contact(seat, self.now_us)
 
     @property
     def _waiting(self) -> dict[ContactId, Entry]:
@@ -163,7 +168,7 @@ class Reservations(Edges):
     def fill(self, seat: Seat, fresh: Container[ContactId]) -> None:
         """An agent takes contacts while there is room, up to one that is still to look around."""
         while True:
-            choice = self.matcher.select_contact(seat, self.now_us)
+            choice = self._best_for(seat)
             if choice is None or choice.contact.id in fresh:
                 return
             decision = self.matcher.contact_decision(seat, choice)

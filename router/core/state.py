@@ -78,10 +78,12 @@ class State:
         self.attached: dict[str, ReservationId] = {}
         """Whose conversation a monitor or recording hangs on, by its id."""
         self.roster = Roster()
-        self.waiting = Waiting()
-        self.positions = Positions()
-        self.matcher = Matcher(self.roster, self.waiting)
-        self.timers = Timers()
+        self._waiting = Waiting()
+        self._positions = Positions()
+        self._timers = Timers()
+        self._entering: dict[ContactId, tuple[Contact, int]] = {}
+        """Who has come into a line, and when, and is indexed once somebody looks there."""
+        self.matcher = Matcher(self.roster, self._waiting)
         self.hours: dict[QueueId, OpenHours] = {}
         self.ramps: tuple[Channel, ...] = ()
         self.delays: dict[QueueId, tuple[int, ...]] = {}
@@ -173,12 +175,42 @@ class State:
 
     # -- lines and shared timers --------------------------------------------------------------
 
+    @property
+    def waiting(self) -> Waiting:
+        """Whoever waits, and where agents can reach them."""
+        self.lay_out_lines()
+        return self._waiting
+
+    @property
+    def positions(self) -> Positions:
+        """Who stands where in which line."""
+        self.lay_out_lines()
+        return self._positions
+
+    @property
+    def timers(self) -> Timers:
+        """What happens by itself, and when."""
+        if self._entering:
+            self.lay_out_lines()
+        return self._timers
+
     def enter_line(self, contact: Contact, now_us: int) -> None:
-        """The contact begins to wait, or waits again: index it and set the timers of waiting."""
-        self.positions.add(self.enter(contact, now_us))
+        """The contact begins to wait, or waits again.
+
+        Who is offered to an agent at once is looked for in no line: the work of indexing it, and
+        of taking it out again, is done only when somebody looks.
+        """
+        self._entering[contact.id] = (contact, now_us)
+
+    def lay_out_lines(self) -> None:
+        """Index whoever has come into a line since somebody looked, with the timers of waiting."""
+        if self._entering:
+            entering, self._entering = self._entering, {}
+            for contact, now_us in entering.values():
+                self._positions.add(self.enter(contact, now_us))
 
     def enter(self, contact: Contact, now_us: int) -> Entry:
-        """All of `enter_line` but the position: a start adds those of everybody at once."""
+        """Index a contact that waits, but for its position: a start adds those of all at once."""
         entry = self._stand(contact, now_us)
         queue = self.policy.queues[contact.queue]
         if contact.step < len(queue.steps):
@@ -230,6 +262,11 @@ class State:
     def push_step(self, contact: Contact, at_us: int) -> None:
         """The contact's next relaxation step is due at."""
         self.push_due(("step", contact.queue, str(contact.step)), at_us, contact)
+
+    def offered_from_line(self, contact: Contact) -> None:
+        """The contact waits no more; if it waits again, it comes back by `enter_line`."""
+        if self._entering.pop(contact.id, None) is None:
+            self.leave_line(contact)
 
     def leave_line(self, contact: Contact) -> None:
         """The contact waits no more. Before anything that its place depends on is changed."""

@@ -124,3 +124,32 @@ def test_a_step_of_the_wall_clock_moves_calendar_deadlines_only() -> None:
     centre.say(c.StepClock(by_us=60 * SECOND_US))
     assert centre.engine.state.timers.at(("late", "q")) == late_us
     assert centre.engine.state.timers.at(("window", "later")) == opens_us - 60 * SECOND_US
+
+
+def test_who_is_offered_at_once_stands_in_no_line_and_comes_into_one_with_all_its_timers() -> None:
+    centre = Centre(policy(Queue(id=QueueId("q"), longest_wait_us=300 * SECOND_US)))
+    centre.agent("ana")
+    state, began_us = centre.engine.state, centre.now_us
+    centre.submit("c1", "voice")
+    assert centre.agents_of("c1") == ["ana"]
+    late = ("late", "q")
+    assert (len(state.waiting), state.timers.at(late), state.dues) == (0, None, {})
+    centre.say(c.RejectOffer(reservation=centre.offer_of("c1").id))
+    centre.away("ana")
+    assert [*state.waiting.entries] == ["c1"]
+    assert state.positions.count(QueueId("q"), "voice") == 1
+    assert state.timers.at(late) == began_us + 300 * SECOND_US
+
+
+def test_who_has_come_into_a_line_stands_there_for_whoever_looks_first() -> None:
+    centre = Centre()
+    for number in range(3):
+        centre.submit(f"c{number}")
+    state = centre.engine.state
+    assert state.positions.count_all(QueueId("q")) == 3
+    assert [*state.waiting.entries] == ["c0", "c1", "c2"]
+    centre.agent("ana")
+    assert "c0" in centre.held_by("ana")
+    assert [*state.waiting.entries] == [
+        id_ for id_ in ("c0", "c1", "c2") if not centre.agents_of(id_)
+    ]
