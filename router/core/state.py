@@ -178,13 +178,15 @@ class State:
     @property
     def waiting(self) -> Waiting:
         """Whoever waits, and where agents can reach them."""
-        self.lay_out_lines()
+        if self._entering:
+            self.lay_out_lines()
         return self._waiting
 
     @property
     def positions(self) -> Positions:
         """Who stands where in which line."""
-        self.lay_out_lines()
+        if self._entering:
+            self.lay_out_lines()
         return self._positions
 
     @property
