@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -16,6 +16,7 @@ from router.core.model import (
     AgentId,
     Presence,
     QueueId,
+    Reservation,
     ReservationState,
 )
 from router.core.offers import declined, fail, release_held
@@ -100,6 +101,7 @@ def change_presence(
     by: str = "",
 ) -> None:
     """Change presence and take back what an agent who is not ready must not have."""
+    is_gone = bool(agent.lost_at_us) and presence is Presence.OFFLINE
     d.emit(
         e.PresenceChanged(
             at_us=d.now_us,
@@ -113,12 +115,15 @@ def change_presence(
     if presence is not Presence.READY:
         _take_offers_back(d, agent.id, "agent_not_ready")
         release_held(d, agent.id, offline=presence is Presence.OFFLINE)
+    if is_gone:
+        _give_back(d, agent.id)
 
 
 def desk_lost(d: Decider, command: c.DeskLost) -> None:
     """The desk is gone: open offers go back at once, the rest waits for the agent a while."""
     agent = d.agent(command.agent)
-    if agent.lost_at_us or agent.presence is Presence.OFFLINE:
+    is_over = agent.presence is Presence.OFFLINE and not any(_texts(d, agent.id))
+    if agent.lost_at_us or is_over:
         return
     d.emit(e.AgentLost(at_us=d.now_us, agent=agent.id))
     _take_offers_back(d, agent.id, "desk_lost")
@@ -134,17 +139,26 @@ def desk_back(d: Decider, command: c.DeskBack) -> None:
 
 def lost_for_good(d: Decider, agent: Agent) -> None:
     """The grace is over: not ready, and text contacts go back to their places."""
-    held = list(d.state.roster.seats[agent.id].load.reservations)
-    for reservation_id in held:
-        reservation = d.state.reservations.get(reservation_id)
-        if (
-            reservation is not None  # a consult may have ended with the one before
-            and reservation.state in SERVING
-            and not d.policy.channels[reservation.channel].media
-        ):
-            fail(d, reservation, "agent_lost", busy=False)
+    _give_back(d, agent.id)
     if agent.presence is Presence.READY:
         change_presence(d, agent, Presence.NOT_READY, "lost")
+    elif agent.presence is Presence.OFFLINE:  # nobody is expected any more
+        change_presence(d, agent, Presence.OFFLINE, agent.reason)
+
+
+def _give_back(d: Decider, agent: AgentId) -> None:
+    """Nobody sits at the desk: its text contacts go back to their places."""
+    for reservation in list(_texts(d, agent)):
+        # A consult may have ended with the one before.
+        if reservation.id in d.state.reservations and reservation.state in SERVING:
+            fail(d, reservation, "agent_lost", busy=False)
+
+
+def _texts(d: Decider, agent: AgentId) -> Iterator[Reservation]:
+    """What the agent serves in writing: it needs the desk, where a call goes on without."""
+    for reservation in d.state.roster.seats[agent].load.reservations.values():
+        if reservation.state in SERVING and not d.policy.channels[reservation.channel].media:
+            yield reservation
 
 
 def _take_offers_back(d: Decider, agent: AgentId, reason: str) -> None:

@@ -144,6 +144,36 @@ def test_a_lost_desk_gives_offers_back_at_once_and_text_contacts_after_a_grace()
     assert (centre.who("ana").presence, centre.who("ana").reason) == ("not_ready", "lost")
 
 
+def test_who_goes_offline_and_leaves_the_desk_keeps_no_text_contact() -> None:
+    centre = Centre()
+    centre.agent("ana", maximum={"voice": 1}, capacity=200)
+    for name, channel in (("call", "voice"), ("chat", "chat")):
+        centre.submit(name, channel)
+        centre.talk(name)
+    centre.say(c.SetPresence(agent=ANA, presence=Presence.OFFLINE, by="ana"))
+    assert centre.held_by("ana") == {"call": "connected", "chat": "connected"}
+    assert names(centre.say(c.DeskLost(agent=ANA))) == ["AgentLost"]
+    centre.wait(29)
+    assert centre.held_by("ana") == {"call": "connected", "chat": "connected"}
+    centre.wait(1)
+    assert centre.held_by("ana") == {"call": "connected"}
+    assert centre.of("chat").state == "queued"
+    assert (centre.who("ana").presence, centre.who("ana").lost_at_us) == ("offline", 0)
+    assert centre.engine.next_deadline() is None
+    assert centre.say(c.DeskLost(agent=ANA)) == []
+
+
+def test_who_is_sent_offline_while_the_desk_is_gone_gives_text_contacts_back_at_once() -> None:
+    centre = Centre()
+    centre.agent("ana")
+    centre.submit("c1")
+    centre.talk("c1")
+    centre.say(c.DeskLost(agent=ANA))
+    centre.say(c.SetPresence(agent=ANA, presence=Presence.OFFLINE, by="sue"))
+    assert centre.held_by("ana") == {}
+    assert centre.of("c1").state == "queued"
+
+
 def test_who_is_made_ready_while_the_desk_is_gone_has_the_grace_again() -> None:
     centre = Centre()
     centre.agent("ana")
