@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from array import array
@@ -57,7 +56,7 @@ class Asterisk:
         """`phones` live at `phone_port`; `members` of the PBX's own queues, by the queue's name."""
         self.directory = directory
         self.ari_port = ari_port or free_port()
-        self.sip_port = _free_udp_port()
+        self.sip_port = free_port()  # by UDP as well: outside of what the kernel gives away
         self.url = f"http://127.0.0.1:{self.ari_port}/ari/"
         self.process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -211,12 +210,6 @@ def tone(hertz: float, seconds: float) -> bytes:
     step = 2 * math.pi * hertz / RATE_HZ
     samples = (int(8000 * math.sin(step * n)) for n in range(int(RATE_HZ * seconds)))
     return array("h", samples).tobytes()
-
-
-def _free_udp_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _endpoint(name: str, port: int) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from loadtest.server import free_port
 from router.api.routes import ROUTES
 from router.app import Server
 from router.config import load
 from tests.api.site import CONFIG, Site, api_of
-from tests.api.walk import free_ports
 
 FROM = "203.0.113.9"
 VIA = {"X-Forwarded-For": FROM}
@@ -23,7 +23,7 @@ VIA = {"X-Forwarded-For": FROM}
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """A server that was started from a file, behind a proxy."""
     file = tmp_path / "router.yaml"
-    [port] = free_ports(1)
+    port = free_port()
     text = CONFIG.replace("server: {", f"server: {{port: {port}, trusted_proxies: [127.0.0.1], ")
     file.write_text(text, encoding="utf-8")
     server = Server(load(file), file, data=tmp_path / "data")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from loadtest.server import free_port
 from router import app
 from router.offline import NewToken, create_token
 from tests.api.site import Client
@@ -42,8 +42,7 @@ def change(path: Path, *changes: tuple[str, str]) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        text = FILE.replace("PORT", str(free.getsockname()[1]))
+    text = FILE.replace("PORT", str(free_port()))
     path = tmp_path / "shop.yaml"
     path.write_text(text)
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urljoin
 import aiohttp
 import msgspec
 
+from loadtest.server import free_port
 from router.app import Server
 from router.config import loads
 from tests.api.site import CONFIG, Site, api_of
@@ -63,15 +63,6 @@ class Person:
         return await self.arrive(await self.go(login, page))
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
-        sock.close()
-    return ports
-
-
 async def serve(folder: Path, section: str, port: int, workspaces: str = CONFIG) -> Server:
     """A server whose `server` section has `section` (indented by two) too."""
     secret = folder / "oidc.secret"
@@ -89,7 +80,7 @@ async def serve(folder: Path, section: str, port: int, workspaces: str = CONFIG)
 @asynccontextmanager
 async def company(folder: Path, **how: object) -> AsyncIterator[tuple[Site, Identity, Person]]:
     """A provider, a server that signs people in there, and a browser."""
-    ours, theirs = free_ports(2)
+    ours, theirs = free_port(), free_port()
     base = f"http://localhost:{ours}"
     async with provider(base, theirs, **how) as identity:
         file = "" if how.get("auth") == "none" else "oidc.secret"

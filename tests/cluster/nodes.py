@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Any
 import aiohttp
 import pytest
 import redis
+
+from loadtest.server import free_port
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 100.0
@@ -56,19 +57,6 @@ agents:
   ana: {profile: all}
   ben: {profile: all}
 """
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses now, and that no client of somebody else's is given
-    before it is used: whoever connects anywhere gets one of the kernel's own range."""
-    kernels_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    room = kernels_from - 10_000
-    for _ in range(1_000):
-        port = 10_000 + secrets.randbelow(room) if room > 1_000 else 0
-        with socket.socket() as free, suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return int(free.getsockname()[1])
-    raise AssertionError("no free port")
 
 
 class Store:

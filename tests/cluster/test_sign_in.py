@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.server import free_port
 from tests.api.walk import Person
-from tests.cluster.nodes import NEEDS_REDIS, WORKSPACE, Node, Site, free_port, owner_among, until
+from tests.cluster.nodes import NEEDS_REDIS, WORKSPACE, Node, Site, owner_among, until
 from tests.cluster.test_any_node import signed
 from tests.cluster.test_two_workspaces import _section
 from tests.peers.identity import SECRET, Identity, provider
