@@ -284,6 +284,7 @@ class KannelHarness(FailingHarness, AskingHarness):
         self._run.cancel()
         with suppress(asyncio.CancelledError):
             await self._run
+        await self.kannel.out.close()  # the supervisor may have been between two runs
 
     async def _supervise(self) -> None:
         while True:
