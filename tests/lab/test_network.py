@@ -86,6 +86,9 @@ from tests.lab.processes import Process
 net = Namespaces(["here", "there"])
 process = Process(net, "here", ["sleep", "1000"], Path(sys.argv[1]))
 process.start()
+# Who is killed between opening a namespace and entering it leaves one that no janitor can see.
+while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\\n":
+    pass
 print(process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
