@@ -7,24 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = dict[str, Any]
+from loadtest.checker import OVER, STATE, Json
+
 SECOND_US = 1_000_000
 FOR_EVER_US = 1 << 60
 SLACK_US = 700_000
 """What depends on a moment counts only when it has been so for as long as this."""
-OVER = frozenset(
-    {"OfferRejected", "OfferExpired", "OfferRescinded", "ReservationFailed", "ReservationEnded"}
-)
-STATE = {
-    "OfferAccepted": "accepted",
-    "ReservationConnecting": "connecting",
-    "ReservationConnected": "connected",
-    "ReservationResumed": "connected",
-    "ReservationSuspended": "suspended",
-    "WrapUpStarted": "wrapping",
-}
 
 
 @dataclass

@@ -92,10 +92,8 @@ async def test_what_was_said_is_told_after_the_end_and_after_a_restart(world: Wo
     assert await router_of(successor, "site").open() == []
 
 
-async def test_a_message_that_came_back_is_told_to_the_agent_who_wrote_it(world: World) -> None:
-    host = await serve(world, site=CHAT, other=CHAT)
-    await with_ana(host.workspace)
-    site = loopback(host, "site")
+async def answered(host: Host, site: Loopback) -> DeliverMessage:
+    """A visitor's contact is accepted, and the agent's answer is delivered."""
     receipt = await site.arrive("v1", text="hello", external_id="x1")
     await accept(host, receipt.contact)
     await host.intake.send(receipt.contact, "are you there?", agent=ANA)
@@ -103,6 +101,14 @@ async def test_a_message_that_came_back_is_told_to_the_agent_who_wrote_it(world:
     sent = site.performed[-1].task.effect
     assert isinstance(sent, DeliverMessage)
     await until(lambda: not host.workspace.rows_of("effect"))
+    return sent
+
+
+async def test_a_message_that_came_back_is_told_to_the_agent_who_wrote_it(world: World) -> None:
+    host = await serve(world, site=CHAT, other=CHAT)
+    await with_ana(host.workspace)
+    site = loopback(host, "site")
+    sent = await answered(host, site)
     stream = host.workspace.feed.subscribe(host.workspace.seq + 1)
     await site.bounce(sent, "no such mailbox")
     await site.bounce(sent, "no such mailbox")  # the backend says it again
@@ -138,13 +144,7 @@ async def test_what_needs_a_look_into_a_store_that_is_away_may_be_said_again(
     host = await serve(world, site=CHAT)
     await with_ana(host.workspace)
     site = loopback(host, "site")
-    receipt = await site.arrive("v1", text="hello", external_id="x1")
-    await accept(host, receipt.contact)
-    await host.intake.send(receipt.contact, "are you there?", agent=ANA)
-    await site.until(lambda: any(isinstance(p.task.effect, DeliverMessage) for p in site.performed))
-    sent = site.performed[-1].task.effect
-    assert isinstance(sent, DeliverMessage)
-    await until(lambda: not host.workspace.rows_of("effect"))
+    sent = await answered(host, site)
 
     async def away(*_: object) -> dict[str, bytes]:
         raise JournalFailed("Redis cannot be reached")

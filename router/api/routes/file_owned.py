@@ -9,6 +9,7 @@ from router.api import bodies as b
 from router.api.problems import ApiError
 from router.api.table import Call, Handler, Reply, Route, roles
 from router.api.views import View
+from router.config.forms import DAYS
 from router.core.policy import EntryPoint, Hours, Policy, Profile
 from router.errors import NotFound
 
@@ -92,9 +93,6 @@ class ProfileList(View):
     """All routing profiles."""
 
     profiles: list[ProfileView]
-
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _time(minute: int) -> str:

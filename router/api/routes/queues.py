@@ -92,15 +92,11 @@ class StatsView(View):
     """Channels of which nobody is offered a contact now."""
 
 
-def _place(call: Call, id_: str) -> str:
-    return place_of(call, "queue", id_)
-
-
 def _queue(call: Call, id_: QueueId) -> QueueView:
     settings = call.tenant.policy.queues[id_]
     return QueueView(
         id=id_,
-        place=_place(call, id_),
+        place=place_of(call, "queue", id_),
         strategy=settings.strategy,
         hours=settings.hours,
         steps=[step.name for step in settings.steps],
@@ -128,7 +124,7 @@ async def put_queue(call: Call) -> Reply:
     """Queues belong to the file: says where."""
     if QueueId(call.id) not in call.tenant.policy.queues:
         raise NotFound("queue", call.id)
-    raise file_owned("queue", call.id, _place(call, call.id))
+    raise file_owned("queue", call.id, place_of(call, "queue", call.id))
 
 
 async def preview(call: Call) -> Reply:

@@ -10,6 +10,7 @@ from router.api import bodies as b
 from router.api.explaining import EvaluationView, evaluation_view
 from router.api.problems import ApiError
 from router.api.routes.contacts import parts
+from router.api.routes.file_owned import file_owned
 from router.api.table import Call, Reply, Route, roles
 from router.api.views import View
 from router.config.one_rule import written
@@ -145,13 +146,7 @@ async def put_segment(call: Call) -> Reply:
 def _owned(kind: str, name: str, places: dict[str, str]) -> ApiError:
     if name not in places:
         raise NotFound(kind, name)
-    place = places[name]
-    return ApiError(
-        409,
-        "file_owned",
-        f"{kind} {name!r} belongs to the file: change it at {place}",
-        place=place,
-    )
+    return file_owned(kind, name, places[name])
 
 
 async def evaluate(call: Call) -> Reply:
